@@ -87,6 +87,10 @@ need_for_all() {
     need libhttp-parser-dev compiles http_parser.h
     need libtomlplusplus-dev test -e /usr/include/toml++/toml.h
     need postgresql eval 'ls /usr/lib/postgresql/*/bin/initdb'
+    # Programs that write while dxkeep captures their directories.
+    need redis-server has redis-server
+    need redis-tools has redis-check-aof
+    need nginx eval 'has nginx || test -x /usr/sbin/nginx'
     need rdiff has rdiff
     need bsdiff has bsdiff
     # Encoders of deflate besides zlib: their streams are rebuilt.

@@ -41,6 +41,12 @@ void keep_capture_note(keep_capture *c, const char *path)
     memcpy(c->changed[c->changed_count++], path, size);
 }
 
+static void forget_again(keep_capture *c)
+{
+    for (size_t i = 0; i < c->again_count; i++) free(c->again[i]);
+    c->again_count = 0;
+}
+
 bool keep_capture_is_due(const keep_capture *c) { return c->all || c->changed_count > 0; }
 
 static int compare_paths(const void *a, const void *b)
@@ -114,6 +120,7 @@ static void drop_store(keep_capture *c)
 void keep_capture_close(keep_capture *c)
 {
     drop_store(c);
+    forget_again(c);
     if (c->mark > 0) os_close(c->mark);
     c->mark = 0;
     keep_torn_clear(&c->torn);
@@ -126,6 +133,11 @@ void keep_capture_close(keep_capture *c)
 static void warn_of_torn(void *user, const char *path)
 {
     keep_capture *c = user;
+    if (c->gathers && c->again_count < KEEP_AGAIN_MAX) { /* the next read may find it at rest */
+        char *copy = prog_alloc(strlen(path) + 1);
+        c->again[c->again_count++] = strcpy(copy, path);
+        return;
+    }
     keep_torn_add(&c->torn, path);
     if (!c->o->quiet) prog_warn("%s changed during every read: the version has parts of it from "
                                 "several moments", path);
@@ -156,6 +168,7 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
                          versions_tree_publish_desc desc)
 {
     const keep_options *o = c->o;
+    if (c->gathers) forget_again(c); /* each is among the changed ones of this read */
     desc.path = desc.name = o->directory;
     desc.seen = c->seen;
     desc.rules = &o->rules;
@@ -254,6 +267,7 @@ static void thaw(keep_capture *c, int64_t frozen_ns)
 typedef struct instant {
     keep_capture *capture;
     int64_t       frozen_ns; /* prog_now_ns() */
+    bool          reread;    /* what changed during the last round was read again */
 } instant;
 
 static void was_read(void *user, int status)
@@ -289,6 +303,7 @@ static int read_rest(keep_capture *c, instant *p, bool *consistent)
         return PROG_OK;
     }
     if (status) return status;
+    p->reread = true;
     *consistent = !before.torn && !c->found.torn && !c->found.missed;
     c->found.torn += before.torn;
     c->found.files += before.files;
@@ -300,33 +315,55 @@ static int read_rest(keep_capture *c, instant *p, bool *consistent)
     return PROG_OK;
 }
 
-/* Read while the program runs until little is left, then stop it. */
-static int capture_instant(keep_capture *c, bool *consistent)
+/* Read while the program runs until little is left. *torn: files that the next read would not find
+   at rest for certain. */
+static int read_rounds(keep_capture *c, uint64_t *torn)
 {
-    int status = PROG_OK;
-    uint64_t torn = 0; /* of all rounds: a later round may not have read all of these again */
-    *consistent = false;
+    *torn = 0;
     for (int round = 0; round < ROUNDS_MAX; round++) {
         const int64_t began = prog_now_ns();
-        status = read_changes(c);
+        int status = read_changes(c);
         if (status) return status;
-        if (c->found.missed) return PROG_OK;
-        torn += c->found.torn;
+        assert(c->found.torn >= c->again_count);
+        c->found.torn -= c->again_count;
+        *torn += c->found.torn;
         forget_changes(c);
         c->all = false;
+        /* Whether they are reported as changed or not. */
+        for (size_t i = 0; i < c->again_count; i++) keep_capture_note(c, c->again[i]);
+        if (c->found.missed) return PROG_OK;
         memcpy(c->last.root, c->found.root, sizeof c->last.root);
         c->last.snapshot = c->has_last = true;
         if (prog_now_ns() - began < SHORT_ROUND_NS || round + 1 == ROUNDS_MAX) break;
         if (!c->flush(c->flush_user) || !c->changed_count) break;
     }
-    instant p = {c, prog_now_ns()};
+    return PROG_OK;
+}
+
+/* Then stop it, and read the rest. Files that changed during every read of the last round are read
+   again then: under load a large file always changes while it is read. */
+static int capture_instant(keep_capture *c, bool *consistent)
+{
+    uint64_t torn = 0;
+    *consistent = false;
+    c->gathers = true;
+    int status = read_rounds(c, &torn);
+    c->gathers = false;
+    instant p = {.capture = c, .frozen_ns = prog_now_ns()};
     c->stray = false;
-    if (!keep_freeze(c->freezer, p.frozen_ns + (int64_t)c->o->pause_ns)) return PROG_OK;
-    const int64_t instant_ns = prog_time_ns();
-    status = read_rest(c, &p, consistent);
-    thaw(c, p.frozen_ns);
-    *consistent = *consistent && !c->stray && !torn;
-    if (*consistent) c->began_ns = instant_ns;
+    if (!status && !c->found.missed &&
+        keep_freeze(c->freezer, p.frozen_ns + (int64_t)c->o->pause_ns)) {
+        const int64_t instant_ns = prog_time_ns();
+        status = read_rest(c, &p, consistent);
+        thaw(c, p.frozen_ns);
+        *consistent = *consistent && !c->stray && !torn;
+        if (*consistent) c->began_ns = instant_ns;
+    }
+    if (!status && !p.reread) {
+        c->found.torn += c->again_count;
+        for (size_t i = 0; i < c->again_count; i++) warn_of_torn(c, c->again[i]);
+    }
+    forget_again(c);
     return status;
 }
 

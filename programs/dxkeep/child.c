@@ -1,18 +1,17 @@
 /* Run a program as a child process. See child.h. */
 #include "child.h"
 
+#include "processes.h"
+
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#if defined(__linux__)
-#include <sys/prctl.h>
-#endif
 
 enum { CANNOT_EXECUTE = 126, NO_PROGRAM = 127, KILLED = 128 };
+#define END_NS INT64_C(10000000000) /* for the rest of a killed program */
 
 /* >>signals ------------------------------------------------------------
    All signals that a program may use are forwarded, real-time signals as often as they arrived. Not
@@ -89,58 +88,14 @@ void keep_signals_begin(dx_reactor *r)
 void keep_signals_end(void) { waked = NULL; }
 
 /* >>start -------------------------------------------------------------- */
-/* Runs in the child. exec() resets handled signals to their defaults, but the ones that os_begin()
-   ignores would stay ignored. */
-static void execute(char **program, int tell, pid_t parent)
-{
-#if defined(PR_SET_PDEATHSIG)
-    /* If dxkeep is killed, the program dies too: it would run without being captured. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(KILLED + SIGKILL);
-#else
-    (void)parent;
-#endif
-    signal(SIGPIPE, SIG_DFL);
-#if defined(SIGXFSZ)
-    signal(SIGXFSZ, SIG_DFL);
-#endif
-    execvp(program[0], program);
-    const int error = errno;
-    ssize_t n = write(tell, &error, sizeof error);
-    _exit(n < 0 ? NO_PROGRAM : CANNOT_EXECUTE);
-}
-
-/* Returns the errno of exec(), or 0: a successful exec() closes the pipe. */
-static int wait_for_exec(int pipe_end)
+int keep_child_start(keep_child *c, keep_guard *guard, char **program)
 {
     int error = 0;
-    ssize_t n;
-    do {
-        n = read(pipe_end, &error, sizeof error);
-    } while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof error ? error : 0;
-}
-
-int keep_child_start(keep_child *c, char **program)
-{
-    int ends[2];
-    if (pipe(ends) < 0) return prog_fail_errno("%s: cannot be started", program[0]);
-    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-    const pid_t parent = getpid();
-    const pid_t pid = fork();
-    if (pid == 0) execute(program, ends[1], parent);
-    const int fork_error = errno;
-    close(ends[1]);
-    const int error = pid < 0 ? 0 : wait_for_exec(ends[0]);
-    close(ends[0]);
-    if (pid < 0) {
-        errno = fork_error;
-        return prog_fail_errno("%s: cannot be started", program[0]);
-    }
-    c->pid = (int)pid;
+    int status = keep_guard_start(guard, &error);
+    if (status) return status;
+    c->guard = guard;
+    c->pid = (int)guard->shared->pid;
     if (!error) return PROG_OK;
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
     c->ended = true;
     c->status = error == ENOENT ? NO_PROGRAM : CANNOT_EXECUTE;
     prog_warn("%s: cannot be started: %s", program[0], strerror(error));
@@ -148,15 +103,23 @@ int keep_child_start(keep_child *c, char **program)
 }
 
 /* >>tend --------------------------------------------------------------- */
+/* The guard reaps the program. If the guard is killed, the kernel kills the program; the rest of
+   its processes become children of dxkeep, and are ended here. */
 static void reap(keep_child *c)
 {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (pid != c->pid || c->ended) continue;
+        if (!c->guard || pid != c->guard->pid) continue;
+        c->guard->pid = 0;
+        if (c->ended) continue;
+        keep_processes_end(prog_now_ns() + END_NS, 0);
         c->ended = true;
-        c->status = WIFSIGNALED(status) ? KILLED + WTERMSIG(status) : WEXITSTATUS(status);
+        c->status = KILLED + SIGKILL;
     }
+    if (c->ended || !c->guard || !keep_guard_ended(c->guard, &status)) return;
+    c->ended = true;
+    c->status = WIFSIGNALED(status) ? KILLED + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 static bool ends_dxkeep(int number)

@@ -3,7 +3,7 @@
 #ifndef DXKEEP_CHILD_H
 #define DXKEEP_CHILD_H
 
-#include "../common/common.h" /* first: it defines _GNU_SOURCE */
+#include "guard.h" /* first: it defines _GNU_SOURCE */
 
 #include "../../dx_reactor.h"
 
@@ -11,15 +11,16 @@ typedef struct keep_child {
     int  pid;    /* 0: none */
     bool ended;
     int  status; /* for exit(), once it has ended */
+    keep_guard *guard; /* its parent */
 } keep_child;
 
 /* From now on signals wake the reactor, which must stay open until keep_signals_end(). At most one
    reactor per process. */
 void keep_signals_begin(dx_reactor *r);
 void keep_signals_end(void);
-/* Start the program. Returns PROG_OK even if it cannot be executed: then it counts as ended with
+/* Let the guard start its program. Returns PROG_OK even if it cannot be executed: then it counts as ended with
    status 126 or 127, and a message gives the reason. */
-int  keep_child_start(keep_child *c, char **program);
+int  keep_child_start(keep_child *c, keep_guard *guard, char **program);
 /* Forward the signals received since the last call, and reap ended children. True: there is no
    program (pid 0), and a signal asks dxkeep to end. */
 bool keep_child_tend(keep_child *c);

@@ -3,31 +3,22 @@
 #ifndef DXKEEP_FREEZE_H
 #define DXKEEP_FREEZE_H
 
-#include "../common/common.h" /* first: it defines _GNU_SOURCE */
+#include "guard.h"
 
 #include <sys/types.h>
-
-enum { KEEP_FROZEN_MAX = 4096 }; /* processes; with more, a freeze fails */
-
-typedef struct keep_frozen { /* shared with the guard */
-    int   count;
-    pid_t list[KEEP_FROZEN_MAX];
-} keep_frozen;
 
 typedef struct keep_freezer {
     const char  *cgroup; /* its folder; NULL: processes are stopped one by one */
     pid_t        root;   /* this process and its descendants; 0: the descendants of dxkeep */
     keep_frozen *frozen; /* the processes that dxkeep stopped */
-    pid_t        guard;  /* continues them if dxkeep is killed; 0: none */
-    int          guard_pipe;
+    keep_guard  *guard;  /* continues them if dxkeep is killed */
     bool         active; /* between freeze and thaw */
     pid_t       *tree;   /* while active: all processes, including those stopped before */
     size_t       tree_count;
 } keep_freezer;
 
-/* Call it before the program is started. With root 0 dxkeep becomes a subreaper: orphans of the
-   program stay its descendants. */
-int  keep_freezer_open(keep_freezer *f);
+/* The guard must be open, and stay open until the close. */
+void keep_freezer_open(keep_freezer *f, keep_guard *guard);
 /* Also thaws. */
 void keep_freezer_close(keep_freezer *f);
 /* Stop all processes. True: all have stopped, and none can have been missed. False: not before
@@ -41,7 +32,5 @@ bool keep_freezer_alone(keep_freezer *f);
    the mappings cannot be listed. */
 bool keep_freezer_mapped(keep_freezer *f, const char *directory,
                          void (*each)(void *user, const char *path), void *user);
-/* Is it the guard, which does not belong to the program? */
-bool keep_freezer_owns(const keep_freezer *f, pid_t pid);
 
 #endif

@@ -6,8 +6,12 @@
    restore.c  restores the directory
    in_place.c restores a mount point
    log.c      lists versions
+   show.c     lists the entries of a version, and writes one of its files
    torn.c     names of files that changed while they were captured
    freeze.c   stops and continues the processes that write
+   child.c    the program, and the signals that are forwarded to it
+   guard.c    a process between dxkeep and the program, which outlives a kill of dxkeep
+   processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
    moment.c   finds the version of a moment that the command line names
    capture.c  one capture: the directory becomes the next version
@@ -26,7 +30,8 @@
 typedef struct keep_options {
     const char   *store;     /* its folder */
     const char   *directory; /* to capture */
-    const char   *moment;    /* restore: which version */
+    const char   *moment;    /* restore, ls, cat: which version */
+    const char   *path;      /* ls, cat: in the version */
     const char   *target;    /* restore: the destination */
     char        **program;   /* run: with its arguments, NULL-terminated */
     const char   *name;      /* of the versions in the store */
@@ -48,6 +53,7 @@ typedef struct keep_options {
     bool          fresh;     /* run: do not restore an empty directory */
     bool          verbose;   /* run: report captures */
     bool          quiet;     /* no summary */
+    bool          recursive; /* ls: also list subdirectories */
     bool          json;      /* print JSON, one object per line */
     prog_list     rules;     /* --include and --exclude, in order */
     versions_omit omit;      /* kinds of entries and attributes to leave out */
@@ -57,6 +63,8 @@ typedef struct keep_options {
 /* >>capture.c ---- */
 /* The state of repeated captures. Zero it, set o and all. The store is opened when it is needed,
    and again after a failure. */
+enum { KEEP_AGAIN_MAX = 256 };
+
 typedef struct keep_capture {
     const keep_options  *o;
     versions_store      *store;
@@ -84,6 +92,9 @@ typedef struct keep_capture {
     bool                 gave_up;  /* the program could not be stopped, or not be read in time */
     uint64_t             paused_ns; /* how long the last call stopped it */
     versions_published   found;    /* by the last call */
+    bool                 gathers;  /* files that change during every read go to this list: */
+    char                *again[KEEP_AGAIN_MAX];
+    size_t               again_count;
     keep_torn            torn;     /* files that changed while the last call read them */
 } keep_capture;
 
@@ -102,14 +113,16 @@ void keep_capture_print(const keep_capture *c);
 int  keep_capture_once(const keep_options *o);
 
 /* >>moment.c ---- */
-/* Find the version that was the latest at a moment: `latest`, a version's number, a time (UTC), or
-   a duration before now. If there is none, a message gives the reason. */
+/* Find the version that was the latest at a moment: `latest`, `consistent`, a version's number, a
+   time (UTC), or a duration before now. If there is none, a message gives the reason. */
 int  keep_moment_find(versions_store *s, const keep_options *o, versions_version *out);
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
-/* >>log.c, restore.c, run.c: the commands ---- */
+/* >>log.c, show.c, restore.c, run.c: the commands ---- */
 int  keep_log(const keep_options *o);
+int  keep_ls(const keep_options *o);
+int  keep_cat(const keep_options *o);
 int  keep_restore(const keep_options *o);
 /* Write a version to a directory that is missing or empty, or to any with o->force. *partial:
    PROG_PARTIAL if the file system could not store all of it. */
@@ -123,6 +136,8 @@ enum {
     KEEP_DAEMON,
     KEEP_CAPTURE,
     KEEP_LOG,
+    KEEP_LS,
+    KEEP_CAT,
     KEEP_RESTORE,
     KEEP_VERIFY,
     KEEP_COMMANDS

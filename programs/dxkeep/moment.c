@@ -1,6 +1,7 @@
 /* Moments, as the command line gives them:
 
        latest                        the latest version
+       consistent                    the latest one that is of one instant
        17                            version 17
        90s  5m  2h  3d               the version that was the latest this long ago
        2026-11-23 13:05:00           the version that was the latest at that time (UTC), inclusive: a
@@ -98,6 +99,17 @@ static int find_at(versions_store *s, const keep_options *o, int64_t time_ns, ve
                      o->store, o->moment, o->store);
 }
 
+static int find_consistent(versions_store *s, const keep_options *o, versions_version *out)
+{
+    versions_history history = {.begun = false};
+    int status;
+    while (!(status = versions_history_next(&history, s, o->name, out)))
+        if (out->consistent) return PROG_OK;
+    if (status != PROG_NOT_FOUND) return status;
+    return prog_fail(status, "%s has no consistent version named %s; 'dxkeep log %s' lists all",
+                     o->store, o->name, o->store);
+}
+
 int keep_moment_find(versions_store *s, const keep_options *o, versions_version *out)
 {
     const char *text = o->moment;
@@ -108,10 +120,11 @@ int keep_moment_find(versions_store *s, const keep_options *o, versions_version 
     if (status == PROG_NOT_FOUND)
         return prog_fail(status, "%s has no versions named %s", o->store, o->name);
     if (status || !strcmp(text, "latest")) return status;
+    if (!strcmp(text, "consistent")) return find_consistent(s, o, out);
     if (parse_time(text, &time_ns) || parse_ago(text, &time_ns)) return find_at(s, o, time_ns, out);
     if (!*text || strspn(text, "0123456789") != strlen(text))
-        return prog_fail(PROG_USAGE, "'%s' is not a moment; use latest, a version number, a UTC "
-                                     "time such as '2026-11-23 13:05:00', or an age such as "
+        return prog_fail(PROG_USAGE, "'%s' is not a moment; use latest, consistent, a version number, a "
+                                     "UTC time such as '2026-11-23 13:05:00', or an age such as "
                                      "90s, 5m, 2h, 3d", text);
     status = prog_parse_number("the version", text, 1, UINT64_MAX, &version);
     if (!status) status = versions_version_find(s, o->name, version, out);

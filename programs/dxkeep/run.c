@@ -27,6 +27,7 @@ typedef struct keeper {
     const keep_options *o;
     keep_capture capture;
     keep_child   child;
+    keep_guard   guard;
     keep_freezer freezer;
     dx_reactor   reactor;
     dx_watch     watch;
@@ -107,18 +108,19 @@ static bool flush(void *user)
 }
 
 /* Called before the store is opened, because the guard must not inherit it. */
-static int open_freezer(keeper *k)
+static int open_guard(keeper *k)
 {
     const keep_options *o = k->o;
-    const bool wanted = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_cgroup;
-    if (!wanted) return PROG_OK;
+    const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_cgroup;
+    if (!o->program && !stops) return PROG_OK;
     if (o->freeze_pid && kill((pid_t)o->freeze_pid, 0) < 0 && errno == ESRCH)
         return prog_fail(PROG_NOT_FOUND, "--freeze-pid %llu: there is no such process",
                          (unsigned long long)o->freeze_pid);
+    int status = keep_guard_open(&k->guard, o->freeze_cgroup, o->program);
+    if (status || !stops) return status;
     k->freezer.cgroup = o->freeze_cgroup;
     k->freezer.root = (pid_t)o->freeze_pid;
-    int status = keep_freezer_open(&k->freezer);
-    if (status) return status;
+    keep_freezer_open(&k->freezer, &k->guard);
     k->capture.freezer = &k->freezer;
     k->capture.flush = flush;
     k->capture.flush_user = k;
@@ -180,6 +182,7 @@ static void close_all(keeper *k)
         dx_reactor_close(&k->reactor);
     }
     keep_freezer_close(&k->freezer);
+    keep_guard_close(&k->guard);
     free(k->watch_memory);
     free(k->reactor_memory);
     keep_capture_close(&k->capture);
@@ -201,6 +204,10 @@ static int restore_latest(const keep_options *o)
     if (!status) status = keep_restore_to(s, &v, o->directory, o, &partial);
     versions_store_close(s);
     if (status == PROG_NOT_FOUND) return PROG_OK; /* no version so far */
+    if (!status && !v.consistent)
+        prog_warn("%s: version %llu, which was restored, is torn: its files may be of different "
+                  "moments; 'dxkeep restore %s consistent %s --force' restores the latest one that "
+                  "is not", o->directory, (unsigned long long)v.version, o->store, o->directory);
     if (!status && o->verbose)
         prog_warn("%s: restored version %llu", o->directory, (unsigned long long)v.version);
     return status;
@@ -261,14 +268,14 @@ static int run(keeper *k)
     int status = keep_in_place_recover(o->directory);
     if (!status) status = restore_latest(o);
     if (!status) status = make_directory(o);
-    if (!status) status = open_freezer(k);
+    if (!status) status = open_guard(k);
     if (!status) status = open_all(k);
     if (status) return status;
     capture(k);
     if (k->status) return k->status;
     if (o->verbose) prog_warn("watching %s", o->directory);
     k->capture.still = false;
-    if (o->program) status = keep_child_start(&k->child, o->program);
+    if (o->program) status = keep_child_start(&k->child, &k->guard, o->program);
     if (status) return status;
     watch(k);
     finish(k);

@@ -14,6 +14,8 @@ enum {
     DAEMON   = 1 << KEEP_DAEMON,
     CAPTURE  = 1 << KEEP_CAPTURE,
     LOG      = 1 << KEEP_LOG,
+    LS       = 1 << KEEP_LS,
+    CAT      = 1 << KEEP_CAT,
     RESTORE  = 1 << KEEP_RESTORE,
     VERIFY   = 1 << KEEP_VERIFY,
     WATCHERS = RUN | DAEMON,
@@ -63,13 +65,28 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "to 16 names that changed during the capture follow.",
          .examples = "dxkeep log store\n"
                      "dxkeep log store --limit 1 --json"},
+    [KEEP_LS] =
+        {.name = "ls",
+         .arguments = "STORE MOMENT [PATH]",
+         .summary = "List a version's entries, or those of a directory in it",
+         .details = "MOMENT as for `restore`. Each line has the mode, the size, the time of the last\n"
+                    "change and the name, as `ls -l` has them.",
+         .examples = "dxkeep ls store latest\n"
+                     "dxkeep ls store 1 --recursive --json"},
+    [KEEP_CAT] =
+        {.name = "cat",
+         .arguments = "STORE MOMENT PATH",
+         .summary = "Write a file of a version to standard output",
+         .details = "MOMENT as for `restore`. Each chunk is verified by its hash before it is written.",
+         .examples = "dxkeep cat store latest a"},
     [KEEP_RESTORE] =
         {.name = "restore",
          .arguments = "STORE MOMENT TARGET",
          .summary = "Write the directory as it was at a moment to TARGET",
-         .details = "MOMENT is `latest`, a version number, a UTC time as `log` prints it\n"
-                    "('2026-11-23 13:05:00', with or without a fraction), or an age: 90s, 5m, 2h,\n"
-                    "3d. A time or age selects the latest version at that time.\n"
+         .details = "MOMENT is `latest`, `consistent` (the latest version that `log` calls so), a\n"
+                    "version number, a UTC time as `log` prints it ('2026-11-23 13:05:00', with or\n"
+                    "without a fraction), or an age: 90s, 5m, 2h, 3d. A time or age selects the\n"
+                    "latest version at that time.\n"
                     "\n"
                     "All content is verified by hash, then TARGET is replaced atomically. If TARGET\n"
                     "is a mount point, it is replaced entry by entry, with a journal in it: after a\n"
@@ -87,7 +104,7 @@ static const prog_command commands[KEEP_COMMANDS] = {
 #define FIELD(name) PROG_FIELD(keep_options, name)
 
 static const prog_option options[] = {
-    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | RESTORE, .value = "NAME",
+    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | RESTORE, .value = "NAME",
      .help = "name of the versions in the store (default dir);\na store can hold several directories"},
     {"--quiet-ms", PROG_OPTION_NUMBER, FIELD(quiet_ns), .min = 1, .max = 3600000, .unit = 1000000,
      .commands = WATCHERS, .value = "MS", .help = "capture a changed path once it was quiet for this\n"
@@ -144,9 +161,11 @@ static const prog_option options[] = {
      .help = "threads (default: one for each processor)"},
     {"--limit", PROG_OPTION_NUMBER, FIELD(limit), .min = 1, .max = UINT32_MAX, .commands = LOG,
      .value = "N", .help = "list only the latest N versions (default: all)"},
+    {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
+     .help = "also list subdirectories"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE,
      .help = "replace a directory that is not empty"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | RESTORE | VERIFY,
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | RESTORE | VERIFY,
      .help = "print JSON, one object per line"},
     {"--verbose", PROG_OPTION_FLAG, FIELD(verbose), .commands = WATCHERS,
      .help = "report each capture on standard error"},

@@ -639,14 +639,41 @@ def hooks(dice):
 
 
 def a_killed_dxkeep_ends_its_program(dice):
-    os.makedirs("data")
-    process = start(command="run", program=("--", "sh", "-c", "echo $$ >data/pid; exec sleep 1000"))
-    wait_for("the program", lambda: os.path.exists("data/pid") and open("data/pid").read().strip(), process)
-    pid = int(open("data/pid").read())
-    process.kill()
-    process.wait()
+    """With all its descendants: children, orphans, daemons in sessions of their own, processes of another user, stopped ones. The same
+    if the guard is killed instead; then dxkeep captures once more, and ends as if the program had been killed."""
+    other = "setpriv --reuid 65534 --regid 65534 --clear-groups " if not os.geteuid() and shutil.which("setpriv") else ""
+    ways = {"child": "sleep 1000 & echo $! >>pids", "orphan": "(sleep 1000 & echo $! >>pids)", "daemon": "setsid sh -c 'sleep 1000 & echo $! >>pids; exit' &",
+            "other user": other + "sleep 1000 & echo $! >>pids", "stopped": "sleep 1000 & echo $! >>pids; kill -STOP $!",
+            "deep": "sh -c 'trap : TERM HUP INT; sh -c \"sleep 1000 & echo \\$! >>pids; wait\" & echo $! >>pids; wait' & echo $! >>pids"}
+    for victim in ("dxkeep", "dxkeep", "guard"):
+        shutil.rmtree("data", ignore_errors=True)
+        os.makedirs("data")
+        open("pids", "w").close()
+        some = dice.sample(sorted(ways), dice.randrange(2, len(ways) + 1))
+        script = "\n".join(ways[way] for way in some) + "\necho $$ >>pids; echo x >data/x; exec " + dice.choice(["", other]) + "sleep 1000"
+        process = start(command="run", program=("--", "sh", "-c", script))
+        count = len(some) + 1 + 2 * ("deep" in some)
+        wait_for("%s" % some, lambda: len(open("pids").read().split()) == count, process)
+        pids = [int(pid) for pid in open("pids").read().split()]
+        assert all(state_of(pid) for pid in pids), some
+        if victim == "guard":
+            guard = [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if parent_of(int(pid)) == process.pid]
+            assert len(guard) == 1, guard
+            os.kill(guard[0], signal.SIGKILL)
+            assert process.wait(PATIENCE) == 128 + signal.SIGKILL, process.returncode
+            assert restored("latest")["x"] == seen("data")["x"]
+        else:
+            process.kill()
+            process.wait()
+        for pid in pids:
+            wait_for("the end of %d of %r (%s)" % (pid, pids, some), lambda: not state_of(pid))
 
-    wait_for("its end", lambda: not state_of(pid))
+
+def parent_of(pid):
+    try:
+        return int(open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
 
 
 def what_is_missing_is_made(dice):
@@ -859,6 +886,65 @@ def moments(dice):
         assert "is not a moment" in keep("restore", "store", "--force", "--", wrong, "back", status=1), wrong
     for missing in ("5", "2h", "1999-01-01 00:00:00", "99999999999"):
         assert "'dxkeep log store'" in keep("restore", "store", missing, "back", "--force", status=2), missing
+
+
+def entries_and_files_of_a_version(dice):
+    """ls and cat against the model, at each of several versions; and every wrong path has its own error."""
+    model, noted = Model("data", dice), {}
+    for _ in range(4):
+        model.some(25)
+        keep("capture", "store", "data")
+        noted[latest()] = {name: (stat.S_IMODE(os.lstat(model.real(name)).st_mode), bytes(e.content) if isinstance(e, File) else e)
+                           for name, e in model.entries.items() if name}
+    for version, entries in noted.items():
+        listed = {e["path"]: e for e in map(json.loads, keep("ls", "store", str(version), "--recursive", "--json").splitlines())}
+        assert set(listed) == set(entries), set(listed) ^ set(entries)
+        for name, (mode, what) in entries.items():
+            kind = "directory" if isinstance(what, int) else "link" if name in listed and listed[name]["type"] == "link" else "file"
+            assert listed[name]["type"] == kind, (name, listed[name])
+            if kind == "directory":
+                inside = keep("ls", "store", str(version), name + "/", "--json").splitlines()
+                assert {json.loads(line)["path"] for line in inside} == {n for n in entries if os.path.dirname(n) == name}
+                assert "is a directory; 'dxkeep ls' lists it" in keep("cat", "store", str(version), name, status=1)
+            elif kind == "link":
+                assert listed[name]["target"] == what.decode()
+                assert "symbolic link" in keep("cat", "store", str(version), name, status=1)
+            else:
+                assert listed[name]["size"] == len(what) and listed[name]["mode"] == "%04o" % mode, listed[name]
+                done = subprocess.run([DXKEEP, "cat", "store", str(version), name], stdout=subprocess.PIPE)
+                assert done.returncode == 0 and done.stdout == what, (name, done.returncode, len(done.stdout))
+    for command in ("ls", "cat"):
+        assert "has no 'nothing'; 'dxkeep ls store 1'" in keep(command, "store", "1", "nothing", status=2)
+        assert "not a path in a tree" in keep(command, "store", "1", "../x", status=1)
+        assert "has no version 99" in keep(command, "store", "99", "a", status=2)
+        assert "is not a moment" in keep(command, "store", "never", "a", status=1)
+    keep("cat", "store", "1", status=1)
+
+
+def the_latest_consistent_version(dice):
+    """Torn versions came later: `consistent` leaves them out, and run warns when it restores one."""
+    os.makedirs("data")
+    torn_capture("0")
+    assert "no consistent version" in keep("restore", "store", "consistent", "back", status=2)
+    keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/f")
+    best = latest()
+    assert versions(1)[0]["consistent"], versions(1)
+    torn_capture("2")
+    assert not versions(1)[0]["consistent"] and latest() == best + 1
+    keep("restore", "store", "consistent", "back", "--quiet")
+    assert open("back/f").read() == "1\n"
+    shutil.rmtree("data")
+    out = keep("run", "store", "data", "--", "true")
+    assert "version %d, which was restored, is torn" % (best + 1) in out and open("data/f").read() == "2", out
+    shutil.rmtree("data")
+    keep("restore", "store", "consistent", "data", "--quiet")
+    assert "torn" not in keep("run", "store", "data", "--", "true")
+
+
+def torn_capture(text):
+    with open("data/f", "w") as f:
+        f.write(text)
+    return keep("capture", "store", "data")
 
 
 def what_is_refused(dice):
@@ -1143,6 +1229,48 @@ def a_database_at_every_version(dice):
           % (checked, len(found), unsound, rows, sorted(stops)[len(stops) // 2] if stops else "-"))
 
 
+BUSY_WRITER = """
+import os, time
+size = 24 << 20
+busy, calm = os.open("data/busy", os.O_RDWR), os.open("data/calm", os.O_RDWR | os.O_CREAT)
+n = 0
+while True:
+    n += 1
+    os.pwrite(busy, b"%016d" % n, n * 7919 * 16 % size)
+    os.pwrite(calm, b"%016d" % n, 0)
+    time.sleep(0.0005)  # the system's queue of events must not overflow
+"""
+
+
+def a_large_file_that_never_rests_is_read_at_rest(dice):
+    """It changes during every read while the program runs, so the stop must read it again: then it is of the instant of the others."""
+    os.makedirs("data")
+    size = 24 << 20
+    with open("data/busy", "wb") as f:
+        f.write(b"0" * size)
+    process = start("--quiet-ms", "1", "--hold-ms", "20", "--pause-max-ms", "10000", command="run", program=("--", sys.executable, "-c", BUSY_WRITER))
+    try:
+        wait_for("consistent versions", lambda: sum(v["consistent"] for v in versions()) >= 3, process)
+        stop(process, status=128 + signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+    checked = 0
+    for v in versions():
+        if not v["consistent"]:
+            continue
+        keep("restore", "store", str(v["version"]), "back", "--force", "--quiet")
+        with open("back/busy", "rb") as busy:
+            at = int(open("back/calm", "rb").read() or b"0") if os.path.exists("back/calm") else 0
+            for n in range(max(1, at - 20000), at + 20000):
+                busy.seek(n * 7919 * 16 % size)
+                has = int(busy.read(16)) >= n
+                assert has == (n <= at) or n == at + 1, "version %d has number %d in one file, and write %d of the other is %s" % (
+                    v["version"], at, n, "there" if has else "missing")
+        checked += at > 0
+    assert checked >= 2, versions()
+
+
 PAIR_WRITER = """
 import os, time
 a, b = os.open("data/d0/a", os.O_RDWR | os.O_CREAT), os.open("data/d1/b", os.O_RDWR | os.O_CREAT)
@@ -1360,18 +1488,19 @@ def writers():
 
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
-         a_mount_point_whatever_kills_the_restore, moments, what_is_refused,
+         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version, the_latest_consistent_version, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
-         a_cgroup_is_frozen, consistent_is_of_one_instant, a_pair_of_files_under_load, a_database_at_every_version,
+         a_cgroup_is_frozen, consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest, a_database_at_every_version,
          examples_of_the_help]
 
 
-def main():
+def main(cases, suite="test_dxkeep"):
     work = tempfile.mkdtemp()
+    os.chmod(work, 0o755)  # a program of another user works in it
     try:
-        for case in CASES:
+        for case in cases:
             name = case.__name__
             wanted = [a for a in sys.argv[1:] if a[0] != "-"]
             if wanted and not any(a in name for a in wanted) or any(a[1:] in name for a in sys.argv[1:] if a[0] == "-"):
@@ -1393,8 +1522,9 @@ def main():
             shutil.rmtree(place, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print("test_dxkeep: %(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
+    print("%s: %d passed, %d failed, %d skipped" % (suite, counts["passed"], counts["failed"], counts["skipped"]))
     return counts["failed"] > 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main(CASES))

@@ -13,7 +13,7 @@
 #include "../../containers/container.h"
 #include "../net/price.h"
 #include "../../versions/tree/content.h"
-#include "../../versions/tree/entries.h"
+#include "../../versions/tree/show.h"
 
 #include "../../../dx_cas.h"
 
@@ -208,7 +208,7 @@ static void print_change(const diff *d, const char *change, const item *was, con
         prog_json_text(&j, "change", change);
         prog_json_text(&j, "path", one->path);
         if (moved) prog_json_text(&j, "from", was->path);
-        prog_json_text(&j, "type", dxup_type_name(one->type));
+        prog_json_text(&j, "type", versions_type_name(one->type));
         if (was) prog_json_number(&j, "size_before", was->size);
         if (is) prog_json_number(&j, "size", is->size);
         if (was && was->mode != one->mode) prog_json_text(&j, "mode_before", mode_before);

@@ -86,16 +86,6 @@ const char *dxup_names_tag(const dxup_names *n, const char *name, uint64_t versi
     return NULL;
 }
 
-const char *dxup_type_name(int type)
-{
-    static const char *const names[] = {
-        [DX_TREE_FILE] = "file", [DX_TREE_DIR] = "directory",         [DX_TREE_LINK] = "link",
-        [DX_TREE_FIFO] = "fifo", [DX_TREE_CHAR] = "character device",
-        [DX_TREE_BLOCK] = "block device"};
-    assert(type >= DX_TREE_FILE && type <= DX_TREE_BLOCK);
-    return names[type];
-}
-
 void dxup_print_json(const dxup_names *n, const versions_version *v)
 {
     const uint64_t version = v->tagged ? v->tagged : v->version;

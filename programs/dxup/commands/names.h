@@ -22,8 +22,6 @@ void dxup_names_free(dxup_names *n);
 /* Iterate over the tags of NAME that point to a version, or with 0 over all. *at is 0 at the start.
    NULL: no more. */
 const char *dxup_names_tag(const dxup_names *n, const char *name, uint64_t version, size_t *at);
-/* "file", "directory" and so on, for an entry of a tree. */
-const char *dxup_type_name(int type);
 /* Print a version as JSON. */
 void dxup_print_json(const dxup_names *n, const versions_version *v);
 

@@ -3,6 +3,7 @@
 
    objects.c       reads parts of files and directories; walks all objects of a snapshot
    entries.c       the entries of any version that is a tree, by their paths (entries.h)
+   show.c          prints entries and files, for `ls` and `cat` (show.h)
    entry_reader.c  reads a file of such a version at any offset (entry_reader.h)
    stream.c        a snapshot as the stream of bytes that README.md specifies, at any offset
    content.c       the content of any version, file or directory, as one stream (content.h)

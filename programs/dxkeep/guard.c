@@ -1,0 +1,251 @@
+/* The guard. See guard.h. */
+#include "guard.h"
+
+#include "processes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
+
+enum { NO_PROGRAM = 127, KILLED = 128, SIGNALS = 65 };
+#define END_NS INT64_C(60000000000) /* a process that waits for a disk ends late */
+
+void keep_guard_continue(keep_frozen *frozen)
+{
+    const int count = __atomic_load_n(&frozen->count, __ATOMIC_ACQUIRE);
+    for (int i = 0; i < count; i++) kill(frozen->list[i], SIGCONT);
+    __atomic_store_n(&frozen->count, 0, __ATOMIC_RELEASE);
+}
+
+bool keep_cgroup_write(const char *cgroup, const char *text)
+{
+    char path[PROG_PATH_SIZE_MAX + 32];
+    snprintf(path, sizeof path, "%s/cgroup.freeze", cgroup);
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool good = prog_write_all(fd, text, strlen(text));
+    close(fd);
+    return good;
+}
+
+static bool adopt_orphans(void)
+{
+#if defined(PR_SET_CHILD_SUBREAPER)
+    return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
+#else
+    return true;
+#endif
+}
+
+/* >>program ------------------------------------------------------------ */
+/* In the program's process. Every signal has its default again. */
+static void execute(char **program, int tell, pid_t parent, const sigset_t *mask)
+{
+#if defined(PR_SET_PDEATHSIG)
+    /* If dxkeep and the guard are killed, the program dies too. The kernel drops this when a program
+       changes its user; the guard does not need it. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(KILLED + SIGKILL);
+#else
+    (void)parent;
+#endif
+    for (int n = 1; n < SIGNALS; n++) signal(n, SIG_DFL);
+    sigprocmask(SIG_SETMASK, mask, NULL);
+    execvp(program[0], program);
+    const int error = errno;
+    ssize_t n = write(tell, &error, sizeof error);
+    _exit(n < 0 ? NO_PROGRAM : NO_PROGRAM - 1);
+}
+
+/* Returns the errno of exec(), or 0: a successful exec() closes the pipe. */
+static int wait_for_exec(int pipe_end)
+{
+    int error = 0;
+    ssize_t n;
+    do {
+        n = read(pipe_end, &error, sizeof error);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof error ? error : 0;
+}
+
+static bool open_pipe(int ends[2])
+{
+    if (pipe(ends) < 0) return false;
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    return true;
+}
+
+/* In the guard. */
+static void start_program(keep_shared *shared, char **program, const sigset_t *mask)
+{
+    int ends[2];
+    if (!open_pipe(ends)) {
+        shared->error = errno;
+        return;
+    }
+    const pid_t self = getpid(), pid = fork();
+    if (pid == 0) execute(program, ends[1], self, mask);
+    shared->error = pid < 0 ? errno : 0;
+    close(ends[1]);
+    if (pid > 0) shared->error = wait_for_exec(ends[0]);
+    if (pid > 0) shared->pid = pid;
+    close(ends[0]);
+}
+
+/* >>guard -------------------------------------------------------------- */
+typedef struct guarding {
+    keep_shared *shared;
+    const char  *cgroup;
+    char       **program;
+    pid_t        dxkeep;
+    int          ask;    /* its ends of the pipes */
+    int          answer;
+    sigset_t     before; /* the signal mask of dxkeep */
+} guarding;
+
+static void on_child(int number) { (void)number; }
+
+static void reap(const guarding *g)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid != g->shared->pid) continue;
+        g->shared->status = status;
+        __atomic_store_n(&g->shared->ended, 1, __ATOMIC_RELEASE);
+        if (getppid() == g->dxkeep) kill(g->dxkeep, SIGCHLD);
+    }
+}
+
+/* dxkeep was killed. What outlives a program that has ended runs on, as it does otherwise. */
+static void abandon(const guarding *g)
+{
+    const bool runs = g->shared->pid && !g->shared->ended;
+    if (g->cgroup) (void)keep_cgroup_write(g->cgroup, "0");
+    keep_guard_continue(&g->shared->frozen);
+    if (runs) keep_processes_end(prog_now_ns() + END_NS, 0);
+    _exit(0);
+}
+
+/* SIGCHLD is blocked except while it waits, so that none is missed. */
+static void guard(guarding *g)
+{
+    sigset_t children, waiting;
+    for (int n = 1; n < SIGNALS; n++)
+        if (n != SIGKILL && n != SIGSTOP) signal(n, SIG_IGN);
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &children, NULL);
+    sigemptyset(&waiting);
+    signal(SIGCHLD, on_child);
+    if (g->program) (void)adopt_orphans();
+    for (;;) {
+        char byte = 0;
+        fd_set set;
+        FD_ZERO(&set);
+        FD_SET(g->ask, &set);
+        const int ready = pselect(g->ask + 1, &set, NULL, NULL, NULL, &waiting);
+        reap(g);
+        if (ready <= 0) continue;
+        const ssize_t n = read(g->ask, &byte, 1);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) abandon(g);
+        start_program(g->shared, g->program, &g->before);
+        if (write(g->answer, &byte, 1) != 1) abandon(g);
+    }
+}
+
+/* >>public ------------------------------------------------------------- */
+static int fork_guard(keep_guard *g, guarding *own)
+{
+    int ask[2], answer[2];
+    if (!open_pipe(ask)) return prog_fail_errno("the guard process cannot be started");
+    if (!open_pipe(answer)) {
+        close(ask[0]);
+        close(ask[1]);
+        return prog_fail_errno("the guard process cannot be started");
+    }
+    own->ask = ask[0];
+    own->answer = answer[1];
+    g->pid = fork();
+    if (g->pid == 0) {
+        close(ask[1]);
+        close(answer[0]);
+        guard(own);
+    }
+    const int error = errno;
+    close(ask[0]);
+    close(answer[1]);
+    g->ask = ask[1];
+    g->answer = answer[0];
+    if (g->pid > 0) return PROG_OK;
+    g->pid = 0;
+    close(g->ask);
+    close(g->answer);
+    errno = error;
+    return prog_fail_errno("the guard process cannot be started");
+}
+
+int keep_guard_open(keep_guard *g, const char *cgroup, char **program)
+{
+    guarding own = {.cgroup = cgroup, .program = program, .dxkeep = getpid()};
+    void *shared = mmap(NULL, sizeof *g->shared, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return prog_fail_errno("the memory shared with the guard process cannot be allocated");
+    g->shared = own.shared = shared;
+    sigprocmask(SIG_BLOCK, NULL, &own.before);
+    int status = PROG_OK;
+    if (program && !adopt_orphans()) status = prog_fail_errno("the program's orphans cannot be adopted");
+    if (!status) status = fork_guard(g, &own);
+    if (!status) return PROG_OK;
+    munmap(g->shared, sizeof *g->shared);
+    g->shared = NULL;
+    return status;
+}
+
+void keep_guard_close(keep_guard *g)
+{
+    if (!g->shared) return;
+    if (g->pid) {
+        kill(g->pid, SIGKILL);
+        while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR) continue;
+    }
+    close(g->ask);
+    close(g->answer);
+    munmap(g->shared, sizeof *g->shared);
+    memset(g, 0, sizeof *g);
+}
+
+int keep_guard_start(keep_guard *g, int *error)
+{
+    char byte = 's';
+    ssize_t n;
+    assert(g->pid);
+    do {
+        n = write(g->ask, &byte, 1);
+    } while (n < 0 && errno == EINTR);
+    if (n == 1) do {
+        n = read(g->answer, &byte, 1);
+    } while (n < 0 && errno == EINTR);
+    if (n != 1) return prog_fail(PROG_SYSTEM, "the guard process has ended: the program is not started");
+    *error = g->shared->error;
+    return PROG_OK;
+}
+
+bool keep_guard_ended(const keep_guard *g, int *status)
+{
+    if (!__atomic_load_n(&g->shared->ended, __ATOMIC_ACQUIRE)) return false;
+    *status = g->shared->status;
+    return true;
+}
