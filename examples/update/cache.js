@@ -220,10 +220,10 @@ const walk = (source, each) => new Promise((yes, no) => {
 });
 
 const OPEN_MS = 10000;
-export function idbStore(name) {
+export function idbStore(name, factory = indexedDB) {
     let opened = null;
     const open = () => new Promise((yes, no) => {
-        const request = indexedDB.open(name, 1);
+        const request = factory.open(name, 1);
         const late = setTimeout(() => no(new UpdateError('cache', `IndexedDB does not open within ${OPEN_MS} ms`)), OPEN_MS);
         request.onupgradeneeded = () => {
             request.result.createObjectStore('meta', { keyPath: 'key' }).createIndex('used', 'used');

@@ -59,13 +59,15 @@ class Core {
         return consumer.end();
     }
     // The new version. The patch says which base it is for and what it makes: both are compared here.
-    patch(old, patch) {
+    patch(old, patch, sizeMax) {
         const { wasm } = this;
         wasm.reset();
+        wasm.set_target_max(Math.min(sizeMax, 0x7fffffff));
         wasm.init_patcher();
         wasm.set_old_binary(this.put(old), old.length);
         wasm.set_patch_data(this.put(patch), patch.length);
         const size = wasm.apply_patch_and_get_length();
+        if (size == -4) throw new UpdateError('too-big', `the patch makes more than ${sizeMax} bytes, or needs too much memory for them`);
         if (size < 0) throw new UpdateError('patch', `the patch is refused: ${patchErrors[size] ?? size}`);
         return this.view(wasm.get_patched_binary(), size).slice();
     }
@@ -122,11 +124,11 @@ class Line {
         clearTimeout(this.idle);
         this.idle = setTimeout(() => this.fail('timeout', `the server sent nothing for ${this.o.idleMs} ms`), this.o.idleMs);
     }
-    close() {
+    close(handedOut) {
         clearTimeout(this.idle);
         clearTimeout(this.total);
         this.o.signal?.removeEventListener('abort', this.stop);
-        this.abort.abort(); // of what is not read to its end
+        if (!handedOut) this.abort.abort(); // what is not read to its end
     }
     async ask(url, headers, mode) {
         this.restart();
@@ -193,7 +195,7 @@ class Update {
     }
     async run() {
         const { o } = this;
-        let usable = false;
+        let usable = false, handedOut = null; // a response that the caller may read
         try {
             const { entry, damaged } = await this.cache.get(this.url.href, bytes => this.core.hash(bytes)).catch(error => {
                 this.cacheError = error; // without a cache everything travels each time
@@ -208,9 +210,10 @@ class Update {
             const have = usable ? this.have : null;
             if (have && ['network', 'timeout', 'unavailable'].includes(error.code)) return this.done('offline', { error });
             if (error instanceof UpdateError) error.have = have;
+            handedOut = error.response;
             throw error;
         } finally {
-            this.line.close();
+            this.line.close(handedOut);
         }
     }
     // Is what is kept signed? Only what came with a manifest of these keys is used without asking.
@@ -259,8 +262,7 @@ class Update {
         this.travelled += patch.length;
         try {
             if (!announced(response)) throw new UpdateError('patch', 'the patch does not say what it makes');
-            bytes = this.core.patch(have.bytes, patch);
-            if (bytes.length > max) throw new UpdateError('too-big', `the patch makes ${bytes.length} bytes, at most ${max} are taken`);
+            bytes = this.core.patch(have.bytes, patch, max);
             this.expect(this.core.hash(bytes), response);
         } catch (error) {
             if (!['patch', 'damaged'].includes(error.code)) throw error;
@@ -326,9 +328,10 @@ function settle(options) {
 }
 
 let ours = null;
-// A cache of many entries: { name, bytesMax, entriesMax, ttlMs, dropExpired }; in Node, without a directory (node.js), in memory.
+// A cache of many entries: { name, indexedDB, bytesMax, entriesMax, ttlMs, dropExpired }; in Node, without a directory (node.js), in memory.
 export function openCache(options = {}) {
-    const store = options.store ?? (globalThis.indexedDB ? idbStore(options.name ?? 'dx-update') : memoryStore());
+    const factory = options.indexedDB ?? globalThis.indexedDB, name = options.name ?? 'dx-update';
+    const store = options.store ?? (factory ? idbStore(name, factory) : memoryStore());
     return new Cache(store, options);
 }
 
@@ -371,8 +374,7 @@ export async function answer(request, options = {}) {
         shown.set('X-Dx-Update', `${how}; travelled=${travelled}; size=${bytes.length}`);
         return new Response(bytes, { headers: shown });
     } catch (error) {
-        if (['not-signed', 'bad-signature', 'bad-manifest', 'rollback', 'expired', 'no-ed25519'].includes(error.code)) return Response.error();
-        if (error.response && error.response.type != 'opaqueredirect' && !options.trust) return error.response;
-        return options.trust ? Response.error() : fetch(request);
+        if (options.trust) return Response.error(); // nothing unsigned gets by
+        return error.response && error.response.type != 'opaqueredirect' ? error.response : fetch(request);
     }
 }

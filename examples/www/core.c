@@ -64,6 +64,9 @@ typedef struct core {
     part parts[TYPES];
     dx_cas_blake3 hash;
     part old, patch, target;
+#ifdef CORE_UPDATE
+    uint32_t target_max;
+#endif
 } core;
 
 static core instance;
@@ -250,6 +253,17 @@ int EXPORT(set_patch_data)(uint8_t *data, uint32_t size)
     return 0;
 }
 
+#ifdef CORE_UPDATE
+enum { PATCH_MEMORY_MAX = 64 << 20 };
+
+/* Refuse patches to more bytes, before there is memory for them; 0: of up to 2 GiB. */
+int EXPORT(set_target_max)(uint32_t size)
+{
+    instance.target_max = size;
+    return 0;
+}
+#endif
+
 static int header(dx_patch_header *h)
 {
     core *c = &instance;
@@ -269,6 +283,9 @@ int EXPORT(apply_patch_and_get_length)(void)
     int error = header(&h);
     if (error) return error;
     if (h.target_size > INT32_MAX || h.memory_size > INT32_MAX) return DX_PATCH_ETOOBIG;
+#ifdef CORE_UPDATE
+    if (c->target_max && (h.target_size > c->target_max || h.memory_size > PATCH_MEMORY_MAX)) return DX_PATCH_ETOOBIG;
+#endif
     c->target.data = allocate((uint32_t)h.target_size);
     memory = allocate((uint32_t)h.memory_size);
     if (!c->target.data || !memory) return DX_PATCH_ENOMEM;
