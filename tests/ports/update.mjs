@@ -411,6 +411,16 @@ async function inNode({ key = '/app', forget, none, corrupt, chunks, ...o }) {
 }
 await updates('node', inNode);
 await signatures('node', inNode);
+await attempt('node: of two updates at once the higher sequence stays, and nothing unsigned takes its place', async () => {
+    const cache = openCache({ store: memoryStore() }), put = (n, sequence) => cache.put('k', { bytes: Uint8Array.of(n), hash: `${n}`, sequence });
+    expect(await put(1, 5) && !await put(2, 4) && !await put(3, 0) && await put(4, 5) && await put(5, 6), 'another order');
+    expect(!await cache.renew('k', '5', { sequence: 5 }) && await cache.renew('k', '5', { sequence: 6 }), 'renewed by an older one');
+    await cache.remove('k');
+    expect(!await put(6, 5) && await put(7, 6), 'forgotten with its entry');
+    const { entry } = await cache.get('k'), { outdated } = await cache.stats();
+    expect(entry.hash == '7' && outdated == 4, `${entry.hash}, ${outdated} outdated`);
+    return `${outdated} outdated`;
+});
 await attempt('node: trust.verify takes the place of WebCrypto', async () => {
     usual();
     line.instead['/app.manifest'] = [200, {}, await manifestOf(1, { sequence: 50, path: 'app@1' })];

@@ -38,8 +38,10 @@ static int revalidate(const char *key, uint64_t now_ms, uint64_t ttl_ms)
     dx_cache_ticket ticket;
     int result = dx_cache_begin(&cache, key, strlen(key), now_ms, &view, &ticket);
     if (result == DX_CACHE_COMPUTE) {
-        if (view.value) result = dx_cache_renew(&cache, &ticket, &view, now_ms, ttl_ms) == 0 ? DX_CACHE_ESTALE : -1;
-        else result = dx_cache_fail(&cache, &ticket, -100, now_ms) == 0 ? DX_CACHE_ENOTFOUND : -1;
+        const bool has = view.value != NULL;
+        result = has ? dx_cache_renew(&cache, &ticket, &view, now_ms, ttl_ms)
+                     : dx_cache_fail(&cache, &ticket, -100, now_ms);
+        if (result == DX_CACHE_OK) result = has ? DX_CACHE_ESTALE : DX_CACHE_ENOTFOUND;
     }
     dx_cache_release(&cache, &view);
     return result;
