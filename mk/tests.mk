@@ -30,6 +30,8 @@ build/ledger: tests/ports/ledger.c build/flags
 	$(call TEST_BUILD,$(CFLAGS))
 build/asan/ledger: tests/ports/ledger.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
+build/update_rules: tests/ports/update_rules.c build/flags
+	$(call TEST_BUILD,$(CFLAGS))
 build/chaos: tests/ports/chaos.c build/flags
 	$(call TEST_BUILD,$(CFLAGS))
 build/asan/chaos: tests/ports/chaos.c build/flags

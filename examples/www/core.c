@@ -5,7 +5,10 @@
    one arena that reset() takes back; nothing else is allocated. Results below zero are errors: those
    of a stream are the codes 1, 2, 3, 4, 10, 11, 12 of docs/formats/chunks.md, negated; those of a patch are
    the values of dx_patch_error; those of HTIP the codes of docs/formats/htip.md, negated. All state is in one
-   object, for which every export works; the page's nodes in another, which reset() leaves alone. */
+   object, for which every export works; the page's nodes in another, which reset() leaves alone.
+
+   CORE_DELTA adds deltas, CORE_HTIP the page's operations; CORE_UPDATE leaves out templates and states, which
+   a module that only updates files does not look at. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,9 +42,11 @@ static dx_htip_node  node_memory[2 * NODES];
 void EXPORT(clear_page)(void) { (void)dx_htip_nodes_init(&nodes, node_memory, sizeof node_memory, NODES); }
 #endif
 
+#ifndef CORE_UPDATE
 /* What the page does for us: keep a template (UTF-8 text), and look at a new state. */
 void IMPORT(cache_template)(uint32_t id, const uint8_t *text, uint32_t size);
 void IMPORT(notify_state_change)(const uint8_t *state, uint32_t size);
+#endif
 
 enum { PAGE = 65536, CHUNK_MAX = 16 << 20, TYPES = 6 };
 
@@ -59,12 +64,20 @@ typedef struct core {
     part parts[TYPES];
     dx_cas_blake3 hash;
     part old, patch, target;
+#ifdef CORE_UPDATE
+    uint32_t target_max;
+#endif
 } core;
 
 static core instance;
 extern uint8_t __heap_base;
 
 #include "../memory.c"
+
+#ifdef CORE_UPDATE
+/* Of this file's exports: JavaScript of another number is refused. */
+int EXPORT(get_interface)(void) { return 1; }
+#endif
 
 /* >>arena ------------------------------------------------------------------ */
 int EXPORT(init)(void)
@@ -156,6 +169,7 @@ const uint8_t *EXPORT(chunk_data)(uint32_t type) { return type < TYPES ? instanc
 uint32_t EXPORT(chunk_size)(uint32_t type) { return type < TYPES ? instance.parts[type].size : 0; }
 int EXPORT(is_stream_finished)(void) { return instance.streaming && instance.reader.finished; }
 
+#ifndef CORE_UPDATE
 static uint32_t load32(const uint8_t *p)
 {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -213,6 +227,7 @@ int EXPORT(finalize_stream)(void)
     if (state->size) notify_state_change(state->data, state->size);
     return 0;
 }
+#endif
 
 /* >>patch ------------------------------------------------------------------ */
 int EXPORT(init_patcher)(void)
@@ -238,6 +253,17 @@ int EXPORT(set_patch_data)(uint8_t *data, uint32_t size)
     return 0;
 }
 
+#ifdef CORE_UPDATE
+enum { PATCH_MEMORY_MAX = 64 << 20 };
+
+/* Refuse patches to more bytes, before there is memory for them; 0: of up to 2 GiB. */
+int EXPORT(set_target_max)(uint32_t size)
+{
+    instance.target_max = size;
+    return 0;
+}
+#endif
+
 static int header(dx_patch_header *h)
 {
     core *c = &instance;
@@ -257,6 +283,9 @@ int EXPORT(apply_patch_and_get_length)(void)
     int error = header(&h);
     if (error) return error;
     if (h.target_size > INT32_MAX || h.memory_size > INT32_MAX) return DX_PATCH_ETOOBIG;
+#ifdef CORE_UPDATE
+    if (c->target_max && (h.target_size > c->target_max || h.memory_size > PATCH_MEMORY_MAX)) return DX_PATCH_ETOOBIG;
+#endif
     c->target.data = allocate((uint32_t)h.target_size);
     memory = allocate((uint32_t)h.memory_size);
     if (!c->target.data || !memory) return DX_PATCH_ENOMEM;

@@ -1,0 +1,380 @@
+// Files that keep themselves up to date with patches, in browsers, service workers and Node; README.md has examples.
+//   const { bytes, how } = await update('app.dxs');
+import { Cache, idbStore, memoryStore } from './cache.js';
+import { readManifest } from './manifest.js';
+import { UpdateError } from './error.js';
+export { UpdateError, Cache, memoryStore };
+
+const INTERFACE = 1; // of core.c, built with CORE_UPDATE
+const ROOM = 65536, MANIFEST_MAX = 4096;
+const streamErrors = { 1: 'bad header or order of chunks', 2: 'unknown or repeated chunk', 3: 'bad chunk size', 4: 'a patch inside the stream', 11: 'it ends too early' };
+const patchErrors = { '-2': 'no memory', '-5': 'damaged', '-8': 'a kind of patch that is not read here', '-11': 'ends too early', '-32': 'not a patch', '-37': 'of another base', '-39': 'wrong result' };
+
+// ---- the core: hashes, patches and chunk streams in WebAssembly
+let compiled = null;
+
+async function moduleBytes() {
+    const url = new URL('dx-update.wasm', import.meta.url);
+    if (url.protocol == 'file:') return (await import('node:fs/promises')).readFile(url);
+    // What was fetched is kept: without network a service worker has to start, too.
+    const kept = globalThis.caches && await caches.open(`dx-update-core-${INTERFACE}`).catch(() => null);
+    const response = await fetch(url).catch(() => null);
+    if (response?.ok) {
+        await kept?.put(url, response.clone()).catch(() => {});
+        return response.arrayBuffer();
+    }
+    const copy = await kept?.match(url);
+    if (!copy) throw new UpdateError('core', `${url} cannot be loaded${response ? `: status ${response.status}` : ''}`);
+    return copy.arrayBuffer();
+}
+
+async function newCore() {
+    const load = async () => WebAssembly.compile(await moduleBytes());
+    compiled ??= load().catch(error => {
+        compiled = null;
+        throw error instanceof UpdateError ? error : new UpdateError('core', `dx-update.wasm is not a module: ${error.message}`);
+    });
+    const { exports } = await WebAssembly.instantiate(await compiled, {});
+    if (exports.get_interface?.() != INTERFACE) throw new UpdateError('core', 'dx-update.wasm and dx-update.js are of different versions');
+    exports.init();
+    return new Core(exports);
+}
+
+class Core {
+    constructor(wasm) { this.wasm = wasm; }
+    view(at, size) { return new Uint8Array(this.wasm.memory.buffer, at, size); }
+    allocate(size) {
+        const at = this.wasm.allocate(size);
+        if (!at) throw new UpdateError('memory', `${size} bytes of WebAssembly memory cannot be had`);
+        return at;
+    }
+    put(data) {
+        const at = this.allocate(data.length);
+        this.view(at, data.length).set(data);
+        return at;
+    }
+    hash(data) {
+        const consumer = this.begin();
+        consumer.feed(data);
+        return consumer.end();
+    }
+    // The new version. The patch says which base it is for and what it makes: both are compared here.
+    patch(old, patch, sizeMax) {
+        const { wasm } = this;
+        wasm.reset();
+        wasm.set_target_max(Math.min(sizeMax, 0x7fffffff));
+        wasm.init_patcher();
+        wasm.set_old_binary(this.put(old), old.length);
+        wasm.set_patch_data(this.put(patch), patch.length);
+        const size = wasm.apply_patch_and_get_length();
+        if (size == -4) throw new UpdateError('too-big', `the patch makes more than ${sizeMax} bytes, or needs too much memory for them`);
+        if (size < 0) throw new UpdateError('patch', `the patch is refused: ${patchErrors[size] ?? size}`);
+        return this.view(wasm.get_patched_binary(), size).slice();
+    }
+    // Consumes a body piece by piece: feed() hashes it, and hands complete chunks to onChunk. end() returns the hash.
+    begin(onChunk) {
+        const { wasm } = this;
+        const check = n => {
+            if (n < 0) throw new UpdateError('chunks', `the chunk stream is refused: ${streamErrors[-n] ?? n}`);
+        };
+        wasm.reset();
+        wasm.hash_init();
+        if (onChunk) check(wasm.init_streaming());
+        const at = this.allocate(ROOM), out = this.allocate(32);
+        return {
+            feed: data => {
+                for (let i = 0; i < data.length; i += ROOM) {
+                    const part = data.subarray(i, i + ROOM);
+                    this.view(at, part.length).set(part);
+                    wasm.hash_update(at, part.length);
+                    if (!onChunk) continue;
+                    check(wasm.feed_chunk_data(at, part.length));
+                    for (let type; (type = wasm.poll_and_process_chunk());)
+                        onChunk({ type, bytes: this.view(wasm.chunk_data(type), wasm.chunk_size(type)).slice() });
+                }
+            },
+            end: () => {
+                if (onChunk && !wasm.is_stream_finished()) check(-11);
+                wasm.hash_final(out);
+                return Array.from(this.view(out, 32), b => b.toString(16).padStart(2, '0')).join('');
+            },
+        };
+    }
+}
+
+// BLAKE3-256 as 64 digits.
+export async function hashOf(bytes) { return (await newCore()).hash(bytes); }
+
+// ---- requests that end, whatever the server does
+class Line {
+    constructor(o) {
+        this.o = o;
+        this.abort = new AbortController();
+        this.stop = () => this.fail('aborted', 'stopped by its signal');
+        if (o.signal?.aborted) this.stop();
+        o.signal?.addEventListener('abort', this.stop);
+        this.total = setTimeout(() => this.fail('timeout', `not finished within ${o.totalMs} ms`), o.totalMs);
+        this.restart();
+    }
+    fail(code, text) {
+        this.reason ??= new UpdateError(code, text);
+        this.abort.abort();
+    }
+    restart() {
+        clearTimeout(this.idle);
+        this.idle = setTimeout(() => this.fail('timeout', `the server sent nothing for ${this.o.idleMs} ms`), this.o.idleMs);
+    }
+    close(handedOut) {
+        clearTimeout(this.idle);
+        clearTimeout(this.total);
+        this.o.signal?.removeEventListener('abort', this.stop);
+        if (!handedOut) this.abort.abort(); // what is not read to its end
+    }
+    async ask(url, headers, mode) {
+        this.restart();
+        try {
+            return await fetch(url, { headers, cache: mode, redirect: this.o.redirect, signal: this.abort.signal });
+        } catch (error) {
+            throw this.reason ?? new UpdateError('network', `${url}: ${error.message}`, error);
+        }
+    }
+    // The bytes of a response, handed to `each` as they come.
+    async read(response, max, each) {
+        const parts = [];
+        let size = 0;
+        const tooBig = () => new UpdateError('too-big', `${response.url} has more than ${max} bytes`);
+        if (+response.headers.get('Content-Length') > max) throw tooBig();
+        for (const reader = response.body?.getReader(); reader;) {
+            let piece;
+            try {
+                piece = await reader.read();
+            } catch (error) {
+                throw this.reason ?? new UpdateError('network', `${response.url} ended after ${size} bytes: ${error.message}`, error);
+            }
+            if (piece.done) break;
+            this.restart();
+            size += piece.value.length;
+            if (size > max) throw tooBig();
+            each?.(piece.value);
+            parts.push(piece.value);
+        }
+        const all = new Uint8Array(size);
+        let at = 0;
+        for (const part of parts) {
+            all.set(part, at);
+            at += part.length;
+        }
+        return all;
+    }
+}
+
+// ---- what an answer says
+const ofConnection = new Set(['age', 'connection', 'content-encoding', 'content-length', 'date', 'delta-base', 'im', 'keep-alive', 'set-cookie', 'transfer-encoding']);
+const neutral = new Set(['accept-encoding', 'a-im', 'if-none-match']);
+const words = (response, name) => (response.headers.get(name) ?? '').toLowerCase().split(',').map(word => word.trim()).filter(Boolean);
+const headersOf = response => Object.fromEntries([...response.headers].filter(([name]) => !ofConnection.has(name)));
+// May one copy answer every later request for this URL?
+const mayKeep = response => !words(response, 'Cache-Control').includes('no-store') && words(response, 'Vary').every(name => neutral.has(name));
+// The hash that a server of patches announces: its ETag; those of other servers mean nothing here.
+function announced(response) {
+    const tag = (response.headers.get('ETag') ?? '').match(/^"([0-9a-f]{64})"$/);
+    return tag && (response.status == 226 || words(response, 'Vary').includes('a-im')) ? tag[1] : null;
+}
+
+function refuse(response) {
+    const code = response.status >= 500 ? 'unavailable' : 'status';
+    const error = new UpdateError(code, `${response.url || 'the server'}: status ${response.status}`);
+    error.response = response;
+    throw error;
+}
+
+// ---- the update
+class Update {
+    constructor(core, cache, url, o) {
+        Object.assign(this, { core, cache, url, o, have: null, how: 'full', travelled: 0, manifest: null, line: new Line(o) });
+    }
+    async run() {
+        const { o } = this;
+        let usable = false, handedOut = null; // a response that the caller may read
+        try {
+            const { entry, damaged } = await this.cache.get(this.url.href, bytes => this.core.hash(bytes)).catch(error => {
+                this.cacheError = error; // without a cache everything travels each time
+                return {};
+            });
+            if (damaged) this.how = 'repaired';
+            this.have = entry ?? null;
+            usable = this.have && await this.isTrusted();
+            if (usable && o.ask == 'stale' && this.have.fresh) return this.done('fresh');
+            return await this.ask();
+        } catch (error) {
+            const have = usable ? this.have : null;
+            if (have && ['network', 'timeout', 'unavailable'].includes(error.code)) return this.done('offline', { error });
+            if (error instanceof UpdateError) error.have = have;
+            handedOut = error.response;
+            throw error;
+        } finally {
+            this.line.close(handedOut);
+        }
+    }
+    // Is what is kept signed? Only what came with a manifest of these keys is used without asking.
+    async isTrusted() {
+        if (!this.o.trust) return true;
+        if (!this.have.manifest) return false;
+        const manifest = await readManifest(this.have.manifest, this.url, this.o.trust, { expired: true }).catch(() => null);
+        return manifest?.blake3 == this.have.hash;
+    }
+    async ask() {
+        const { o, have } = this;
+        if (o.trust) {
+            await this.askManifest();
+            if (have?.hash == this.manifest.blake3) return this.unchanged(have.headers);
+        }
+        const where = this.manifest?.path ?? this.url;
+        if (!have) return this.whole(where, await this.line.ask(where, {}, this.how == 'repaired' ? 'reload' : o.mode));
+        const headers = { 'If-None-Match': have.etag ?? `"${have.hash}"`, 'A-IM': 'dx-patch' };
+        const response = await this.line.ask(where, headers, 'no-store');
+        if (response.status == 226) return this.patched(where, response);
+        if (response.status != 304) return this.whole(where, response);
+        this.expect(have.hash);
+        return this.unchanged({ ...have.headers, ...headersOf(response), 'content-type': have.headers['content-type'] ?? '' });
+    }
+    async askManifest() {
+        const url = new URL(this.o.trust.manifest ?? `${this.url.href}.manifest`, this.url);
+        const response = await this.line.ask(url, {}, 'no-cache');
+        if (response.status != 200) refuse(response);
+        const bytes = await this.line.read(response, MANIFEST_MAX);
+        this.manifest = await readManifest(bytes, this.url, this.o.trust);
+        const last = await this.cache.lastSequence(this.url.href).catch(() => 0);
+        if (this.manifest.sequence < last)
+            throw new UpdateError('rollback', `the manifest has sequence ${this.manifest.sequence}, ${last} was seen before`);
+        if (this.manifest.size > this.o.sizeMax) throw new UpdateError('too-big', `the manifest announces ${this.manifest.size} bytes, sizeMax is ${this.o.sizeMax}`);
+    }
+    // The hash that the content must have. A manifest decides; without one the server's word does.
+    expect(hash, response) {
+        const says = response && announced(response);
+        if (this.manifest && hash != this.manifest.blake3) throw new UpdateError('not-signed', `${this.url.href} is not what its manifest signs`);
+        if (says && hash != says) throw new UpdateError('damaged', `${this.url.href} does not have the hash that its ETag announces`);
+    }
+    async patched(where, response) {
+        const { have, o } = this, max = this.manifest?.size ?? o.sizeMax;
+        let bytes;
+        const patch = await this.line.read(response, o.sizeMax);
+        this.travelled += patch.length;
+        try {
+            if (!announced(response)) throw new UpdateError('patch', 'the patch does not say what it makes');
+            bytes = this.core.patch(have.bytes, patch, max);
+            this.expect(this.core.hash(bytes), response);
+        } catch (error) {
+            if (!['patch', 'damaged'].includes(error.code)) throw error;
+            this.how = 'repaired';
+            return this.whole(where, await this.line.ask(where, {}, 'reload'));
+        }
+        const headers = { ...have.headers, ...headersOf(response), 'content-type': have.headers['content-type'] ?? '' };
+        headers['cache-control'] = have.headers['cache-control'] ?? ''; // that of the answer is about the patch
+        return this.keep('patch', bytes, response, headers, patch.length);
+    }
+    async whole(where, response) {
+        if (response.status != 200) refuse(response);
+        // Chunks of what must be signed are held back until it is known to be.
+        const early = !this.o.trust;
+        const consumer = this.core.begin(early ? this.o.onChunk : null);
+        const bytes = await this.line.read(response, this.manifest?.size ?? this.o.sizeMax, piece => consumer.feed(piece));
+        this.travelled += bytes.length;
+        this.hash = consumer.end();
+        this.expect(this.hash, response);
+        this.chunksGiven = early;
+        return this.keep(this.how, bytes, response, headersOf(response), 0);
+    }
+    async keep(how, bytes, response, headers, patchSize) {
+        const entry = { bytes, hash: this.hash ?? announced(response), etag: response.headers.get('ETag'), headers, ...this.signed() };
+        const allowed = how == 'patch' || mayKeep(response);
+        const kept = allowed && !this.cacheError && await this.cache.put(this.url.href, entry, { patchSize, ttlMs: this.o.ttlMs }).catch(error => {
+            this.cacheError = error;
+            return false;
+        });
+        if (!allowed) await this.cache.remove(this.url.href).catch(() => {});
+        this.have = entry;
+        return this.done(how, { kept });
+    }
+    async unchanged(headers) {
+        const renewal = { headers, ttlMs: this.o.ttlMs, ...this.signed() };
+        const kept = await this.cache.renew(this.url.href, this.have.hash, renewal).catch(() => false);
+        this.have.headers = headers;
+        return this.done('unchanged', { kept });
+    }
+    signed() { return this.manifest ? { manifest: this.manifest.bytes, sequence: this.manifest.sequence } : {}; }
+    done(how, more = {}) {
+        const { bytes, hash, etag, headers } = this.have;
+        if (this.o.onChunk && !this.chunksGiven) {
+            const consumer = this.core.begin(this.o.onChunk);
+            consumer.feed(bytes);
+            consumer.end();
+        }
+        return { how, bytes, hash, etag, headers, travelled: this.travelled, kept: true, cacheError: this.cacheError, ...more };
+    }
+}
+
+const numbers = { sizeMax: 64 << 20, idleMs: 30000, totalMs: 600000, ttlMs: undefined };
+function settle(options) {
+    const o = { ask: 'always', mode: 'no-store', redirect: 'follow', ...options };
+    for (const [name, usual] of Object.entries(numbers)) {
+        o[name] ??= usual;
+        if (o[name] !== undefined && !(o[name] > 0)) throw new UpdateError('options', `${name} must be a number above 0`);
+    }
+    if (!['always', 'stale'].includes(o.ask)) throw new UpdateError('options', `ask is 'always' or 'stale', not '${o.ask}'`);
+    if (o.onChunk && typeof o.onChunk != 'function') throw new UpdateError('options', 'onChunk must be a function');
+    if (o.trust && !(Array.isArray(o.trust.keys) && o.trust.keys.length)) throw new UpdateError('options', 'trust.keys must have a public key');
+    return o;
+}
+
+let ours = null;
+// A cache of many entries: { name, indexedDB, bytesMax, entriesMax, ttlMs, dropExpired }; in Node, without a directory (node.js), in memory.
+export function openCache(options = {}) {
+    const factory = options.indexedDB ?? globalThis.indexedDB, name = options.name ?? 'dx-update';
+    const store = options.store ?? (factory ? idbStore(name, factory) : memoryStore());
+    return new Cache(store, options);
+}
+
+const flights = new WeakMap(); // of each cache: updates under way, by URL
+export async function update(url, options = {}) {
+    const o = settle(options);
+    let at;
+    try {
+        at = new URL(url, globalThis.location?.href);
+    } catch {
+        throw new UpdateError('url', `${url} is not an address`);
+    }
+    if (!['http:', 'https:'].includes(at.protocol)) throw new UpdateError('url', `${at.protocol} is not fetched, only http: and https:`);
+    at.hash = '';
+    const cache = o.cache ?? (ours ??= openCache());
+    const fly = async () => new Update(await newCore(), cache, at, o).run();
+    if (o.onChunk || o.signal) return fly();
+    // Callers who ask for the same at the same time have one answer.
+    if (!flights.has(cache)) flights.set(cache, new Map());
+    const running = flights.get(cache), same = running.get(at.href);
+    if (same && same.trust === o.trust && same.ask == o.ask && same.sizeMax == o.sizeMax) return same.answer;
+    const flight = { trust: o.trust, ask: o.ask, sizeMax: o.sizeMax, answer: fly() };
+    running.set(at.href, flight);
+    try {
+        return await flight.answer;
+    } finally {
+        if (running.get(at.href) === flight) running.delete(at.href);
+    }
+}
+
+// For a service worker: the answer to a request, with patches on the way. Anything but a plain GET of this origin goes by.
+export function takes(request) {
+    const { method, url, headers, cache } = request;
+    return method == 'GET' && new URL(url).origin == location.origin && !headers.has('Range') && cache != 'only-if-cached';
+}
+export async function answer(request, options = {}) {
+    try {
+        const { bytes, headers, how, travelled } = await update(request.url, { mode: 'no-cache', redirect: 'manual', ...options });
+        const shown = new Headers(Object.entries(headers).filter(([, value]) => value));
+        shown.set('X-Dx-Update', `${how}; travelled=${travelled}; size=${bytes.length}`);
+        return new Response(bytes, { headers: shown });
+    } catch (error) {
+        if (options.trust) return Response.error(); // nothing unsigned gets by
+        return error.response && error.response.type != 'opaqueredirect' ? error.response : fetch(request);
+    }
+}

@@ -1,0 +1,167 @@
+// The browser's part of update.mjs: the same cases in headless Chromium, its quota, its restart, and the service worker.
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
+
+// Runs in the page: one update, or what is done to the cache before it.
+async function inPage({ key = '/app', forget, none, corrupt, chunks, ...o }) {
+    const { update, openCache } = await import('/dx-update.js');
+    window.cache ??= openCache();
+    if (corrupt) { // by hand, in IndexedDB
+        const db = await new Promise(yes => indexedDB.open('dx-update').onsuccess = event => yes(event.target.result));
+        const transaction = db.transaction(['meta', 'body'], 'readwrite'), name = `${location.origin}/app`;
+        const [meta, body] = [transaction.objectStore('meta'), transaction.objectStore('body')];
+        body.get(name).onsuccess = ({ target: { result } }) => {
+            result[777] ^= 16;
+            if (corrupt == 'body') body.put(result, name);
+            if (corrupt == 'short') body.put(result.slice(0, 500), name);
+            if (corrupt == 'gone') body.delete(name);
+        };
+        if (corrupt == 'meta') meta.get(name).onsuccess = ({ target: { result } }) => meta.put({ ...result, used: 'never' });
+        await new Promise(yes => transaction.oncomplete = yes);
+        db.close();
+    }
+    if (forget) await cache.clear();
+    if (none) return { stats: await cache.stats(), keys: (await cache.list()).map(({ key }) => key) };
+    const types = [];
+    try {
+        const onChunk = chunks && (({ type }) => types.push(type));
+        const { how, travelled, hash, kept, error, cacheError } = await update(key, { cache, onChunk, ...o });
+        return { how, travelled, hash, kept, error: error?.code, cacheError: cacheError?.message, types };
+    } catch (error) {
+        if (!error.code) throw error;
+        return { error: error.code, message: error.message, have: !!error.have };
+    }
+}
+
+export default async function inBrowser({ attempt, expect, updates, signatures, compareRules, options, origin, line, usual, publish, root }) {
+    const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
+    const start = () => chromium.launchPersistentContext(`${root}/profile`, { executablePath: chrome, headless: true, timeout: 300000,
+        args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-extensions', '--no-first-run', '--mute-audio', '--disable-background-networking', '--disable-sync'] });
+    let browser = await start(), page = browser.pages()[0] ?? await browser.newPage();
+    const troubles = [];
+    const ready = async () => {
+        usual();
+        page.setDefaultTimeout(120000);
+        page.on('pageerror', error => troubles.push(error.message));
+        await page.goto(`${origin}/index.html`);
+    };
+    await ready();
+    const at = o => page.evaluate(inPage, o);
+
+    for (const drop of [false, true])
+        await attempt(`chromium: cache in IndexedDB${drop ? ', expired ones dropped' : ''}: TTL, LRU, quota and counts are those of dx_cache.h`, () =>
+            compareRules(400, drop, steps => page.evaluate(async ({ steps, options, name }) => {
+                const { runSteps } = await import('/steps.js'), { openCache } = await import('/dx-update.js');
+                return runSteps(now => openCache({ ...options, now, name }), steps);
+            }, { steps, options: options(drop), name: `rules-${drop}` })));
+    await updates('chromium', at);
+    await signatures('chromium', at);
+
+    await attempt('chromium: two tabs share the entries and the counts', async () => {
+        usual();
+        await at({});
+        const other = await browser.newPage();
+        await other.goto(`${origin}/index.html`);
+        const before = (await at({ none: true })).stats;
+        const [a, b] = await Promise.all([at({ key: '/app@1' }), other.evaluate(inPage, { key: '/app@2' })]);
+        const { stats, keys } = await other.evaluate(inPage, { none: true });
+        await other.close();
+        expect(a.kept && b.kept && stats.puts == before.puts + 2 && keys.some(key => key.endsWith('@1')) && keys.some(key => key.endsWith('@2')), `${JSON.stringify(stats)} ${keys}`);
+        return `${stats.entries} entries`;
+    });
+    await attempt('chromium: the entries outlive the browser', async () => {
+        const before = (await at({ none: true })).stats;
+        await browser.close();
+        browser = await start();
+        page = browser.pages()[0] ?? await browser.newPage();
+        await ready();
+        const { stats } = await at({ none: true }), r = await at({});
+        expect(stats.entries == before.entries && stats.puts == before.puts && r.how == 'unchanged' && line.travelled == 0, `${JSON.stringify(stats)} ${r.how}`);
+        return `${stats.entries} entries, then 304`;
+    });
+    await attempt('chromium: a quota of the browser that is exceeded evicts, and no update fails', async () => {
+        // Storage buckets have quotas that the browser enforces; its own override for tests does not reach IndexedDB.
+        const { kept, stats, refused, order, full } = await page.evaluate(async () => {
+            const { openCache, update } = await import('/dx-update.js'), { indexedDB } = await navigator.storageBuckets.open('small', { quota: 6000000 });
+            const cache = openCache({ indexedDB }), bytes = size => {
+                const random = new Uint8Array(size);
+                for (let i = 0; i < size; i += 65536) crypto.getRandomValues(random.subarray(i, i + 65536));
+                return random;
+            };
+            let kept = 0;
+            for (let i = 0; i < 14; i++) kept += await cache.put(`k${i}`, { bytes: bytes(1000000), hash: 'x' });
+            const order = (await cache.list()).map(({ key }) => key), stats = await cache.stats();
+            const full = await update('/app', { cache });
+            return { kept, stats, order, refused: !await cache.put('all', { bytes: bytes(20000000), hash: 'x' }), full: { how: full.how, kept: full.kept } };
+        });
+        expect(stats.evicted > 0 && kept == 14, `kept ${kept}: ${JSON.stringify(stats)}`);
+        expect(order.at(-1) == 'k13' && order.every((key, i) => i == 0 || +key.slice(1) == +order[i - 1].slice(1) + 1), `order ${order}`);
+        expect(full.how == 'full' && full.kept && refused, `an update ${full.how} ${full.kept}, more than there is ${refused}`);
+        return `${kept} of 14 MB kept in turn in 6, ${stats.evicted} evicted`;
+    });
+    await attempt('chromium: without IndexedDB everything travels, nothing fails', async () => {
+        const blind = await browser.newPage();
+        await blind.addInitScript(() => indexedDB.open = () => {
+            throw new DOMException('denied', 'SecurityError');
+        });
+        await blind.goto(`${origin}/index.html`);
+        const r = await blind.evaluate(async () => {
+            const { update } = await import('/dx-update.js'), { how, kept, cacheError } = await update('/app');
+            return { how, kept, error: cacheError?.name };
+        });
+        await blind.close();
+        expect(r.how == 'full' && !r.kept && r.error == 'SecurityError', JSON.stringify(r));
+        return r.error;
+    });
+
+    // ---- the service worker
+    const visit = async (path = '/page.html') => {
+        line.travelled = 0;
+        await page.goto(`${origin}${path}`);
+        await page.waitForFunction(() => document.body.dataset.text);
+        return page.evaluate(async () => {
+            const { headers } = await fetch('page.js');
+            return { title: document.title, text: document.body.dataset.text, said: headers.get('X-Dx-Update'), type: headers.get('Content-Type') };
+        });
+    };
+    await attempt('chromium: service worker: any site gets patches with one line', async () => {
+        usual();
+        await page.evaluate(() => navigator.serviceWorker.register('worker.js', { type: 'module' }));
+        await page.evaluate(() => navigator.serviceWorker.ready);
+        await page.waitForFunction(() => navigator.serviceWorker.controller);
+        const first = await visit();
+        expect(first.text == 'one' && first.said?.startsWith('unchanged'), JSON.stringify(first));
+        publish('page.js', `document.body.dataset.text = 'two'; // ${'x'.repeat(20000)}`);
+        publish('page.html', '<!doctype html><title>two</title><body><script src="page.js"></script>');
+        const r = await page.evaluate(async () => {
+            const response = await fetch('page.js');
+            return [response.headers.get('X-Dx-Update'), (await response.text()).slice(0, 36)];
+        });
+        const travelled = +r[0].match(/^patch; travelled=(\d+); size=200\d\d$/)?.[1];
+        expect(travelled > 0 && travelled < 400 && r[1].includes('two'), r.join());
+        const second = await visit();
+        expect(second.title == 'two' && second.text == 'two' && second.type == first.type && second.type.includes('javascript'), JSON.stringify(second));
+        return `${travelled} bytes for page.js`;
+    });
+    await attempt('chromium: service worker: offline, after the worker was stopped, the site is there; 404 and other requests go by', async () => {
+        const missing = await page.evaluate(async () => (await fetch('/missing')).status);
+        const ranged = await page.evaluate(async () => (await fetch('/page.js', { headers: { Range: 'bytes=0-3' } })).status);
+        const posted = await page.evaluate(async () => (await fetch('/page.js', { method: 'POST', body: 'x' })).status);
+        expect(missing == 404 && ranged == 206 && posted == 405, `${missing} ${ranged} ${posted}`);
+        const session = await browser.newCDPSession(page);
+        await session.send('ServiceWorker.enable');
+        await session.send('ServiceWorker.stopAllWorkers');
+        line.away = true;
+        const r = await visit();
+        const gone = await page.evaluate(() => fetch('/never-seen').then(() => 'answered', error => error.name));
+        usual();
+        expect(r.title == 'two' && r.text == 'two' && r.said.startsWith('offline') && gone == 'TypeError', `${JSON.stringify(r)} ${gone}`);
+        return r.said;
+    });
+    await attempt('chromium: no page had an error', async () => {
+        expect(troubles.length == 0, troubles.join('; '));
+        return 'none';
+    });
+    await browser.close();
+}
