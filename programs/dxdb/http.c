@@ -299,7 +299,7 @@ static void ask(dxdb_client *c, uint32_t query, text_range parameters)
     } else {
         c->is_waiting = true;
         c->request.answered = on_answered;
-        dxdb_results_load(r, query, values, &c->request);
+        dxdb_results_load(r, query, values, true, &c->request);
     }
 }
 
@@ -342,6 +342,7 @@ static void show_metrics(dxdb_client *c)
 {
     dxdb_text t = {0};
     dxdb_metrics sum;
+    dxdb_follow_measure(c->http->follow);
     dxdb_metrics_publish(c->http->index, dxdb_results_measure(c->http->results));
     dxdb_metrics_sum(&sum);
     dxdb_metrics_put_all(&t, &sum);
@@ -556,18 +557,19 @@ static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
     free(c);
 }
 
-int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
+int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
                     int listening)
 {
     dx_peers_desc desc;
     memset(h, 0, sizeof *h);
-    h->results = results;
+    h->follow = follow;
+    h->results = follow->results;
     h->guard = guard;
     memset(&desc, 0, sizeof desc);
-    desc.peers_max = results->config->connections;
+    desc.peers_max = follow->config->connections;
     desc.block_size = BLOCK_SIZE;
     desc.block_count = BLOCKS;
-    desc.idle_ns = (uint64_t)IDLE_S * 1000000000 + 2 * results->config->request_ms * 1000000;
+    desc.idle_ns = (uint64_t)IDLE_S * 1000000000 + 2 * follow->config->request_ms * 1000000;
     desc.linger_ns = 1000000000;
     desc.user = h;
     desc.opened = on_opened;

@@ -12,12 +12,13 @@
 #ifndef DXDB_HTTP_H
 #define DXDB_HTTP_H
 
+#include "follow.h"
 #include "guard.h"
-#include "results.h"
 
 typedef struct dxdb_http { /* private, except peers */
     dx_peers      peers;
     dxdb_results *results;
+    dxdb_follow  *follow;
     dxdb_guard   *guard;
     void         *memory;
     bool          drains;
@@ -25,7 +26,7 @@ typedef struct dxdb_http { /* private, except peers */
 } dxdb_http;
 
 /* Serve on a listening descriptor. Returns PROG_OK, or prints a message. */
-int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
+int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
                      int listening);
 /* Accept no more; complete when h->peers.count is 0. */
 void dxdb_http_drain(dxdb_http *h, uint64_t within_ns);

@@ -3,7 +3,7 @@
 the database's log; records are read by tests/readers/read.py from what dxdb says of them.
 usage: test_dxdb.py [FILTER...]     runs the cases whose name contains one of the filters
        DXDB=path"""
-import base64, contextlib, glob, hmac, http.client, json, os, pwd, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import base64, collections, contextlib, glob, hashlib, hmac, http.client, json, os, pwd, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 import urllib.parse, urllib.request
 
 top = os.getcwd()
@@ -11,6 +11,7 @@ DXDB = os.path.abspath(os.environ.get("DXDB", "build/dxdb"))
 sys.dont_write_bytecode = True
 sys.path[:0] = [os.path.join(top, "examples/clients"), os.path.join(top, "tests/readers")]
 import dx_hbtp
+import patch as patches
 
 PATIENCE = 20  # seconds
 counts = {"passed": 0, "failed": 0, "skipped": 0}
@@ -174,6 +175,93 @@ class Server:
 
 def arguments(*values):
     return b"".join(struct.pack("<I", 0xffffffff) if v is None else struct.pack("<I", len(v.encode())) + v.encode() for v in values)
+
+
+class Ended(Exception):
+    pass
+
+
+class Follower:
+    """A subscriber to a query, with the checks of a client that trusts nobody. Each content is (version of the frame, position, status,
+    record); a record must be one that opens. It can be cut off and come back, to another server too."""
+
+    def __init__(self, query, *parameters, apply=patches.apply):
+        self.query, self.parameters, self.apply = query, parameters, apply
+        self.client = self.ended = self.trouble = self.record = self.position = None
+        self.status, self.since, self.number = 0, (0, 0), 0
+        self.history, self.frames, self.patches, self.kept = [], 0, 0, 0
+
+    def connect(self, server, **options):
+        self.close()
+        self.client = dx_hbtp.Client(*server.at["hbtp"], payload_max=1 << 21, **options)
+        self.kind = json.loads(self.client.call(0, self.query.encode()))["type"]
+        self.watch(server.methods[self.query])
+        return self
+
+    def watch(self, method):
+        have = b"\0"
+        if self.record is not None:
+            have = b"\1" + struct.pack("<Q", self.since[0]) + hashlib.sha256(self.record).digest()[:16]
+        answer = self.client.call(255, bytes([method]) + have + arguments(*self.parameters), timeout=PATIENCE)
+        number, same, epoch, version, position = struct.unpack("<IIQQQ", answer)
+        self.kept += same
+        since = (epoch, version) if same else self.since if self.since[0] == epoch else None
+        self.number, self.since = number, since or (0, 0)
+        if since and not self.ended:
+            self.status = 200
+        self.client.subscribe(number, self.changed, since=since, timeout=PATIENCE)
+
+    def changed(self, whole, data):
+        try:
+            position, status, zero, size = struct.unpack_from("<QHHI", data)
+            body, self.frames = data[16:], self.frames + 1
+            assert zero == 0
+            if status not in (200, 503):
+                assert whole and len(body) == size
+                self.ended = (status, body.decode())
+                return
+            if whole:
+                self.record = body
+            elif body:
+                self.patches += 1
+                self.record = bytes(self.apply(self.record, body))
+            assert len(self.record) == size, "%d bytes instead of %d" % (len(self.record), size)
+            self.position, self.status = position, status
+            self.history.append((position, status, self.rows()))
+        except Exception as e:
+            self.trouble = e
+
+    def rows(self):
+        return records().open_record(self.kind, self.record, 0)["rows"]
+
+    def now(self):
+        """The rows it has, if they are up to date; raises what went wrong."""
+        if self.trouble:
+            raise self.trouble
+        if self.ended:
+            raise Ended(*self.ended)
+        return self.rows() if self.status == 200 else None
+
+    def close(self):
+        if self.client:
+            self.client.close()
+            self.since = self.client.version_of(self.number) or self.since
+        self.client = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def refusal_of(work):
+    """The status and text that the other side refuses it with."""
+    try:
+        value = work()
+    except dx_hbtp.HbtpError as e:
+        return e.status, e.text
+    raise AssertionError("it was answered: %s" % (value,))
 
 
 def together(count, work):
@@ -812,6 +900,325 @@ def each_backend_does_it():
             until(lambda: s.fetch("/healthz")[0] == 200)
 
 
+WIDE = ("CREATE TABLE t (id int PRIMARY KEY, v int, filler text);"
+        "INSERT INTO t SELECT i, 0, md5(i::text) FROM generate_series(1, 100) i")
+ALL = "SELECT * FROM t ORDER BY id /* followed */"
+
+
+def a_subscriber_gets_patches():
+    postgres.fresh(WIDE)
+    some = {"sql": "SELECT id, v FROM t WHERE v = $1 ORDER BY id", "parameters": ["v"]}
+    with Server({"all": ALL, "some": some}) as s, Follower("all") as all_, Follower("some", "5") as few:
+        all_.connect(s)
+        few.connect(s)
+        until(lambda: all_.status == 200 and few.status == 200)
+        assert len(all_.now()) == 100 and few.now() == []
+        for id_ in (7, 8, 7):
+            postgres.sql("UPDATE t SET v = v + 5 WHERE id = %d" % id_)
+        until(lambda: all_.now()[6]["v"] == 10 and all_.now()[7]["v"] == 5)
+        until(lambda: few.now() == [{"id": 8, "v": 5}])
+        assert all_.patches and all_.frames - all_.patches == 1, (all_.frames, all_.patches)
+        postgres.sql("DELETE FROM t WHERE id > 50; INSERT INTO t VALUES (0, 1, NULL)")
+        until(lambda: len(all_.now()) == 51 and all_.now()[0]["filler_null"])
+        assert all_.rows() == [{"id": r["id"], "v": r["v"], "filler": r["filler"] or "", "filler_null": r["filler"] is None} for r in s.get("all")]
+        frames = all_.frames
+        postgres.sql("UPDATE t SET v = v; TRUNCATE t; ROLLBACK") if False else postgres.sql("BEGIN; UPDATE t SET v = 9; ROLLBACK; UPDATE t SET v = v")
+        postgres.sql("INSERT INTO t VALUES (200, 1, 'last')")
+        until(lambda: len(all_.now()) == 52)
+        assert all_.frames == frames + 1, "what changes nothing is sent"
+        positions = [entry[0] for entry in all_.history]
+        assert positions == sorted(positions) and positions[-1] > positions[0]
+        m = s.metrics()
+        assert m["dxdb_followed"] == 2 and m["dxdb_subscriptions"] == 2 and m["dxdb_patches_total"] >= all_.patches, m
+        client = all_.client
+        for bad, status in ((b"", 400), (b"\1", 400), (b"\1\2", 400), (b"\1\0x", 400), (b"\1\1" + bytes(23), 400), (b"\2\0", 400),
+                            (b"\x09\0", 404)):
+            assert refusal_of(lambda: client.call(255, bad))[0] == status, bad
+        assert refusal_of(lambda: client.call(255, b"\2\0" + arguments("abc")))[0] == 400
+        assert refusal_of(lambda: client.subscribe(999, lambda *_: None))[0] == 404
+
+
+def a_subscriber_comes_back_and_has_missed_nothing():
+    postgres.fresh(WIDE)
+    with Follower("all") as f:
+        with Server({"all": ALL}) as s:
+            f.connect(s)
+            until(lambda: f.status == 200)
+            postgres.sql("UPDATE t SET v = 1 WHERE id = 1")
+            until(lambda: f.now()[0]["v"] == 1)
+            frames = f.frames
+            f.connect(s)                       # the same server: nothing is sent
+            postgres.sql("UPDATE t SET v = 2 WHERE id = 1")
+            until(lambda: f.now()[0]["v"] == 2)
+            assert f.frames == frames + 1 and f.patches == 2, (f.frames, f.patches)
+            f.close()
+            postgres.sql("UPDATE t SET v = 3 WHERE id = 1")
+            f.connect(s)
+            until(lambda: f.now()[0]["v"] == 3)
+            f.close()
+        with Server({"all": ALL}) as s:        # another run, and what it has is known by its checksum
+            frames = f.frames
+            f.connect(s)
+            assert f.kept == 1
+            postgres.sql("UPDATE t SET v = 4 WHERE id = 1")
+            until(lambda: f.now()[0]["v"] == 4)
+            assert f.frames == frames + 1 and f.patches == 4, (f.frames, f.patches)
+            f.close()
+        postgres.sql("UPDATE t SET v = 5 WHERE id = 1")
+        with Server({"all": ALL}) as s:
+            f.connect(s)
+            until(lambda: f.now()[0]["v"] == 5)
+            assert f.kept == 1
+            for how in ("immediate", "fast"):
+                postgres.stop(how)
+                until(lambda: f.status == 503)
+                assert f.rows()[0]["v"] >= 5       # the last that was known
+                postgres.start()
+                postgres.sql("UPDATE t SET v = v + 1 WHERE id = 1")
+                until(lambda: f.now() and f.now()[0]["v"] == {"immediate": 6, "fast": 7}[how])
+
+
+def a_change_of_the_schema_ends_a_subscription():
+    postgres.fresh(WIDE + "; CREATE TABLE u (a int)")
+    with Server({"all": ALL, "some": "SELECT id, v FROM t ORDER BY id", "u": "SELECT a FROM u"}) as s, Follower("all") as f, \
+            Follower("some") as g, Follower("u") as u:
+        for one in (f, g, u):
+            one.connect(s)
+        until(lambda: f.status == g.status == u.status == 200)
+        postgres.sql("ALTER TABLE t ADD COLUMN more int DEFAULT 3")
+        until(lambda: f.ended)
+        assert f.ended[0] == 410 and "schema has changed" in f.ended[1], f.ended
+        f.ended, f.record = None, None
+        f.connect(s)
+        until(lambda: f.now() and f.now()[0]["more"] == 3)
+        postgres.sql("UPDATE t SET v = 1 WHERE id = 1")
+        until(lambda: g.now() and g.now()[0]["v"] == 1)  # its columns are the same: it goes on
+        assert not g.ended, g.ended
+        postgres.sql("ALTER TABLE u DISABLE TRIGGER dxdb_changed")
+        until(lambda: u.ended)
+        assert u.ended[0] == 409 and "trigger" in u.ended[1], u.ended
+        assert refusal_of(lambda: u.watch(3))[0] == 409
+        postgres.sql("DROP TABLE t CASCADE")
+        until(lambda: g.ended)
+        assert g.ended[0] == 500 and "does not exist" in g.ended[1], g.ended
+        assert s.metrics()["dxdb_ended_total"] == 4
+
+
+def a_followed_result_that_fails_ends():
+    postgres.fresh("CREATE TABLE t (v int, x text); INSERT INTO t VALUES (1, 'a')")
+    queries = {"divided": "SELECT 1 / v AS a FROM t", "large": "SELECT repeat(x, 1000) AS x FROM t", "x": {"sql": "SELECT x FROM t WHERE v < $1", "parameters": ["v"]}}
+    with Server(queries, server="result_max = 2000", cache="[subscribe]\nstates = 3") as s, Follower("divided") as d, Follower("large") as l, \
+            Follower("x", "9") as x, Follower("x", "10") as y:
+        for one in (d, l, x):
+            one.connect(s)
+        until(lambda: d.status == l.status == x.status == 200)
+        assert "states" in refusal_of(lambda: y.connect(s))[1]
+        postgres.sql("UPDATE t SET v = 0, x = 'aaa'")
+        until(lambda: d.ended and l.ended and x.now() == [{"x": "aaa", "x_null": False}])
+        assert d.ended[0] == 400 and "division by zero" in d.ended[1], d.ended
+        assert l.ended[0] == 413 and "result_max" in l.ended[1], l.ended
+
+
+def one_query_and_one_patch_serve_all_subscribers():
+    """The same for one and for many: queries, patches and wholes of the database's side do not grow with the subscribers."""
+    postgres.fresh(WIDE)
+    query = {"sql": "SELECT * FROM t WHERE id > $1 ORDER BY id /* shared */", "parameters": ["id"]}
+    many = 300
+    with Server({"all": query}, server="connections = 1024") as s:
+        sockets = [Raw(s) for _ in range(many)]
+        try:
+            cost = {}
+            for count in (1, many):
+                for one in sockets[:count]:
+                    one.follow(1, arguments("0")) if not one.number else None
+                runs, m = postgres.runs("shared"), s.metrics()
+                postgres.sql("UPDATE t SET v = v + 1 WHERE id = 9")
+                for one in sockets[:count]:
+                    one.change()
+                cost[count] = (postgres.runs("shared") - runs, s.metrics()["dxdb_patches_total"] - m["dxdb_patches_total"],
+                               s.metrics()["dxdb_sent_patches_total"] - m["dxdb_sent_patches_total"])
+            assert cost == {1: (1, 1, 1), many: (1, 1, many)}, cost
+            assert s.metrics()["dxdb_followed"] == 1
+        finally:
+            for one in sockets:
+                one.close()
+
+
+class Raw:
+    """A subscriber without a thread, which reads only when told."""
+
+    def __init__(self, server, receive=None):
+        self.socket = socket.socket()
+        if receive:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(server.at["hbtp"])
+        self.input, self.number, self.sequence = b"", 0, 0
+
+    def send(self, opcode, payload):
+        self.sequence += 1
+        self.socket.sendall(struct.pack("<BBHI", opcode, 4, self.sequence, len(payload)) + payload)
+
+    def frame(self):
+        """opcode, payload"""
+        while len(self.input) < 8 or len(self.input) < 8 + struct.unpack_from("<I", self.input, 4)[0]:
+            more = self.socket.recv(1 << 16)
+            if not more:
+                raise EOFError
+            self.input += more
+        opcode, _, _, size = struct.unpack_from("<BBHI", self.input)
+        payload, self.input = self.input[8:8 + size], self.input[8 + size:]
+        return opcode, payload
+
+    def answer(self):
+        opcode, payload = self.frame()
+        assert opcode == dx_hbtp.RESPONSE, (opcode, payload)
+        return payload
+
+    def follow(self, method, parameters):
+        self.send(dx_hbtp.CALL, bytes([255, method, 0]) + parameters)
+        self.number = struct.unpack_from("<I", self.answer())[0]
+        self.send(dx_hbtp.STATE_SUBSCRIBE, struct.pack("<IQQ", self.number, 0, 0))
+        self.answer()
+        assert self.change() == dx_hbtp.STATE_SYNC
+
+    def change(self):
+        opcode, payload = self.frame()
+        assert opcode in (dx_hbtp.STATE_SYNC, dx_hbtp.STATE_DELTA) and struct.unpack_from("<I", payload)[0] == self.number
+        return opcode
+
+    def close(self):
+        self.socket.close()
+
+
+def a_subscriber_that_does_not_read_holds_up_nobody():
+    """What it misses is one frame later; if it never reads, it is closed with a reason. The server's memory does not grow."""
+    rounds = 30
+    postgres.fresh("CREATE TABLE t (v int, filler bytea); INSERT INTO t VALUES (0, '');"
+                   "CREATE TABLE blobs AS SELECT i, string_agg(decode(md5(i * 100000 + j || ''), 'hex'), '') AS b"
+                   " FROM generate_series(1, %d) i, generate_series(1, 16000) j GROUP BY i" % rounds)
+    with Server({"t": "SELECT * FROM t"}, cache="[subscribe]\nlag_ms = 4000", server="result_max = 300000") as s, Follower("t") as f:
+        f.connect(s)
+        row = f.kind["fields"][0]["type"]
+        row["fields"] = [field for field in row["fields"] if field["name"] == "v"]  # the others take long to read
+        slow, silent = Raw(s), Raw(s, 4096)
+        for one in (slow, silent):
+            one.follow(1, b"")
+
+        def read():
+            """The versions that the slow one gets: it begins to read when it has missed some, and before its time is up."""
+            seen = []
+            until(lambda: f.now() and f.now()[0]["v"] == rounds)
+            while not seen or seen[-1] < rounds:
+                opcode, payload = slow.frame()
+                assert opcode == dx_hbtp.STATE_SYNC, opcode   # random bytes have no shorter patch, and gaps no patch at all
+                seen.append(records().open_record(f.kind, payload[36:], 0)["rows"][0]["v"])
+            return seen
+
+        def write():
+            for v in range(1, rounds + 1):
+                postgres.sql("UPDATE t SET v = i, filler = b FROM blobs WHERE i = %d" % v)
+                until(lambda: f.now() and f.now()[0]["v"] == v)
+        seen = together(2, lambda i: read() if i else write())[1]
+        assert seen == sorted(set(seen)) and seen[-1] == rounds and len(seen) < rounds, seen
+        until(lambda: s.metrics()["dxdb_lagging_total"] == 1)
+        assert s.metrics()["dxdb_subscriptions"] == 2
+        text = b""
+        with contextlib.suppress(EOFError):
+            while True:
+                opcode, payload = silent.frame()
+                text = payload if opcode == dx_hbtp.CLOSE else text
+        assert struct.unpack_from("<H", text)[0] == 408 and b"does not read" in text, text
+        slow.close()
+        silent.close()
+
+
+def histories_of_subscribers_are_those_of_the_table():
+    """Seeded writers, and subscribers that are cut off, while connections, dxdb and the database are killed: each row carries a version
+    that only grows. The versions that each subscriber sees never go back, and at the end all of them have the table."""
+    random_ = random.Random(int(os.environ.get("DX_TEST_SEED", "1")))
+    rounds = int(os.environ.get("DX_TEST_RUNS", "40"))
+    keys, followers = 6, 8
+    postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, k int, v int, filler text);"
+                   "INSERT INTO t SELECT i, i %% 3, 0, repeat(md5(i::text), 4) FROM generate_series(0, %d) i" % (keys - 1))
+    queries = {"k": {"sql": "SELECT * FROM t WHERE k = $1 ORDER BY id", "parameters": ["k"]}, "all": "SELECT * FROM t ORDER BY id"}
+    crowd = [Follower("all") if i % 2 else Follower("k", str(i % 3)) for i in range(followers)]
+    server = [Server(queries, server="workers = 2")]
+    faults = collections.Counter()
+
+    def connect(f):
+        until(lambda: attempt(lambda: f.connect(server[0])))
+
+    def attempt(work):
+        with contextlib.suppress(dx_hbtp.HbtpError, OSError, TimeoutError):
+            return work() or True
+
+    def restart(kill):
+        old, server[0] = server[0], None
+        for f in crowd:
+            f.close()
+        if kill:
+            old.process.kill()
+            old.process.wait()
+            old.process.stdout.close()
+            old.log.close()
+        else:
+            old.__exit__(None)
+        server[0] = Server(queries, server="workers = 2", install=False)
+        for f in crowd:
+            connect(f)
+    try:
+        for f in crowd:
+            connect(f)
+        for i in range(rounds):
+            postgres.sql("; ".join("UPDATE t SET v = v + 1 WHERE id = %d" % random_.randrange(keys) for _ in range(random_.randrange(1, 4))))
+            fault = random_.choice(["none"] * 12 + ["client"] * 6 + ["catalog", "pool", "dxdb", "dxdb killed"])
+            fault = {rounds // 3: "database", rounds // 2: "dxdb killed", rounds - 5: "dxdb"}.get(i, fault)
+            faults[fault] += 1
+            if fault == "client":
+                connect(random_.choice(crowd))
+            elif fault in ("catalog", "pool"):
+                postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s'"
+                             % ("dxdb catalog" if fault == "catalog" else "dxdb"))
+            elif fault == "database":
+                postgres.stop("immediate")
+                postgres.start()
+            elif fault.startswith("dxdb"):
+                restart(fault == "dxdb killed")
+        table = [tuple(int(n) for n in line.split("|")) for line in postgres.sql("SELECT id, k, v FROM t ORDER BY id").split("\n")]
+        for f in crowd:
+            until(lambda: f.now() is not None and [(r["id"], r["k"], r["v"]) for r in f.now()]
+                  == [row for row in table if f.query == "all" or str(row[1]) == f.parameters[0]])
+        for f in crowd:
+            check_history(f.history)
+        assert sum(row[2] for row in table) >= rounds and sum(f.patches for f in crowd) and sum(f.kept for f in crowd), (faults, table)
+    finally:
+        for f in crowd:
+            f.close()
+        if server[0]:
+            server[0].__exit__(None)
+
+
+def check_history(history):
+    """Raises if a row goes back to an earlier version."""
+    last = {}
+    for position, status, rows in history:
+        for row in rows:
+            assert row["v"] >= last.get(row["id"], 0), "row %d: %d after %d, at %x" % (row["id"], row["v"], last[row["id"]], position)
+            last[row["id"]] = row["v"]
+
+
+def the_checker_of_histories_finds_what_is_planted():
+    good = [(1, 200, [{"id": 1, "v": 1}]), (2, 200, [{"id": 1, "v": 1}, {"id": 2, "v": 5}]), (3, 503, [{"id": 1, "v": 2}])]
+    check_history(good)
+    for bad in (good + good[:1], good[::-1], good + [(4, 200, [{"id": 2, "v": 4}])]):
+        try:
+            check_history(bad)
+        except AssertionError:
+            continue
+        raise AssertionError("%s passes" % (bad,))
+
+
 def a_configuration_is_checked():
     good = '[server]\nhttp = "127.0.0.1:0"\n[database]\nurl = "x"\n[[query]]\nname = "a"\nsql = "b"\n'
     for text, want in (("[server\n", ":1:"), (good + "foo = 1\n", ":8: foo: no such key in [[query]]"), (good.replace("url", "uri"), "uri: no such key"),
@@ -902,6 +1309,9 @@ CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, 
          it_starts_before_its_database, failures_are_not_kept, nothing_is_injected_and_nothing_written,
          a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
          only_who_has_a_token_is_answered, the_chain_has_no_indirect_call,
+         a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
+         a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
+         histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
 
