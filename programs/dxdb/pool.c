@@ -180,8 +180,6 @@ static void send_write(dxdb_pooled *c, dxdb_job *job)
     const dxdb_write_config *w = &c->pool->config->writes[job->query];
     const bool is_prepared = c->prepared_writes[job->query];
     c->prepared_writes[job->query] = 1;
-    job->expects[job->expected++] = EXPECT_NOTHING;
-    if (!dxdb_connection_run(&c->connection, "BEGIN READ WRITE", 0, NULL)) return;
     for (uint32_t i = 0; i < w->statement_count; i++) {
         char name[32];
         snprintf(name, sizeof name, "w%u_%u", (unsigned)job->query, (unsigned)i);
@@ -201,6 +199,10 @@ static void start(dxdb_pooled *c, dxdb_job *job)
     c->job = job;
     job->on = c;
     p->running++;
+    if (job->is_write) { /* first of all: after another command it cannot be READ WRITE */
+        job->expects[job->expected++] = EXPECT_NOTHING;
+        if (!dxdb_connection_run(&c->connection, "BEGIN READ WRITE", 0, NULL)) return;
+    }
     if (c->generation != p->generation) {
         c->generation = p->generation;
         forget_prepared(c);

@@ -89,7 +89,7 @@ def quoted(text):
     return json.dumps(text)
 
 
-def write_config(path, queries, server="", database="", cache="", url=None):
+def write_config(path, queries, server="", database="", cache="", url=None, writes={}):
     with open(path, "w") as f:
         f.write('[server]\nhbtp = "127.0.0.1:0"\nhttp = "127.0.0.1:0"\n%s\n' % server)
         f.write("[database]\nurl = %s\nheartbeat_ms = 200\n%s\n[cache]\n%s\n" % (quoted(url or postgres.url), database, cache))
@@ -98,12 +98,16 @@ def write_config(path, queries, server="", database="", cache="", url=None):
             f.write("[[query]]\nname = %s\n" % quoted(name))
             for key, value in query.items():
                 f.write("%s = %s\n" % (key, json.dumps(value)))
+        for name, write in writes.items():
+            f.write("[[write]]\nname = %s\n" % quoted(name))
+            for key, value in write.items():
+                f.write("%s = %s\n" % (key, json.dumps(value)))
 
 
 class Server:
     def __init__(self, queries, install=True, ready=True, options=(), **config):
         write_config("dxdb.toml", queries, **config)
-        self.methods = {name: place for place, name in enumerate(queries, 1)}
+        self.methods = {name: place for place, name in enumerate([*queries, *config.get("writes", {})], 1)}
         if install:
             subprocess.run([DXDB, "install-triggers", "dxdb.toml"], check=True, stdout=subprocess.DEVNULL)
         self.log = open("dxdb.log", "wb+")
@@ -156,6 +160,12 @@ class Server:
     def metrics(self):
         body = self.fetch("/metrics")[2].decode()
         return {name: int(value) for name, value in re.findall(r"^(\S+) (\d+)$", body, flags=re.M)}
+
+    def write(self, client, name, *values):
+        """position, rows of each statement"""
+        answer = client.call(self.methods[name], arguments(*values), timeout=PATIENCE)
+        numbers = struct.unpack("<%dQ" % (len(answer) // 8), answer)
+        return numbers[0], list(numbers[1:])
 
     def hbtp(self):
         return dx_hbtp.Client(*self.at["hbtp"])
@@ -1218,6 +1228,107 @@ def the_checker_of_histories_finds_what_is_planted():
         raise AssertionError("%s passes" % (bad,))
 
 
+WRITES = {"set": {"sql": "UPDATE users SET name = $2 WHERE id = $1", "parameters": ["id", "name"]},
+          "move": {"sql": ["UPDATE users SET name = $3 WHERE id = $1", "INSERT INTO moves (source, target) VALUES ($1, $2) RETURNING source",
+                           "UPDATE users SET name = $3 || '2' WHERE id = $2::int"], "parameters": ["from", "to", "name"]}}
+MOVES = "CREATE TABLE moves (source int, target int CHECK (target < 50), UNIQUE (source, target) DEFERRABLE INITIALLY DEFERRED);"
+
+
+def a_write_is_one_transaction():
+    postgres.fresh(USERS + MOVES)
+    with Server({"user": ONE_USER}, writes=WRITES) as s, s.hbtp() as client:
+        assert json.loads(client.call(0, b"move")) == {"write": "move", "method": 3, "statements": 3,
+                                                       "parameters": [{"name": "from"}, {"name": "to"}, {"name": "name"}]}
+        at, counts = s.write(client, "set", "1", "it's $1; DROP TABLE users; --")
+        assert counts == [1] and at > 0
+        assert s.get("user", id=1) == [{"id": 1, "name": "it's $1; DROP TABLE users; --"}] or until(lambda: "DROP" in s.get("user", id=1)[0]["name"])
+        then, counts = s.write(client, "move", "1", "2", "moved")
+        assert counts == [1, 1, 1] and then > at
+        assert s.write(client, "set", "1000", "nobody")[1] == [0] and s.write(client, "set", "3", None)[1] == [1]
+        before = postgres.sql("SELECT * FROM users ORDER BY id; SELECT * FROM moves")
+        for values, status, text in (((("move"), "3", "60", "x"), 409, "check"), (("move", "1", "2", "x"), 409, "unique"),
+                                     (("move", "x", "2", "x"), 400, "integer"), (("set", "1"), 400, ""), (("move", "4", "2147483648", "x"), 400, "range")):
+            found = refusal_of(lambda: s.write(client, *values))
+            assert found[0] == status and text in found[1], (values, found)
+        assert postgres.sql("SELECT * FROM users ORDER BY id; SELECT * FROM moves") == before
+        assert s.get("user", id=5) == [{"id": 5, "name": "user 5"}]  # the connections are as before: read-only, and in no transaction
+        assert s.metrics()["dxdb_writes_total"] == 4
+        # A pool of one: a write that fails leaves nothing behind for the next request.
+    with Server({"user": ONE_USER}, writes=WRITES, database="pool = 1") as s, s.hbtp() as client:
+        for _ in range(3):
+            assert refusal_of(lambda: s.write(client, "move", "3", "60", "x"))[0] == 409
+            assert s.get("user", id=6) == [{"id": 6, "name": "user 6"}]
+            assert s.write(client, "set", "6", "user 6")[1] == [1]
+
+
+def what_became_of_a_write_is_said():
+    postgres.fresh(USERS)
+    slow = {"slow": {"sql": ["UPDATE users SET name = 'slow' WHERE id = 1", "SELECT pg_sleep($1::float8)"], "parameters": ["s"]}}
+    with Server({"user": ONE_USER}, writes=slow, server="request_ms = 1000", database="pool = 1") as s, s.hbtp() as client:
+        found = refusal_of(lambda: s.write(client, "slow", "30"))
+        assert found[0] == 504, found
+        until(lambda: s.fetch("/q/user?id=1")[0] == 200)
+        assert postgres.sql("SELECT name FROM users WHERE id = 1") == "user 1"
+
+        def kill():
+            until(lambda: postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dxdb' AND query LIKE '%pg_sleep%'"
+                                       " AND state = 'active' AND pid <> pg_backend_pid()") == "1")
+            postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dxdb'")
+        found = together(2, lambda i: kill() if i else refusal_of(lambda: s.write(client, "slow", "0.9")))[0]
+        assert found[0] in (500, 503, 504), found
+        assert "terminating connection" in found[1] or "may have been committed" in found[1] or found[0] == 504, found
+        postgres.stop()
+        try:
+            found = refusal_of(lambda: s.write(client, "slow", "0"))
+            assert found[0] == 503 and "in time" in found[1], found  # not begun
+        finally:
+            postgres.start()
+        until(lambda: s.fetch("/healthz")[0] == 200)
+        assert s.write(client, "slow", "0")[1] == [1, 1]
+
+
+def who_has_written_reads_nothing_older():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, writes=WRITES | {"move": WRITES["set"]}, server="workers = 2\nrequest_ms = 2000") as s, s.hbtp() as client:
+        until(lambda: s.metrics()["dxdb_up"] == 2)
+        kind = json.loads(client.call(0, b"user"))["type"]
+
+        def read(client, at=b""):
+            record = client.call(s.methods["user"], arguments("1") + at, timeout=PATIENCE)
+            return records().open_record(kind, record, 0)["rows"][0]["name"]
+
+        def work(i):
+            with s.hbtp() as mine:
+                for k in range(12):
+                    at, _ = s.write(mine, "set", "1", "%d %d" % (i, k))
+                    newest = postgres_order(read(mine, struct.pack("<Q", at)))
+                    assert newest >= (i, k) or newest[0] != i, (i, k, newest)
+
+        def postgres_order(name):
+            return tuple(int(n) for n in name.split())
+        together(3, work)
+        # Notifications stop: what is in memory is old, and a read with the position waits for them.
+        at, _ = s.write(client, "set", "1", "old")
+        assert read(client, struct.pack("<Q", at)) == read(client) == "old"  # in memory from here on
+        pids = [int(p) for p in postgres.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'dxdb catalog'").split()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            at, _ = s.write(client, "set", "1", "new")
+            assert read(client) == "old", "it is known too early"
+            assert read(client, struct.pack("<Q", at)) == "new"  # once the connection is given up, or answers
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        until(lambda: s.metrics()["dxdb_up"] == 2)
+        begun = time.monotonic()
+        found = refusal_of(lambda: read(client, struct.pack("<Q", 1 << 60)))
+        assert found[0] == 503 and "10000000/0" in found[1] and 1.9 < time.monotonic() - begun < 10, found
+        at = int(postgres.sql("UPDATE users SET name = 'psql' WHERE id = 1; SELECT pg_current_wal_insert_lsn() - '0/0'"))
+        assert read(client, struct.pack("<Q", at)) == "psql"
+
+
 def a_configuration_is_checked():
     good = '[server]\nhttp = "127.0.0.1:0"\n[database]\nurl = "x"\n[[query]]\nname = "a"\nsql = "b"\n'
     for text, want in (("[server\n", ":1:"), (good + "foo = 1\n", ":8: foo: no such key in [[query]]"), (good.replace("url", "uri"), "uri: no such key"),
@@ -1229,6 +1340,12 @@ def a_configuration_is_checked():
                        (good + 'parameters = ["p", "p"]\n', "query a lists parameter p twice"), (good + "parameters = [1]\n", ":8: parameters: must be a string"),
                        (good + 'parameters = ["%s"]\n' % '", "'.join("p%d" % i for i in range(17)), "parameters: too many"),
                        (good + '[[query]]\nname = "b"\nsql = "c"\nmethod = 1\n', "have the same method, 1"),
+                       (good + '[[write]]\nname = "w"\n', "write w has no sql"), (good + '[[write]]\nsql = "c"\n', "write 1 needs a name"),
+                       (good + '[[write]]\nname = "a"\nsql = "c"\n', "a query and a write are named a"),
+                       (good + '[[write]]\nname = "w"\nsql = "c"\nmethod = 1\n', "query a and write w have the same method, 1"),
+                       (good + '[[write]]\nname = "w"\nsql = "c"\nttl_s = 1\n', ":11: ttl_s: no such key in [[write]]"),
+                       (good + '[[write]]\nname = "w"\nsql = ["c", " commit"]\n', "write w: statement 2: a write is one transaction"),
+                       (good + '[subscribe]\nlag_ms = 1\n', "lag_ms: must be a number from 1000"),
                        (good.replace('"x"', '"x"\npool = 0'), "pool: must be a number from 1 to 256"),
                        (good + "parameters = [[]]\n", "arrays in arrays"), (good + 'sql.x.y = 1\n', ":8:"),
                        (good + 'tables = [{ a = { b = { c = 1 } } }]\n', "nested too deep"), (good.replace('"b"', '"\\u0000"'), "a zero byte")):
@@ -1311,6 +1428,7 @@ CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, 
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
+         a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
 
