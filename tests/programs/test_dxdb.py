@@ -670,7 +670,7 @@ def a_database_that_hangs_is_noticed():
         try:
             begun = time.monotonic()
             until(lambda: s.metrics()["dxdb_resets_total"] >= 2)
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 10
             assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -718,24 +718,21 @@ def nothing_is_injected_and_nothing_written():
 
 def a_full_pool_queues_until_the_deadline():
     postgres.fresh("")
-    queries = {"sleep": {"sql": "SELECT $1::text AS a, pg_sleep(0.6)::text AS s", "parameters": ["a"]}, "long": "SELECT pg_sleep(30)::text AS s",
-               "quick": "SELECT 1 AS a"}
-    with Server(queries, database="pool = 1\nwaiting_max = 3", server="request_ms = 1500") as s:
+    queries = {"held": {"sql": "SELECT $1::text AS a, (SELECT 1 FROM (SELECT pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1)) x) AS s",
+                        "parameters": ["a"]}, "quick": "SELECT 1 AS a"}
+    with Server(queries, database="pool = 1\nwaiting_max = 3", server="request_ms = 2000") as s, Lock() as lock:
         def ask(i):
-            time.sleep(0.02 * i)
+            until(lambda: i == 0 or s.metrics()["dxdb_pool_running"] == 1)
             begun = time.monotonic()
-            status, _, body = s.fetch("/q/sleep?a=%d" % i)
+            status, _, body = s.fetch("/q/held?a=%d" % i)
             return status, time.monotonic() - begun, body
         answers = together(6, ask)
-        assert [a[0] for a in answers[:2]] == [200, 200], answers
-        refused = [a for a in answers if a[0] != 200]
-        assert refused and all(a[0] in (503, 504) for a in refused), answers
-        assert any(b"too many" in a[2] and a[1] < 0.5 for a in refused), answers
-        assert any(b"in time" in a[2] or b"too long" in a[2] or b"timeout" in a[2] for a in refused), answers
-        assert all(a[1] < 2.5 for a in answers), answers
-        begun = time.monotonic()
-        assert s.get("long", 504)["status"] == 504 and time.monotonic() - begun < 2.5
+        # The second in the queue may begin, and time out, just when the first one is ended.
+        assert answers[0][0] == 504 and answers[0][1] > 1.5 and all(a[0] in (503, 504) for a in answers), answers
+        assert len([a for a in answers if b"too many" in a[2]]) == 2 and len([a for a in answers if b"in time" in a[2]]) in (2, 3), answers
         until(lambda: s.fetch("/q/quick")[0] == 200)
+        lock.free()
+        assert [status for status, _, _ in together(4, lambda i: s.fetch("/q/held?a=%d" % i))] == [200] * 4
         assert s.metrics()["dxdb_pool_running"] == 0
 
 
