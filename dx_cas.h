@@ -3009,8 +3009,8 @@ static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
 
 /* Find the record of an object. *slot (may be NULL) receives its slot of the index, *alike how many
    entries had the same fingerprint. */
-static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_record *r,
-                            size_t *slot, uint32_t *alike)
+static int dx_cas_p_lookup(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_record *r,
+                           size_t *slot, uint32_t *alike)
 {
     uint64_t fingerprint = dx_cas_p_load64(id->bytes);
     size_t i = dx_cas_p_home(s, fingerprint), steps = 0;
@@ -3038,7 +3038,7 @@ static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_record
 {
     uint32_t alike;
     DX_CAS_ASSERT(s->slots_);
-    return dx_cas_p_look_up(s, id, r, slot, &alike);
+    return dx_cas_p_lookup(s, id, r, slot, &alike);
 }
 
 /* DX_CAS_OK: the object is in the index; DX_CAS_ENOTFOUND: not, or not in a readable form. */
@@ -3046,7 +3046,7 @@ static int dx_cas_p_is_known(dx_cas_store *s, const dx_cas_id *id, uint32_t *ali
 {
     dx_cas_ext_record other;
     uint64_t damage = s->damage_offset_;
-    int error = dx_cas_p_look_up(s, id, &other, NULL, alike);
+    int error = dx_cas_p_lookup(s, id, &other, NULL, alike);
     DX_CAS_ASSERT(id && alike);
     if (error != DX_CAS_ECORRUPT) return error;
     s->damage_offset_ = damage;
@@ -3781,7 +3781,7 @@ static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
 
 /* The record header at a place, through a window of 4 KiB in the work memory. DX_CAS_ECORRUPT: no
    record, or it does not end before the limit. */
-static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_record *r)
+static int dx_cas_p_peek(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_record *r)
 {
     dx_cas_store *s = c->s;
     const uint8_t *at;
@@ -3812,10 +3812,10 @@ static bool dx_cas_p_second_copy(const dx_cas_ext_record *r)
    a second copy at place itself does not begin a record. */
 static int dx_cas_p_record_at(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_record *r)
 {
-    int error = dx_cas_p_look(c, place, r);
+    int error = dx_cas_p_peek(c, place, r);
     if (error == DX_CAS_OK && !dx_cas_p_second_copy(r)) return DX_CAS_OK;
     if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
-    error = dx_cas_p_look(c, place + DX_CAS_EXT_HEAD, r);
+    error = dx_cas_p_peek(c, place + DX_CAS_EXT_HEAD, r);
     if (error == DX_CAS_OK) error = dx_cas_p_sound(dx_cas_p_second_copy(r));
     r->place = place;
     DX_CAS_ASSERT(error != DX_CAS_OK || r->next - place >= 2 * DX_CAS_EXT_HEAD);
@@ -3895,7 +3895,7 @@ static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_ext_record *r, bool *fits
     DX_CAS_ASSERT(r->type == DX_CAS_EXT_COMMIT);
     *fits = !c->chain_known || dx_cas_p_chain_fits(&c->tip, r);
     if (*fits) return DX_CAS_OK;
-    error = dx_cas_p_look(c, r->place + DX_CAS_EXT_HEAD, &second);
+    error = dx_cas_p_peek(c, r->place + DX_CAS_EXT_HEAD, &second);
     if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
     *fits = dx_cas_p_second_copy(&second) && dx_cas_p_chain_fits(&c->tip, &second);
     if (!*fits) return DX_CAS_OK;
@@ -4228,7 +4228,7 @@ static int dx_cas_p_block_enter(dx_cas_store *s, const dx_cas_p_block *b, const 
 }
 
 /* Enter all entries of an opened block, its statistics, and its commit as the tip. */
-static int dx_cas_p_block_take(dx_cas_store *s, const dx_cas_p_block *b)
+static int dx_cas_p_block_restore(dx_cas_store *s, const dx_cas_p_block *b)
 {
     dx_cas_entry_ e;
     uint64_t i;
@@ -4263,7 +4263,7 @@ static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool 
     s->tip_ = *first;
     dx_cas_p_saved_none(s, &s->saved_);
     while (use && dx_cas_p_block_open(s, &b) == DX_CAS_OK) {
-        if (dx_cas_p_block_take(s, &b) != DX_CAS_OK) return false;
+        if (dx_cas_p_block_restore(s, &b) != DX_CAS_OK) return false;
         dx_cas_p_saved_add(&s->saved_, &b);
     }
     return true;
@@ -4943,8 +4943,8 @@ typedef struct dx_cas_p_check {
 
 /* Handle the result of one check. Damage is passed to the callback, and checking continues:
    DX_CAS_OK. Errors that prevent this, such as those of the device, are returned. */
-static int dx_cas_p_tell(dx_cas_p_check *k, int error, uint32_t kind, uint64_t place, uint64_t size,
-                         const dx_cas_id *id)
+static int dx_cas_p_report(dx_cas_p_check *k, int error, uint32_t kind, uint64_t place,
+                           uint64_t size, const dx_cas_id *id)
 {
     dx_cas_damage d = {kind, place, size, {{0}}};
     DX_CAS_ASSERT(kind >= DX_CAS_DAMAGE_HEADER && kind <= DX_CAS_DAMAGE_AHEAD);
@@ -4963,7 +4963,7 @@ static int dx_cas_p_check_bytes(dx_cas_p_check *k, int error, uint64_t place, co
 {
     DX_CAS_ASSERT(want != k->scan.s->work_ + DX_CAS_P_IO / 2);
     if (error == DX_CAS_OK) error = dx_cas_p_compare(k->scan.s, place, want, size);
-    return dx_cas_p_tell(k, error, kind, place, size, NULL);
+    return dx_cas_p_report(k, error, kind, place, size, NULL);
 }
 
 /* Both copies of the store header, and the padding; the chain begins with it. */
@@ -4998,8 +4998,8 @@ static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_ext_record *r)
     k->report.commits++;
     error = dx_cas_p_sound(fits);
     if (fits) error = dx_cas_p_compare(k->scan.s, r->place, k->scan.s->work_, 2 * DX_CAS_EXT_HEAD);
-    return dx_cas_p_tell(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_EXT_HEAD,
-                         fits ? &r->id : NULL);
+    return dx_cas_p_report(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_EXT_HEAD,
+                           fits ? &r->id : NULL);
 }
 
 /* Check the bytes of an object; for a list node also that its children exist, with the
@@ -5018,24 +5018,24 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
                                      : dx_cas_p_stream(s, r, NULL, 0);
     k->report.objects++;
     if (error == DX_CAS_EBASE && dx_cas_p_needs(s, r, &base) == DX_CAS_OK) {
-        return dx_cas_p_tell(k, DX_CAS_ENOTFOUND, DX_CAS_DAMAGE_MISSING, r->place, r->stored,
-                             &base);
+        return dx_cas_p_report(k, DX_CAS_ENOTFOUND, DX_CAS_DAMAGE_MISSING, r->place, r->stored,
+                               &base);
     }
     if (error == DX_CAS_ENOTSUP || error == DX_CAS_ETOOBIG) {
-        return dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored,
-                             &r->id);
+        return dx_cas_p_report(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored,
+                               &r->id);
     }
     for (i = 0; error == DX_CAS_OK && i < n.count; i++) { /* of a list node: its children */
         dx_cas_ext_record child;
         dx_cas_id id;
         int missing = dx_cas_p_find_child(s, &n, i, &id, &child);
-        DX_CAS_P_TRY(dx_cas_p_tell(k, missing, DX_CAS_DAMAGE_MISSING, r->place, r->stored, &id));
+        DX_CAS_P_TRY(dx_cas_p_report(k, missing, DX_CAS_DAMAGE_MISSING, r->place, r->stored, &id));
     }
-    DX_CAS_P_TRY(dx_cas_p_tell(k, error, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id));
+    DX_CAS_P_TRY(dx_cas_p_report(k, error, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id));
     error = dx_cas_p_find(s, &r->id, &found, NULL);
     k->indexed += error == DX_CAS_OK && found.place == r->place;
     if (error == DX_CAS_ECORRUPT) return DX_CAS_OK; /* its damage was reported at its own record */
-    return dx_cas_p_tell(k, error, DX_CAS_DAMAGE_INDEX, r->place, r->stored, &r->id);
+    return dx_cas_p_report(k, error, DX_CAS_DAMAGE_INDEX, r->place, r->stored, &r->id);
 }
 
 /* Check one version of a name: its bytes, its root, and that the index has this record
@@ -5055,11 +5055,11 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_ext_record *r)
     /* the index must lead to this record or to a newer one of the same name */
     if (error == DX_CAS_OK && dx_cas_p_name(k->scan.s, ref.ref.name, &now) == DX_CAS_OK &&
         now.place < r->place) {
-        DX_CAS_P_TRY(dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, r->place, r->stored,
-                                   NULL));
+        DX_CAS_P_TRY(dx_cas_p_report(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, r->place, r->stored,
+                                     NULL));
     }
-    return dx_cas_p_tell(k, error, kind, r->place, r->stored,
-                         kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
+    return dx_cas_p_report(k, error, kind, r->place, r->stored,
+                           kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
 }
 
 /* Check a record and the padding after it. */
@@ -5098,7 +5098,7 @@ static int dx_cas_p_check_index(dx_cas_p_check *k)
         objects += s->slots_[i].place && !(s->slots_[i].place & DX_CAS_P_IS_REF);
     }
     if (k->report.damaged == 0 && k->indexed != objects) { /* otherwise some may be unreadable */
-        DX_CAS_P_TRY(dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, 0, s->end_, NULL));
+        DX_CAS_P_TRY(dx_cas_p_report(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, 0, s->end_, NULL));
     }
     if (!s->desc_.checkpoint.read) return DX_CAS_OK;
     DX_CAS_P_TRY(s->desc_.checkpoint.size(s->desc_.checkpoint.user, &size));
@@ -5106,9 +5106,9 @@ static int dx_cas_p_check_index(dx_cas_p_check *k)
     while ((error = dx_cas_p_block_open(s, &b)) == DX_CAS_OK) dx_cas_p_saved_add(&s->saved_, &b);
     known = s->saved_.size;
     s->saved_ = was;
-    return dx_cas_p_tell(k, dx_cas_p_sound(known >= size),
-                         error == DX_CAS_ENOTFOUND ? DX_CAS_DAMAGE_AHEAD : DX_CAS_DAMAGE_INDEX,
-                         known, 0, NULL);
+    return dx_cas_p_report(k, dx_cas_p_sound(known >= size),
+                           error == DX_CAS_ENOTFOUND ? DX_CAS_DAMAGE_AHEAD : DX_CAS_DAMAGE_INDEX,
+                           known, 0, NULL);
 }
 
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
@@ -5132,7 +5132,8 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
         } else {
             k.scan.chain_known = false;
             if (error == DX_CAS_OK) error = DX_CAS_ECORRUPT;
-            error = dx_cas_p_tell(&k, error, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place, NULL);
+            error = dx_cas_p_report(&k, error, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place,
+                                    NULL);
         }
     }
     /* now the expected content of the index is known */
@@ -6068,7 +6069,7 @@ typedef struct dx_cas_p_heal {
 
 /* Look up the records at a place that follows from that tip. Errors of the damaged store's device
    are returned; unreadable parts of the other one count as missing. */
-static int dx_cas_p_heal_look(dx_cas_p_heal *h, const dx_cas_tip_ *tip, uint64_t place)
+static int dx_cas_p_heal_compare(dx_cas_p_heal *h, const dx_cas_tip_ *tip, uint64_t place)
 {
     bool fits;
     int error = dx_cas_p_record_at(&h->mine, place, &h->m);
@@ -6179,7 +6180,7 @@ static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer
     for (;;) {
         const dx_cas_ext_record *r;
         bool same;
-        DX_CAS_P_TRY(dx_cas_p_heal_look(h, &at, at.end));
+        DX_CAS_P_TRY(dx_cas_p_heal_compare(h, &at, at.end));
         r = dx_cas_p_heal_choose(h, prefer_theirs);
         if (!r) return DX_CAS_ENOTFOUND;
         same = r == &h->m ||

@@ -1713,7 +1713,7 @@ static dx_patch_p_store dx_patch_p_store_of(uint8_t *at, size_t size)
 
 /* Allocate from a store; NULL, and full is set, if too little is left. Nothing is freed: temporary
    memory is allocated from a copy of the store. */
-static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
+static uint8_t *dx_patch_p_store_alloc(dx_patch_p_store *s, uint64_t size)
 {
     uint8_t *p = s->at;
     DX_PATCH_ASSERT(s->left_min <= s->left);
@@ -1771,7 +1771,7 @@ static void dx_patch_p_bits_fill(dx_patch_p_bits *b)
     DX_PATCH_ASSERT(b->count > 56 || b->in.at == b->in.end);
 }
 
-static uint32_t dx_patch_p_bits_take(dx_patch_p_bits *b, uint32_t count)
+static uint32_t dx_patch_p_bits_read(dx_patch_p_bits *b, uint32_t count)
 {
     uint32_t v;
     DX_PATCH_ASSERT(count <= 32);
@@ -1810,8 +1810,8 @@ static uint64_t dx_patch_p_bits_number(dx_patch_p_bits *b, uint32_t code)
         return 0;
     }
     v = (uint64_t)(2 + (code & 1)) << bits;
-    low = dx_patch_p_bits_take(b, bits < 32 ? bits : 32);
-    if (bits > 32) low |= (uint64_t)dx_patch_p_bits_take(b, bits - 32) << 32;
+    low = dx_patch_p_bits_read(b, bits < 32 ? bits : 32);
+    if (bits > 32) low |= (uint64_t)dx_patch_p_bits_read(b, bits - 32) << 32;
     DX_PATCH_ASSERT(!(v & low)); /* the even bits lie below the two that the code gives */
     return v | low;
 }
@@ -1826,12 +1826,12 @@ static uint64_t dx_patch_p_bits_number(dx_patch_p_bits *b, uint32_t code)
    one, the first three are coded, the others are 0. The byte with most slots gets the rest. */
 static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t *log)
 {
-    uint32_t top = dx_patch_p_bits_take(b, 8);
+    uint32_t top = dx_patch_p_bits_read(b, 8);
     uint32_t left, s = 0, length = 1, count, value, known;
-    *log = dx_patch_p_bits_take(b, 3) + DX_PATCH_P_TABLE_MIN;
+    *log = dx_patch_p_bits_read(b, 3) + DX_PATCH_P_TABLE_MIN;
     left = (uint32_t)1 << *log;
     DX_PATCH_ASSERT(*log <= DX_PATCH_P_TABLE_MAX);
-    count = dx_patch_p_bits_take(b, 9);
+    count = dx_patch_p_bits_read(b, 9);
     DX_PATCH_MEMSET(slots, 0, 256 * sizeof *slots);
     if (count > 256) return false;
     while (s < count && !b->overrun) {
@@ -1839,21 +1839,21 @@ static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t 
             s++;
             continue;
         }
-        if (dx_patch_p_bits_take(b, 1)) {
-            bool none = dx_patch_p_bits_take(b, 1);
-            bool shorter = !none && dx_patch_p_bits_take(b, 1);
+        if (dx_patch_p_bits_read(b, 1)) {
+            bool none = dx_patch_p_bits_read(b, 1);
+            bool shorter = !none && dx_patch_p_bits_read(b, 1);
             uint32_t change = none ? 0 : 1;
-            while (change < 16 && dx_patch_p_bits_take(b, 1)) change++;
+            while (change < 16 && dx_patch_p_bits_read(b, 1)) change++;
             if (none) { /* change: bits of the run's length after its leading one */
                 if (change > 7) return false;
-                s += ((uint32_t)1 << change) + dx_patch_p_bits_take(b, change);
+                s += ((uint32_t)1 << change) + dx_patch_p_bits_read(b, change);
                 continue;
             }
             length = shorter ? length - change : length + change;
             if (length - 1 >= DX_PATCH_P_TABLE_MAX) return false;
         }
         known = length - 1 < 3 ? length - 1 : 3;
-        value = ((uint32_t)1 << known | dx_patch_p_bits_take(b, known)) << (length - 1 - known);
+        value = ((uint32_t)1 << known | dx_patch_p_bits_read(b, known)) << (length - 1 - known);
         if (value >= left) return false;
         left -= value;
         slots[s++] = (uint16_t)value;
@@ -2016,9 +2016,9 @@ static void dx_patch_p_move_lines(dx_patch_p_lines *l, uint64_t at, uint64_t sou
 /* 2^n plus n even bits. */
 static uint64_t dx_patch_p_copier_far(dx_patch_p_copier *c, uint32_t n)
 {
-    uint64_t low = dx_patch_p_bits_take(&c->bits, n < 32 ? n : 32);
+    uint64_t low = dx_patch_p_bits_read(&c->bits, n < 32 ? n : 32);
     DX_PATCH_ASSERT(n < 62);
-    if (n > 32) low |= (uint64_t)dx_patch_p_bits_take(&c->bits, n - 32) << 32;
+    if (n > 32) low |= (uint64_t)dx_patch_p_bits_read(&c->bits, n - 32) << 32;
     return (uint64_t)1 << n | low;
 }
 
@@ -2102,7 +2102,7 @@ typedef struct dx_patch_p_streams { /* state for reading streams */
 static bool dx_patch_p_read_plain(dx_patch_p_streams *s, uint32_t form, uint64_t size,
                                   dx_patch_p_span *out)
 {
-    uint8_t *to = dx_patch_p_store_take(&s->store, size);
+    uint8_t *to = dx_patch_p_store_alloc(&s->store, size);
     dx_patch_p_span raw;
     DX_PATCH_ASSERT(size <= UINT64_MAX >> 2);
     if (!to) return false;
@@ -2144,7 +2144,7 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
 {
     dx_patch_p_copier c;
     dx_patch_p_copy copy;
-    uint8_t *to = dx_patch_p_store_take(&s->store, size);
+    uint8_t *to = dx_patch_p_store_alloc(&s->store, size);
     size_t at = 0, literals, left = s->store.left; /* after the stream itself */
     if (!to || !dx_patch_p_read_codes(s, &c, dx_patch_p_read_inner)) return false;
     if (!dx_patch_p_read_inner(s, &c.literals)) return false;
@@ -3278,7 +3278,7 @@ static int dx_patch_p_parse_parameters(dx_patch_p_delta *d, const uint8_t *p, bo
     return DX_PATCH_OK;
 }
 
-static int dx_patch_p_take_parameters(dx_patch_applier *a)
+static int dx_patch_p_read_parameters(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     bool started;
@@ -3302,7 +3302,7 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
 
 /* The numbers of the setup: match count, the base's words, the target's as differences from
    these. */
-static int dx_patch_p_take_setup(dx_patch_applier *a)
+static int dx_patch_p_parse_setup(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
     uint64_t v = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_SETUP, 0);
@@ -3346,7 +3346,7 @@ static int dx_patch_p_place_match(dx_patch_applier *a, uint64_t gap, uint64_t si
     return DX_PATCH_OK;
 }
 
-static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
+static int dx_patch_p_read_match(dx_patch_applier *a, uint64_t gap)
 {
     uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
     uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
@@ -3365,7 +3365,7 @@ static void dx_patch_p_list_match(dx_patch_applier *a)
     match[DX_PATCH_P_MATCH_SIZE] = (uint32_t)a->match_left_;
 }
 
-static int dx_patch_p_take_list(dx_patch_applier *a)
+static int dx_patch_p_read_list(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
     uint64_t gap;
@@ -3379,13 +3379,13 @@ static int dx_patch_p_take_list(dx_patch_applier *a)
         return DX_PATCH_OK;
     }
     gap = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0);
-    error = dx_patch_p_take_match(a, gap);
+    error = dx_patch_p_read_match(a, gap);
     if (!error) dx_patch_p_list_match(a);
     return error;
 }
 
 /* Start the next literals, and the match after them if there is one. */
-static int dx_patch_p_take_next(dx_patch_applier *a)
+static int dx_patch_p_read_next(dx_patch_applier *a)
 {
     uint64_t left = a->to_size_ - a->produced_, gap = left;
     int error = DX_PATCH_OK;
@@ -3396,7 +3396,7 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
     if (!a->delta_.map_) {
         gap = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0);
         if (gap > left) return DX_PATCH_EBOUNDS;
-        if (gap < left) error = dx_patch_p_take_match(a, gap);
+        if (gap < left) error = dx_patch_p_read_match(a, gap);
     } else if (a->match_at_ < a->delta_.predictor_.count_) {
         const uint32_t *match = a->delta_.predictor_.matches_;
         match += DX_PATCH_P_MATCH_WORDS * (size_t)a->match_at_++;
@@ -3416,7 +3416,7 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
 
 /* Decode literals up to the next multiple of a block, or while there is input. Each multiple starts
    with a flag (are the next ones uncoded?) and with the base's bytes there, as hints. */
-static int dx_patch_p_take_literals(dx_patch_applier *a)
+static int dx_patch_p_read_literals(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     uint32_t done = (uint32_t)(a->literals_done_ % DX_PATCH_P_BLOCK), size = 0;
@@ -3455,7 +3455,7 @@ static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
 }
 
 /* Read how many blocks of the match are without a change. */
-static int dx_patch_p_take_equal(dx_patch_applier *a)
+static int dx_patch_p_read_equal(dx_patch_applier *a)
 {
     uint64_t left = a->match_left_, blocks, n;
     DX_PATCH_ASSERT(left > 0);
@@ -3470,7 +3470,7 @@ static int dx_patch_p_take_equal(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-static int dx_patch_p_take_copy(dx_patch_applier *a)
+static int dx_patch_p_read_copy(dx_patch_applier *a)
 {
     const uint8_t *base = (const uint8_t *)a->desc_.base;
     uint8_t *to = dx_patch_p_room(a);
@@ -3491,7 +3491,7 @@ static int dx_patch_p_take_copy(dx_patch_applier *a)
 }
 
 /* Start a block of the match: its predictor, and the old bytes in it and before it. */
-static int dx_patch_p_take_choice(dx_patch_applier *a)
+static int dx_patch_p_read_choice(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     dx_patch_p_block *b = &a->block_;
@@ -3516,7 +3516,7 @@ static int dx_patch_p_take_choice(dx_patch_applier *a)
     return error;
 }
 
-static int dx_patch_p_take_block(dx_patch_applier *a)
+static int dx_patch_p_read_block(dx_patch_applier *a)
 {
     dx_patch_p_coder *c = &a->delta_.coder_;
     uint8_t *to = dx_patch_p_room(a);
@@ -3634,7 +3634,7 @@ static int dx_patch_p_move_window(dx_patch_applier *a, uint64_t at)
 }
 
 /* Apply runs, each as far as its bytes have arrived and the window reaches. */
-static int dx_patch_p_take_runs(dx_patch_applier *a)
+static int dx_patch_p_read_runs(dx_patch_applier *a)
 {
     dx_patch_p_coder *d = &a->delta_.coder_;
     dx_patch_p_runs *r = &a->runs_;
@@ -3764,7 +3764,7 @@ static uint32_t dx_patch_p_granules(uint64_t base_size, uint32_t log)
         0  1 if there is a map    1  region_bits    2  log2 of the window, 0 or 10..26
         3  log2 of a granule of the index of the map, 0 (no index) or 6..20
         4  bytes of the largest section    8  max bytes of its streams    12  matches           */
-static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
+static int dx_patch_p_read_stream_parameters(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     const uint8_t *p = a->in_;
@@ -3800,7 +3800,7 @@ static bool dx_patch_p_wants_map(const dx_patch_applier *a)
 }
 
 /* Read the size of a section and how many bytes of the target it makes. */
-static int dx_patch_p_take_section_head(dx_patch_applier *a)
+static int dx_patch_p_read_section_head(dx_patch_applier *a)
 {
     dx_patch_p_coder *c = &a->delta_.coder_;
     uint64_t size = dx_patch_p_get_varint(c);
@@ -4370,7 +4370,7 @@ static int dx_patch_p_apply_section(dx_patch_applier *a)
 }
 
 /* Collect a section, and apply it once it is complete. */
-static int dx_patch_p_take_section(dx_patch_applier *a)
+static int dx_patch_p_parse_section(dx_patch_applier *a)
 {
     dx_patch_p_coder *c = &a->delta_.coder_;
     size_t part = c->size_ - c->at_;
@@ -4393,22 +4393,22 @@ static int dx_patch_p_take_section(dx_patch_applier *a)
 static int dx_patch_p_run(dx_patch_applier *a)
 {
     static int (*const steps[DX_PATCH_P_DONE])(dx_patch_applier *) = {
-        dx_patch_p_take_parameters,
-        dx_patch_p_take_setup,
-        dx_patch_p_take_list,
-        dx_patch_p_take_next,
-        dx_patch_p_take_literals,
-        dx_patch_p_take_equal,
-        dx_patch_p_take_copy,
-        dx_patch_p_take_choice,
-        dx_patch_p_take_block,
+        dx_patch_p_read_parameters,
+        dx_patch_p_parse_setup,
+        dx_patch_p_read_list,
+        dx_patch_p_read_next,
+        dx_patch_p_read_literals,
+        dx_patch_p_read_equal,
+        dx_patch_p_read_copy,
+        dx_patch_p_read_choice,
+        dx_patch_p_read_block,
 #ifndef DX_PATCH_NO_BLOCKS
-        dx_patch_p_take_runs,
+        dx_patch_p_read_runs,
 #endif
 #ifndef DX_PATCH_NO_STREAMS
-        dx_patch_p_take_stream_parameters,
-        dx_patch_p_take_section_head,
-        dx_patch_p_take_section,
+        dx_patch_p_read_stream_parameters,
+        dx_patch_p_read_section_head,
+        dx_patch_p_parse_section,
 #endif
     };
     dx_patch_p_coder *c = &a->delta_.coder_;
@@ -4542,7 +4542,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
 }
 
 /* Consume as much of the input as there is room for: header, then body, then trailer. */
-static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t size, size_t *taken)
+static int dx_patch_p_read_input(dx_patch_applier *a, const uint8_t *p, size_t size, size_t *taken)
 {
     uint64_t end = DX_PATCH_HEADER_SIZE, part = size;
     bool header = a->received_ < end, trailer;
@@ -4608,7 +4608,7 @@ DX_PATCH_API int dx_patch_applier_feed(dx_patch_applier *a, const void *data, si
     if (!a || (!data && size)) return DX_PATCH_EINVAL;
     while (!a->error_ && size) {
         size_t taken = 0;
-        a->error_ = dx_patch_p_take_input(a, p, size, &taken);
+        a->error_ = dx_patch_p_read_input(a, p, size, &taken);
         DX_PATCH_ASSERT(taken <= size);
         p += taken;
         size -= taken;
@@ -4967,7 +4967,7 @@ static void dx_patch_p_f_step(dx_patch_flash *f, uint64_t size)
 }
 
 /* Report size bytes of the step as done. The caller may stop here, as power may fail anywhere. */
-static void dx_patch_p_f_tell(dx_patch_flash *f, uint32_t size)
+static void dx_patch_p_f_report(dx_patch_flash *f, uint32_t size)
 {
     uint64_t left = f->step_end_ - f->done_;
     DX_PATCH_ASSERT(f->done_ <= f->step_end_);
@@ -4980,7 +4980,7 @@ static void dx_patch_p_f_erase(dx_patch_flash *f, uint32_t at)
 {
     DX_PATCH_ASSERT(!(at & (((uint32_t)1 << f->bits_) - 1)));
     dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, at, NULL, (uint32_t)1 << f->bits_);
-    dx_patch_p_f_tell(f, 0);
+    dx_patch_p_f_report(f, 0);
 }
 
 /* Put byte n of the target; whole units are written. Pages before first_page_ exist already. */
@@ -4994,7 +4994,7 @@ static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
         if (n - i == page << f->bits_) dx_patch_p_f_erase(f, n - i);
         dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, n - i, f->out_, DX_PATCH_P_F_UNIT);
     }
-    dx_patch_p_f_tell(f, i + 1);
+    dx_patch_p_f_report(f, i + 1);
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
 }
 
@@ -5091,7 +5091,7 @@ static uint32_t dx_patch_p_f_load(dx_patch_flash *f, uint32_t at, uint32_t left)
     uint32_t part = left < DX_PATCH_P_F_UNIT ? left : DX_PATCH_P_F_UNIT;
     DX_PATCH_ASSERT((uint64_t)at + left <= f->desc_.slot_size);
     if (part) dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
-    dx_patch_p_f_tell(f, part);
+    dx_patch_p_f_report(f, part);
     return part;
 }
 
@@ -5173,7 +5173,7 @@ static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
         for (; from >> f->bits_ == page; from += DX_PATCH_P_F_UNIT, to += DX_PATCH_P_F_UNIT) {
             dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, DX_PATCH_P_F_UNIT);
             dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to, f->out_, DX_PATCH_P_F_UNIT);
-            dx_patch_p_f_tell(f, DX_PATCH_P_F_UNIT);
+            dx_patch_p_f_report(f, DX_PATCH_P_F_UNIT);
         }
     }
     dx_patch_p_f_decode(f, first);
@@ -5212,7 +5212,7 @@ static void dx_patch_p_f_check_body(dx_patch_flash *f)
         part = left < DX_PATCH_P_F_PART ? left : DX_PATCH_P_F_PART;
         crc = DX_PATCH_CRC32C(crc, p, part);
         p += part;
-        dx_patch_p_f_tell(f, part);
+        dx_patch_p_f_report(f, part);
     }
     dx_patch_p_f_fail(f, crc != f->body_crc_, DX_PATCH_ECORRUPT);
 }
@@ -5534,7 +5534,7 @@ static bool dx_patch_p_add_match(dx_patch_p_finder *f, dx_patch_p_match *c, size
 }
 
 /* Extend the match at (new_at, old_at), and take it if it saves enough bytes. */
-static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long gain_min)
+static bool dx_patch_p_accept(dx_patch_p_finder *f, size_t new_at, size_t old_at, long gain_min)
 {
     dx_patch_p_match c, *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
     const uint8_t *p = f->target + new_at, *q = f->base + old_at;
@@ -5582,8 +5582,8 @@ static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end,
 
 /* Find the seed that matches most bytes from target byte i on. False: none, or the last match
    is good enough. */
-static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
-                               size_t *size)
+static bool dx_patch_p_lookup(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
+                              size_t *size)
 {
     uint64_t hash = dx_patch_p_seed(f->target + i);
     uint32_t depth = i > end + 8192 ? 1 : f->depth; /* far from any match: be quick */
@@ -5643,7 +5643,7 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
         end = f->match_count ? (size_t)(last->new_at + last->size) : 0;
         run = dx_patch_p_go_on(f, i, &old_at);
         if (i < end ? run >= DX_PATCH_P_SEED
-                    : run >= 6 && dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
+                    : run >= 6 && dx_patch_p_accept(f, i, old_at, DX_PATCH_P_SAME)) {
             i += run;
             continue;
         }
@@ -5656,8 +5656,8 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
             f->wanted_count++;
             if (f->wanted_count > 32768 + i / 64) return false;
         }
-        if (f->base_size >= DX_PATCH_P_SEED && dx_patch_p_look_up(f, i, end, &old_at, &size) &&
-            dx_patch_p_take(f, i, old_at, gain_min)) {
+        if (f->base_size >= DX_PATCH_P_SEED && dx_patch_p_lookup(f, i, end, &old_at, &size) &&
+            dx_patch_p_accept(f, i, old_at, gain_min)) {
             i += size;
             lost = 0;
         } else { /* perhaps there is nothing to find: larger steps */
@@ -6641,7 +6641,7 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to, boo
 static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, uint64_t size)
 {
     DX_PATCH_MEMSET(s, 0, sizeof *s);
-    s->start = dx_patch_p_store_take(store, size);
+    s->start = dx_patch_p_store_alloc(store, size);
     if (!s->start) return false;
     s->at = s->start;
     s->end = s->start + (size_t)size;
@@ -7707,8 +7707,8 @@ static dx_patch_p_groups *dx_patch_p_group(dx_patch_p_store *store,
     dx_patch_p_groups *g;
     size_t i, size = dx_patch_p_sink_size(literals);
     DX_PATCH_ASSERT(dx_patch_p_sink_size(contexts) == size);
-    (void)dx_patch_p_store_take(store, (0 - (uintptr_t)store->at) & 7); /* align it */
-    g = (dx_patch_p_groups *)(void *)dx_patch_p_store_take(store, sizeof *g);
+    (void)dx_patch_p_store_alloc(store, (0 - (uintptr_t)store->at) & 7); /* align it */
+    g = (dx_patch_p_groups *)(void *)dx_patch_p_store_alloc(store, sizeof *g);
     if (!g) return NULL;
     DX_PATCH_ASSERT(((uintptr_t)g & 7) == 0);
     DX_PATCH_MEMSET(g, 0, sizeof *g);
@@ -7731,7 +7731,7 @@ static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                   bool hinted)
 {
     size_t size = dx_patch_p_sink_size(literals), i, shared = 0;
-    uint8_t *part = dx_patch_p_store_take(&store, size);
+    uint8_t *part = dx_patch_p_store_alloc(&store, size);
     uint32_t stream, mode = groups ? DX_PATCH_P_SHELF_BYTE : DX_PATCH_P_SHELF_PLACE;
     uint32_t count = groups ? groups->count : hinted ? 1u : 4u;
     DX_PATCH_ASSERT(count <= DX_PATCH_P_SHELF && dx_patch_p_sink_size(contexts) == size);
@@ -8164,13 +8164,13 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
     size_t at, n;
     dx_patch_p_store before = *store;
     DX_PATCH_ASSERT(((uintptr_t)store->at & 3) == 0);
-    s->starts = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)lists);
+    s->starts = (uint32_t *)(void *)dx_patch_p_store_alloc(store, 4 * (uint64_t)lists);
     if (!s->starts) return;
     DX_PATCH_MEMSET(s->starts, 0, 4 * (size_t)lists);
     for (at = 0; (n = dx_patch_p_next_seeds(p, s, all, at, places, hashes)) > 0; at += n)
         for (i = 0; i < n; i++) s->starts[hashes[i] + 2]++; /* count of a list, two entries on */
     DX_PATCH_ASSERT(at <= all->count);
-    s->places = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)at);
+    s->places = (uint32_t *)(void *)dx_patch_p_store_alloc(store, 4 * (uint64_t)at);
     if (!s->places) {
         s->starts = NULL;
         *store = before;
@@ -8289,7 +8289,7 @@ static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store 
 {
     const dx_patch_p_parser *p = &w->parser;
     dx_patch_p_store before = *store;
-    uint8_t *sought = dx_patch_p_store_take(store, (uint64_t)1 << (DX_PATCH_P_SOUGHT_LOG - 3));
+    uint8_t *sought = dx_patch_p_store_alloc(store, (uint64_t)1 << (DX_PATCH_P_SOUGHT_LOG - 3));
     uint32_t *list = (uint32_t *)(void *)store->at;
     size_t i, room = p->base_size / 2, sought_max = (size_t)1 << (DX_PATCH_P_SOUGHT_LOG - 1);
     if (sought && store->left / 16 > room && dx_patch_p_seek_all(w, sought) <= sought_max) {
@@ -8300,7 +8300,7 @@ static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store 
         all->list = list;
         DX_PATCH_ASSERT(all->count <= room);
         if (all->count < room) {
-            (void)dx_patch_p_store_take(store, 4 * ((uint64_t)all->count + (all->count & 1)));
+            (void)dx_patch_p_store_alloc(store, 4 * ((uint64_t)all->count + (all->count & 1)));
             return true;
         }
     }
@@ -8338,7 +8338,7 @@ static void dx_patch_p_writer_index(dx_patch_p_writer *w)
     }
     used = (uint64_t)(part.at - w->store.at);
     DX_PATCH_ASSERT(((used + 7) & ~(uint64_t)7) <= w->store.left); /* sections start after them */
-    (void)dx_patch_p_store_take(&w->store, (used + 7) & ~(uint64_t)7);
+    (void)dx_patch_p_store_alloc(&w->store, (used + 7) & ~(uint64_t)7);
 }
 
 /* Are most of the blocks with changes made smaller by a predictor? Then matches are best, and

@@ -106,7 +106,7 @@ DX_BULK_NET_API uint64_t dx_bulk_net_now_ns(void);
 DX_BULK_NET_API bool     dx_bulk_net_set_options(int fd, const dx_bulk_net_options *options,
                                                  char congestion[16]);
 /* Add a connection's statistics to *paths. False: the system does not provide them. */
-DX_BULK_NET_API bool     dx_bulk_net_look_at(int fd, dx_bulk_net_paths *paths);
+DX_BULK_NET_API bool     dx_bulk_net_read_path(int fd, dx_bulk_net_paths *paths);
 /* A listening socket; *port 0 is set to the chosen one. host is a number: 0x7f000001 is 127.0.0.1.
    ESYS. */
 DX_BULK_NET_API int      dx_bulk_net_listen(uint32_t host, uint16_t *port);
@@ -166,7 +166,7 @@ DX_BULK_NET_API void dx_bulk_net_turn(dx_bulk_net *n);
 /* Send on all connections without waiting. */
 DX_BULK_NET_API void dx_bulk_net_flush(dx_bulk_net *n);
 /* Statistics of all connections of a transfer, now. */
-DX_BULK_NET_API dx_bulk_net_paths dx_bulk_net_look(const dx_bulk_net *n);
+DX_BULK_NET_API dx_bulk_net_paths dx_bulk_net_read_paths(const dx_bulk_net *n);
 /* Close everything. Safe after a failed start. */
 DX_BULK_NET_API void dx_bulk_net_close(dx_bulk_net *n);
 
@@ -309,7 +309,7 @@ DX_BULK_NET_API bool dx_bulk_net_set_options(int fd, const dx_bulk_net_options *
     return !options->congestion || strcmp(options->congestion, congestion) == 0;
 }
 
-DX_BULK_NET_API bool dx_bulk_net_look_at(int fd, dx_bulk_net_paths *paths)
+DX_BULK_NET_API bool dx_bulk_net_read_path(int fd, dx_bulk_net_paths *paths)
 {
 #if defined(TCP_INFO) && defined(TCPI_OPT_ECN)
     struct tcp_info i;
@@ -404,12 +404,12 @@ static bool dx_bulk_net_p_add(dx_bulk_net *n, int fd, int number, uint64_t now_n
     return true;
 }
 
-DX_BULK_NET_API dx_bulk_net_paths dx_bulk_net_look(const dx_bulk_net *n)
+DX_BULK_NET_API dx_bulk_net_paths dx_bulk_net_read_paths(const dx_bulk_net *n)
 {
     dx_bulk_net_paths all;
     uint32_t i;
     DX_BULK_NET_MEMSET(&all, 0, sizeof all);
-    for (i = 0; i < n->count; i++) (void)dx_bulk_net_look_at(n->links[i].fd, &all);
+    for (i = 0; i < n->count; i++) (void)dx_bulk_net_read_path(n->links[i].fd, &all);
     return all;
 }
 
@@ -704,7 +704,7 @@ DX_BULK_NET_API void dx_bulk_net_turn(dx_bulk_net *n)
     if (p[count].revents) dx_bulk_net_p_accept(n, now_ns);
     dx_bulk_net_dial(n, now_ns);
     if (now_ns - n->looked_ns_ < DX_BULK_NET_P_LOOK_NS) return;
-    n->paths = dx_bulk_net_look(n);
+    n->paths = dx_bulk_net_read_paths(n);
     n->looked_ns_ = now_ns;
 }
 

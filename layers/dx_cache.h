@@ -1127,8 +1127,8 @@ static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t 
 
 /* Look a key up, and count it. DX_CACHE_ENOTFOUND, or with the view filled DX_CACHE_OK or ESTALE:
    valid but expired. Invalid entries, and expired ones with desc.drop_expired, are removed. */
-static int dx_cache_p_look(dx_cache *c, uint64_t hash, const void *key, size_t size,
-                           uint64_t now_ms, dx_cache_view *view)
+static int dx_cache_p_lookup(dx_cache *c, uint64_t hash, const void *key, size_t size,
+                             uint64_t now_ms, dx_cache_view *view)
 {
     uint32_t i = dx_cache_p_find(c, hash, key, size);
     bool fresh = i != DX_CACHE_P_NONE && now_ms < c->entries_[i].expires_ms;
@@ -1161,7 +1161,7 @@ DX_CACHE_API int dx_cache_get(dx_cache *c, const void *key, size_t key_size, uin
     DX_CACHE_MEMSET(view, 0, sizeof *view);
     hash = dx_cache_p_hash(c, key, key_size);
     dx_cache_p_lock(c);
-    result = dx_cache_p_look(c, hash, key, key_size, now_ms, view);
+    result = dx_cache_p_lookup(c, hash, key, key_size, now_ms, view);
     dx_cache_p_unlock(c);
     return result;
 }
@@ -1180,7 +1180,7 @@ DX_CACHE_API int dx_cache_poll(dx_cache *c, const void *key, size_t key_size, ui
     if (f && !f->running && f->error) {
         result = f->error;
     } else {
-        result = dx_cache_p_look(c, hash, key, key_size, now_ms, view);
+        result = dx_cache_p_lookup(c, hash, key, key_size, now_ms, view);
         if (result != DX_CACHE_OK) {
             f = dx_cache_p_flight_of(c, hash, key, key_size);
             if (!f) {

@@ -209,7 +209,7 @@ DX_FRAMES_API int dx_frames_push(dx_frames *f, int priority, dx_reactor_task *ta
 }
 
 /* The first task that may start after `used` ns of the frame; NULL: none. */
-static dx_reactor_task *dx_frames_p_take(dx_frames *f, uint64_t used)
+static dx_reactor_task *dx_frames_p_next(dx_frames *f, uint64_t used)
 {
     const uint64_t limits[DX_FRAMES_LEVELS] = {f->desc_.budget_ns, f->desc_.yield_ns,
                                                f->desc_.idle_ns};
@@ -247,7 +247,7 @@ DX_FRAMES_API uint32_t dx_frames_run(dx_frames *f)
     int level;
     for (level = 0; level < DX_FRAMES_LEVELS; level++)
         if (f->first_[level]) f->hungry_[level]++;
-    while ((task = dx_frames_p_take(f, used)) != NULL) {
+    while ((task = dx_frames_p_next(f, used)) != NULL) {
         task->fn(task, NULL);
         executed++;
         used = dx_frames_p_now(f) - start;

@@ -1106,8 +1106,8 @@ static void dx_hde_p_push(uint8_t *stack, uint32_t *depth, const uint8_t *value,
 }
 
 /* Compute the values of some pages; same_ records which equal the baseline's. True: all of them. */
-static bool dx_hde_p_look(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p, uint32_t page,
-                          uint32_t count)
+static bool dx_hde_p_compare_page(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p,
+                                  uint32_t page, uint32_t count)
 {
     uint32_t i, old_pages = b ? dx_hde_p_pages(b->size) : 0;
     bool all = true;
@@ -1134,7 +1134,7 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
     for (g = 0; g < groups; g++) {
         uint8_t *value = h->values_ + (size_t)32 * (pages + g);
         i = g * DX_HDE_P_GROUP;
-        if (dx_hde_p_look(h, b, p, i, DX_HDE_P_GROUP)) {
+        if (dx_hde_p_compare_page(h, b, p, i, DX_HDE_P_GROUP)) {
             DX_HDE_MEMCPY(value, b->values + (size_t)32 * (old_pages + g), 32);
         } else {
             DX_HDE_MEMCPY(joined, h->values_ + (size_t)32 * i, sizeof joined);
@@ -1145,7 +1145,7 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
         dx_hde_p_push(stack, &depth, value, g + 1);
     }
     i = groups * DX_HDE_P_GROUP;
-    (void)dx_hde_p_look(h, b, p, i, pages - i);
+    (void)dx_hde_p_compare_page(h, b, p, i, pages - i);
     for (; i < pages; i++) dx_hde_p_push(stack, &depth, h->values_ + (size_t)32 * i, i + 1);
     h->same_[pages] = b && b->size >= size && size > at &&
                       DX_HDE_MEMCMP(b->data + at, p + at, size - at) == 0;
@@ -1266,7 +1266,7 @@ static void dx_hde_p_index(dx_hde_p_baseline *b)
 
 /* Allocate a baseline with `need` bytes of the room, from *at on; the oldest ones are evicted. It
    is entered in the order of places. */
-static uint32_t dx_hde_p_take_room(dx_hde *h, uint64_t need, uint64_t *at)
+static uint32_t dx_hde_p_reserve(dx_hde *h, uint64_t need, uint64_t *at)
 {
     uint32_t place, i, k;
     while (h->stats_.baselines == h->desc_.baselines_max || !dx_hde_p_gap(h, need, at, &place))
@@ -1306,7 +1306,7 @@ static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms,
 {
     uint64_t at, need = dx_hde_p_room(size);
     uint32_t *head = dx_hde_p_head(h, key);
-    uint32_t k = dx_hde_p_take_room(h, need, &at);
+    uint32_t k = dx_hde_p_reserve(h, need, &at);
     dx_hde_p_baseline *b = h->kept_ + k;
     DX_HDE_MEMSET(b, 0, sizeof *b);
     dx_hde_p_fill(h, b, h->room_ + (size_t)at, p, size);
@@ -1386,7 +1386,8 @@ enum { DX_HDE_P_COPY, DX_HDE_P_CHANGED, DX_HDE_P_AGAIN };
 
 /* Add a piece, or extend the last one if this one continues it. False: no room for more, so the
    rest are literals. */
-static bool dx_hde_p_take(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t size, uint32_t kind)
+static bool dx_hde_p_add_piece(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t size,
+                               uint32_t kind)
 {
     dx_hde_p_piece *p = h->pieces_ + h->piece_count_;
     DX_HDE_ASSERT(size > 0 && h->piece_count_ <= h->piece_max_);
@@ -1505,7 +1506,7 @@ static uint32_t dx_hde_p_scan(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
             x.old_at--;
             x.size++;
         }
-        if (!dx_hde_p_take(h, x.new_at, x.old_at, x.size, x.kind)) return to;
+        if (!dx_hde_p_add_piece(h, x.new_at, x.old_at, x.size, x.kind)) return to;
         end = at = x.new_at + x.size;
     }
     return at;
@@ -1603,7 +1604,7 @@ static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint
     } else if (wrong == n) {
         return at + n;
     }
-    return dx_hde_p_take(h, at, old_at, n, DX_HDE_P_CHANGED) ? at + n : size;
+    return dx_hde_p_add_piece(h, at, old_at, n, DX_HDE_P_CHANGED) ? at + n : size;
 }
 
 /* Divide the state into pieces; h->same_ is from dx_hde_p_hash(). */
@@ -1619,7 +1620,7 @@ static void dx_hde_p_find_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t 
         n = DX_HDE_P_PAGE - at % DX_HDE_P_PAGE;
         if (n > size - at) n = size - at;
         if (!b || !h->same_[at / DX_HDE_P_PAGE]) at = dx_hde_p_page_pieces(h, b, p, size, at, n);
-        else at = dx_hde_p_take(h, at, at, n, DX_HDE_P_COPY) ? at + n : size;
+        else at = dx_hde_p_add_piece(h, at, at, n, DX_HDE_P_COPY) ? at + n : size;
     }
 }
 
@@ -2240,7 +2241,7 @@ static size_t dx_hde_p_seal(dx_hde_record *r, uint8_t *to, uint32_t body_size)
 }
 
 /* The next varint of a head; advances *p. If *error is set, nothing is read. */
-static uint64_t dx_hde_p_take_varint(const uint8_t **p, const uint8_t *end, int *error)
+static uint64_t dx_hde_p_read_varint(const uint8_t **p, const uint8_t *end, int *error)
 {
     uint64_t v = 0;
     uint32_t shift = 0, byte = 128;
@@ -2290,9 +2291,9 @@ DX_HDE_API int dx_hde_info(const void *record, size_t size, dx_hde_record *info)
     r.hash_size = (uint8_t)(32 >> (p[7] >> 2 & 3));
     at = p + 12;
     end = p + size;
-    r.state_size = dx_hde_p_take_varint(&at, end, &error);
-    r.body_size = dx_hde_p_take_varint(&at, end, &error);
-    dictionary = dx_hde_p_take_varint(&at, end, &error);
+    r.state_size = dx_hde_p_read_varint(&at, end, &error);
+    r.body_size = dx_hde_p_read_varint(&at, end, &error);
+    dictionary = dx_hde_p_read_varint(&at, end, &error);
     if (error) return error;
     r.head_size = (uint32_t)(at - p) + r.hash_size * (r.kind == DX_HDE_WHOLE ? 1u : 2u);
     if (size < r.head_size || r.body_size > size - r.head_size) return DX_HDE_ETRUNCATED;

@@ -426,12 +426,12 @@ typedef struct dx_htip_p_markup {
     uint32_t       depth, slot_depth, slots; /* slot_depth: of the open slot, or 0 */
 } dx_htip_p_markup;
 
-static void dx_htip_p_tell(dx_htip_p_markup *m, dx_htip_part part, dx_htip_text a, dx_htip_text b)
+static void dx_htip_p_report(dx_htip_p_markup *m, dx_htip_part part, dx_htip_text a, dx_htip_text b)
 {
     if (m->visit) m->visit(m->user, part, a, b);
 }
 
-static dx_htip_text dx_htip_p_take_name(dx_htip_p_markup *m)
+static dx_htip_text dx_htip_p_parse_name(dx_htip_p_markup *m)
 {
     dx_htip_text name = {m->at, 0};
     while (m->at < m->end &&
@@ -441,7 +441,7 @@ static dx_htip_text dx_htip_p_take_name(dx_htip_p_markup *m)
     return name;
 }
 
-static bool dx_htip_p_take(dx_htip_p_markup *m, char c)
+static bool dx_htip_p_skip(dx_htip_p_markup *m, char c)
 {
     if (m->at == m->end || *m->at != (uint8_t)c) return false;
     m->at++;
@@ -450,7 +450,7 @@ static bool dx_htip_p_take(dx_htip_p_markup *m, char c)
 
 /* Text up to `end`; '&' only in one of four entities, no '<', no '>', and only tab and newline of
    the control characters. */
-static bool dx_htip_p_take_text(dx_htip_p_markup *m, char end, dx_htip_text *text)
+static bool dx_htip_p_parse_text(dx_htip_p_markup *m, char end, dx_htip_text *text)
 {
     static const char *const entities[] = {"&amp;", "&lt;", "&gt;", "&quot;", NULL};
     text->data = m->at;
@@ -470,11 +470,11 @@ static bool dx_htip_p_take_text(dx_htip_p_markup *m, char end, dx_htip_text *tex
     return true;
 }
 
-static bool dx_htip_p_take_attribute(dx_htip_p_markup *m, bool *slot)
+static bool dx_htip_p_parse_attribute(dx_htip_p_markup *m, bool *slot)
 {
-    dx_htip_text name = dx_htip_p_take_name(m), value;
-    if (!dx_htip_p_take(m, '=') || !dx_htip_p_take(m, '"') ||
-        !dx_htip_p_take_text(m, '"', &value) || !dx_htip_p_take(m, '"'))
+    dx_htip_text name = dx_htip_p_parse_name(m), value;
+    if (!dx_htip_p_skip(m, '=') || !dx_htip_p_skip(m, '"') ||
+        !dx_htip_p_parse_text(m, '"', &value) || !dx_htip_p_skip(m, '"'))
         return false;
     if (!dx_htip_p_is_attribute(name, value)) return false;
     if (dx_htip_p_is(name, "data-slot")) {
@@ -483,28 +483,28 @@ static bool dx_htip_p_take_attribute(dx_htip_p_markup *m, bool *slot)
         *slot = true;
         m->slots++;
     }
-    dx_htip_p_tell(m, DX_HTIP_ATTRIBUTE, name, value);
+    dx_htip_p_report(m, DX_HTIP_ATTRIBUTE, name, value);
     return true;
 }
 
-static bool dx_htip_p_take_open(dx_htip_p_markup *m)
+static bool dx_htip_p_parse_open(dx_htip_p_markup *m)
 {
     static const char *const refused[] = {"script", "style",    "iframe",    "object",   "embed",
                                           "base",   "link",     "meta",      "template", "textarea",
                                           "title",  "noscript", "plaintext", "xmp",      "svg",
                                           "math",   "pre",      "listing",   NULL};
     const dx_htip_text       none = {NULL, 0};
-    dx_htip_text             tag = dx_htip_p_take_name(m);
+    dx_htip_text             tag = dx_htip_p_parse_name(m);
     bool                     slot = false;
     if (!dx_htip_p_is_name(tag) || dx_htip_p_is_one_of(tag, refused) ||
         m->depth == DX_HTIP_DEPTH_MAX)
         return false;
-    dx_htip_p_tell(m, DX_HTIP_OPEN, tag, none);
-    while (dx_htip_p_take(m, ' '))
-        if (!dx_htip_p_take_attribute(m, &slot)) return false;
-    if (!dx_htip_p_take(m, '>')) return false;
+    dx_htip_p_report(m, DX_HTIP_OPEN, tag, none);
+    while (dx_htip_p_skip(m, ' '))
+        if (!dx_htip_p_parse_attribute(m, &slot)) return false;
+    if (!dx_htip_p_skip(m, '>')) return false;
     if (dx_htip_p_is_one_of(tag, dx_htip_p_void)) {
-        dx_htip_p_tell(m, DX_HTIP_CLOSE, tag, none);
+        dx_htip_p_report(m, DX_HTIP_CLOSE, tag, none);
         return m->depth != 0;
     }
     m->open[m->depth++] = tag;
@@ -512,18 +512,18 @@ static bool dx_htip_p_take_open(dx_htip_p_markup *m)
     return true;
 }
 
-static bool dx_htip_p_take_close(dx_htip_p_markup *m)
+static bool dx_htip_p_parse_close(dx_htip_p_markup *m)
 {
     const dx_htip_text none = {NULL, 0};
-    dx_htip_text       tag = dx_htip_p_take_name(m), open;
-    if (!dx_htip_p_take(m, '>') || m->depth == 0) return false;
+    dx_htip_text       tag = dx_htip_p_parse_name(m), open;
+    if (!dx_htip_p_skip(m, '>') || m->depth == 0) return false;
     open = m->open[m->depth - 1];
     if (tag.size != open.size) return false;
     for (uint32_t i = 0; i < tag.size; i++)
         if (tag.data[i] != open.data[i]) return false;
     if (m->slot_depth == m->depth) m->slot_depth = 0;
     m->depth--;
-    dx_htip_p_tell(m, DX_HTIP_CLOSE, tag, none);
+    dx_htip_p_report(m, DX_HTIP_CLOSE, tag, none);
     return true;
 }
 
@@ -541,11 +541,11 @@ DX_HTIP_API int dx_htip_read_markup(dx_htip_text markup, dx_htip_visit *visit, v
         dx_htip_text characters;
         bool         ok;
         if (m.depth) {
-            if (!dx_htip_p_take_text(&m, '<', &characters)) return DX_HTIP_EMARKUP;
-            if (characters.size) dx_htip_p_tell(&m, DX_HTIP_CHARACTERS, characters, none);
+            if (!dx_htip_p_parse_text(&m, '<', &characters)) return DX_HTIP_EMARKUP;
+            if (characters.size) dx_htip_p_report(&m, DX_HTIP_CHARACTERS, characters, none);
         }
-        if (!dx_htip_p_take(&m, '<')) return DX_HTIP_EMARKUP;
-        ok = dx_htip_p_take(&m, '/') ? dx_htip_p_take_close(&m) : dx_htip_p_take_open(&m);
+        if (!dx_htip_p_skip(&m, '<')) return DX_HTIP_EMARKUP;
+        ok = dx_htip_p_skip(&m, '/') ? dx_htip_p_parse_close(&m) : dx_htip_p_parse_open(&m);
         if (!ok) return DX_HTIP_EMARKUP;
         DX_HTIP_ASSERT(m.depth <= DX_HTIP_DEPTH_MAX && m.slot_depth <= m.depth);
     } while (m.depth);

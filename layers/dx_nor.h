@@ -682,7 +682,7 @@ static int dx_nor_p_decode(const dx_nor_log_ *g, uint32_t place, uint32_t limit,
 }
 
 /* Read and decode the one header at a place. */
-static int dx_nor_p_look(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t limit,
+static int dx_nor_p_peek(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t limit,
                          dx_nor_p_record *r)
 {
     if (place > limit || limit - place < DX_CAS_EXT_HEAD) return DX_NOR_ECORRUPT;
@@ -697,7 +697,7 @@ static int dx_nor_p_record_at(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_
 {
     uint32_t copy;
     for (copy = 0; copy < 2; copy++) {
-        int error = dx_nor_p_look(n, g, place + copy * DX_CAS_EXT_HEAD, limit, r);
+        int error = dx_nor_p_peek(n, g, place + copy * DX_CAS_EXT_HEAD, limit, r);
         bool second = error == DX_NOR_OK && r->type == DX_CAS_EXT_COMMIT && (r->flags & 255) == 2;
         r->place = place;
         if (error != DX_NOR_OK && error != DX_NOR_ECORRUPT) return error;
@@ -1158,7 +1158,7 @@ static int dx_nor_p_check_commit(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
     int error = fits ? DX_NOR_OK : DX_NOR_ECORRUPT;
     DX_NOR_ASSERT(r->type == DX_CAS_EXT_COMMIT);
     for (copy = 0; copy < 2 && error == DX_NOR_OK; copy++) {
-        error = dx_nor_p_look(n, g, r->place + copy * DX_CAS_EXT_HEAD, g->end, &other);
+        error = dx_nor_p_peek(n, g, r->place + copy * DX_CAS_EXT_HEAD, g->end, &other);
         if (error == DX_NOR_OK &&
             (other.type != DX_CAS_EXT_COMMIT || (other.flags ^ r->flags) >> 8 ||
              (other.flags & 255) != copy + 1 || other.logical != r->logical ||
@@ -1281,7 +1281,7 @@ static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
     *yes = false;
     DX_NOR_ASSERT(g->commit < g->committed && g->commit % g->align == 0);
     for (i = 0; i < 2; i++) {
-        int error = dx_nor_p_look(n, g, g->commit + i * DX_CAS_EXT_HEAD, g->committed, &r);
+        int error = dx_nor_p_peek(n, g, g->commit + i * DX_CAS_EXT_HEAD, g->committed, &r);
         if (error != DX_NOR_OK) return error == DX_NOR_ECORRUPT ? DX_NOR_OK : error;
     }
     /* align above the unit (an imported store): the commit's padding may lie in the next block */
@@ -1315,7 +1315,7 @@ static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
     if (g->sequence == 0) return DX_NOR_ECORRUPT; /* each generation begins with a commit */
     DX_NOR_P_TRY(dx_nor_p_resumable(n, g, ready));
     blocks = g->blocks;
-    error = dx_nor_p_look(n, g, g->commit + DX_CAS_EXT_HEAD, g->committed, &r);
+    error = dx_nor_p_peek(n, g, g->commit + DX_CAS_EXT_HEAD, g->committed, &r);
     if (error != DX_NOR_OK && error != DX_NOR_ECORRUPT) return error;
     /* without its second copy the commit ends where the first does: that may lie in a block whose
        header was never written */
@@ -1492,7 +1492,7 @@ static int dx_nor_p_resolve(dx_nor *n, dx_nor_p_record *r, uint8_t *fixed)
     if (fixed[0] == DX_CAS_EXT_DELETE) return DX_NOR_ENOTFOUND;
     if (fixed[0] == DX_CAS_EXT_SET) return DX_NOR_OK;
     if (dx_nor_p_load32(fixed + 28)) return DX_NOR_ECORRUPT; /* a place above 2^32 */
-    DX_NOR_P_TRY(dx_nor_p_look(n, g, dx_nor_p_load32(fixed + 24), g->end, r));
+    DX_NOR_P_TRY(dx_nor_p_peek(n, g, dx_nor_p_load32(fixed + 24), g->end, r));
     if (r->type != DX_CAS_EXT_REF) return DX_NOR_ECORRUPT;
     DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED));
     return fixed[0] == DX_CAS_EXT_SET && dx_cas_ext_ref_ok(fixed, r->stored) ? DX_NOR_OK

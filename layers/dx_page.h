@@ -1455,7 +1455,7 @@ static uint32_t dx_page_p_find(const dx_page_p_diff *d, const uint32_t *keys, ui
 }
 
 /* Allocate five arrays at the end of the text area; false: no room. */
-static bool dx_page_p_take_scratch(dx_page *p, dx_page_p_diff *d)
+static bool dx_page_p_reserve_scratch(dx_page *p, dx_page_p_diff *d)
 {
     uint64_t  table = 8;
     uint64_t  size;
@@ -1670,7 +1670,7 @@ DX_PAGE_API int dx_page_list_update(dx_page *p, dx_page_list *list, const uint32
     d.made = d.count;
     d.removed = d.old_count;
     compare = d.count && d.old_count;
-    if (compare && !dx_page_p_take_scratch(p, &d)) {
+    if (compare && !dx_page_p_reserve_scratch(p, &d)) {
         p->text_limit_ = text_limit;
         return dx_page_pending(p) ? DX_PAGE_EAGAIN : DX_PAGE_ENOSPACE;
     }

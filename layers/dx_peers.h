@@ -674,7 +674,7 @@ static void dx_peers_p_digest(dx_peers *s, dx_peers_p_peer *p)
 }
 
 /* Take received bytes. */
-static void dx_peers_p_take(dx_peers *s, dx_peers_p_peer *p, const uint8_t *bytes, uint32_t size)
+static void dx_peers_p_process(dx_peers *s, dx_peers_p_peer *p, const uint8_t *bytes, uint32_t size)
 {
     const bool kept = p->u.in != 0;
     uint32_t n = 0;
@@ -741,7 +741,7 @@ static void dx_peers_p_event(dx_reactor *r, dx_op *op, int32_t result, uint32_t 
     }
     DX_PEERS_ASSERT(result > 0 && (flags & DX_REACTOR_F_MORE));
     if (!(p->flags & DX_PEERS_P_IS_CLOSING))
-        dx_peers_p_take(s, p, (const uint8_t *)dx_reactor_buffer(r, flags), (uint32_t)result);
+        dx_peers_p_process(s, p, (const uint8_t *)dx_reactor_buffer(r, flags), (uint32_t)result);
     dx_reactor_return_buffer(r, flags);
 }
 

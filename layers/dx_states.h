@@ -828,7 +828,7 @@ static bool dx_states_p_fits(const dx_states_view *view, bool whole, uint64_t fr
 }
 
 /* Apply a frame to a subscribed view. Returns an error if the view is lost. */
-static int dx_states_p_take(dx_states_view *view, bool whole, const uint8_t *payload, size_t size)
+static int dx_states_p_apply(dx_states_view *view, bool whole, const uint8_t *payload, size_t size)
 {
     const size_t head_size = view->has_versions_ ? (size_t)DX_STATES_HEAD_SIZE
                                                  : (size_t)DX_STATES_P_SHORT_HEAD;
@@ -863,8 +863,8 @@ DX_STATES_API int dx_states_view_handler(const dx_hbtp_context *c)
     number = dx_states_p_load32(c->payload);
     while (view && (view->number != number || view->session_ != c->session)) view = view->next_;
     if (!view || view->sequence_) return DX_STATES_OK; /* frames of an earlier subscription */
-    error = dx_states_p_take(view, c->frame->opcode == DX_HBTP_OP_STATE_SYNC, c->payload,
-                             c->payload_size);
+    error = dx_states_p_apply(view, c->frame->opcode == DX_HBTP_OP_STATE_SYNC, c->payload,
+                              c->payload_size);
     if (error) dx_states_p_lose(view);
     return error;
 }

@@ -256,7 +256,7 @@ static char dx_token_p_peek(dx_token_json_text *t)
     return '\0';
 }
 
-static bool dx_token_p_take(dx_token_json_text *t, char c)
+static bool dx_token_p_skip(dx_token_json_text *t, char c)
 {
     if (dx_token_p_peek(t) != c) return false;
     t->begin++;
@@ -291,7 +291,7 @@ static dx_token_p_string dx_token_p_read_string(dx_token_json_text *t)
 {
     dx_token_p_string kind = DX_TOKEN_P_PLAIN;
     DX_TOKEN_ASSERT(t->begin <= t->end);
-    if (!dx_token_p_take(t, '"')) return DX_TOKEN_P_NO_STRING;
+    if (!dx_token_p_skip(t, '"')) return DX_TOKEN_P_NO_STRING;
     for (;;) {
         const char *p = t->begin;
         while (p < t->end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\') p++;
@@ -389,7 +389,7 @@ static bool dx_token_p_read_name(struct dx_token_p_walk *w)
         w->name.begin = begin + 1;
         w->name.end = w->rest.begin - 1;
     }
-    return dx_token_p_take(&w->rest, ':');
+    return dx_token_p_skip(&w->rest, ':');
 }
 
 /* One step. False: not JSON, or too deep. */
@@ -408,7 +408,7 @@ static bool dx_token_p_step(struct dx_token_p_walk *w)
         w->value.end = w->rest.begin;
         return true;
     }
-    if (inside && !w->fresh && !dx_token_p_take(&w->rest, ',')) return false;
+    if (inside && !w->fresh && !dx_token_p_skip(&w->rest, ',')) return false;
     if (in_object && !dx_token_p_read_name(w)) return false;
     c = dx_token_p_peek(&w->rest);
     if (w->levels == DX_TOKEN_P_OUTERMOST) w->value.begin = w->rest.begin;

@@ -418,7 +418,7 @@ static uint32_t *dx_watch_p_watches_of(dx_watch *w, int32_t watch)
     return &w->watches_[((uint32_t)watch * 0x9e3779b1u >> 7) & w->mask_];
 }
 
-static uint32_t dx_watch_p_cell_take(dx_watch *w)
+static uint32_t dx_watch_p_cell_alloc(dx_watch *w)
 {
     uint32_t i = w->free_;
     if (i) w->free_ = w->cells_[i].chain;
@@ -491,7 +491,7 @@ static uint32_t dx_watch_p_find(dx_watch *w, uint32_t parent, const char *name, 
 static uint32_t dx_watch_p_add(dx_watch *w, uint32_t parent, const char *name, size_t size,
                                int kind)
 {
-    const uint32_t i = dx_watch_p_cell_take(w);
+    const uint32_t i = dx_watch_p_cell_alloc(w);
     dx_watch_cell *c = &w->cells_[i];
     uint32_t *link = &c->more, *chain;
     size_t part = size < DX_WATCH_P_NAME ? size : (size_t)DX_WATCH_P_NAME, at;
@@ -499,7 +499,7 @@ static uint32_t dx_watch_p_add(dx_watch *w, uint32_t parent, const char *name, s
     if (!i) return 0;
     DX_WATCH_MEMCPY(c->name, name, part);
     for (at = part; at < size; at += part) {
-        const uint32_t more = dx_watch_p_cell_take(w);
+        const uint32_t more = dx_watch_p_cell_alloc(w);
         if (!more) {
             dx_watch_p_cells_give(w, i);
             return 0;
@@ -925,7 +925,7 @@ static bool dx_watch_p_list(dx_watch *w, uint32_t i, int fd)
 }
 
 /* Watch and list one directory, or poll it. False: it no longer exists. */
-static bool dx_watch_p_take_in(dx_watch *w, uint32_t i)
+static bool dx_watch_p_watch_directory(dx_watch *w, uint32_t i)
 {
     dx_watch_cell *const c = &w->cells_[i];
     const int fd = dx_watch_p_open_directory(w, i);
@@ -954,7 +954,7 @@ static void dx_watch_p_enter(dx_watch *w, uint32_t top)
 {
     uint32_t i = top;
     bool down = true;
-    if (!dx_watch_p_take_in(w, top)) {
+    if (!dx_watch_p_watch_directory(w, top)) {
         if (top != DX_WATCH_P_ROOT) {
             dx_watch_p_forget(w, top);
             return;
@@ -977,7 +977,7 @@ static void dx_watch_p_enter(dx_watch *w, uint32_t top)
         i = next;
         down = true;
         if (w->cells_[i].u.dir.watch < 0 && !(w->cells_[i].flags & DX_WATCH_P_POLLED))
-            dx_watch_p_take_in(w, i); /* gone: an event follows, or its name exists again */
+            dx_watch_p_watch_directory(w, i); /* gone: an event follows, or its name exists again */
     }
 }
 

@@ -19,8 +19,11 @@ build/test_%: test_%.c build/flags
 	$(call TEST_BUILD,$(CFLAGS))
 # The vector code of BLAKE3 takes gcc ten seconds with sanitizers. Two suites have it, the others hash by words.
 BY_WORDS = $(if $(filter test_cas test_cas_hash,$(@F)),,-DDX_CAS_LANES=1)
+# With sanitizers gcc optimises these for longer than they then run.
+NOT_OPTIMISED := $(addprefix test_,batch common patch_found patch_hostile patch_more reactor reactor_faults reactor_more reactor_more2 \
+	watch workers)
 build/asan/test_%: test_%.c build/flags
-	$(call TEST_BUILD,$(SANITIZE) $(BY_WORDS))
+	$(call TEST_BUILD,$(SANITIZE) $(if $(filter $(NOT_OPTIMISED),$(@F)),-O0) $(BY_WORDS))
 build/tsan/test_%: test_%.c build/flags
 	$(call TEST_BUILD,-g1 -O1 -fsanitize=thread)
 build/ledger: tests/ports/ledger.c build/flags

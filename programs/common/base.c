@@ -106,14 +106,14 @@ bool prog_lies_in(const char *inner, const char *outer)
 {
     char given[PROG_PATH_SIZE_MAX + 1], path[PROG_PATH_SIZE_MAX + 1];
     os_info is, wanted;
-    if (os_look(outer, true, &wanted) < 0 || os_real_path(inner, given, sizeof given) < 0)
+    if (os_stat(outer, true, &wanted) < 0 || os_real_path(inner, given, sizeof given) < 0)
         return false;
-    while (os_look(given, true, &is) < 0) { /* it does not exist yet: resolve its parent */
+    while (os_stat(given, true, &is) < 0) { /* it does not exist yet: resolve its parent */
         if (!climb(given)) return false;
     }
     if (os_real_path(given, path, sizeof path) < 0) return false;
     do {
-        if (os_look(path, true, &is) == 0 && is.volume == wanted.volume &&
+        if (os_stat(path, true, &is) == 0 && is.volume == wanted.volume &&
             is.number == wanted.number)
             return true;
     } while (climb(path));

@@ -141,7 +141,8 @@ static int append(const char *name, const char *value, prog_list *list)
 
 /* Store the value of an option. text: the argument; next: the argument after it, or NULL; *used:
    the number of arguments consumed, 1 or 2. */
-static int take(const prog_option *o, void *field, const char *text, const char *next, int *used)
+static int parse_value(const prog_option *o, void *field, const char *text, const char *next,
+                       int *used)
 {
     uint64_t number = 0, unit = o->unit ? o->unit : 1;
     *used = 1;
@@ -186,8 +187,8 @@ int prog_arguments_parse(const prog_program *p, int command, int argc, char **ar
         } else if (is_option && argv[i][0] == '-' && argv[i][1]) {
             const prog_option *o = find(p, command, argv[i]);
             if (!o) return no_option(p, command, argv[i]);
-            int status = take(o, (char *)options + o->at, argv[i],
-                              i + 1 < argc ? argv[i + 1] : NULL, &used);
+            int status = parse_value(o, (char *)options + o->at, argv[i],
+                                     i + 1 < argc ? argv[i + 1] : NULL, &used);
             if (status) return status;
         } else if (count == prog_plain_max(c)) {
             return prog_fail(PROG_USAGE, "unexpected argument '%s'; usage: %s%s%s %s", argv[i],

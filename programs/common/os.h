@@ -78,7 +78,7 @@ void     os_end_prepare(void);
 int      os_end_wait(void);
 
 /* >>paths ---- */
-int  os_look(const char *path, bool follow, os_info *out);
+int  os_stat(const char *path, bool follow, os_info *out);
 /* The absolute path with links resolved, or path itself if it does not exist. -1: too long. */
 int  os_real_path(const char *path, char *out, size_t size);
 /* NULL, or the reason why this system does not allow this file name (not a path). */
@@ -150,7 +150,7 @@ bool os_socket_unread(int socket);
 int  os_socket_errno(void); /* errno of the last socket call that failed */
 /* Call each() with the socket addresses of a host and a numeric port, the best one first. Returns
    NULL, or the reason why the lookup failed. May block on the network. */
-const char *os_look_up(const char *host, const char *port,
+const char *os_resolve(const char *host, const char *port,
                        void (*each)(void *user, const void *address, size_t size), void *user);
 int  os_info_of(int file, os_info *out);
 /* Returns the bytes read; 0 at the end. */
@@ -170,7 +170,7 @@ int  os_sync_tree(int folder);
 /* >>in an open folder: no link is followed in the last name ---- */
 /* Call each for every name. A result that is not 0 ends the loop and is returned. */
 int  os_list(int folder, int (*each)(void *user, const char *name), void *user);
-int  os_look_in(int folder, const char *name, os_info *out);
+int  os_stat_in(int folder, const char *name, os_info *out);
 int  os_open_in(int folder, const char *name, int kind); /* OS_FILE, OS_FOLDER */
 int  os_make_file_in(int folder, const char *path, unsigned mode); /* fails if it exists */
 int  os_make_folder_in(int folder, const char *path);

@@ -208,7 +208,7 @@ bool os_is_thin(const struct stat *st)
 }
 
 /* Convert struct stat to os_info. */
-static void tell(const struct stat *st, os_info *out)
+static void fill_info(const struct stat *st, os_info *out)
 {
     out->kind = OS_OTHER;
     if (S_ISREG(st->st_mode)) out->kind = OS_FILE;
@@ -227,12 +227,12 @@ static void tell(const struct stat *st, os_info *out)
     out->thin = S_ISREG(st->st_mode) && os_is_thin(st);
 }
 
-int os_look(const char *path, bool follow, os_info *out)
+int os_stat(const char *path, bool follow, os_info *out)
 {
     struct stat st;
     assert(path && out);
     if ((follow ? stat(path, &st) : lstat(path, &st)) < 0) return -1;
-    tell(&st, out);
+    fill_info(&st, out);
     return 0;
 }
 
@@ -566,7 +566,7 @@ void os_remove_left_socket(const char *path)
 
 int os_socket_errno(void) { return errno; }
 
-const char *os_look_up(const char *host, const char *port,
+const char *os_resolve(const char *host, const char *port,
                        void (*each)(void *user, const void *address, size_t size), void *user)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
@@ -584,7 +584,7 @@ int os_info_of(int file, os_info *out)
 {
     struct stat st;
     if (fstat(file, &st) < 0) return -1;
-    tell(&st, out);
+    fill_info(&st, out);
     return 0;
 }
 
@@ -681,12 +681,12 @@ int os_list(int folder, int (*each)(void *user, const char *name), void *user)
     return result;
 }
 
-int os_look_in(int folder, const char *name, os_info *out)
+int os_stat_in(int folder, const char *name, os_info *out)
 {
     struct stat st;
     assert(name && out);
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return -1;
-    tell(&st, out);
+    fill_info(&st, out);
     return 0;
 }
 

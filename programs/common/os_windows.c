@@ -269,8 +269,8 @@ static int open_relative(int folder, const char *path, request q)
 }
 
 static const request to_read = {GENERIC_READ, SHARE_ALL, FILE_OPEN, 0, 0};
-static const request to_look = {0, SHARE_ALL, FILE_OPEN, 0, 0};
-static const request to_look_at_link = {0, SHARE_ALL, FILE_OPEN, FILE_OPEN_REPARSE_POINT, 0};
+static const request to_stat = {0, SHARE_ALL, FILE_OPEN, 0, 0};
+static const request to_stat_link = {0, SHARE_ALL, FILE_OPEN, FILE_OPEN_REPARSE_POINT, 0};
 static const request to_list = {FILE_LIST_DIRECTORY | FILE_TRAVERSE, SHARE_ALL, FILE_OPEN,
                                 FILE_DIRECTORY_FILE, 0};
 static const request to_list_no_link = {FILE_LIST_DIRECTORY | FILE_TRAVERSE, SHARE_ALL, FILE_OPEN,
@@ -382,7 +382,7 @@ int os_close_made(int file)
 
 int os_close_socket(int socket) { return closesocket((SOCKET)(intptr_t)socket) == 0 ? 0 : -1; }
 
-const char *os_look_up(const char *host, const char *port,
+const char *os_resolve(const char *host, const char *port,
                        void (*each)(void *user, const void *address, size_t size), void *user)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
@@ -507,7 +507,7 @@ int os_info_of(int file, os_info *out)
     return 0;
 }
 
-static int look_and_close(int file, os_info *out)
+static int stat_and_close(int file, os_info *out)
 {
     assert(out);
     if (file < 0) return -1;
@@ -517,14 +517,14 @@ static int look_and_close(int file, os_info *out)
     return result;
 }
 
-int os_look(const char *path, bool follow, os_info *out)
+int os_stat(const char *path, bool follow, os_info *out)
 {
-    return look_and_close(open_path(path, follow ? to_look : to_look_at_link), out);
+    return stat_and_close(open_path(path, follow ? to_stat : to_stat_link), out);
 }
 
-int os_look_in(int folder, const char *name, os_info *out)
+int os_stat_in(int folder, const char *name, os_info *out)
 {
-    return look_and_close(open_relative(folder, name, to_look_at_link), out);
+    return stat_and_close(open_relative(folder, name, to_stat_link), out);
 }
 
 /* `path` of \??\ or \\?\ and more as C:/x or //server/x in out; 0 or -1. */
@@ -542,7 +542,7 @@ static int plain_path(const WCHAR *path, char *out, size_t size)
 
 int os_real_path(const char *path, char *out, size_t size)
 {
-    int file = open_path(path, to_look), result = -1;
+    int file = open_path(path, to_stat), result = -1;
     DWORD room = file < 0 ? 0 : GetFinalPathNameByHandleW(handle_of(file), NULL, 0, 0);
     WCHAR *name = room ? malloc((room + 1) * sizeof *name) : NULL;
     if (name && GetFinalPathNameByHandleW(handle_of(file), name, room + 1, 0))
@@ -683,7 +683,7 @@ static int remove_child(void *user, const char *name)
     assert(user && *name);
     int folder = *(int *)user;
     os_info info;
-    if (os_look_in(folder, name, &info) < 0) return -1;
+    if (os_stat_in(folder, name, &info) < 0) return -1;
     bool is_folder = info.kind == OS_FOLDER;
     request q = to_delete;
     if (is_folder) q.access |= FILE_LIST_DIRECTORY | FILE_TRAVERSE;
@@ -722,7 +722,7 @@ int os_remove(const char *path) { return remove_path(path, false); }
 int os_remove_tree(const char *path)
 {
     os_info info;
-    if (os_look(path, false, &info) < 0) return errno == ENOENT ? 0 : -1;
+    if (os_stat(path, false, &info) < 0) return errno == ENOENT ? 0 : -1;
     return remove_path(path, info.kind == OS_FOLDER);
 }
 
@@ -840,7 +840,7 @@ static char *free_aside(const char *path)
     os_info info;
     for (int n = 0; n < ASIDES; n++) {
         char *aside = aside_path(path, n);
-        if (aside && os_remove_tree(aside) == 0 && os_look(aside, false, &info) < 0 &&
+        if (aside && os_remove_tree(aside) == 0 && os_stat(aside, false, &info) < 0 &&
             errno == ENOENT)
             return aside;
         free(aside);
@@ -866,7 +866,7 @@ int os_replace(int file, const char *from, const char *to, bool folder)
 {
     assert(strcmp(from, to) != 0);
     os_info info;
-    bool there = os_look(to, false, &info) == 0;
+    bool there = os_stat(to, false, &info) == 0;
     int mine = file >= 0 ? file : open_path(from, to_delete), result = -1, error;
     char *aside = NULL;
     if (mine >= 0 && (!there || !folder)) result = rename_open(mine, to, !folder);
@@ -917,7 +917,7 @@ bool os_maps_update_times(const char *path)
 static int64_t change_time(const char *path)
 {
     FILE_BASIC_INFO info;
-    int file = open_path(path, to_look_at_link);
+    int file = open_path(path, to_stat_link);
     if (file < 0) return 0;
     BOOL good = GetFileInformationByHandleEx(handle_of(file), FileBasicInfo, &info, sizeof info);
     os_close(file);
@@ -929,7 +929,7 @@ void os_replace_recover(const char *path)
     os_info info;
     char *newest = NULL;
     int64_t newest_time = 0;
-    if (os_look(path, false, &info) == 0 || errno != ENOENT) return;
+    if (os_stat(path, false, &info) == 0 || errno != ENOENT) return;
     for (int n = 0; n < ASIDES; n++) {
         char *aside = aside_path(path, n);
         int64_t changed = aside ? change_time(aside) : 0;
@@ -1013,7 +1013,7 @@ int os_write(int file, const void *bytes, size_t size)
 }
 
 /* >>program ------------------------------------------------------------ */
-static void take_arguments(int *argc, char ***argv)
+static void convert_arguments(int *argc, char ***argv)
 {
     WCHAR **wide = CommandLineToArgvW(GetCommandLineW(), argc);
     *argv = wide ? calloc((size_t)*argc + 1, sizeof **argv) : NULL;
@@ -1026,7 +1026,7 @@ static void take_arguments(int *argc, char ***argv)
 
 void os_begin(int *argc, char ***argv)
 {
-    take_arguments(argc, argv);
+    convert_arguments(argc, argv);
     _setmode(_fileno(stdout), _O_BINARY);
     _setmode(_fileno(stderr), _O_BINARY);
     SetConsoleOutputCP(CP_UTF8);

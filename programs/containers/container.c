@@ -65,7 +65,7 @@ typedef struct reader {
     int            error; /* the first one; then reads return 0 */
 } reader;
 
-static const uint8_t *take(reader *r, uint64_t size)
+static const uint8_t *read_bytes(reader *r, uint64_t size)
 {
     const uint8_t *at = r->at;
     if (size > r->left && !r->error) r->error = DX_PATCH_ETRUNCATED;
@@ -75,18 +75,18 @@ static const uint8_t *take(reader *r, uint64_t size)
     return at;
 }
 
-static unsigned take_byte(reader *r)
+static unsigned read_byte(reader *r)
 {
-    const uint8_t *p = take(r, 1);
+    const uint8_t *p = read_bytes(r, 1);
     return p ? *p : 0;
 }
 
-static uint64_t take_number(reader *r)
+static uint64_t read_number(reader *r)
 {
     uint64_t v = 0;
     unsigned byte, shift = 0;
     do {
-        byte = take_byte(r);
+        byte = read_byte(r);
         if ((shift == 63 && byte > 1) || shift > 63) r->error = DX_PATCH_ECORRUPT;
         if (!r->error) v |= (uint64_t)(byte & 127) << shift;
         shift += 7;
@@ -95,11 +95,11 @@ static uint64_t take_number(reader *r)
 }
 
 /* Take the next bytes, whose size precedes them, as a separate reader. */
-static reader take_part(reader *r)
+static reader read_part(reader *r)
 {
     reader part = {0};
-    uint64_t size = take_number(r);
-    part.at = take(r, size);
+    uint64_t size = read_number(r);
+    part.at = read_bytes(r, size);
     part.error = r->error;
     part.left = part.at ? (size_t)size : 0;
     return part;
@@ -175,9 +175,9 @@ static void add_way(container_bytes *recipe, const container_way *way, const con
 }
 
 /* Read the output of add_way(). *way is that of the previous member; kind 0: none. */
-static void take_way(reader *recipe, container_way *way, correction *c)
+static void read_way(reader *recipe, container_way *way, correction *c)
 {
-    unsigned kind = take_byte(recipe);
+    unsigned kind = read_byte(recipe);
     memset(c, 0, sizeof *c);
     if (kind == SAME_WAY) {
         if (!way->kind || way->kind == CONTAINER_TOKENS) recipe->error = DX_PATCH_ECORRUPT;
@@ -185,25 +185,25 @@ static void take_way(reader *recipe, container_way *way, correction *c)
     }
     memset(way, 0, sizeof *way);
     way->kind = (uint8_t)(kind & ~(unsigned)CORRECTED);
-    way->level = (uint8_t)take_byte(recipe);
-    way->variant = (uint8_t)take_byte(recipe);
-    way->window = (uint8_t)take_byte(recipe);
-    way->strategy = (uint8_t)take_byte(recipe);
+    way->level = (uint8_t)read_byte(recipe);
+    way->variant = (uint8_t)read_byte(recipe);
+    way->window = (uint8_t)read_byte(recipe);
+    way->strategy = (uint8_t)read_byte(recipe);
     if (way->kind == CONTAINER_PNG) {
         uint64_t chunk;
-        way->head[0] = (uint8_t)take_byte(recipe);
-        way->head[1] = (uint8_t)take_byte(recipe);
-        chunk = take_number(recipe);
+        way->head[0] = (uint8_t)read_byte(recipe);
+        way->head[1] = (uint8_t)read_byte(recipe);
+        chunk = read_number(recipe);
         if (chunk >> 31) recipe->error = DX_PATCH_ECORRUPT; /* above the maximum of a chunk */
         way->chunk = (uint32_t)chunk;
     }
     if (kind == (CONTAINER_TOKENS | CORRECTED)) recipe->error = DX_PATCH_ECORRUPT;
     if (kind & CORRECTED || kind == CONTAINER_TOKENS) {
         bool corrected = kind & CORRECTED;
-        uint64_t same = corrected ? take_number(recipe) : 0;
-        uint64_t cut = corrected ? take_number(recipe) : 0;
-        uint64_t size = take_number(recipe);
-        c->raw = take(recipe, size);
+        uint64_t same = corrected ? read_number(recipe) : 0;
+        uint64_t cut = corrected ? read_number(recipe) : 0;
+        uint64_t size = read_number(recipe);
+        c->raw = read_bytes(recipe, size);
         if (same > SIZE_MAX || cut > SIZE_MAX) recipe->error = DX_PATCH_ECORRUPT;
         c->same = (size_t)same;
         c->cut = (size_t)cut;
@@ -243,18 +243,18 @@ static int rebuild_layer(const uint8_t *form, size_t size, unsigned kinds, uint6
                          container_bytes *out)
 {
     reader r = {form, size, DX_PATCH_OK};
-    reader recipe = take_part(&r);
+    reader recipe = read_part(&r);
     container_way way = {0};
     tally members = {.kinds = kinds};
     while (recipe.left && !recipe.error && !r.error && !out->error) {
         correction c;
-        uint64_t gap = take_number(&recipe), content_size = take_number(&recipe);
-        take_way(&recipe, &way, &c);
+        uint64_t gap = read_number(&recipe), content_size = read_number(&recipe);
+        read_way(&recipe, &way, &c);
         if (!recipe.error && !has_room(&members, way.kind)) recipe.error = DX_PATCH_ECORRUPT;
         if (recipe.error) break;
-        const uint8_t *between = take(&r, gap);
+        const uint8_t *between = read_bytes(&r, gap);
         if (between) container_add(out, between, (size_t)gap);
-        const uint8_t *content = take(&r, content_size);
+        const uint8_t *content = read_bytes(&r, content_size);
         if (!content || out->error) break;
         int error = pack_corrected(&way, &c, content, (size_t)content_size, memory_max, out);
         if (error) return error;
@@ -436,20 +436,20 @@ static int unpack_layer(reader *lists, const uint8_t *bytes, size_t size, unsign
                         uint64_t memory_max, container_bytes *form)
 {
     static const uint8_t nothing = 0; /* an empty form needs a valid pointer */
-    reader list = take_part(lists), r = {bytes ? bytes : &nothing, size, DX_PATCH_OK};
+    reader list = read_part(lists), r = {bytes ? bytes : &nothing, size, DX_PATCH_OK};
     tally members = {.kinds = kinds};
     while (list.left && !list.error) {
         size_t taken;
-        uint64_t gap = take_number(&list);
-        unsigned kind = take_byte(&list);
-        const uint8_t *between = take(&r, gap);
+        uint64_t gap = read_number(&list);
+        unsigned kind = read_byte(&list);
+        const uint8_t *between = read_bytes(&r, gap);
         if (!list.error && (kind == CONTAINER_TOKENS || !has_room(&members, kind)))
             list.error = DX_PATCH_ECORRUPT;
         if (list.error || r.error) break;
         container_add(form, between, (size_t)gap);
         int error = container_inflate(kind, r.at, r.left, memory_max, form, &taken, NULL);
         if (error) return error;
-        take(&r, taken);
+        read_bytes(&r, taken);
     }
     if (list.error || r.error) return list.error ? list.error : r.error;
     container_add(form, r.at, r.left);
@@ -585,13 +585,13 @@ int container_open(const uint8_t *bytes, size_t size, container_patch *p)
     uint8_t hash[DX_PATCH_HASH_SIZE];
     memset(p, 0, sizeof *p);
     if (!container_is(bytes, size)) return DX_PATCH_EHEADER;
-    const uint8_t *h = take(&r, CONTAINER_HEADER_SIZE);
+    const uint8_t *h = read_bytes(&r, CONTAINER_HEADER_SIZE);
     if (!h) return r.error;
     uint64_t lists_size = load64(h + 32);
-    const uint8_t *text = take(&r, h[7]);
-    p->lists = take(&r, lists_size);
+    const uint8_t *text = read_bytes(&r, h[7]);
+    p->lists = read_bytes(&r, lists_size);
     const uint8_t *checked = r.at;
-    const uint8_t *check = take(&r, CONTAINER_CHECK_SIZE);
+    const uint8_t *check = read_bytes(&r, CONTAINER_CHECK_SIZE);
     if (r.error) return r.error;
     dx_patch_hash(bytes, (size_t)(checked - bytes), hash);
     if (memcmp(check, hash, CONTAINER_CHECK_SIZE) != 0) return DX_PATCH_EHEADER;

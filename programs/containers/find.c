@@ -29,7 +29,7 @@ static unsigned load16(const uint8_t *p)
 
 /* >>signatures ----------------------------------------------------------- */
 /* Recognize a local header of a zip file, "PK" 3 4. */
-static candidate look_zip(const uint8_t *p, size_t at, size_t size)
+static candidate parse_zip(const uint8_t *p, size_t at, size_t size)
 {
     candidate none = {0, 0};
     enum { ENCRYPTED = 1, DEFLATE = 8, ZSTD = 93, XZ = 95 };
@@ -52,7 +52,7 @@ static size_t skip_text(const uint8_t *bytes, size_t at, size_t size)
 }
 
 /* Recognize the header of gzip (RFC 1952), 0x1f 0x8b 8; optional fields follow its ten bytes. */
-static candidate look_gzip(const uint8_t *bytes, size_t at, size_t size)
+static candidate parse_gzip(const uint8_t *bytes, size_t at, size_t size)
 {
     enum { HAS_CRC = 2, HAS_EXTRA = 4, HAS_NAME = 8, HAS_COMMENT = 16, RESERVED = 224 };
     candidate none = {0, 0};
@@ -67,7 +67,7 @@ static candidate look_gzip(const uint8_t *bytes, size_t at, size_t size)
     return c;
 }
 
-static candidate look(const uint8_t *bytes, size_t at, size_t size)
+static candidate parse_candidate(const uint8_t *bytes, size_t at, size_t size)
 {
     const uint8_t *p = bytes + at;
     size_t left = size - at;
@@ -76,10 +76,10 @@ static candidate look(const uint8_t *bytes, size_t at, size_t size)
     if (left < 8) return c;
     switch (p[0]) {
     case 'P':
-        if (!memcmp(p, "PK\3\4", 4)) return look_zip(p, at, size);
+        if (!memcmp(p, "PK\3\4", 4)) return parse_zip(p, at, size);
         break;
     case 0x1f:
-        if (p[1] == 0x8b && p[2] == 8) return look_gzip(bytes, at, size);
+        if (p[1] == 0x8b && p[2] == 8) return parse_gzip(bytes, at, size);
         break;
     case 'I':
         if (at < PNG_TYPE_AT || memcmp(p, "IDAT", 4) != 0) break;
@@ -135,7 +135,7 @@ int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t 
     int error = DX_PATCH_OK;
     container_bytes content = {0};
     while (!error && at < size && work < work_max) {
-        candidate c = look(bytes, at, size);
+        candidate c = parse_candidate(bytes, at, size);
         at++;
         if (!c.kind) continue;
         work += WORK_SETUP + (c.at > at ? c.at - at : 0); /* gzip names have no size limit */

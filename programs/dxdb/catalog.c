@@ -152,7 +152,7 @@ static void ask_types(dxdb_catalog *c)
     ask_with_oids(c, type_names, &list);
 }
 
-static void ask_look(dxdb_catalog *c)
+static void ask_check(dxdb_catalog *c)
 {
     dxdb_text list = {0};
     for (uint32_t i = 0; i < c->member_count; i++)
@@ -351,7 +351,7 @@ static void blame(dxdb_described *d, const char *why)
     d->is_ready = false;
 }
 
-static void take_description(dxdb_catalog *c, dxdb_described *d, PGresult *result)
+static void handle_description(dxdb_catalog *c, dxdb_described *d, PGresult *result)
 {
     const dxdb_query_config *q = &c->config->queries[c->query];
     char why[DXDB_TEXT_SIZE];
@@ -367,7 +367,7 @@ static void take_description(dxdb_catalog *c, dxdb_described *d, PGresult *resul
     if (!d->columns) blame(d, "no memory");
 }
 
-static void take_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *result)
+static void handle_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *result)
 {
     char why[DXDB_TEXT_SIZE];
     d->is_tracked = PQntuples(result) > 0;
@@ -397,7 +397,7 @@ static void take_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *resu
 }
 
 /* Handle an answer to ask_query(). */
-static void take_query(dxdb_catalog *c, PGresult *result)
+static void handle_query(dxdb_catalog *c, PGresult *result)
 {
     dxdb_described *d = &c->queries[c->query];
     const ExecStatusType status = PQresultStatus(result);
@@ -410,9 +410,9 @@ static void take_query(dxdb_catalog *c, PGresult *result)
         blame(d, PQresultErrorMessage(result));
         d->is_refused = place == 1;
     } else if (status == PGRES_COMMAND_OK && place == 2) {
-        take_description(c, d, result);
+        handle_description(c, d, result);
     } else if (status == PGRES_TUPLES_OK && place == 3) {
-        take_tables(c, d, result);
+        handle_tables(c, d, result);
     }
     if (c->answer < QUERY_ANSWERS) return;
     if (++c->query < c->config->query_count) ask_query(c);
@@ -432,7 +432,7 @@ static dxdb_pg_type type_of(const PGresult *types, Oid oid)
     return type;
 }
 
-static void take_columns(dxdb_catalog *c, uint32_t query, const PGresult *types)
+static void handle_columns(dxdb_catalog *c, uint32_t query, const PGresult *types)
 {
     dxdb_described *d = &c->queries[query];
     const dxdb_query_config *q = &c->config->queries[query];
@@ -455,21 +455,21 @@ static void take_columns(dxdb_catalog *c, uint32_t query, const PGresult *types)
     d->columns = NULL;
 }
 
-static void take_types(dxdb_catalog *c, const PGresult *result)
+static void handle_types(dxdb_catalog *c, const PGresult *result)
 {
     if (c->answer++ == 0) {
         if (PQresultStatus(result) != PGRES_TUPLES_OK) {
             dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
             return;
         }
-        for (uint32_t i = 0; i < c->config->query_count; i++) take_columns(c, i, result);
+        for (uint32_t i = 0; i < c->config->query_count; i++) handle_columns(c, i, result);
         return;
     }
     for (uint32_t i = 0; i < c->config->query_count; i++)
         if (!c->queries[i].is_ready && !c->is_quiet)
             prog_warn("query %s cannot be answered: %s", c->config->queries[i].name, c->queries[i].why);
     c->phase = LOOK;
-    ask_look(c);
+    ask_check(c);
 }
 
 /* All answers of an exchange have arrived: begin the one that is due. */
@@ -477,10 +477,10 @@ static void begin_next(dxdb_catalog *c)
 {
     if (c->reload) {
         begin_queries(c);
-    } else if (c->is_look_due) {
-        c->is_look_due = false;
+    } else if (c->is_check_due) {
+        c->is_check_due = false;
         ask_probe(c);
-        ask_look(c);
+        ask_check(c);
     } else if (c->waits) {
         for (const dxdb_wait *w = c->waits; w; w = w->next) {
             if (w->asked < c->asked) continue; /* its position was not reached: asked for later */
@@ -490,7 +490,7 @@ static void begin_next(dxdb_catalog *c)
     }
 }
 
-static void take_position(dxdb_catalog *c, const PGresult *result)
+static void handle_position(dxdb_catalog *c, const PGresult *result)
 {
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
         c->reached = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
@@ -504,11 +504,11 @@ static void take_position(dxdb_catalog *c, const PGresult *result)
     }
 }
 
-static void take_look(dxdb_catalog *c, const PGresult *result)
+static void handle_check(dxdb_catalog *c, const PGresult *result)
 {
     const char *now;
     if (c->asks_position) {
-        take_position(c, result);
+        handle_position(c, result);
         return;
     }
     if (c->probes) {
@@ -554,9 +554,9 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
             dxdb_connection_drop(connection, PQresultErrorMessage(result));
         else if (++c->answer == SETUP_ANSWERS) begin_queries(c);
         break;
-    case QUERIES: take_query(c, result); break;
-    case TYPES: take_types(c, result); break;
-    default: take_look(c, result); break;
+    case QUERIES: handle_query(c, result); break;
+    case TYPES: handle_types(c, result); break;
+    default: handle_check(c, result); break;
     }
 }
 
@@ -582,7 +582,7 @@ static void on_lost(dxdb_connection *connection, const char *why)
     c->stuck = 0;
     c->probes = false;
     c->asks_position = false;
-    c->is_look_due = false;
+    c->is_check_due = false;
     c->reload = false;
     go_down(c, why);
     if (connection->failures <= 1 && !c->is_quiet) prog_warn("the database cannot be reached, "
@@ -602,13 +602,13 @@ static void on_heartbeat(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
     if (!c->connection.is_open) return;
     if (c->phase != UP && stuck_max < LOADING_MS / every_ms) stuck_max = LOADING_MS / every_ms;
     if (c->connection.unanswered) {
-        c->is_look_due = c->phase == UP;
+        c->is_check_due = c->phase == UP;
         if (++c->stuck < stuck_max) return;
         dxdb_connection_drop(&c->connection, "the database does not answer");
         go_down(c, "the database does not answer");
     } else if (c->phase == UP) {
         ask_probe(c);
-        ask_look(c);
+        ask_check(c);
     }
 }
 

@@ -79,7 +79,7 @@ struct dxdb_catalog { /* the first fields may be read */
     bool            probes;     /* the next answers belong to a refused query */
     bool            reload;     /* reload once all answers have arrived */
     bool            asks_position; /* the next answers are a position and a sync */
-    bool            is_look_due;   /* a heartbeat found the connection busy */
+    bool            is_check_due;   /* a heartbeat found the connection busy */
     uint64_t        asked;      /* questions for the position that were sent */
     uint64_t        reached;    /* its answer, until the notifications before the sync are read */
     dxdb_wait      *waits;

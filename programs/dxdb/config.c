@@ -63,7 +63,7 @@ static int refuse(const reading *r, const dxdb_toml_value *v, const char *why)
     return prog_fail(PROG_USAGE, "%s:%u: %s: %s", r->path, (unsigned)v->line, last, why);
 }
 
-static int take_text(const reading *r, const dxdb_toml_value *v, char **out)
+static int parse_text(const reading *r, const dxdb_toml_value *v, char **out)
 {
     if (v->kind != DXDB_TOML_TEXT) return refuse(r, v, "must be a string");
     if (!*v->text) return refuse(r, v, "must not be empty");
@@ -72,8 +72,8 @@ static int take_text(const reading *r, const dxdb_toml_value *v, char **out)
     return PROG_OK;
 }
 
-static int take_number(const reading *r, const dxdb_toml_value *v, uint64_t min, uint64_t max,
-                       uint64_t *out)
+static int parse_number(const reading *r, const dxdb_toml_value *v, uint64_t min, uint64_t max,
+                        uint64_t *out)
 {
     char why[100];
     if (v->kind == DXDB_TOML_INTEGER && v->number >= 0 && (uint64_t)v->number >= min &&
@@ -86,12 +86,12 @@ static int take_number(const reading *r, const dxdb_toml_value *v, uint64_t min,
     return refuse(r, v, why);
 }
 
-static int take_key(const reading *r, const dxdb_toml_value *v, const key *k)
+static int parse_key(const reading *r, const dxdb_toml_value *v, const key *k)
 {
     char *field = (char *)r->config + k->at;
     uint64_t number = 0;
-    if (!k->size) return take_text(r, v, (char **)(void *)field);
-    int status = take_number(r, v, k->min, k->max, &number);
+    if (!k->size) return parse_text(r, v, (char **)(void *)field);
+    int status = parse_number(r, v, k->min, k->max, &number);
     if (status) return status;
     number *= k->unit;
     assert(k->size == 4 || k->size == 8);
@@ -101,16 +101,16 @@ static int take_key(const reading *r, const dxdb_toml_value *v, const key *k)
 }
 
 /* Take one element of a list of names. */
-static int take_item(const reading *r, const dxdb_toml_value *v, char **list, uint32_t max,
-                     uint32_t *count)
+static int parse_item(const reading *r, const dxdb_toml_value *v, char **list, uint32_t max,
+                      uint32_t *count)
 {
     const uint32_t place = v->places[v->depth - 1];
     if (place >= max) return refuse(r, v, "too many");
     if (place >= *count) *count = place + 1;
-    return take_text(r, v, &list[place]);
+    return parse_text(r, v, &list[place]);
 }
 
-static int take_query(const reading *r, const dxdb_toml_value *v)
+static int parse_query(const reading *r, const dxdb_toml_value *v)
 {
     dxdb_config *c = r->config;
     const uint32_t place = v->places[0];
@@ -122,17 +122,17 @@ static int take_query(const reading *r, const dxdb_toml_value *v)
                          DXDB_QUERIES_MAX);
     dxdb_query_config *q = &c->queries[place];
     if (place >= c->query_count) c->query_count = place + 1;
-    if (!strcmp(name, "name")) return take_text(r, v, &q->name);
-    if (!strcmp(name, "sql")) return take_text(r, v, &q->sql);
+    if (!strcmp(name, "name")) return parse_text(r, v, &q->name);
+    if (!strcmp(name, "sql")) return parse_text(r, v, &q->sql);
     if (!strcmp(name, "parameters"))
-        return take_item(r, v, q->parameters, DXDB_PARAMETERS_MAX, &q->parameter_count);
-    if (!strcmp(name, "tables")) return take_item(r, v, q->tables, DXDB_TABLES_MAX,
+        return parse_item(r, v, q->parameters, DXDB_PARAMETERS_MAX, &q->parameter_count);
+    if (!strcmp(name, "tables")) return parse_item(r, v, q->tables, DXDB_TABLES_MAX,
                                                   &q->table_count);
     if (!strcmp(name, "ttl_s")) {
-        status = take_number(r, v, 1, 31536000, &number);
+        status = parse_number(r, v, 1, 31536000, &number);
         q->ttl_ms = number * 1000;
     } else if (!strcmp(name, "method")) {
-        status = take_number(r, v, 1, 254, &number);
+        status = parse_number(r, v, 1, 254, &number);
         q->method = (uint8_t)number;
     } else {
         status = refuse(r, v, "no such key in [[query]]");
@@ -140,7 +140,7 @@ static int take_query(const reading *r, const dxdb_toml_value *v)
     return status;
 }
 
-static int take_write(const reading *r, const dxdb_toml_value *v)
+static int parse_write(const reading *r, const dxdb_toml_value *v)
 {
     dxdb_config *c = r->config;
     const uint32_t place = v->places[0];
@@ -151,28 +151,28 @@ static int take_write(const reading *r, const dxdb_toml_value *v)
                          DXDB_WRITES_MAX);
     dxdb_write_config *w = &c->writes[place];
     if (place >= c->write_count) c->write_count = place + 1;
-    if (!strcmp(name, "name")) return take_text(r, v, &w->name);
+    if (!strcmp(name, "name")) return parse_text(r, v, &w->name);
     if (!strcmp(name, "sql"))
-        return take_item(r, v, w->statements, DXDB_STATEMENTS_MAX, &w->statement_count);
+        return parse_item(r, v, w->statements, DXDB_STATEMENTS_MAX, &w->statement_count);
     if (!strcmp(name, "parameters"))
-        return take_item(r, v, w->parameters, DXDB_PARAMETERS_MAX, &w->parameter_count);
+        return parse_item(r, v, w->parameters, DXDB_PARAMETERS_MAX, &w->parameter_count);
     if (strcmp(name, "method")) return refuse(r, v, "no such key in [[write]]");
-    const int status = take_number(r, v, 1, 254, &number);
+    const int status = parse_number(r, v, 1, 254, &number);
     w->method = (uint8_t)number;
     return status;
 }
 
-static int take(void *user, const dxdb_toml_value *v)
+static int parse_value(void *user, const dxdb_toml_value *v)
 {
     const reading *r = user;
     if (v->kind == DXDB_TOML_OTHER) return refuse(r, v, "must be a string or an integer");
-    if (v->depth == 2 && !strcmp(v->keys[0], "query")) return take_query(r, v);
-    if (v->depth == 2 && !strcmp(v->keys[0], "write")) return take_write(r, v);
+    if (v->depth == 2 && !strcmp(v->keys[0], "query")) return parse_query(r, v);
+    if (v->depth == 2 && !strcmp(v->keys[0], "write")) return parse_write(r, v);
     if (v->depth == 2 && !strcmp(v->keys[0], "server") && !strcmp(v->keys[1], "origins"))
-        return take_item(r, v, r->config->origins, DXDB_ORIGINS_MAX, &r->config->origin_count);
+        return parse_item(r, v, r->config->origins, DXDB_ORIGINS_MAX, &r->config->origin_count);
     for (size_t i = 0; v->depth == 2 && i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(keys[i].table, v->keys[0]) && !strcmp(keys[i].name, v->keys[1]))
-            return take_key(r, v, &keys[i]);
+            return parse_key(r, v, &keys[i]);
     return refuse(r, v, "no such key");
 }
 
@@ -327,7 +327,7 @@ int dxdb_config_read(dxdb_config *c, const char *path)
     c->lag_ms = 30000;
     int status = load(path, &document, &size);
     if (!status) {
-        status = dxdb_toml_read(document, size, take, &r, &line, message, sizeof message);
+        status = dxdb_toml_read(document, size, parse_value, &r, &line, message, sizeof message);
         if (status == -1)
             status = prog_fail(PROG_USAGE, "%s:%u: %s", path, (unsigned)line, message);
     }

@@ -267,7 +267,7 @@ static void make_patch(dxdb_followed *one, const uint8_t *record, size_t size)
 }
 
 /* A query has delivered a record. */
-static void take_record(dxdb_followed *one, const dxdb_result *result)
+static void replace_record(dxdb_followed *one, const dxdb_result *result)
 {
     dxdb_follow *f = one->follow;
     const bool is_first = !one->record;
@@ -321,7 +321,7 @@ static void on_loaded(dxdb_request *request, const dxdb_result *result)
     switch (result->status) {
     case DXDB_OK:
         one->failures = 0;
-        take_record(one, result);
+        replace_record(one, result);
         if (one->is_ended) return;
         answer_watches(one, DXDB_OK, NULL);
         if (one->is_dirty) load(one);

@@ -105,8 +105,8 @@ uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject)
     return subject->expires_s > now_s() ? 0 : DX_HBTP_STATUS_UNAUTHORIZED;
 }
 
-uint16_t dxdb_guard_take(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,
-                         dx_middleware_quota *quota)
+uint16_t dxdb_guard_spend(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,
+                          dx_middleware_quota *quota)
 {
     memset(quota, 0, sizeof *quota);
     if (!g->config->rate) return 0;

@@ -29,7 +29,7 @@ void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject);
 /* Is it authorized at this time? Returns 0, or 401. */
 uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject);
 /* Count a request. Returns 0, or 429. *quota is all zeros if there is no limit. */
-uint16_t dxdb_guard_take(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,
-                         dx_middleware_quota *quota);
+uint16_t dxdb_guard_spend(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,
+                          dx_middleware_quota *quota);
 
 #endif

@@ -374,7 +374,7 @@ static inline int rate_before(const dx_hbtp_context *c)
 {
     dxdb_hbtp *h = hbtp_of(c);
     dx_middleware_quota quota;
-    const uint16_t status = dxdb_guard_take(h->guard, &peer_of(c->session)->subject, c->now_ns,
+    const uint16_t status = dxdb_guard_spend(h->guard, &peer_of(c->session)->subject, c->now_ns,
                                             &quota);
     return status ? count(h, status) : 0;
 }

@@ -267,7 +267,7 @@ static void on_answered(dxdb_request *request, const dxdb_result *result)
 /* >>requests ------------------------------------------------------------------------- */
 /* Put the values of the query string into the order of the query's parameters. Returns
    NULL, or the error. */
-static const char *take_parameters(const dxdb_query_config *q, text_range query, char *texts,
+static const char *parse_parameters(const dxdb_query_config *q, text_range query, char *texts,
                                    const char **values)
 {
     bool given[PARTS_MAX] = {false};
@@ -298,7 +298,7 @@ static void ask(dxdb_client *c, uint32_t query, text_range parameters)
     dxdb_results *r = c->http->results;
     char texts[HEAD_MAX + PARTS_MAX + 1];
     const char *values[PARTS_MAX] = {NULL};
-    const char *why = take_parameters(&r->config->queries[query], parameters, texts, values);
+    const char *why = parse_parameters(&r->config->queries[query], parameters, texts, values);
     dxdb_result result;
     if (why) {
         refuse(c, DXDB_BAD_REQUEST, why);
@@ -401,7 +401,7 @@ static void live(dxdb_client *c, uint32_t query, text_range parameters)
 {
     char texts[HEAD_MAX + PARTS_MAX + 1];
     const char *values[PARTS_MAX] = {NULL};
-    const char *why = take_parameters(&c->http->results->config->queries[query], parameters, texts,
+    const char *why = parse_parameters(&c->http->results->config->queries[query], parameters, texts,
                                       values);
     if (!why && c->is_head) why = "events are for GET";
     if (!why && c->http->drains) why = "the server is shutting down";
@@ -502,7 +502,7 @@ static bool is_let_in(dxdb_client *c, const head *h)
     c->subject = subject;
     if (!status) {
         dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
-        status = dxdb_guard_take(g, &subject, dx_reactor_now_ns(c->http->peers.reactor), &quota);
+        status = dxdb_guard_spend(g, &subject, dx_reactor_now_ns(c->http->peers.reactor), &quota);
         if (quota.limit) (void)dx_middleware_add_rate_limit(&fields, &quota);
         c->extra_size = fields.size;
     }
@@ -511,7 +511,7 @@ static bool is_let_in(dxdb_client *c, const head *h)
 }
 
 /* Does the path end in this, after something else? Then it is removed. */
-static bool take_suffix(text_range *path, const char *suffix)
+static bool drop_suffix(text_range *path, const char *suffix)
 {
     const size_t length = strlen(suffix);
     const bool ends = path->size > length &&
@@ -523,8 +523,8 @@ static bool take_suffix(text_range *path, const char *suffix)
 /* Serve the part of the path after /q/. */
 static void show_query(dxdb_client *c, text_range path, text_range parameters)
 {
-    const bool is_description = take_suffix(&path, "/describe");
-    const bool is_live = !is_description && take_suffix(&path, "/live");
+    const bool is_description = drop_suffix(&path, "/describe");
+    const bool is_live = !is_description && drop_suffix(&path, "/live");
     const int query = dxdb_config_find(c->http->results->config, path.text, path.size);
     if (query < 0) refuse(c, DXDB_NOT_FOUND, "there is no such query");
     else if (is_description) describe(c, (uint32_t)query);

@@ -45,7 +45,7 @@ static uint16_t status_of(const PGresult *result)
 }
 
 /* >>jobs ---------------------------------------------------------------------- */
-static void tell(dxdb_job *job, uint16_t status, const PGresult *result, const char *why)
+static void report(dxdb_job *job, uint16_t status, const PGresult *result, const char *why)
 {
     const dxdb_outcome outcome = {
         .status = status,
@@ -92,10 +92,10 @@ static void on_deadline(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
         return;
     } else if (!job->on) {
         unlink_job(p, job);
-        tell(job, DXDB_UNAVAILABLE, NULL, "no connection to the database was free in time");
+        report(job, DXDB_UNAVAILABLE, NULL, "no connection to the database was free in time");
         retire(job);
     } else if (job->done) {
-        tell(job, DXDB_TIMEOUT, NULL, !job->is_write ? "the query took too long"
+        report(job, DXDB_TIMEOUT, NULL, !job->is_write ? "the query took too long"
              : job->phase == POSITION
              ? "it was committed, but its position did not arrive in time"
              : "the transaction took too long; it may have been committed");
@@ -289,7 +289,7 @@ static void on_opened(dxdb_connection *connection)
 
 /* A command of the job has failed. Its statements are prepared again by the next job, because it is
    unknown which of them are. */
-static void take_failure(dxdb_pooled *c, const PGresult *result)
+static void handle_failure(dxdb_pooled *c, const PGresult *result)
 {
     dxdb_job *job = c->job;
     char why[DXDB_TEXT_SIZE];
@@ -297,8 +297,8 @@ static void take_failure(dxdb_pooled *c, const PGresult *result)
     dxdb_first_line(why, sizeof why, message ? message : PQresultErrorMessage(result));
     c->generation = c->pool->generation - 1;
     if (job->is_write && job->phase == POSITION)
-        tell(job, DXDB_FAILED, NULL, "it was committed, but its position is not known");
-    else tell(job, status_of(result), NULL, why);
+        report(job, DXDB_FAILED, NULL, "it was committed, but its position is not known");
+    else report(job, status_of(result), NULL, why);
 }
 
 static void finish(dxdb_pooled *c)
@@ -307,22 +307,22 @@ static void finish(dxdb_pooled *c)
     match(c->pool);
 }
 
-static uint64_t take_number(const PGresult *result)
+static uint64_t parse_number(const PGresult *result)
 {
     return PQntuples(result) == 1 ? strtoull(PQgetvalue(result, 0, 0), NULL, 10) : 0;
 }
 
-static void take_query(dxdb_pooled *c, PGresult *result)
+static void handle_query(dxdb_pooled *c, PGresult *result)
 {
     dxdb_job *job = c->job;
     const ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK && job->phase == POSITION) {
-        job->position = take_number(result);
+        job->position = parse_number(result);
         job->phase = RESULT;
     } else if (status == PGRES_TUPLES_OK) {
-        tell(job, DXDB_OK, result, NULL);
+        report(job, DXDB_OK, result, NULL);
     } else if (status == PGRES_PIPELINE_SYNC) {
-        tell(job, DXDB_FAILED, NULL, "it returns no rows");
+        report(job, DXDB_FAILED, NULL, "it returns no rows");
         finish(c);
     }
 }
@@ -343,7 +343,7 @@ static void end_transaction(dxdb_pooled *c)
     }
 }
 
-static void take_write(dxdb_pooled *c, PGresult *result)
+static void handle_write(dxdb_pooled *c, PGresult *result)
 {
     dxdb_job *job = c->job;
     const ExecStatusType status = PQresultStatus(result);
@@ -352,8 +352,8 @@ static void take_write(dxdb_pooled *c, PGresult *result)
         else end_transaction(c);
     } else if (job->phase == POSITION) {
         if (status != PGRES_TUPLES_OK) return; /* its statement was prepared */
-        job->position = take_number(result);
-        tell(job, DXDB_OK, NULL, NULL);
+        job->position = parse_number(result);
+        report(job, DXDB_OK, NULL, NULL);
     } else if (job->phase == FIRST && status != PGRES_PIPELINE_ABORTED) {
         assert(job->answers < job->expected);
         const int expected = job->expects[job->answers++];
@@ -364,7 +364,7 @@ static void take_write(dxdb_pooled *c, PGresult *result)
             job->phase = RESULT;
             c->pool->written++;
         } else {
-            tell(job, DXDB_FAILED, NULL, "the transaction was rolled back");
+            report(job, DXDB_FAILED, NULL, "the transaction was rolled back");
         }
     }
 }
@@ -381,9 +381,9 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
         return;
     }
     assert(c->job);
-    if (status == PGRES_FATAL_ERROR) take_failure(c, result);
-    else if (c->job->is_write) take_write(c, result);
-    else take_query(c, result);
+    if (status == PGRES_FATAL_ERROR) handle_failure(c, result);
+    else if (c->job->is_write) handle_write(c, result);
+    else handle_query(c, result);
 }
 
 static void on_notified(dxdb_connection *connection, const char *channel, const char *payload)
@@ -403,9 +403,9 @@ static void on_lost(dxdb_connection *connection, const char *why)
     if (!c->job) return;
     if (!c->job->is_write) {
         snprintf(text, sizeof text, "the connection to the database was lost: %s", why);
-        tell(c->job, DXDB_UNAVAILABLE, NULL, text);
+        report(c->job, DXDB_UNAVAILABLE, NULL, text);
     } else {
-        tell(c->job, DXDB_FAILED, NULL, c->job->phase == POSITION || c->job->phase == RESULT
+        report(c->job, DXDB_FAILED, NULL, c->job->phase == POSITION || c->job->phase == RESULT
              ? "it was committed, but the connection to the database was lost"
              : "the connection to the database was lost; it may have been committed");
     }
@@ -446,15 +446,15 @@ void dxdb_pool_end(dxdb_pool *p)
     while (p->first) {
         dxdb_job *job = p->first;
         unlink_job(p, job);
-        tell(job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
+        report(job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
         retire(job);
     }
     for (uint32_t i = 0; i < p->config->pool; i++) {
         dxdb_pooled *c = &p->all[i];
         if (c->job && !c->job->is_write)
-            tell(c->job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
+            report(c->job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
         else if (c->job)
-            tell(c->job, DXDB_FAILED, NULL, "the server is shutting down; it may have been "
+            report(c->job, DXDB_FAILED, NULL, "the server is shutting down; it may have been "
                                             "committed");
         let_go(c);
         dxdb_connection_end(&c->connection);

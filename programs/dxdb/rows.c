@@ -353,7 +353,7 @@ typedef struct elements {
 
 /* Unescape one element from *p to *out, and advance both. Returns the character after
    it; 0: malformed. */
-static char take_element(char **p, char **out, bool *null)
+static char parse_element(char **p, char **out, bool *null)
 {
     char *from = *p, *to = *out;
     const bool quoted = *from == '"';
@@ -386,7 +386,7 @@ static bool split_array(const char *text, elements *e)
     e->memory = copy;
     e->first = out;
     e->nulls = prog_alloc(size);
-    while (behind == ',') behind = take_element(&p, &out, &e->nulls[e->count++]);
+    while (behind == ',') behind = parse_element(&p, &out, &e->nulls[e->count++]);
     return behind == '}' && !*p;
 }
 

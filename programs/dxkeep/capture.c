@@ -371,7 +371,7 @@ int keep_capture_now(keep_capture *c)
 {
     os_info info;
     c->added = false;
-    if (os_look(c->o->directory, true, &info) < 0 || info.kind != OS_FOLDER) {
+    if (os_stat(c->o->directory, true, &info) < 0 || info.kind != OS_FOLDER) {
         forget_changes(c); /* once the directory exists again, everything in it is looked at */
         c->all = false;
         return PROG_NOT_FOUND;

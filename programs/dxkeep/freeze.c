@@ -352,7 +352,7 @@ typedef struct mappings {
 } mappings;
 
 /* Parse "START-END rw-s OFFSET DEVICE INODE      PATH". */
-static void take_mapping(const mappings *m, char *line)
+static void parse_mapping(const mappings *m, char *line)
 {
     const char *flags = strchr(line, ' ');
     const char *path = strchr(line, '/');
@@ -369,7 +369,7 @@ static bool list_mappings(const mappings *m, pid_t pid)
     if (!file) return errno == ENOENT;
     while (fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = 0;
-        take_mapping(m, line);
+        parse_mapping(m, line);
     }
     const bool good = !ferror(file);
     fclose(file);

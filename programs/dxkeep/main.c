@@ -18,7 +18,7 @@ static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
 };
 
 /* Take the program to run, which follows "--". Returns the number of arguments before it. */
-static int take_program(keep_options *o, int argc, char **argv)
+static int parse_program(keep_options *o, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--") != 0) continue;
@@ -49,7 +49,7 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     char *plain[PROG_PLAIN_MAX];
     uint64_t version;
     char name[PROG_NAME_SIZE_MAX + 1];
-    if (command == KEEP_RUN) argc = take_program(o, argc, argv);
+    if (command == KEEP_RUN) argc = parse_program(o, argc, argv);
     int status = prog_arguments_parse(&keep_program, command, argc, argv, o, plain);
     if (status) return status;
     if (command == KEEP_RUN && !o->program)

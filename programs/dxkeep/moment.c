@@ -26,7 +26,7 @@ void keep_moment_text(int64_t time_ns, char out[40])
 /* >>parse -------------------------------------------------------------- */
 /* Parse a number of exactly this many digits and one byte of `behind`, or the end if that is
    "". Advances *at. */
-static bool take_number(const char **at, int digits, const char *behind, int64_t *out)
+static bool parse_number(const char **at, int digits, const char *behind, int64_t *out)
 {
     *out = 0;
     for (int i = 0; i < digits; i++, ++*at) {
@@ -51,12 +51,12 @@ static int64_t days_to(int64_t year, int64_t month, int64_t day)
 }
 
 /* Returns the last nanosecond that the text covers. */
-static bool take_time(const char *at, int64_t *time_ns)
+static bool parse_time(const char *at, int64_t *time_ns)
 {
     int64_t year, month, day, hour, minute, second, unit = SECOND_NS, part = 0;
-    if (!take_number(&at, 4, "-", &year) || !take_number(&at, 2, "-", &month) ||
-        !take_number(&at, 2, " T", &day) || !take_number(&at, 2, ":", &hour) ||
-        !take_number(&at, 2, ":", &minute) || !take_number(&at, 2, "", &second))
+    if (!parse_number(&at, 4, "-", &year) || !parse_number(&at, 2, "-", &month) ||
+        !parse_number(&at, 2, " T", &day) || !parse_number(&at, 2, ":", &hour) ||
+        !parse_number(&at, 2, ":", &minute) || !parse_number(&at, 2, "", &second))
         return false;
     if (year < 1970 || year > 2200 || month < 1 || month > 12 || day < 1 || day > 31 ||
         hour > 23 || minute > 59 || second > 60)
@@ -74,7 +74,7 @@ static bool take_time(const char *at, int64_t *time_ns)
 }
 
 /* Parse "90s" and so on. */
-static bool take_ago(const char *text, int64_t *time_ns)
+static bool parse_ago(const char *text, int64_t *time_ns)
 {
     static const char units[] = "smhd";
     static const int64_t seconds[] = {1, 60, 3600, 86400};
@@ -108,7 +108,7 @@ int keep_moment_find(versions_store *s, const keep_options *o, versions_version 
     if (status == PROG_NOT_FOUND)
         return prog_fail(status, "%s has no versions named %s", o->store, o->name);
     if (status || !strcmp(text, "latest")) return status;
-    if (take_time(text, &time_ns) || take_ago(text, &time_ns)) return find_at(s, o, time_ns, out);
+    if (parse_time(text, &time_ns) || parse_ago(text, &time_ns)) return find_at(s, o, time_ns, out);
     if (!*text || strspn(text, "0123456789") != strlen(text))
         return prog_fail(PROG_USAGE, "'%s' is not a moment; use latest, a version number, a UTC "
                                      "time such as '2026-11-23 13:05:00', or an age such as "

@@ -193,7 +193,7 @@ static int restore_latest(const keep_options *o)
     versions_version v;
     os_info info;
     int partial = PROG_OK;
-    if (o->fresh || keep_is_filled(o->directory) || os_look(o->store, true, &info) < 0)
+    if (o->fresh || keep_is_filled(o->directory) || os_stat(o->store, true, &info) < 0)
         return PROG_OK;
     int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status == PROG_NOT_FOUND ? PROG_OK : status;
@@ -210,7 +210,7 @@ static int restore_latest(const keep_options *o)
 static int make_directory(const keep_options *o)
 {
     os_info info;
-    if (os_look(o->directory, true, &info) == 0) return PROG_OK;
+    if (os_stat(o->directory, true, &info) == 0) return PROG_OK;
     if (os_make_folder(o->directory, 0777) == 0 || errno == EEXIST) return PROG_OK;
     return prog_fail_errno("%s", o->directory);
 }

@@ -36,7 +36,7 @@ static int info_vcdiff(const dxpatch_options *o)
     vcdiff_info info;
     int status = dxpatch_load(&patch, o->patch_path);
     if (!status) {
-        int error = vcdiff_look(patch.bytes, patch.size, &info);
+        int error = vcdiff_peek(patch.bytes, patch.size, &info);
         if (error) status = dxpatch_fail_vcdiff(error, o->patch_path);
     }
     prog_progress(NULL, 0, 0, true);

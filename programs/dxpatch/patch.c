@@ -123,7 +123,7 @@ int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t si
 bool dxpatch_is_same(const char *path, const os_info *st)
 {
     os_info there;
-    return os_look(path, true, &there) == 0 && there.volume == st->volume &&
+    return os_stat(path, true, &there) == 0 && there.volume == st->volume &&
            there.number == st->number;
 }
 

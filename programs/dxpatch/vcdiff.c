@@ -253,7 +253,7 @@ bool vcdiff_is(const uint8_t *bytes, size_t size)
     return size >= 4 && bytes[0] == 0xd6 && bytes[1] == 0xc3 && bytes[2] == 0xc4;
 }
 
-int vcdiff_look(const uint8_t *patch, size_t patch_size, vcdiff_info *info)
+int vcdiff_peek(const uint8_t *patch, size_t patch_size, vcdiff_info *info)
 {
     input in = {patch, patch + patch_size, 0};
     window w;
@@ -278,7 +278,7 @@ int vcdiff_decode(const uint8_t *base, size_t base_size, const uint8_t *patch, s
     instruction table[256][2];
     vcdiff_info info;
     size_t at = 0;
-    int error = vcdiff_look(patch, patch_size, &info);
+    int error = vcdiff_peek(patch, patch_size, &info);
     *target = NULL;
     *target_size = 0;
     if (!error && info.target_size > target_size_max) error = VCDIFF_ETOOBIG;

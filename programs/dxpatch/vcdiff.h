@@ -29,7 +29,7 @@ typedef struct vcdiff_info {
 bool vcdiff_is(const uint8_t *bytes, size_t size);
 
 /* Sum up the sizes in the headers of the windows; the rest is not checked. */
-int vcdiff_look(const uint8_t *patch, size_t patch_size, vcdiff_info *info);
+int vcdiff_peek(const uint8_t *patch, size_t patch_size, vcdiff_info *info);
 
 /* Decode the target, of at most target_size_max bytes. The caller frees it. */
 int vcdiff_decode(const uint8_t *base, size_t base_size, const uint8_t *patch, size_t patch_size,

@@ -27,8 +27,8 @@ enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
 static bool is_dangling(const char *path)
 {
     os_info info;
-    return os_look(path, false, &info) == 0 && info.kind == OS_LINK &&
-           os_look(path, true, &info) < 0;
+    return os_stat(path, false, &info) == 0 && info.kind == OS_LINK &&
+           os_stat(path, true, &info) < 0;
 }
 
 /* The name of the staging file: DIR/.NAME.dxup-part. */
@@ -115,7 +115,7 @@ int versions_dest_find_staging(versions_dest *d, const char *path, bool *there)
     int status = staging_path(d, path);
     if (status) return status;
     note_path(d, name);
-    *there = os_look(name, false, &info) == 0 && os_look(d->staging, false, &info) == 0;
+    *there = os_stat(name, false, &info) == 0 && os_stat(d->staging, false, &info) == 0;
     return PROG_OK;
 }
 
@@ -219,7 +219,7 @@ static int drop_staging(int fd, const char *path)
 static int clear_folder(const versions_dest *d)
 {
     os_info info;
-    if (os_look(d->staging, false, &info) < 0 || info.kind != OS_FOLDER) return PROG_OK;
+    if (os_stat(d->staging, false, &info) < 0 || info.kind != OS_FOLDER) return PROG_OK;
     int fd = os_open_staging(d->staging, true);
     if (fd < 0) return PROG_OK; /* another process holds it: versions_dest_open() reports that */
     return drop_staging(fd, d->staging);
@@ -230,7 +230,7 @@ static int clear_folder(const versions_dest *d)
 static int staging_clear(const versions_dest *d)
 {
     os_info info;
-    if (os_look(d->staging, false, &info) < 0) return PROG_OK;
+    if (os_stat(d->staging, false, &info) < 0) return PROG_OK;
     if (d->kind == PROG_FILE && info.kind == OS_FILE) return PROG_OK;
     if (info.kind != OS_FILE && info.kind != OS_FOLDER) return prog_remove_all(d->staging);
     int fd = os_open_staging(d->staging, info.kind == OS_FOLDER);
@@ -243,7 +243,7 @@ int versions_dest_remove_beside(const versions_dest *d, const char *suffix)
     char path[PROG_PATH_SIZE_MAX + 64];
     os_info info;
     versions_dest_beside(d, suffix, path);
-    if (os_look(path, false, &info) < 0) return PROG_OK;
+    if (os_stat(path, false, &info) < 0) return PROG_OK;
     if (d->fd >= 0) return prog_remove_all(path);
     int fd = os_open_staging(d->staging, true);
     if (fd < 0) return PROG_OK; /* another running process owns it */
@@ -255,7 +255,7 @@ int versions_dest_remove_beside(const versions_dest *d, const char *suffix)
 bool versions_dest_is_free(const versions_dest *d)
 {
     os_info info;
-    if (d->fd >= 0 || os_look(d->staging, false, &info) < 0) return true;
+    if (d->fd >= 0 || os_stat(d->staging, false, &info) < 0) return true;
     if (info.kind != OS_FILE && info.kind != OS_FOLDER) return true;
     int fd = os_open_staging(d->staging, info.kind == OS_FOLDER);
     if (fd >= 0) os_close(fd);
@@ -266,7 +266,7 @@ int versions_dest_check(const char *path, int kind)
 {
     os_info info;
     const bool tree = kind == PROG_TREE;
-    if (os_look(path, true, &info) < 0 || info.kind == (tree ? OS_FOLDER : OS_FILE)) return PROG_OK;
+    if (os_stat(path, true, &info) < 0 || info.kind == (tree ? OS_FOLDER : OS_FILE)) return PROG_OK;
     return prog_fail(PROG_REFUSED, "%s exists and is not a %s: remove it first, or name another "
                      "destination", path, tree ? "directory" : "file");
 }
@@ -364,12 +364,12 @@ static int drop_old(const versions_dest *d, const versions_inventory *before, co
     bool safe = true; /* it is gone, or has a name of its own */
     versions_changes *changes = prog_alloc(sizeof *changes);
     memset(changes, 0, sizeof *changes);
-    if (os_look(d->staging, false, &info) == 0) { /* some systems leave no old file */
+    if (os_stat(d->staging, false, &info) == 0) { /* some systems leave no old file */
         status = versions_inventory_compare(before, at, d->staging, true, changes);
         if (!status && !changes->count)
             status = versions_inventory_remove(before, at, d->staging, &d->removal, changes);
         if (changes->count) status = keep_old(d, at, changes);
-        safe = os_look(d->staging, false, &info) < 0;
+        safe = os_stat(d->staging, false, &info) < 0;
     }
     int forgotten = safe ? old_note_remove(d) : PROG_OK;
     free(changes);
@@ -382,7 +382,7 @@ static int keep_unknown(const versions_dest *d)
     os_info info;
     versions_changes *none = prog_alloc(sizeof *none);
     memset(none, 0, sizeof *none);
-    int status = os_look(d->staging, false, &info) < 0 ? PROG_OK : keep_old(d, "", none);
+    int status = os_stat(d->staging, false, &info) < 0 ? PROG_OK : keep_old(d, "", none);
     free(none);
     if (!status || status == PROG_REFUSED) (void)old_note_remove(d);
     return status;
@@ -429,13 +429,13 @@ int versions_guard_lock(versions_guard *g, const char *path)
     return status;
 }
 
-int versions_guard_look(versions_guard *g, const char *path)
+int versions_guard_check(versions_guard *g, const char *path)
 {
     if (g->before) return PROG_OK;
     versions_dest *d = prog_alloc(sizeof *d);
     memset(d, 0, sizeof *d);
     int status = staging_path(d, path);
-    if (!status) status = versions_inventory_take(&g->before, g->lock < 0 ? NULL : d->path);
+    if (!status) status = versions_inventory_read(&g->before, g->lock < 0 ? NULL : d->path);
     free(d);
     return status;
 }
@@ -443,7 +443,7 @@ int versions_guard_look(versions_guard *g, const char *path)
 int versions_guard_open(versions_guard *g, const char *path)
 {
     int status = versions_guard_lock(g, path);
-    return status ? status : versions_guard_look(g, path);
+    return status ? status : versions_guard_check(g, path);
 }
 
 void versions_guard_close(versions_guard *g)

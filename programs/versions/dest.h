@@ -60,7 +60,7 @@ int  versions_guard_open(versions_guard *g, const char *path);
 /* The same in two steps. In between the caller may set `before` to its own inventory of the destination
    as it is after the first step. With lock -1 the second step makes an empty inventory. */
 int  versions_guard_lock(versions_guard *g, const char *path);
-int  versions_guard_look(versions_guard *g, const char *path);
+int  versions_guard_check(versions_guard *g, const char *path);
 void versions_guard_close(versions_guard *g);
 
 /* Did an interrupted process leave a staging file for path that can be resumed? */

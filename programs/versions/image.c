@@ -28,7 +28,7 @@ typedef struct walk {
 int versions_image_stat(const char *path, int *kind, unsigned *mode)
 {
     os_info info;
-    if (os_look(path, true, &info) < 0)
+    if (os_stat(path, true, &info) < 0)
         return errno == ENOENT ? PROG_NOT_FOUND : prog_fail_errno("%s", path);
     if (info.kind != OS_FILE && info.kind != OS_FOLDER)
         return prog_fail(PROG_REFUSED, "%s is neither a file nor a directory", path);
@@ -116,7 +116,7 @@ static int send_entry(walk *w, int dir, const char *name)
     memcpy(w->path + w->path_size, name, size + 1);
     w->path_size += size;
     int status = PROG_OK;
-    if (os_look_in(dir, name, &info) < 0) {
+    if (os_stat_in(dir, name, &info) < 0) {
         status = prog_fail_errno("%s", w->path);
     } else if (info.kind == OS_FILE) {
         status = send_entry_file(w, dir, name);

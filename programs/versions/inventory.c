@@ -154,14 +154,14 @@ void versions_inventory_add(versions_inventory *v, unsigned depth, int folder, c
 
 void versions_inventory_end(versions_inventory *v) { close_rows(v, 0); }
 
-static int take_folder(versions_inventory *v, const char *name, int folder, unsigned depth);
+static int add_folder(versions_inventory *v, const char *name, int folder, unsigned depth);
 
 /* Add an entry and everything below it. Entries that disappear during the walk are skipped. */
-static int take_entry(versions_inventory *v, int folder, const char *name, unsigned depth)
+static int add_entry(versions_inventory *v, int folder, const char *name, unsigned depth)
 {
     os_info info;
     int64_t now_ns = prog_time_ns();
-    if (os_look_in(folder, name, &info) < 0)
+    if (os_stat_in(folder, name, &info) < 0)
         return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
     versions_inventory_add(v, depth, folder, name, &info, now_ns);
     if (info.kind != OS_FOLDER) return PROG_OK;
@@ -169,28 +169,28 @@ static int take_entry(versions_inventory *v, int folder, const char *name, unsig
                                                                "deep", name);
     int fd = os_open_in(folder, name, OS_FOLDER);
     if (fd < 0) return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
-    int status = take_folder(v, name, fd, depth + 1);
+    int status = add_folder(v, name, fd, depth + 1);
     os_close(fd);
     return status;
 }
 
 /* The recursion is bounded by the limit of depth. */
-static int take_folder(versions_inventory *v, const char *name, int folder, unsigned depth)
+static int add_folder(versions_inventory *v, const char *name, int folder, unsigned depth)
 {
     versions_names n;
     int status = PROG_OK;
     if (versions_names_read(&n, folder) < 0)
         status = prog_fail_errno("%s", name);
     for (size_t i = 0; i < n.count && !status; i++)
-        status = take_entry(v, folder, n.list[i], depth);
+        status = add_entry(v, folder, n.list[i], depth);
     versions_names_free(&n);
     return status;
 }
 
-int versions_inventory_take(versions_inventory **out, const char *path)
+int versions_inventory_read(versions_inventory **out, const char *path)
 {
     os_info info;
-    const bool there = path && os_look(path, true, &info) == 0;
+    const bool there = path && os_stat(path, true, &info) == 0;
     versions_inventory *v = *out = prog_alloc(sizeof *v);
     memset(v, 0, sizeof *v);
     if (!there) return PROG_OK;
@@ -205,7 +205,7 @@ int versions_inventory_take(versions_inventory **out, const char *path)
     if (info.kind != OS_FOLDER) return PROG_OK;
     int folder = os_open_folder(path);
     if (folder < 0) return prog_fail_errno("%s", path);
-    int status = take_folder(v, path, folder, 1);
+    int status = add_folder(v, path, folder, 1);
     versions_inventory_end(v);
     os_close(folder);
     return status;
@@ -316,7 +316,7 @@ bool versions_inventory_is_of(const versions_inventory *v, const char *path)
 {
     os_info now;
     const os_info *was = v->count ? &v->rows[0].info : NULL;
-    return was && os_look(path, false, &now) == 0 && now.kind == was->kind &&
+    return was && os_stat(path, false, &now) == 0 && now.kind == was->kind &&
            now.number == was->number && now.volume == was->volume;
 }
 
@@ -391,7 +391,7 @@ static const char *check_aside(const row *r, int folder, const char *aside, int 
     os_info now, is;
     if (*held < 0 && r->info.kind == OS_FILE) *held = os_open_in(folder, aside, OS_FILE);
     if (*held >= 0 && os_hold(*held) == OS_IN_USE) return "open for writing";
-    if (os_look_in(folder, aside, &now) < 0) return "gone";
+    if (os_stat_in(folder, aside, &now) < 0) return "gone";
     if (*held >= 0 && (os_info_of(*held, &is) < 0 || is.number != now.number)) return "changed";
     now.ctime_ns = r->info.ctime_ns; /* renaming changes it on some file systems */
     return differs(r, &now, folder, aside, false) ? "changed" : NULL;
@@ -461,7 +461,7 @@ static int put_aside(walk *w, const row *r, int folder, const char *name, const 
     *done = true;
     w->aside_info = *now;
     w->aside_ns = now_ns;
-    w->aside = os_look_in(folder, w->aside_name, &is) == 0 && is_linked(r, &is) &&
+    w->aside = os_stat_in(folder, w->aside_name, &is) == 0 && is_linked(r, &is) &&
                !differs(r, &is, folder, w->aside_name, false);
     if (w->aside) return PROG_OK;
     add_change(w, "changed");
@@ -494,7 +494,7 @@ static int visit(walk *w, uint32_t at, int folder, const char *name)
     row *r = &w->v->rows[at];
     if (r->linked && w->moved && !w->removes) return PROG_OK;
     const int64_t now_ns = w->removes ? prog_time_ns() : 0;
-    if (os_look_in(folder, name, &now) < 0) {
+    if (os_stat_in(folder, name, &now) < 0) {
         if (!w->v->resumed) add_change(w, "gone");
         return PROG_OK;
     }
@@ -519,7 +519,7 @@ static int visit_new(walk *w, uint32_t at, int folder, const char *name)
     os_info now;
     const versions_inventory *v = w->v;
     if (v->resumed && strlen(name) == ASIDE_SIZE && !memcmp(name, ".dxup-", 6) &&
-        os_look_in(folder, name, &now) == 0)
+        os_stat_in(folder, name, &now) == 0)
         for (uint32_t i = at + 1; i < v->rows[at].end; i = v->rows[i].end) {
             row r = v->rows[i];
             if (r.info.number != now.number || r.info.kind == OS_FOLDER) continue;
@@ -575,7 +575,7 @@ static int remove_file(walk *w, const row *r, const char *path)
     os_info now;
     int file = os_open(path), status = PROG_OK;
     if (file >= 0 && os_hold(file) == OS_IN_USE) add_change(w, "open for writing");
-    else if (os_look(path, true, &now) < 0) add_change(w, "gone");
+    else if (os_stat(path, true, &now) < 0) add_change(w, "gone");
     else now.ctime_ns = r->info.ctime_ns;
     if (w->changes->count) status = PROG_OK;
     else if (differs(r, &now, -1, path, w->v->resumed)) add_change(w, "changed");
@@ -589,7 +589,7 @@ static int walk_all(walk *w, const char *at, const char *path)
     os_info now;
     uint32_t top = find_row(w->v, at);
     if (strlen(at) <= PROG_PATH_SIZE_MAX) enter(w, at);
-    const bool there = os_look(path, true, &now) == 0;
+    const bool there = os_stat(path, true, &now) == 0;
     if (!there || top == w->v->count) {
         if (there || top != w->v->count) add_change(w, there ? "new" : "gone");
         return PROG_OK;

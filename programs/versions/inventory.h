@@ -22,7 +22,7 @@ typedef struct versions_changes {
    a file; NULL: treated as missing. A link is followed. A file is also hashed if its times cannot
    reveal a change: it was written within the last two seconds, or the file system does not update
    times for shared mappings. */
-int  versions_inventory_take(versions_inventory **out, const char *path);
+int  versions_inventory_read(versions_inventory **out, const char *path);
 /* The same for a directory that the caller walks: add the directory itself at depth 0, its entries at
    depth 1, and so on, depth first, the names of a directory sorted by bytes. Add an entry before
    reading it. folder: the open parent directory; now_ns: prog_time_ns() before info was obtained. */

@@ -590,7 +590,12 @@ static int run_flash(flash *f, size_t slot_size, size_t page)
 {
     static dx_patch_flash object;
     uint8_t *patch = exactly(w.patch, w.patch_size);
-    dx_patch_flash_desc d = {f, flash_io, patch, w.patch_size, slot_size, (uint32_t)page};
+    dx_patch_flash_desc d = {.user = f,
+                             .io = flash_io,
+                             .patch = patch,
+                             .patch_size = w.patch_size,
+                             .slot_size = slot_size,
+                             .page_size = (uint32_t)page};
     memset(f, 0, sizeof *f);
     f->slot_size = slot_size;
     f->page = dx_patch_p_load32(w.patch + 32);

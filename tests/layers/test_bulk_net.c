@@ -289,7 +289,7 @@ DX_TEST(am_12_the_kernel_tells_of_windows_and_round_trips)
         DX_CHECK(sent > 0);
     }
     before = sent_again(&net, 2);
-    all = dx_bulk_net_look(&net);
+    all = dx_bulk_net_read_paths(&net);
     DX_CHECK(all.retransmitted >= before && all.retransmitted <= sent_again(&net, 2));
     if (all.connections) { /* not on an emulated Linux, which reports nothing */
         DX_CHECK_EQ(all.connections, 2);

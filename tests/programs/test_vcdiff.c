@@ -43,7 +43,7 @@ DX_PROPERTY(st_8_round_trip, 600)
     free(out);
     if (target_size) DX_CHECK_EQ(vcdiff_decode(base, base_size, patch, size, target_size - 1, &out, &got), VCDIFF_ETOOBIG);
     vcdiff_info info;
-    DX_CHECK_EQ(vcdiff_look(patch, size, &info), 0);
+    DX_CHECK_EQ(vcdiff_peek(patch, size, &info), 0);
     DX_CHECK(info.target_size == target_size && info.checked);
     free(patch);
 }
@@ -163,7 +163,7 @@ DX_PROPERTY(fuzz_vcdiff, 1000)
     memcpy(from, base, base_size);
     copy = malloc(size);
     memcpy(copy, patch, size);
-    int looked = vcdiff_look(copy, size, &info);
+    int looked = vcdiff_peek(copy, size, &info);
     int error = vcdiff_decode(from, base_size, copy, size, most, &out, &got);
     if (looked) DX_CHECK_EQ(error, looked);
     else if (info.target_size > most) DX_CHECK_EQ(error, VCDIFF_ETOOBIG);

@@ -95,7 +95,7 @@ static void hash_extra(const dx_tree_entry *node, uint8_t key[PROG_HASH_SIZE])
     dx_cas_blake3_final(&hasher, key, PROG_HASH_SIZE);
 }
 
-static int take_entry(void *user, const versions_entry *e)
+static int add_entry(void *user, const versions_entry *e)
 {
     const reading *r = user;
     side *s = r->s;
@@ -126,7 +126,7 @@ static int read_side(diff *d, side *s)
     reading r = {d, s};
     const versions_version *v = &s->version;
     if (v->kind == PROG_TREE) {
-        int status = versions_entries_visit(d->store, v, "", VERSIONS_ENTRIES_ALL, take_entry, &r);
+        int status = versions_entries_visit(d->store, v, "", VERSIONS_ENTRIES_ALL, add_entry, &r);
         if (s->count) qsort(s->items, s->count, sizeof *s->items, by_path);
         return status;
     }

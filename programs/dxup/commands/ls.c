@@ -60,7 +60,7 @@ typedef struct target {
     char   text[PROG_PATH_SIZE_MAX + 1];
 } target;
 
-static int take_target(void *user, const void *bytes, size_t size)
+static int append_target(void *user, const void *bytes, size_t size)
 {
     target *t = user;
     size_t room = PROG_PATH_SIZE_MAX - t->size;
@@ -114,7 +114,7 @@ static int list_entry(void *user, const versions_entry *e)
     target leads_to = {.size = 0};
     const bool link = e->type == DX_TREE_LINK;
     int status = PROG_OK;
-    if (link) status = versions_entry_stream(l->store, l->version, e, take_target, &leads_to);
+    if (link) status = versions_entry_stream(l->store, l->version, e, append_target, &leads_to);
     if (status) return status;
     if (l->json) print_entry_json(e, e->path, link ? leads_to.text : NULL);
     else print_entry(e, e->path, link ? leads_to.text : NULL);
@@ -182,7 +182,7 @@ static int list(versions_store *s, const dxup_names *n, const dxup_options *o)
 static bool is_server(const char *text)
 {
     os_info info;
-    return strchr(text, ':') && os_look(text, true, &info) < 0;
+    return strchr(text, ':') && os_stat(text, true, &info) < 0;
 }
 
 /* List the names of a server, or the versions of a name. */

@@ -9,7 +9,7 @@
 
 /* >>find --------------------------------------------------------------- */
 /* Prints no message for PROG_NOT_FOUND. */
-static int look_up(versions_store *s, const char *text, versions_version *out)
+static int lookup(versions_store *s, const char *text, versions_version *out)
 {
     char name[PROG_NAME_SIZE_MAX + 1];
     uint64_t version;
@@ -39,7 +39,7 @@ static int not_found(versions_store *s, const char *text)
 
 int dxup_find(versions_store *s, const char *text, versions_version *out)
 {
-    int status = look_up(s, text, out);
+    int status = lookup(s, text, out);
     return status == PROG_NOT_FOUND ? not_found(s, text) : status;
 }
 
@@ -48,14 +48,14 @@ int dxup_find_path(versions_store *s, const char *text, versions_version *out, c
 {
     char name[PROG_NAME_SIZE_MAX + 32];
     *path = NULL;
-    int status = look_up(s, text, out);
+    int status = lookup(s, text, out);
     for (const char *colon = strchr(text, ':'); status == PROG_NOT_FOUND && colon;
          colon = strchr(colon + 1, ':')) {
         const size_t size = (size_t)(colon - text);
         if (size >= sizeof name) break;
         memcpy(name, text, size);
         name[size] = 0;
-        status = look_up(s, name, out);
+        status = lookup(s, name, out);
         *path = colon + 1;
     }
     if (status == PROG_NOT_FOUND) {

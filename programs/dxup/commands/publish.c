@@ -83,7 +83,7 @@ static int store_tree(publication *p, versions_stat_cache *seen)
 static void count_file_losses(const char *path, versions_losses *lost)
 {
     os_info info;
-    if (os_look(path, true, &info) < 0) return; /* deleted since it was read */
+    if (os_stat(path, true, &info) < 0) return; /* deleted since it was read */
     lost->bits += info.special;
     lost->holes += info.thin && os_has_holes_in(-1, path);
 }

@@ -1,6 +1,6 @@
 /* dxup pull: the client.
 
-       dxup_pull_look()      hash the destination
+       dxup_pull_stat()      hash the destination
        dxup_pull_ask()       request the version, and receive it unless it is a snapshot
        dxup_pull_fetch()     for a snapshot: fetch the missing objects
        dxup_pull_restore_details()   for a directory received as a stream: times, links, attributes
@@ -206,7 +206,7 @@ static int pull_once(const dxup_options *o, versions_guard *guard, bool whole, b
     p->install.guard = guard;
     p->install.replaces_all = whole;
     status = dxup_addresses_find(&p->transfer.addresses, o->address, "the address");
-    if (!status) status = dxup_pull_look(p);
+    if (!status) status = dxup_pull_stat(p);
     if (!status)
         status = versions_dest_find_staging(&p->install.dest, o->path, &p->plan.left_staging);
     if (!status) status = dxup_pull_ask(p);
@@ -275,7 +275,7 @@ int dxup_pull(const dxup_options *o)
     bool again = false;
     os_info seed;
     deed done = {.changed = false};
-    if (o->seed && os_look(o->seed, true, &seed) < 0) return prog_fail_errno("%s", o->seed);
+    if (o->seed && os_stat(o->seed, true, &seed) < 0) return prog_fail_errno("%s", o->seed);
     if (o->seed && seed.kind != OS_FOLDER)
         return prog_fail(PROG_USAGE, "--seed: %s is not a directory", o->seed);
     if (o->connections > CONNECTIONS_MAX)

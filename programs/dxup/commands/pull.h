@@ -139,10 +139,10 @@ versions_omit dxup_pull_omit(const pull *p);
 int  dxup_pull_scan(pull *p, uint64_t *size);
 /* Is the destination unchanged since the last pull? Then its hash is known (*known), and only files
    that the scan shows as changed are read. Also fills in the guard's inventory. */
-int  dxup_pull_look_by_cache(pull *p, bool *known);
+int  dxup_pull_stat_by_cache(pull *p, bool *known);
 /* Fetch the missing objects, and restore the snapshot into the staging directory. */
 int  dxup_pull_fetch(pull *p);
-/* Save the state of the destination for dxup_pull_look_by_cache(), after it was replaced or
+/* Save the state of the destination for dxup_pull_stat_by_cache(), after it was replaced or
    found unchanged. */
 void dxup_pull_save_cache(pull *p);
 void dxup_pull_save_unchanged(pull *p);
@@ -151,13 +151,13 @@ void dxup_pull_close_store(pull *p);
 
 /* >>pull_plan.c ---- */
 /* Hash the destination. */
-int  dxup_pull_look(pull *p);
+int  dxup_pull_stat(pull *p);
 /* Hash it. copied: also write a directory to a temporary file as one stream, because a patch reads
    its base at any offset. */
 int  dxup_pull_hash_destination(pull *p, bool copied);
 bool dxup_pull_can_sync(const pull *p);
 /* Can a file be fetched as objects? */
-bool dxup_pull_takes_objects(const pull *p);
+bool dxup_pull_wants_objects(const pull *p);
 /* Does the destination equal the announced version? */
 bool dxup_pull_is_there(const pull *p);
 /* The content is equal: can the details differ from those of the last pull? */
@@ -172,7 +172,7 @@ uint32_t dxup_pull_container_flags(const pull *p);
 bool dxup_pull_begins_container(const pull *p);
 int  dxup_pull_start_container(pull *p);
 /* Collect the bytes after the head. */
-int  dxup_pull_take_container(pull *p, const uint8_t *bytes, size_t size);
+int  dxup_pull_receive_container(pull *p, const uint8_t *bytes, size_t size);
 /* Apply the complete patch. The caller drops the output, also after an error. */
 int  dxup_pull_run_container(pull *p, const uint8_t *base, container_bytes *made);
 
@@ -184,7 +184,7 @@ bool dxup_pull_can_resume(const pull *p);
 /* Open the staging file, and resume or restart. */
 int  dxup_pull_start_transfer(pull *p);
 /* The router's handler for chunks. */
-int  dxup_pull_take_chunk(const dx_hbtp_context *context);
+int  dxup_pull_receive_chunk(const dx_hbtp_context *context);
 
 /* >>pull_ask.c ---- */
 /* Connect, send the request, and run the event loop until the reply and its data are complete. */

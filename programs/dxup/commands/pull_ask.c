@@ -3,8 +3,8 @@
        send_sync_request()     name and hash: is it a snapshot?
        send_request()          otherwise, or to an older server: name and hash
        send_details_request()  the details of a directory
-       take_reply()            unchanged, patch or full; refuses to lose data
-       take_sync_reply()       unchanged, or the root of a snapshot, which is fetched afterwards
+       handle_reply()            unchanged, patch or full; refuses to lose data
+       handle_sync_reply()       unchanged, or the root of a snapshot, which is fetched afterwards
 
    The first failure sets the status and stops the event loop. */
 #include "pull.h"
@@ -46,7 +46,7 @@ static int malformed_reply(const char *field)
 }
 
 /* Handle a reply that says that the destination is up to date. */
-static int take_unchanged(pull *p, bool same)
+static int handle_unchanged(pull *p, bool same)
 {
     if (!same) return prog_fail(PROG_DAMAGED, "the server says 'unchanged', but the hashes differ");
     if (p->plan.kind == PROG_FILE && !p->o->dry_run && os_set_mode(p->o->path, p->plan.mode & 0777) < 0)
@@ -63,7 +63,7 @@ static int take_unchanged(pull *p, bool same)
 static int send_sync_request(pull *p);
 
 /* Check the reply, and start its transfer. */
-static int take_reply(pull *p, const dx_hbtp_result *r)
+static int handle_reply(pull *p, const dx_hbtp_result *r)
 {
     pull_reply_view v;
     int error = pull_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
@@ -80,7 +80,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         return prog_fail(PROG_NETWORK, "the server's reply is malformed: unknown kind of content");
     int status = dxup_pull_refuse_another(p);
     if (status) return status;
-    if (p->plan.outcome == DXUP_UNCHANGED) return take_unchanged(p, dxup_pull_is_there(p));
+    if (p->plan.outcome == DXUP_UNCHANGED) return handle_unchanged(p, dxup_pull_is_there(p));
     if (p->plan.details_of && !pull_reply_get_known_base(&v))
         p->plan.have_size = 0; /* a patch from an empty base */
     if (p->plan.outcome == DXUP_PATCHED && !p->plan.have_kind && !p->plan.details_of)
@@ -90,7 +90,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         return prog_fail(PROG_DAMAGED, "the server's reply is malformed: its sizes contradict "
                                        "each other");
     if (p->plan.outcome == DXUP_FULL && p->plan.kind == PROG_FILE && !p->plan.transfer_id &&
-        dxup_pull_takes_objects(p))
+        dxup_pull_wants_objects(p))
         return send_sync_request(p);
     status = dxup_pull_refuse_losses(p, pull_reply_get_known_base(&v));
     if (!status && p->o->dry_run) {
@@ -102,7 +102,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
 }
 
 /* The same for a snapshot; the missing objects are fetched afterwards. */
-static int take_sync_reply(pull *p, const dx_hbtp_result *r)
+static int handle_sync_reply(pull *p, const dx_hbtp_result *r)
 {
     sync_reply_view v;
     int error = sync_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
@@ -125,10 +125,10 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
     int status = dxup_pull_refuse_another(p);
     if (status) return status;
     if (p->plan.outcome == DXUP_UNCHANGED && !dxup_pull_is_there(p))
-        return take_unchanged(p, false);
+        return handle_unchanged(p, false);
     p->plan.syncs = p->plan.outcome == DXUP_SYNCED ||
                     (p->plan.kind == PROG_TREE && dxup_pull_is_another(p));
-    if (!p->plan.syncs) return take_unchanged(p, true);
+    if (!p->plan.syncs) return handle_unchanged(p, true);
     status = dxup_pull_refuse_losses(p, p->plan.known_base);
     p->transfer.done = !status;
     dx_reactor_stop(&p->transfer.reactor);
@@ -176,7 +176,7 @@ static int send_request(pull *p)
     size_t size = 0;
     uint32_t flags = p->plan.have_kind ? DXUP_HAVE : 0;
     if (p->o->connections > 1 || p->plan.left_staging) flags |= DXUP_RANGES;
-    if (dxup_pull_takes_objects(p)) flags |= DXUP_OBJECTS;
+    if (dxup_pull_wants_objects(p)) flags |= DXUP_OBJECTS;
     flags |= dxup_pull_container_flags(p);
     pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
     pull_request_set_flags(&w, flags);
@@ -223,7 +223,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
     if (p->plan.asks_sync && r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
         status = pull_the_old_way(p);
     else if (r->error) status = remote_failed(p, r);
-    else status = p->plan.asks_sync ? take_sync_reply(p, r) : take_reply(p, r);
+    else status = p->plan.asks_sync ? handle_sync_reply(p, r) : handle_reply(p, r);
     if (status) dxup_pull_end(p, status);
 }
 
@@ -327,7 +327,7 @@ static int open_links(pull *p)
 {
     dx_link_desc desc = {0};
     dx_hbtp_router_init(&p->transfer.router);
-    dx_hbtp_router_set(&p->transfer.router, DX_HBTP_OP_FILE_CHUNK, dxup_pull_take_chunk, p);
+    dx_hbtp_router_set(&p->transfer.router, DX_HBTP_OP_FILE_CHUNK, dxup_pull_receive_chunk, p);
     desc.links_max = 2; /* the next address is tried while the previous connection closes */
     desc.out_size = OUT_SIZE;
     desc.block_count = DXUP_INPUT_BLOCKS;

@@ -30,10 +30,10 @@ int dxup_pull_start_container(pull *p)
         return prog_fail(PROG_REFUSED, "the patch needs too much memory");
     p->transfer.contained = true;
     p->transfer.container.max = (size_t)p->plan.wire_size;
-    return dxup_pull_take_container(p, p->transfer.head, sizeof p->transfer.head);
+    return dxup_pull_receive_container(p, p->transfer.head, sizeof p->transfer.head);
 }
 
-int dxup_pull_take_container(pull *p, const uint8_t *bytes, size_t size)
+int dxup_pull_receive_container(pull *p, const uint8_t *bytes, size_t size)
 {
     assert(p->transfer.contained);
     if (container_add(&p->transfer.container, bytes, size)) return PROG_OK;

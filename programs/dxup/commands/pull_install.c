@@ -140,7 +140,7 @@ int dxup_pull_restore_details(pull *p)
     if (!versions_dest_recorded(&p->install.dest, p->o->name, &base, hash)) base = 0;
     int status = pull_details(p, path, base, &changed);
     os_info info;
-    if (status || (!p->install.complete && !changed) || os_look(path, false, &info) < 0)
+    if (status || (!p->install.complete && !changed) || os_stat(path, false, &info) < 0)
         return status;
     p->install.settled = !p->install.complete;
     return apply_details(p, path, p->install.settled);

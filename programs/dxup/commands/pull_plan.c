@@ -65,7 +65,7 @@ int dxup_pull_hash_destination(pull *p, bool copied)
     return PROG_OK;
 }
 
-bool dxup_pull_takes_objects(const pull *p)
+bool dxup_pull_wants_objects(const pull *p)
 {
     return VERSIONS_HAS_SNAPSHOTS && !p->plan.details_of && !p->plan.no_objects;
 }
@@ -74,17 +74,18 @@ bool dxup_pull_takes_objects(const pull *p)
    request asks for one. */
 bool dxup_pull_can_sync(const pull *p)
 {
-    return dxup_pull_takes_objects(p) && p->plan.have_kind != PROG_FILE;
+    return dxup_pull_wants_objects(p) && p->plan.have_kind != PROG_FILE;
 }
 
 /* Find and hash the destination. */
-int dxup_pull_look(pull *p)
+int dxup_pull_stat(pull *p)
 {
     bool known = false;
     int status = PROG_OK;
     const bool syncs = dxup_pull_can_sync(p);
-    if (syncs && !p->o->checksum) status = dxup_pull_look_by_cache(p, &known);
-    if (!status) status = versions_guard_look(p->install.guard, p->o->path); /* before it is read */
+    if (syncs && !p->o->checksum) status = dxup_pull_stat_by_cache(p, &known);
+    /* Before it is read. */
+    if (!status) status = versions_guard_check(p->install.guard, p->o->path);
     return status || known ? status : dxup_pull_hash_destination(p, !syncs);
 }
 

@@ -40,10 +40,10 @@ static int open_store(pull *p)
     p->install.dest_open = !status;
     if (status) return status;
     versions_dest_beside(&p->install.dest, PULL_STORE, path);
-    p->install.left_store = os_look(path, false, &info) == 0;
+    p->install.left_store = os_stat(path, false, &info) == 0;
     /* Do not follow a link. Without a lock file, the removal of an earlier store was interrupted. */
     snprintf(lock, sizeof lock, "%s/lock", path);
-    if (p->install.left_store && (info.kind != OS_FOLDER || os_look(lock, false, &info) < 0)) {
+    if (p->install.left_store && (info.kind != OS_FOLDER || os_stat(lock, false, &info) < 0)) {
         status = prog_remove_all(path);
         if (status) return status;
         p->install.left_store = false;
@@ -78,7 +78,7 @@ static void note_trust(pull *p)
     os_info info;
     char path[PROG_PATH_SIZE_MAX + 64];
     versions_dest_beside(&p->install.dest, PULL_CACHE, path);
-    if (versions_stat_cache_any(p->install.stat_cache) && os_look(path, false, &info) == 0)
+    if (versions_stat_cache_any(p->install.stat_cache) && os_stat(path, false, &info) == 0)
         p->plan.trusted_since_ns = info.mtime_ns;
 }
 
@@ -125,7 +125,7 @@ static void cache_key(const uint8_t root[32], const uint8_t hash[32], uint8_t ou
 }
 
 /* The first scan of the destination also fills in the guard's inventory; the second attempt has one. */
-static int take_stock(pull *p, uint64_t *size)
+static int scan_dest(pull *p, uint64_t *size)
 {
     versions_guard *g = p->install.guard;
     if (g->before || g->lock < 0) return dxup_pull_scan(p, size);
@@ -141,7 +141,7 @@ static int take_stock(pull *p, uint64_t *size)
 /* Is the destination unchanged since the last pull? Then its hash is known, and only files that the
    scan shows as changed are read. *known: it is unchanged. The key of the cache ties the hash to the
    snapshot, so the last pull may have used another name: another version of it, or a tag. */
-int dxup_pull_look_by_cache(pull *p, bool *known)
+int dxup_pull_stat_by_cache(pull *p, bool *known)
 {
     uint8_t hash[PROG_HASH_SIZE], key[PROG_HASH_SIZE];
     uint64_t version, size = 0;
@@ -157,7 +157,7 @@ int dxup_pull_look_by_cache(pull *p, bool *known)
         versions_image_stat(p->o->path, &p->plan.have_kind, &mode) ||
         p->plan.have_kind != PROG_TREE)
         return PROG_OK;
-    status = take_stock(p, &size);
+    status = scan_dest(p, &size);
     cache_key(p->install.old_root, hash, key);
     *known = !status && versions_stat_cache_is_of(p->install.stat_cache, key);
     p->install.known = *known;
@@ -322,7 +322,7 @@ void dxup_pull_close_store(pull *p) { (void)p; }
 void dxup_pull_save_cache(pull *p) { (void)p; }
 void dxup_pull_save_unchanged(pull *p) { (void)p; }
 
-int dxup_pull_look_by_cache(pull *p, bool *known)
+int dxup_pull_stat_by_cache(pull *p, bool *known)
 {
     (void)p;
     *known = false;

@@ -1,9 +1,9 @@
 /* The data that a reply announces, a patch of the destination or the full new content:
 
        dxup_pull_start_transfer()   open the staging file, resume an interrupted pull
-         dxup_pull_take_chunk()     the bytes over the connection of the request, or
-         take_range()               over several (net/ranges.c)
-           take_patch()             through the applier, or collected (pull_container.c), or
+         dxup_pull_receive_chunk()     the bytes over the connection of the request, or
+         receive_range()               over several (net/ranges.c)
+           receive_patch()             through the applier, or collected (pull_container.c), or
            write_target()           directly into the staging file, hashed on the way
        finish_transfer()            compare the hash */
 #include "pull.h"
@@ -115,7 +115,7 @@ static int start_applier(pull *p)
 }
 
 /* Take the next bytes of the patch; its head is collected first. */
-static int take_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t size)
+static int receive_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     if (offset < sizeof p->transfer.head) {
         size_t n = sizeof p->transfer.head - (size_t)offset < size
@@ -129,7 +129,7 @@ static int take_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t siz
                                                    : start_applier(p);
         if (status) return status;
     }
-    if (p->transfer.contained) return dxup_pull_take_container(p, bytes, size);
+    if (p->transfer.contained) return dxup_pull_receive_container(p, bytes, size);
     int error = size ? dx_patch_applier_feed(&p->transfer.applier, bytes, size) : 0;
     return error ? apply_failed(p, error) : PROG_OK;
 }
@@ -183,13 +183,13 @@ static int finish_transfer(pull *p)
 
 /* >>many connections --------------------------------------------------- */
 /* Take the next bytes; net/ranges.c delivers them in order. */
-static int take_range(void *user, uint64_t offset, const uint8_t *bytes, size_t size)
+static int receive_range(void *user, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     pull *p = user;
     assert(offset == p->transfer.next);
     p->transfer.next = offset + size;
     p->transfer.progress_ns = dx_reactor_now_ns(&p->transfer.reactor);
-    return p->plan.outcome == DXUP_PATCHED ? take_patch(p, offset, bytes, size)
+    return p->plan.outcome == DXUP_PATCHED ? receive_patch(p, offset, bytes, size)
                                       : write_target(p, bytes, size);
 }
 
@@ -217,7 +217,7 @@ static int start_ranges(pull *p)
                                       &p->transfer.rate,
                                       &p->transfer.sent,
                                       &p->transfer.received,
-                                      take_range,
+                                      receive_range,
                                       ranges_ended,
                                       p};
     memcpy(desc.target, p->plan.hash, sizeof desc.target);
@@ -229,7 +229,7 @@ static int start_ranges(pull *p)
 }
 
 /* Resume: hash the bytes from an earlier pull, and continue after them. */
-static int take_kept(pull *p)
+static int reuse_kept(pull *p)
 {
     uint8_t buffer[PROG_IO_SIZE];
     assert(p->plan.kind == PROG_FILE && !p->transfer.written);
@@ -259,7 +259,7 @@ int dxup_pull_start_transfer(pull *p)
     dx_cas_blake3_init(&p->transfer.hasher);
     if (!status && (!parts || p->install.dest.kept > p->plan.size))
         status = p->plan.kind == PROG_FILE ? versions_dest_restart(&p->install.dest) : 0;
-    if (!status && p->install.dest.kept) status = take_kept(p);
+    if (!status && p->install.dest.kept) status = reuse_kept(p);
     if (status || !parts) return status;
     if (p->transfer.next < p->plan.wire_size) return start_ranges(p);
     ranges_ended(p, PROG_OK); /* a crash just before the commit */
@@ -267,7 +267,7 @@ int dxup_pull_start_transfer(pull *p)
 }
 
 /* >>one connection ----------------------------------------------------- */
-int dxup_pull_take_chunk(const dx_hbtp_context *context)
+int dxup_pull_receive_chunk(const dx_hbtp_context *context)
 {
     pull *p = context->user;
     dx_hbtp_file_chunk chunk;
@@ -281,10 +281,10 @@ int dxup_pull_take_chunk(const dx_hbtp_context *context)
         status = prog_fail(PROG_DAMAGED, "the server sent a bad chunk: %s",
                            error ? dxup_protocol_text(error) : "it is out of order");
     else if (p->plan.outcome == DXUP_PATCHED)
-        status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
+        status = receive_patch(p, chunk.offset, chunk.data, chunk.data_size);
     else if (chunk.data_size)
         status = write_target(p, chunk.data, chunk.data_size);
-    dxup_rate_take(&p->transfer.rate, chunk.data_size);
+    dxup_rate_use(&p->transfer.rate, chunk.data_size);
     p->transfer.progress_ns = dx_reactor_now_ns(&p->transfer.reactor);
     if (!status) p->transfer.next += chunk.data_size;
     if (!status && chunk.final) {

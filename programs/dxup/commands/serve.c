@@ -322,7 +322,7 @@ static int on_hello(const dx_hbtp_context *context)
 }
 
 /* Parse NAME or NAME@VERSION of a request; without a version it is 0, the latest. False: invalid. */
-static bool take_name(dx_teleport_string text, char name[PROG_NAME_SIZE_MAX + 1],
+static bool copy_name(dx_teleport_string text, char name[PROG_NAME_SIZE_MAX + 1],
                       uint64_t *version)
 {
     char asked[PROG_NAME_SIZE_MAX + 1];
@@ -347,7 +347,7 @@ static int on_pull(const dx_hbtp_context *context)
     if (pull_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
     heard(c);
-    if (!take_name(pull_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (!copy_name(pull_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (c->active || c->waiting) return 409;
     c->from = c->range = 0;
     dxup_log_name(c->log, name, version);
@@ -431,7 +431,7 @@ static int on_details_asked(const dx_hbtp_context *context)
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
     heard(c);
-    if (!take_name(range_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (!copy_name(range_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
     range_request_copy_have(&v, 0, have, sizeof have);
@@ -466,7 +466,7 @@ static int on_range_asked(const dx_hbtp_context *context)
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
     heard(c);
-    if (!take_name(range_request_get_name(&v), name, &version) || !range_request_get_size(&v))
+    if (!copy_name(range_request_get_name(&v), name, &version) || !range_request_get_size(&v))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
@@ -508,7 +508,7 @@ static void announce(server *s, const versions_version *v, const versions_versio
 
 /* The size of the version whose root is requested, once for each client that it was announced to;
    0: it was not announced. */
-static uint64_t take_announced(server *s, const dxup_bundle_request *request, dxup_log_entry *log)
+static uint64_t check_announced(server *s, const dxup_bundle_request *request, dxup_log_entry *log)
 {
     uint64_t size = 0;
     pthread_mutex_lock(&s->lock);
@@ -556,7 +556,7 @@ static int on_sync_asked(const dx_hbtp_context *context)
     size_t size = 0;
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (sync_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION) ||
-        !take_name(sync_request_get_name(&v), name, &version))
+        !copy_name(sync_request_get_name(&v), name, &version))
         return DX_HBTP_STATUS_BAD_REQUEST;
     heard(c);
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
@@ -630,7 +630,7 @@ static int on_objects_asked(const dx_hbtp_context *context)
     if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
         return DX_HBTP_STATUS_INTERNAL;
-    if (!c->synced_size) c->synced_size = take_announced(w->server, &request, c->log);
+    if (!c->synced_size) c->synced_size = check_announced(w->server, &request, c->log);
     c->synced_sent += size;
     return send_answer(c, context->frame->sequence, request.transfer, size);
 }
@@ -1016,14 +1016,14 @@ static void say_where(const server *s, const char *address)
 }
 
 /* SIGHUP: the log was renamed, or the store replaced. */
-static void look_again(server *s)
+static void refresh(server *s)
 {
     dxup_log_reopen(s->log);
     pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; i < s->worker_count; i++) s->workers[i].look = true;
     wake_workers(s);
-    dxup_http_look_again(s->http);
-    dxup_http_look_again(s->status);
+    dxup_http_refresh(s->http);
+    dxup_http_refresh(s->status);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -1051,7 +1051,7 @@ static int run_workers(server *s, const dx_reactor_address *address)
     if (!status) {
         dx_reactor_address_format(address, text, sizeof text);
         say_where(s, text);
-        while (os_end_wait() == OS_HANGUP) look_again(s);
+        while (os_end_wait() == OS_HANGUP) refresh(s);
     }
     pthread_mutex_lock(&s->lock);
     s->ending = true;

@@ -7,7 +7,7 @@
 
 enum { HOST_SIZE_MAX = 256, PORT_DIGITS_MAX = 5 };
 
-static void take(void *user, const void *address, size_t size)
+static void copy_address(void *user, const void *address, size_t size)
 {
     dxup_addresses *a = user;
     dx_reactor_address *to = &a->list[a->count];
@@ -46,7 +46,7 @@ int dxup_addresses_find(dxup_addresses *a, const char *text, const char *what)
     if (!text || !strncmp(text, "unix:", 5) || !split(text, host, &port))
         return prog_fail(PROG_USAGE, "%s must be HOST:PORT, such as 127.0.0.1:7000 or "
                          "example.org:7000, or unix:PATH", what);
-    const char *why = os_look_up(host, port, take, a);
+    const char *why = os_resolve(host, port, copy_address, a);
     if (why) return prog_fail(PROG_NETWORK, "%s: %s", text, why);
     return a->count ? PROG_OK : prog_fail(PROG_NETWORK, "%s: no address found", text);
 }

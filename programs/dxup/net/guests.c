@@ -71,7 +71,7 @@ static void push(waiting_list *list, dxup_guest *guest, int which)
     list->newest = guest;
 }
 
-static void take(waiting_list *list, dxup_guest *guest, int which)
+static void unlink_guest(waiting_list *list, dxup_guest *guest, int which)
 {
     if (guest->older[which]) guest->older[which]->newer[which] = guest->newer[which];
     else list->oldest = guest->newer[which];
@@ -82,7 +82,7 @@ static void take(waiting_list *list, dxup_guest *guest, int which)
 /* Insert a guest into the lists of its kind, or remove it. */
 static void list_guest(dxup_guests *g, dxup_guest *guest, bool in)
 {
-    void (*const change)(waiting_list *, dxup_guest *, int) = in ? push : take;
+    void (*const change)(waiting_list *, dxup_guest *, int) = in ? push : unlink_guest;
     assert(guest->inside);
     if (guest->kind == DXUP_GUEST_HEARD) return;
     change(&g->lists[guest->kind], guest, OF_ALL);

@@ -981,7 +981,7 @@ static void wake(dxup_http *h, bool end, bool look)
 
 void dxup_http_ready(dxup_http *h) { wake(h, false, false); }
 
-void dxup_http_look_again(dxup_http *h) { wake(h, false, true); }
+void dxup_http_refresh(dxup_http *h) { wake(h, false, true); }
 
 void dxup_http_end(dxup_http *h) { wake(h, true, false); }
 

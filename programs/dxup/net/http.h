@@ -28,7 +28,7 @@ const char *dxup_http_address(const dxup_http *h);
 /* A patch has become ready. Any thread; h may be NULL. */
 void dxup_http_ready(dxup_http *h);
 /* Another store may be at the path. Any thread; h may be NULL. */
-void dxup_http_look_again(dxup_http *h);
+void dxup_http_refresh(dxup_http *h);
 /* Accept no more connections, and finish open answers within DXUP_DRAIN_S. Any thread;
    h may be NULL. */
 void dxup_http_end(dxup_http *h);

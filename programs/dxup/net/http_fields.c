@@ -97,7 +97,7 @@ bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t ca
 }
 
 /* Parse digits, and advance *at. Returns UINT64_MAX on overflow. */
-static uint64_t take_number(const uint8_t **at, const uint8_t *end)
+static uint64_t parse_number(const uint8_t **at, const uint8_t *end)
 {
     uint64_t number = 0;
     for (; *at < end && **at >= '0' && **at <= '9'; ++*at) {
@@ -120,7 +120,7 @@ uint64_t dxup_target_number(const uint8_t *request, size_t size, const char *nam
             at[name_size] != '=')
             continue;
         at += name_size + 1;
-        return take_number(&at, end);
+        return parse_number(&at, end);
     }
     return 0;
 }
@@ -172,11 +172,11 @@ dxup_range dxup_range_parse(const uint8_t *request, size_t size, const char *tag
         return DXUP_RANGE_NONE;
     p += 6;
     digits = p;
-    uint64_t first = take_number(&p, end), last = UINT64_MAX;
+    uint64_t first = parse_number(&p, end), last = UINT64_MAX;
     const bool has_first = p > digits;
     if (p == end || *p++ != '-') return DXUP_RANGE_NONE;
     digits = p;
-    if (p < end) last = take_number(&p, end);
+    if (p < end) last = parse_number(&p, end);
     const bool has_last = p > digits;
     if (p != end || (!has_first && !has_last) || (has_first && last < first))
         return DXUP_RANGE_NONE;

@@ -16,7 +16,7 @@ typedef struct finding {
     bool            other; /* a link, a fifo or a device */
 } finding;
 
-static int take_entry(void *user, const versions_entry *e)
+static int open_entry(void *user, const versions_entry *e)
 {
     finding *f = user;
     f->other = e->type != DX_TREE_FILE;
@@ -99,7 +99,7 @@ int dxup_tree_find(versions_store *s, char *asked, dxup_found *out)
     if (*path && slash) path[strlen(path) - 1] = 0;
     if (!versions_entry_path_is_valid(path)) return 404;
     out->path = path;
-    status = versions_entries_visit(s, &out->version, path, 0, take_entry, &f);
+    status = versions_entries_visit(s, &out->version, path, 0, open_entry, &f);
     if (status == PROG_NOT_FOUND || f.other) return 404;
     if (status && status != STOP) return 500;
     out->directory = !status;

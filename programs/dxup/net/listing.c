@@ -157,7 +157,7 @@ static void ask(listing *l)
         end(l, prog_fail(PROG_NETWORK, "%s: %s", l->address, dxup_protocol_text(error)));
 }
 
-static bool take_entry(listing *l, const uint8_t *bytes, size_t size)
+static bool parse_entry(listing *l, const uint8_t *bytes, size_t size)
 {
     names_entry_view v;
     if (names_entry_open_bare(&v, bytes, size, DXUP_WIRE_VERSION)) return false;
@@ -186,7 +186,7 @@ static bool take_entry(listing *l, const uint8_t *bytes, size_t size)
 }
 
 /* Handle a complete answer. */
-static void take_answer(listing *l)
+static void handle_answer(listing *l)
 {
     const size_t before = *l->count;
     bool good = true;
@@ -194,7 +194,7 @@ static void take_answer(listing *l)
         good = l->size - at >= 2;
         const size_t size = good ? l->answer[at] | (size_t)l->answer[at + 1] << 8 : 0;
         at += 2;
-        good = good && size && size <= l->size - at && take_entry(l, l->answer + at, size);
+        good = good && size && size <= l->size - at && parse_entry(l, l->answer + at, size);
         at += size;
     }
     const bool more = l->answer[0] == 1;
@@ -220,7 +220,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     memcpy(l->answer + l->size, chunk.data, chunk.data_size);
     l->size += chunk.data_size;
     l->moved_ns = prog_now_ns();
-    if (chunk.final) take_answer(l);
+    if (chunk.final) handle_answer(l);
     return 0;
 }
 

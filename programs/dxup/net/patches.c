@@ -61,7 +61,7 @@ static void evict(entry *e)
 }
 
 /* A free entry; evicts the least recently used one if necessary. NULL: all are in use. */
-static entry *take_entry(dxup_patches *p)
+static entry *reuse_entry(dxup_patches *p)
 {
     entry *oldest = NULL;
     for (entry *e = p->cache; e < p->cache + CACHE_COUNT; e++) {
@@ -113,7 +113,7 @@ enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const versions_version 
     for (entry *e = p->cache; !found && e < p->cache + CACHE_COUNT; e++)
         if (answers(e, base, target, kinds)) found = e;
     bool is_new = !found;
-    if (is_new) found = take_entry(p);
+    if (is_new) found = reuse_entry(p);
     if (is_new && found) {
         assert(found->state == FREE && !found->holders);
         found->base = *base;

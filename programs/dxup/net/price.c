@@ -72,7 +72,7 @@ static int answer_first(price *p)
     if (status) return status;
     p->size += dxup_bundle_write_request(&q->request, request) + REQUEST_EXTRA + frames_size(size);
     status = dxup_bundle_open(p->client_side, p->client, &q->request, answer, size, &b);
-    if (!status) status = dxup_question_take(&p->asker, q, &b, &got, &fresh);
+    if (!status) status = dxup_question_add(&p->asker, q, &b, &got, &fresh);
     free(answer);
     memmove(p->asked, p->asked + 1, --p->asked_count * sizeof *p->asked);
     return status;

@@ -62,8 +62,8 @@ int dxup_question_fill(const dxup_asker *a, dxup_question *q, bool *none, bool *
     return PROG_OK;
 }
 
-int dxup_question_take(const dxup_asker *a, const dxup_question *q, const dxup_bundle *b,
-                       uint64_t *got, uint64_t *fresh)
+int dxup_question_add(const dxup_asker *a, const dxup_question *q, const dxup_bundle *b,
+                      uint64_t *got, uint64_t *fresh)
 {
     const uint8_t *at = b->bytes;
     int status = PROG_OK;
@@ -71,7 +71,7 @@ int dxup_question_take(const dxup_asker *a, const dxup_question *q, const dxup_b
         if (b->sizes[i] == DXUP_BUNDLE_MISSING)
             return prog_fail(PROG_NETWORK, "the server no longer has all of this version of '%s'; "
                                            "pull again", a->name);
-        status = versions_missing_take(a->lack, q->tickets[i], at, b->sizes[i]);
+        status = versions_missing_store(a->lack, q->tickets[i], at, b->sizes[i]);
         at += b->sizes[i];
         *got += b->sizes[i];
         if (!b->based) *fresh += b->sizes[i];

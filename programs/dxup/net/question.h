@@ -35,7 +35,7 @@ typedef struct dxup_asker { /* the context of a request; everything is borrowed 
 int dxup_question_fill(const dxup_asker *a, dxup_question *q, bool *none, bool *full);
 /* Store the received objects, and mark the others as missing again. Adds their bytes to *got, and
    the bytes of those sent without a base to *fresh. */
-int dxup_question_take(const dxup_asker *a, const dxup_question *q, const dxup_bundle *b,
-                       uint64_t *got, uint64_t *fresh);
+int dxup_question_add(const dxup_asker *a, const dxup_question *q, const dxup_bundle *b,
+                      uint64_t *got, uint64_t *fresh);
 
 #endif

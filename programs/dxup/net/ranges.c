@@ -127,7 +127,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
         return 0;
     }
     p->failures = 0;
-    dxup_rate_take(a->d.rate, chunk.data_size);
+    dxup_rate_use(a->d.rate, chunk.data_size);
     int status = store(a, &a->ranges[i], chunk.offset, chunk.data, chunk.data_size);
     if (status) end(a, status);
     if (a->ranges[i].got < range_size(a, i)) return 0;
@@ -145,7 +145,7 @@ static void set_free(dxup_ranges *a, uint32_t i)
 }
 
 /* The server shuts down and has not begun this range. */
-static void take_back(part *p, uint32_t i)
+static void return_to_queue(part *p, uint32_t i)
 {
     unsigned left = 0;
     p->open = false;
@@ -161,7 +161,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
     part *p = session->desc.user;
     if (p->all->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_UNAVAILABLE) {
-        take_back(p, (uint32_t)((range *)r->user - p->all->ranges));
+        return_to_queue(p, (uint32_t)((range *)r->user - p->all->ranges));
         return;
     }
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)

@@ -11,7 +11,7 @@ void dxup_rate_begin(const dxup_rate *r, int fd)
     if (r->bytes_per_s) os_limit_receive(fd, BUFFER_SIZE);
 }
 
-void dxup_rate_take(dxup_rate *r, uint64_t bytes)
+void dxup_rate_use(dxup_rate *r, uint64_t bytes)
 {
     if (!r->bytes_per_s) return;
     const int64_t now_ns = prog_now_ns();

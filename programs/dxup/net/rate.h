@@ -14,6 +14,6 @@ typedef struct dxup_rate {
 void dxup_rate_begin(const dxup_rate *r, int fd);
 /* Bytes have arrived: sleep until they are due. Nothing is read meanwhile, so flow control
    slows the sender. */
-void dxup_rate_take(dxup_rate *r, uint64_t bytes);
+void dxup_rate_use(dxup_rate *r, uint64_t bytes);
 
 #endif

@@ -114,7 +114,7 @@ typedef struct lanes_state {
     lane    *unused; /* one without connection or failure; NULL: none */
 } lanes_state;
 
-static lanes_state look(sync *s)
+static lanes_state poll_lanes(sync *s)
 {
     lanes_state now = {0};
     for (unsigned i = s->lane_count; i--;) {
@@ -135,7 +135,7 @@ static void connect_once(lane *l);
 /* A full request found no free lane: double the lanes, as far as there are unused ones. */
 static void open_lanes(sync *s, unsigned count)
 {
-    while (count-- && look(s).unused) connect_once(look(s).unused);
+    while (count-- && poll_lanes(s).unused) connect_once(poll_lanes(s).unused);
 }
 
 static void ask(sync *s)
@@ -143,7 +143,7 @@ static void ask(sync *s)
     const dxup_asker asker = asker_of(s);
     bool none = false, full;
     while (!s->over && !none) {
-        const lanes_state now = look(s);
+        const lanes_state now = poll_lanes(s);
         if (!now.open || (!now.free && (!now.unused || now.connecting))) break;
         int status = dxup_question_fill(&asker, &s->next, &none, &full);
         if (!status && none) break;
@@ -183,7 +183,7 @@ static void leave(lane *l)
 }
 
 /* Handle a complete answer. */
-static int take_answer(lane *l)
+static int handle_answer(lane *l)
 {
     dxup_bundle b;
     sync *s = l->sync;
@@ -191,7 +191,7 @@ static int take_answer(lane *l)
     int status = dxup_bundle_open(s->bundler, s->d->store, &q->request, l->answer, l->answer_size,
                                   &b);
     const dxup_asker asker = asker_of(s);
-    if (!status) status = dxup_question_take(&asker, q, &b, &s->got, s->d->fresh);
+    if (!status) status = dxup_question_add(&asker, q, &b, &s->got, s->d->fresh);
     s->fresh += l->answer_size;
     l->answer_size = 0;
     l->failures = s->failures = 0;
@@ -220,10 +220,10 @@ static int on_file_chunk(const dx_hbtp_context *context)
     }
     memcpy(l->answer + l->answer_size, chunk.data, chunk.data_size);
     l->answer_size += chunk.data_size;
-    dxup_rate_take(s->d->rate, chunk.data_size);
+    dxup_rate_use(s->d->rate, chunk.data_size);
     s->moved_ns = dx_reactor_now_ns(&s->reactor);
     if (!chunk.final) return 0;
-    int status = take_answer(l);
+    int status = handle_answer(l);
     if (status) end(s, status);
     else ask(s);
     if (!s->over && !l->open) leave(l);
@@ -263,7 +263,7 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
 /* A connection made no progress, or could not be made. */
 static void count_failure(lane *l)
 {
-    const lanes_state now = look(l->sync);
+    const lanes_state now = poll_lanes(l->sync);
     l->failures++;
     if (!now.open && !now.connecting) l->sync->failures++;
 }
@@ -323,7 +323,7 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     (void)flags;
     if (result < 0 || s->over) return;
     connect_again(s);
-    const lanes_state now = look(s);
+    const lanes_state now = poll_lanes(s);
     if (!now.open && !now.connecting && s->failures >= FAILURES_MAX)
         end(s, prog_fail(PROG_NETWORK, "%s: %s; the next pull resumes here", s->d->address_text,
                          s->drains ? "the server is shutting down" : "the connection was lost"));

@@ -42,7 +42,7 @@ versions_similar *versions_similar_open(void)
 void versions_similar_close(versions_similar *s) { free(s); }
 
 /* Insert a feature into the FEATURES smallest, ascending, without duplicates. */
-static void take_feature(versions_similar *s, uint32_t feature)
+static void add_feature(versions_similar *s, uint32_t feature)
 {
     unsigned at = s->count;
     assert(at <= FEATURES);
@@ -65,7 +65,7 @@ static void find_features(versions_similar *s, const uint8_t *bytes, size_t size
         uint32_t feature = (sum ^ sum >> 15) * 0x9e3779b1u;
         feature ^= feature >> 16;
         if (feature >= worst || i + 1 < STRETCH) continue;
-        take_feature(s, feature);
+        add_feature(s, feature);
         if (s->count == FEATURES) worst = s->features[FEATURES - 1];
     }
 }

@@ -125,7 +125,7 @@ static dx_cas_desc describe(versions_store *s, uint32_t mode)
 }
 
 /* Lock out other writers. The lock is a separate file, because gc replaces `objects`. */
-static int take_lock(versions_store *s)
+static int lock_store(versions_store *s)
 {
     char path[sizeof s->objects];
     snprintf(path, sizeof path, "%s/lock", s->path);
@@ -214,7 +214,7 @@ bool versions_store_is_at(const char *path)
     if (strlen(path) > PROG_PATH_SIZE_MAX) return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(file, sizeof file, "%s/%s", path, names[i]);
-        if (os_look(file, true, &info) < 0 || info.kind != OS_FILE) return false;
+        if (os_stat(file, true, &info) < 0 || info.kind != OS_FILE) return false;
     }
     return true;
 }
@@ -278,7 +278,7 @@ static versions_store *new_handle(const char *path, const char *suffix)
 }
 
 /* Callback of os_list(): 1 ends the loop. *user: is there a name that does not belong to a store? */
-static int look_at_name(void *user, const char *name)
+static int check_name(void *user, const char *name)
 {
     bool *others = user;
     if (!strcmp(name, "lock") || !strcmp(name, "objects")) {
@@ -296,7 +296,7 @@ static bool is_of_others(const char *path)
     bool others = false;
     int folder = os_open_folder(path);
     if (folder < 0) return false;
-    (void)os_list(folder, look_at_name, &others);
+    (void)os_list(folder, check_name, &others);
     os_close(folder);
     return others;
 }
@@ -314,7 +314,7 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
         int status = *made ? prog_sync_parent(path) : PROG_OK;
         if (status) return status;
     }
-    if (os_look(path, true, &info) < 0) {
+    if (os_stat(path, true, &info) < 0) {
         if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no store at %s", path);
         return prog_fail_errno("%s", path);
     }
@@ -341,8 +341,8 @@ int versions_store_open(versions_store **out, const char *path, enum versions_st
     versions_store *s = new_handle(path, "");
     s->made_folder = made;
     s->checks = mode == VERSIONS_CHECK;
-    if (writes) status = take_lock(s);
-    s->made = !status && mode == VERSIONS_CREATE && os_look(s->objects, false, &info) < 0;
+    if (writes) status = lock_store(s);
+    s->made = !status && mode == VERSIONS_CREATE && os_stat(s->objects, false, &info) < 0;
     if (!status) status = open_log(s, s->objects, modes[mode]);
     if (status) {
         remove_made(s);
@@ -390,7 +390,7 @@ bool versions_store_has_mark(const versions_store *s, int mark)
     char path[sizeof s->objects];
     os_info marked, named;
     snprintf(path, sizeof path, "%s/lock", s->path);
-    return os_info_of(mark, &marked) == 0 && os_look(path, true, &named) == 0 &&
+    return os_info_of(mark, &marked) == 0 && os_stat(path, true, &named) == 0 &&
            marked.volume == named.volume && marked.number == named.number;
 }
 
@@ -409,7 +409,7 @@ int versions_store_look_again(versions_store **store)
 bool versions_store_in_place(versions_store *s)
 {
     os_info info;
-    if (os_look(s->objects, true, &info) < 0 || dx_cas_file_moved(&s->file, s->objects))
+    if (os_stat(s->objects, true, &info) < 0 || dx_cas_file_moved(&s->file, s->objects))
         return false;
     return s->lock_fd < 0 || versions_store_has_mark(s, s->lock_fd);
 }

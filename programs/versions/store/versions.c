@@ -51,7 +51,7 @@ static uint64_t tagged_version(const dx_cas_ref *ref)
 
 /* >>versions ----------------------------------------------------------- */
 /* Convert a reference to a version. Its fields are untrusted, so no value is asserted. */
-static void take_ref(versions_version *v, const dx_cas_ref *ref)
+static void fill_version(versions_version *v, const dx_cas_ref *ref)
 {
     memset(v, 0, sizeof *v);
     memcpy(v->name, ref->name, sizeof v->name);
@@ -97,7 +97,7 @@ int versions_version_find(versions_store *s, const char *name, uint64_t version,
     int error = dx_cas_ref_get(&s->cas, name, version, &ref);
     if (error == DX_CAS_ENOTFOUND || error == DX_CAS_EINVAL) return PROG_NOT_FOUND;
     if (error) return versions_store_fail(s, error, name);
-    take_ref(out, &ref);
+    fill_version(out, &ref);
     return PROG_OK;
 }
 
@@ -109,7 +109,7 @@ int versions_history_next(versions_history *h, versions_store *s, const char *na
     h->begun = true;
     if (error == DX_CAS_ENOTFOUND || error == DX_CAS_EINVAL) return PROG_NOT_FOUND;
     if (error) return versions_store_fail(s, error, name);
-    take_ref(out, &h->at);
+    fill_version(out, &h->at);
     return PROG_OK;
 }
 
@@ -132,7 +132,7 @@ int versions_version_list(versions_store *s, versions_version **list, size_t *co
             *list = realloc(*list, room * sizeof **list);
             if (!*list) abort();
         }
-        take_ref(&(*list)[(*count)++], &ref);
+        fill_version(&(*list)[(*count)++], &ref);
     }
     if (*count) qsort(*list, *count, sizeof **list, compare_versions);
     return error == DX_CAS_ENOTFOUND ? PROG_OK : versions_store_fail(s, error, s->path);

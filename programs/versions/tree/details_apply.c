@@ -41,7 +41,7 @@ static int malformed(const settling *s, const char *why)
 }
 
 /* Take the bytes of an object that follows the entry, or NULL. */
-static int take_object(settling *s, const dx_tree_entry *e, int kind, const uint8_t **out)
+static int read_object(settling *s, const dx_tree_entry *e, int kind, const uint8_t **out)
 {
     uint32_t size = 0;
     *out = NULL;
@@ -276,8 +276,8 @@ static int settle_entry(settling *s, unsigned depth, const dx_tree_entry *e)
     s->parent[at] = 0;
     if (at) s->path[at++] = '/';
     memcpy(s->path + at, name, e->name_size + 1u);
-    status = take_object(s, e, DX_TREE_HOLES, &holes);
-    if (!status) status = take_object(s, e, DX_TREE_XATTRS, &xattrs);
+    status = read_object(s, e, DX_TREE_HOLES, &holes);
+    if (!status) status = read_object(s, e, DX_TREE_XATTRS, &xattrs);
     if (status) return status;
     if (dx_tree_find_extra(e, DX_TREE_SAME, &size)) return make_same(s, in, name, e);
     if (e->type > DX_TREE_LINK) return make_special(s, in, name, e, xattrs);
@@ -297,7 +297,7 @@ static int settle_root(settling *s)
     if (error) return malformed(s, dx_tree_error_name(error));
     s->at += size;
     s->left -= size;
-    int status = take_object(s, &root, DX_TREE_XATTRS, &xattrs);
+    int status = read_object(s, &root, DX_TREE_XATTRS, &xattrs);
     return status ? status : enter(s, fcntl(s->desc->folder, F_DUPFD_CLOEXEC, 0), &root, xattrs);
 }
 

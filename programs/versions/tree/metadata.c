@@ -99,7 +99,7 @@ static void find_group(versions_account *a, gid_t id)
     free(text);
 }
 
-static void take_owner(versions_metadata *x, const versions_found *f, const versions_found *folder)
+static void read_owner(versions_metadata *x, const versions_found *f, const versions_found *folder)
 {
     if (x->omit->owner) return;
     if (folder && folder->user == f->user && folder->group == f->group) return;
@@ -144,7 +144,7 @@ static void map_holes(versions_metadata *x, int fd, uint64_t size)
 #endif
 }
 
-static int take_holes(versions_metadata *x, int dir, const versions_found *f)
+static int read_holes(versions_metadata *x, int dir, const versions_found *f)
 {
     if (x->omit->sparse || !f->thin || f->file.size <= DX_TREE_INLINE_MAX) return PROG_OK;
     int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -182,7 +182,7 @@ static const char **sort_names(const versions_metadata *x, size_t size, size_t *
     return list;
 }
 
-static int take_xattrs(versions_metadata *x, int dir, const versions_found *f)
+static int read_xattrs(versions_metadata *x, int dir, const versions_found *f)
 {
     char path[64 + DX_TREE_NAME_MAX];
     size_t used = 0, count = 0;
@@ -207,7 +207,7 @@ static int take_xattrs(versions_metadata *x, int dir, const versions_found *f)
     return put_large(x, DX_TREE_XATTRS, x->xattrs, used);
 }
 #else
-static int take_xattrs(versions_metadata *x, int dir, const versions_found *f)
+static int read_xattrs(versions_metadata *x, int dir, const versions_found *f)
 {
     (void)dir;
     (void)f;
@@ -223,9 +223,9 @@ int versions_metadata_read(versions_metadata *x, int dir, const versions_found *
     x->size = 0;
     x->map_size = 0;
     x->plain = f->seen && f->file.plain;
-    take_owner(x, f, folder);
-    int status = take_holes(x, dir, f);
-    if (!status && !x->omit->xattrs && !x->plain) status = take_xattrs(x, dir, f);
+    read_owner(x, f, folder);
+    int status = read_holes(x, dir, f);
+    if (!status && !x->omit->xattrs && !x->plain) status = read_xattrs(x, dir, f);
     if (!status && (S_ISCHR(f->mode) || S_ISBLK(f->mode))) {
         int error = dx_tree_put_device(x->bytes, sizeof x->bytes, &x->size,
                                        (uint32_t)major(f->device), (uint32_t)minor(f->device));

@@ -1,7 +1,7 @@
 /* Walks a snapshot that is still incomplete, depth first, which keeps the stack small:
 
        stack    | piece of / | list of a file | chunk | chunk | <- next
-       asked chunk, piece, chunk, ...        (wait for versions_missing_take())
+       asked chunk, piece, chunk, ...        (wait for versions_missing_store())
 
    Objects that the store has are visited at once; missing ones are handed out, and visited when they
    arrive. Each piece and list is visited once, however many directories contain it, so the work is
@@ -387,7 +387,7 @@ void versions_missing_return(versions_missing *l, uint32_t ticket)
 
 void versions_missing_skip(versions_missing *l, uint32_t ticket) { (void)drop(l, ticket); }
 
-int versions_missing_take(versions_missing *l, uint32_t ticket, const uint8_t *bytes, size_t size)
+int versions_missing_store(versions_missing *l, uint32_t ticket, const uint8_t *bytes, size_t size)
 {
     dx_cas_id is;
     uint8_t id[32];

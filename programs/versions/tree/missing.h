@@ -34,11 +34,11 @@ typedef struct versions_missing_file {
 versions_missing *versions_missing_open_file(versions_store *s, const versions_missing_file *file);
 void              versions_missing_close(versions_missing *l);
 /* The next object that is neither present nor requested; *none: there is none now. Pass *ticket to
-   versions_missing_take() or versions_missing_return(). */
+   versions_missing_store() or versions_missing_return(). */
 int versions_missing_next(versions_missing *l, versions_missing_object *out, uint32_t *ticket,
                           bool *none);
 /* It has arrived: verify it, store it, and continue with the objects that it refers to. */
-int  versions_missing_take(versions_missing *l, uint32_t ticket, const uint8_t *bytes, size_t size);
+int  versions_missing_store(versions_missing *l, uint32_t ticket, const uint8_t *bytes, size_t size);
 /* It has not arrived: it is missing again. */
 void versions_missing_return(versions_missing *l, uint32_t ticket);
 /* Treat it as present. For callers that only count. */

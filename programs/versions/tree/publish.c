@@ -67,7 +67,7 @@ static void open_walk(publication *all, versions_store *s, const versions_tree_p
     p->sends_open = p->locates || all->assembler.has_last; /* for the path; for its old entry */
     versions_metadata_open(&p->extras, s, &p->omit, &out->lost);
     dx_cas_chunker_init(&p->chunker, &desc);
-    p->ring.look_up = versions_assembler_look_up;
+    p->ring.look_up = versions_assembler_lookup;
     p->ring.retire = versions_assembler_retire;
     p->ring.user = &all->assembler;
     versions_ring_open(&p->ring, o->workers, o->read ? o->held_max : 0);

@@ -136,7 +136,7 @@ typedef struct assembler { /* the half that assembles */
 } assembler;
 
 /* Callbacks of the ring; user: an assembler, all zero except the fields from store to locates. */
-void versions_assembler_look_up(void *user, versions_batch *b);
+void versions_assembler_lookup(void *user, versions_batch *b);
 int  versions_assembler_retire(void *user, versions_batch *b);
 /* last: the root of the last version, or NULL. */
 void versions_assembler_open(assembler *a, const uint8_t *last);

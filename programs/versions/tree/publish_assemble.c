@@ -310,7 +310,7 @@ static int end_name(assembler *a, const versions_batch *b, const versions_event 
 }
 
 /* Add chunks of zeros, for a hole in a file. */
-static int take_zeros(assembler *a, const versions_event *e)
+static int add_zeros(assembler *a, const versions_event *e)
 {
     int status = PROG_OK;
     if (!a->list_size) dx_tree_list_begin(&a->list, a->list_memory, put, a);
@@ -320,7 +320,7 @@ static int take_zeros(assembler *a, const versions_event *e)
     return status < 0 ? bad_entry("a file", status) : status;
 }
 
-static int take_chunk(assembler *a, const versions_batch *b, const versions_chunk *c)
+static int add_chunk(assembler *a, const versions_batch *b, const versions_chunk *c)
 {
     uint8_t id[32];
     int status = PROG_OK;
@@ -352,8 +352,8 @@ int versions_assembler_retire(void *user, versions_batch *b)
             find_old_file(a, b->text + e->text, e->name_size);
             if (a->locates) locate_file(a, b->text + e->text, e->name_size);
             break;
-        case A_CHUNK: status = take_chunk(a, b, &b->chunks[e->chunk]); break;
-        case ZEROS: status = take_zeros(a, e); break;
+        case A_CHUNK: status = add_chunk(a, b, &b->chunks[e->chunk]); break;
+        case ZEROS: status = add_zeros(a, e); break;
         case A_NAME: status = end_name(a, b, e); break;
         case AN_OLD: status = end_old(a, b, e); break;
         case A_DROP:
@@ -367,7 +367,7 @@ int versions_assembler_retire(void *user, versions_batch *b)
     return status;
 }
 
-void versions_assembler_look_up(void *user, versions_batch *b)
+void versions_assembler_lookup(void *user, versions_batch *b)
 {
     assembler *a = user;
     for (size_t i = 0; i < b->chunk_count; i++)

@@ -69,7 +69,7 @@ static int send_changed(publisher *p, int dir, const char *name, const dx_tree_e
     versions_found f = {.name = name, .now_ns = prog_time_ns()};
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return versions_publish_leaves_out(p, errno) ? PROG_OK : prog_fail_errno("%s", p->path);
-    versions_found_take(&f, &st);
+    versions_found_move(&f, &st);
     if (!versions_filter_takes(p->live->rules, p->path, S_ISDIR(f.mode))) return PROG_OK;
     if (S_ISDIR(f.mode)) return send_changed_dir(p, dir, name, old, folder, c);
     f.seen = S_ISREG(f.mode) && !p->live->read && versions_stat_cache_find(p->live->seen, &f.file);
@@ -78,7 +78,7 @@ static int send_changed(publisher *p, int dir, const char *name, const dx_tree_e
 }
 
 /* The number of paths that share the next component of the first one, which is copied. */
-static size_t take_name(const publisher *p, changes c, char name[DX_TREE_NAME_MAX + 1])
+static size_t next_name(const publisher *p, changes c, char name[DX_TREE_NAME_MAX + 1])
 {
     const size_t skip = p->path_size ? p->path_size + 1 : 0;
     const char *first = c.paths[0] + skip;
@@ -107,7 +107,7 @@ static int send_merged(publisher *p, int fd, versions_listing *l, const versions
         if (!has && !end) status = versions_listing_next(l, &e, &end);
         has = !end;
         if (status || (!has && !c.count)) break;
-        const size_t count = c.count ? take_name(p, c, name) : 0;
+        const size_t count = c.count ? next_name(p, c, name) : 0;
         int order = !has ? 1 : -1;
         if (has && count) order = dx_tree_compare_names(e.name, e.name_size, name, strlen(name));
         if (order < 0) {
@@ -139,7 +139,7 @@ static int send_changes(publisher *p, int fd, const dx_tree_entry *old,
         return prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
                          PROG_DEPTH_MAX);
     if (fstat(fd, &st) < 0) return prog_fail_errno("%s", p->path);
-    versions_found_take(&self, &st);
+    versions_found_move(&self, &st);
     const bool own = dx_tree_read_owner(old, &owner);
     if (!p->omit.owner && (own || folder) &&
         ((own ? owner.user : folder->user) != self.user ||

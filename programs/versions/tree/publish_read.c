@@ -324,7 +324,7 @@ static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *
     if (!status && fstat(fd, &st) < 0) status = prog_fail_errno("%s", p->path);
     close(fd);
     if (status) return status;
-    versions_found_take(f, &st);
+    versions_found_move(f, &st);
     *changed = total != before.file.size || !versions_found_same(&before, f);
     if (last && *changed && is_torn(p, &before, f, total)) {
         *changed = false;
@@ -347,7 +347,7 @@ static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *
 
 /* Store a list of the cache after the lists below it, so that it is complete. A list that does not
    match its id is ignored. Recursion is limited by the number of levels. */
-static bool take_list(publisher *p, const uint8_t id[32], uint32_t level, uint64_t size)
+static bool claim_list(publisher *p, const uint8_t id[32], uint32_t level, uint64_t size)
 {
     dx_tree_list_view v;
     uint8_t made[32];
@@ -358,7 +358,7 @@ static bool take_list(publisher *p, const uint8_t id[32], uint32_t level, uint64
     for (uint32_t i = 0; level > 1 && i < v.count; i++) {
         uint64_t under;
         const uint8_t *child = dx_tree_list_child(&v, i, &under);
-        if (!take_list(p, child, level - 1, under)) return false;
+        if (!claim_list(p, child, level - 1, under)) return false;
     }
     return !versions_object_put(p->store, list, bytes, made) && !memcmp(made, id, sizeof made);
 }
@@ -366,7 +366,7 @@ static bool take_list(publisher *p, const uint8_t id[32], uint32_t level, uint64
 /* If chunks are only located, the lists that lead to them suffice. */
 static bool has_lists(publisher *p, const versions_stat_file *f)
 {
-    return versions_object_has(p->store, f->id, 0) || take_list(p, f->id, f->level, f->size);
+    return versions_object_has(p->store, f->id, 0) || claim_list(p, f->id, f->level, f->size);
 }
 
 /* Does the store have the object with all its parts, and of the file's size? */

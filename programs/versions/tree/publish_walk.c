@@ -111,7 +111,7 @@ const char *versions_publish_last_name(const publisher *p)
 }
 
 /* Add the result of the scan to the inventory. */
-static void take_stock(publisher *p, int dir, const char *name, const versions_found *f)
+static void record_found(publisher *p, int dir, const char *name, const versions_found *f)
 {
     os_info info = {.kind = OS_OTHER, .mode = f->mode & 0777, .size = f->file.size,
                     .volume = f->file.device, .number = f->file.inode, .names = f->names,
@@ -130,7 +130,7 @@ static int send_any(publisher *p, int dir, versions_found *f, const versions_fou
     const size_t before = p->path_size;
     int status = versions_publish_enter(p, f->name);
     if (status) return status;
-    if (!f->error) take_stock(p, dir, f->name, f);
+    if (!f->error) record_found(p, dir, f->name, f);
     if (f->error && versions_publish_leaves_out(p, f->error)) {
         status = PROG_OK;
     } else if (f->error) {
@@ -145,10 +145,10 @@ static int send_any(publisher *p, int dir, versions_found *f, const versions_fou
     return status;
 }
 
-static void take_top(publisher *p, const versions_found *self)
+static void record_top(publisher *p, const versions_found *self)
 {
     p->depth--;
-    take_stock(p, -1, "", self);
+    record_found(p, -1, "", self);
     p->depth++;
 }
 
@@ -174,7 +174,7 @@ int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found
     versions_found *list = versions_scan_list(scan, &count);
     versions_found here = *self;
     here.name = ""; /* the directory itself, which is open */
-    if (is_top) take_top(p, self);
+    if (is_top) record_top(p, self);
     p->link = 0;
     status = versions_metadata_read(&p->extras, versions_scan_fd(scan), &here, folder);
     if (!status) status = versions_publish_need(p, DX_TREE_NAME_MAX + p->extras.size);

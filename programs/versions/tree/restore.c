@@ -197,7 +197,7 @@ static bool link_unchanged(const restorer *r, const folder *in, const file *f)
     if (fstatat(in->old_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0) return false;
     if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || (uint64_t)st.st_size != e->size) return false;
     versions_found now = {.name = f->name};
-    versions_found_take(&now, &st);
+    versions_found_move(&now, &st);
     if (now.file.mtime_ns != e->mtime_ns || (st.st_mode & 07777) != e->mode) return false;
     if (!r->omit.owner && f->belongs.known &&
         (st.st_uid != f->belongs.user || st.st_gid != f->belongs.group))
@@ -214,7 +214,7 @@ static void note_made(const restorer *r, int fd, const dx_tree_entry *e, const f
     versions_found made = {.name = f->name};
     if (!r->seen || fstat(fd, &st) < 0 || st.st_nlink != 1 || (uint64_t)st.st_size != e->size)
         return;
-    versions_found_take(&made, &st);
+    versions_found_move(&made, &st);
     memcpy(made.file.id, e->id, sizeof made.file.id);
     if (e->level == DX_TREE_INLINE) {
         memset(made.file.id, 0, sizeof made.file.id);

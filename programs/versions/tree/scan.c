@@ -108,7 +108,7 @@ static int open_and_list(versions_scan *s)
                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (s->fd < 0 || fstat(s->fd, &st) < 0) error = errno;
     if (!error) {
-        versions_found_take(&s->self, &st);
+        versions_found_move(&s->self, &st);
         error = read_names(s);
     }
     if (!error) return 0;
@@ -118,7 +118,7 @@ static int open_and_list(versions_scan *s)
 }
 
 /* >>stat -------------------------------------------------------------- */
-void versions_found_take(versions_found *f, const struct stat *st)
+void versions_found_move(versions_found *f, const struct stat *st)
 {
     f->mode = st->st_mode;
     f->user = st->st_uid;
@@ -140,7 +140,7 @@ bool versions_found_same(const versions_found *a, const versions_found *b)
            x->size == y->size && x->mtime_ns == y->mtime_ns && x->ctime_ns == y->ctime_ns;
 }
 
-static void look_at(const versions_ahead *a, versions_scan *s, size_t from, size_t count)
+static void stat_names(const versions_ahead *a, versions_scan *s, size_t from, size_t count)
 {
     struct stat st;
     int64_t now_ns = prog_time_ns();
@@ -150,7 +150,7 @@ static void look_at(const versions_ahead *a, versions_scan *s, size_t from, size
         f->now_ns = now_ns;
         f->error = fstatat(s->fd, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
         if (f->error) continue;
-        versions_found_take(f, &st);
+        versions_found_move(f, &st);
         f->seen = S_ISREG(f->mode) && versions_stat_cache_find(a->seen, &f->file);
     }
 }
@@ -230,12 +230,12 @@ static void list_one(versions_ahead *a, versions_scan *s, bool walk)
     pthread_cond_broadcast(&a->done);
 }
 
-static void look_at_some(versions_ahead *a, versions_scan *s)
+static void stat_some(versions_ahead *a, versions_scan *s)
 {
     size_t from = s->claimed, count = s->count - from < BLOCK ? s->count - from : BLOCK;
     s->claimed += count;
     pthread_mutex_unlock(&a->lock);
-    look_at(a, s, from, count);
+    stat_names(a, s, from, count);
     pthread_mutex_lock(&a->lock);
     assert(s->done + count <= s->claimed && s->claimed <= s->count);
     s->done += count;
@@ -246,7 +246,7 @@ static void look_at_some(versions_ahead *a, versions_scan *s)
 static bool advance(versions_ahead *a, versions_scan *s, bool walk)
 {
     if (s->state == WAITING) list_one(a, s, walk);
-    else if (s->state == LISTED && s->claimed < s->count) look_at_some(a, s);
+    else if (s->state == LISTED && s->claimed < s->count) stat_some(a, s);
     else return false;
     return true;
 }

@@ -60,7 +60,7 @@ void versions_ahead_close(versions_ahead *a);
 /* In os_posix.c, where os_info has the same flag for a path. */
 bool os_is_thin(const struct stat *st);
 /* Store the result of stat; name, now_ns and dir are unchanged. */
-void versions_found_take(versions_found *f, const struct stat *st);
+void versions_found_move(versions_found *f, const struct stat *st);
 bool versions_found_same(const versions_found *a, const versions_found *b);
 
 #endif

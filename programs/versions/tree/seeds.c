@@ -125,8 +125,9 @@ static int read_seed(void *user, const uint8_t id[32], void *out, size_t capacit
 
 static const prog_list all = {0}; /* nothing is left out */
 
-static int look(versions_seeds *d, versions_store *s, const char *path, const versions_omit *omit,
-                versions_stat_cache *seen, versions_inventory *inventory, versions_published *out)
+static int scan_path(versions_seeds *d, versions_store *s, const char *path,
+                     const versions_omit *omit, versions_stat_cache *seen,
+                     versions_inventory *inventory, versions_published *out)
 {
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert(d->folder_count < FOLDERS_MAX);
@@ -158,7 +159,7 @@ int versions_seeds_open(versions_seeds **out, versions_store *s, const char *pat
     versions_seeds *d = *out = open_empty();
     versions_stat_cache *nothing =
         seen ? NULL : versions_stat_cache_open(versions_store_path(s), "seeds");
-    int status = look(d, s, path, omit, seen ? seen : nothing, inventory, &found);
+    int status = scan_path(d, s, path, omit, seen ? seen : nothing, inventory, &found);
     versions_stat_cache_close(nothing);
     if (status) return status;
     memcpy(root, found.root, sizeof found.root);
@@ -172,7 +173,7 @@ int versions_seeds_add(versions_seeds *d, versions_store *s, const char *path,
 {
     versions_published found;
     versions_stat_cache *nothing = versions_stat_cache_open(versions_store_path(s), "seeds");
-    int status = look(d, s, path, omit, nothing, NULL, &found);
+    int status = scan_path(d, s, path, omit, nothing, NULL, &found);
     versions_stat_cache_close(nothing);
     if (!status) memcpy(root, found.root, sizeof found.root);
     return status;
@@ -260,7 +261,7 @@ static int cut_file(cutting *c, int fd)
     return status || !c->size ? status : end_chunk(c);
 }
 
-static int look_at_file(versions_seeds *d, const char *path, dx_tree_entry *file)
+static int check_file(versions_seeds *d, const char *path, dx_tree_entry *file)
 {
     const dx_cas_chunker_desc as_stored = {0};
     d->file = os_open(path);
@@ -289,7 +290,7 @@ int versions_seeds_open_file(versions_seeds **out, versions_store *s, const char
     versions_seeds *d = *out = open_empty();
     memset(file, 0, sizeof *file);
     file->type = DX_TREE_FILE;
-    int status = path ? look_at_file(d, path, file) : PROG_OK;
+    int status = path ? check_file(d, path, file) : PROG_OK;
     if (!status) versions_store_set_seed(s, read_seed, d);
     return status;
 }

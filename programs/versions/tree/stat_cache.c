@@ -243,7 +243,7 @@ versions_stat_cache *versions_stat_cache_open(const char *store, const char *nam
 
 bool versions_stat_cache_any(const versions_stat_cache *s) { return s->before.count > 0; }
 
-static bool take_row(const uint8_t *row, versions_stat_file *f)
+static bool parse_row(const uint8_t *row, versions_stat_file *f)
 {
     memcpy(f->id, row + KEY_SIZE, 32);
     f->level = row[72];
@@ -282,7 +282,7 @@ static bool find_settled(versions_stat_cache *s, const uint8_t *key, versions_st
         if (memcmp(row, key, FILE_SIZE) != 0) break;
         if (!has_ctime(row, f->ctime_ns)) continue;
         set_ctime(row, f->ctime_ns, 0);
-        found = take_row(row, f);
+        found = parse_row(row, f);
         break;
     }
     pthread_mutex_unlock(&s->lock);
@@ -302,7 +302,7 @@ bool versions_stat_cache_find(versions_stat_cache *s, versions_stat_file *f)
         size_t middle = low + (high - low) / 2;
         const uint8_t *row = s->before.bytes + middle * ROW_SIZE;
         int order = compare_rows(key, row);
-        if (!order) return !memcmp(key, row, KEY_SIZE) && take_row(row, f);
+        if (!order) return !memcmp(key, row, KEY_SIZE) && parse_row(row, f);
         if (order < 0) high = middle;
         else low = middle + 1;
     }
