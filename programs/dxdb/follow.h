@@ -13,7 +13,7 @@
                          StateDelta: a patch of the record (docs/formats/patch.md); none: unchanged
 
    An epoch is one followed result of one run of dxdb. A subscriber that comes back later names the
-   checksum of its record instead: if that is the one of the current record, it goes on from there. */
+   checksum of its record instead: if it matches the current record, no record is sent. */
 #ifndef DXDB_FOLLOW_H
 #define DXDB_FOLLOW_H
 
