@@ -1,5 +1,5 @@
-/* Connections that run queries and writes. A job waits for a free connection, at most until its deadline. Each
-   connection runs one job at a time. */
+/* Connections that run queries and writes. A job waits for a free connection, at most until its
+   deadline. Each connection runs one job at a time. */
 #ifndef DXDB_POOL_H
 #define DXDB_POOL_H
 
