@@ -49,7 +49,7 @@ build/asan/dxpatch: $(DXPATCH:%.c=build/asan/obj/%.o)
 
 # dxdb is there where its libraries are: see found.mk.
 DXDB_SOURCES := $(wildcard programs/dxdb/*.c) $(COMMON) \
-                $(call HEADER,cas crc32c hbtp reactor teleport cache link middleware queries states token)
+                $(call HEADER,cas crc32c hbtp patch reactor teleport cache link middleware queries states token)
 DXDB_OBJECTS  = $(DXDB_SOURCES:%.c=build/$(1)obj/%.o) build/$(1)obj/programs/dxdb/toml.o
 DXDB_CXX      = $(CXX) -std=c++17 $(WARN) $(CFLAGS) -fno-exceptions -MMD -MP
 build/obj/programs/dxdb/%.o build/asan/obj/programs/dxdb/%.o: PROGRAM_CC += $(PQ_CFLAGS)

@@ -20,7 +20,8 @@ enum {
     SETUP_ANSWERS    = 3,  /* settings, LISTEN, sync */
     QUERY_ANSWERS    = 7,  /* see ask_query() */
     LOOK_ANSWERS     = 2,
-    LOADING_MS       = 10000 /* without an answer while it describes: a lock may block it */
+    LOADING_MS       = 10000, /* without an answer while it describes: a lock may block it */
+    WAIT_MS          = 20    /* between looks at the waits */
 };
 
 static const char settings[] =
@@ -76,6 +77,8 @@ static const char look[] =
     "  ORDER BY m.oid), ''))"
     " FROM m LEFT JOIN pg_catalog.pg_class c ON c.oid = m.oid";
 
+const char dxdb_position_sql[] = "SELECT (pg_current_wal_insert_lsn() - '0/0')::text";
+
 static Oid to_oid(const char *text) { return (Oid)strtoul(text, NULL, 10); }
 
 /* >>asking ------------------------------------------------------------------ */
@@ -113,7 +116,7 @@ static void ask_query(dxdb_catalog *c)
     values[0] = names.bytes;
     c->answer = 0;
     (void)(dxdb_connection_run(to, "BEGIN READ ONLY", 0, NULL) &&
-           dxdb_connection_prepare(to, "", q->sql) && dxdb_connection_describe(to, "") &&
+           dxdb_connection_prepare(to, "", q->sql, 0, NULL) && dxdb_connection_describe(to, "") &&
            dxdb_connection_run(to, dxdb_tables_sql, 1, values) && dxdb_connection_sync(to) &&
            dxdb_connection_run(to, "ROLLBACK", 0, NULL) && dxdb_connection_sync(to));
     dxdb_text_free(&names);
@@ -165,10 +168,127 @@ static void ask_probe(dxdb_catalog *c)
         const uint32_t query = (c->query + i) % count;
         if (!c->queries[query].is_refused) continue;
         c->query = query;
-        c->probes = dxdb_connection_prepare(&c->connection, "", c->config->queries[query].sql) &&
+        c->probes = dxdb_connection_prepare(&c->connection, "", c->config->queries[query].sql, 0,
+                                            NULL) &&
                     dxdb_connection_sync(&c->connection);
         return;
     }
+}
+
+/* >>positions -------------------------------------------------------------------
+   The server queues the notifications of a transaction, and tells each listening connection, before
+   it answers the COMMIT. A listening connection delivers what it was told before it ends the next
+   command. So whoever has the answer of a COMMIT, or a position from after it, only needs one more
+   command on this connection. A position that is greater than that of the answer belongs to another
+   database, or to changes that this one has lost: it is asked for again until the deadline. */
+bool dxdb_position_parse(const char *text, size_t size, uint64_t *position)
+{
+    uint64_t halves[2] = {0, 0};
+    size_t digits[2] = {0, 0};
+    int half = 0;
+    for (size_t i = 0; i < size; i++) {
+        const char ch = text[i];
+        const int digit = ch >= '0' && ch <= '9' ? ch - '0'
+                        : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10
+                        : ch >= 'A' && ch <= 'F' ? ch - 'A' + 10 : -1;
+        if (ch == '/' && !half) {
+            half = 1;
+            continue;
+        }
+        if (digit < 0 || ++digits[half] > 8) return false;
+        halves[half] = halves[half] << 4 | (uint64_t)digit;
+    }
+    *position = halves[0] << 32 | halves[1];
+    return digits[0] > 0 && digits[1] > 0;
+}
+
+static void ask_position(dxdb_catalog *c)
+{
+    if (!c->is_up || c->phase != UP || c->connection.unanswered || c->reload) return;
+    c->asked++;
+    c->asks_position = dxdb_connection_run(&c->connection, dxdb_position_sql, 0, NULL) &&
+                       dxdb_connection_sync(&c->connection);
+}
+
+static void end_wait(dxdb_catalog *c, dxdb_wait *w)
+{
+    if (w->prev) w->prev->next = w->next;
+    else c->waits = w->next;
+    if (w->next) w->next->prev = w->prev;
+    w->waits = false;
+}
+
+/* End the waits that were begun before the last answered question, and whose position it reached.
+   `reached` may begin and forget waits, so the search begins again after each. */
+static void end_reached(dxdb_catalog *c)
+{
+    dxdb_wait *w = c->waits;
+    while (w) {
+        if (w->asked >= c->asked || w->position > c->position) {
+            w = w->next;
+            continue;
+        }
+        end_wait(c, w);
+        w->reached(w, DXDB_OK, NULL);
+        w = c->waits;
+    }
+}
+
+static void end_late(dxdb_catalog *c)
+{
+    const uint64_t now = dx_reactor_now_ns(c->reactor);
+    char why[DXDB_TEXT_SIZE];
+    dxdb_wait *w = c->waits;
+    while (w) {
+        if (w->until_ns > now) {
+            w = w->next;
+            continue;
+        }
+        end_wait(c, w);
+        if (c->is_up)
+            snprintf(why, sizeof why, "the database is at position %X/%X and did not reach %X/%X "
+                     "in time", (unsigned)(c->position >> 32), (unsigned)c->position,
+                     (unsigned)(w->position >> 32), (unsigned)w->position);
+        else snprintf(why, sizeof why, "the database could not be reached in time");
+        w->reached(w, DXDB_UNAVAILABLE, why);
+        w = c->waits;
+    }
+}
+
+static void on_wait(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxdb_catalog *c = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0) return;
+    end_late(c);
+    if (!c->waits) return;
+    ask_position(c);
+    (void)dx_reactor_timer(r, op, (uint64_t)WAIT_MS * 1000000);
+}
+
+void dxdb_catalog_wait(dxdb_catalog *c, dxdb_wait *w, uint64_t position, uint64_t within_ns)
+{
+    w->waits = false;
+    if (c->is_up && position < c->position) {
+        w->reached(w, DXDB_OK, NULL);
+        return;
+    }
+    w->waits = true;
+    w->position = position;
+    w->asked = c->asked;
+    w->until_ns = dx_reactor_now_ns(c->reactor) + within_ns;
+    w->prev = NULL;
+    w->next = c->waits;
+    if (w->next) w->next->prev = w;
+    c->waits = w;
+    ask_position(c);
+    if (!dx_reactor_op_pending(&c->wait_op))
+        (void)dx_reactor_timer(c->reactor, &c->wait_op, (uint64_t)WAIT_MS * 1000000);
+}
+
+void dxdb_catalog_forget(dxdb_catalog *c, dxdb_wait *w)
+{
+    if (w->waits) end_wait(c, w);
 }
 
 /* >>state -------------------------------------------------------------------------- */
@@ -352,9 +472,45 @@ static void handle_types(dxdb_catalog *c, const PGresult *result)
     ask_check(c);
 }
 
+/* All answers of an exchange have arrived: begin the one that is due. */
+static void begin_next(dxdb_catalog *c)
+{
+    if (c->reload) {
+        begin_queries(c);
+    } else if (c->is_check_due) {
+        c->is_check_due = false;
+        ask_probe(c);
+        ask_check(c);
+    } else if (c->waits) {
+        for (const dxdb_wait *w = c->waits; w; w = w->next) {
+            if (w->asked < c->asked) continue; /* its position was not reached: asked for later */
+            ask_position(c);
+            break;
+        }
+    }
+}
+
+static void handle_position(dxdb_catalog *c, const PGresult *result)
+{
+    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
+        c->reached = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+    } else if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+        c->asks_position = false;
+        c->position = c->reached;
+        if (!c->reload) end_reached(c);
+        if (!c->connection.unanswered) begin_next(c);
+    } else {
+        dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+    }
+}
+
 static void handle_check(dxdb_catalog *c, const PGresult *result)
 {
     const char *now;
+    if (c->asks_position) {
+        handle_position(c, result);
+        return;
+    }
     if (c->probes) {
         if (PQresultStatus(result) == PGRES_COMMAND_OK) {
             go_down(c, "a query that was refused before is valid now");
@@ -369,9 +525,8 @@ static void handle_check(dxdb_catalog *c, const PGresult *result)
             c->is_up = true;
             c->generation++;
             c->calls->up(c);
-        } else if (c->reload) {
-            begin_queries(c);
         }
+        if (!c->connection.unanswered) begin_next(c);
         return;
     }
     if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
@@ -426,6 +581,9 @@ static void on_lost(dxdb_connection *connection, const char *why)
     c->phase = AWAY;
     c->stuck = 0;
     c->probes = false;
+    c->asks_position = false;
+    c->is_check_due = false;
+    c->reload = false;
     go_down(c, why);
     if (connection->failures <= 1 && !c->is_quiet) prog_warn("the database cannot be reached, "
                                                              "retrying: %s", why);
@@ -444,6 +602,7 @@ static void on_heartbeat(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
     if (!c->connection.is_open) return;
     if (c->phase != UP && stuck_max < LOADING_MS / every_ms) stuck_max = LOADING_MS / every_ms;
     if (c->connection.unanswered) {
+        c->is_check_due = c->phase == UP;
         if (++c->stuck < stuck_max) return;
         dxdb_connection_drop(&c->connection, "the database does not answer");
         go_down(c, "the database does not answer");
@@ -464,6 +623,7 @@ void dxdb_catalog_begin(dxdb_catalog *c, dx_reactor *r, const dxdb_config *confi
     c->queries = prog_alloc(config->query_count * sizeof *c->queries);
     memset(c->queries, 0, config->query_count * sizeof *c->queries);
     dx_reactor_op_init(&c->timer_op, on_heartbeat, c);
+    dx_reactor_op_init(&c->wait_op, on_wait, c);
     (void)dx_reactor_timer(r, &c->timer_op, config->heartbeat_ms * 1000000);
     dxdb_connection_begin(&c->connection, r, config->url, &calls, c, seed);
 }
@@ -471,10 +631,17 @@ void dxdb_catalog_begin(dxdb_catalog *c, dx_reactor *r, const dxdb_config *confi
 void dxdb_catalog_end(dxdb_catalog *c)
 {
     (void)dx_reactor_cancel(c->reactor, &c->timer_op);
+    (void)dx_reactor_cancel(c->reactor, &c->wait_op);
+    while (c->waits) {
+        dxdb_wait *w = c->waits;
+        end_wait(c, w);
+        w->reached(w, DXDB_UNAVAILABLE, "the server is shutting down");
+    }
     dxdb_connection_end(&c->connection);
 }
 
 bool dxdb_catalog_is_ended(const dxdb_catalog *c)
 {
-    return dxdb_connection_is_ended(&c->connection) && !dx_reactor_op_pending(&c->timer_op);
+    return dxdb_connection_is_ended(&c->connection) && !dx_reactor_op_pending(&c->timer_op) &&
+           !dx_reactor_op_pending(&c->wait_op);
 }

@@ -27,6 +27,21 @@ typedef struct dxdb_described { /* a query */
 
 typedef struct dxdb_catalog dxdb_catalog;
 
+/* Waits until every change up to a position of the database's log was reported. Owned by the caller;
+   not to be moved until `reached` was called or dxdb_catalog_forget(). */
+typedef struct dxdb_wait dxdb_wait;
+struct dxdb_wait {
+    /* Once: DXDB_OK, or the status and reason of a failure. May begin other waits. */
+    void (*reached)(dxdb_wait *w, uint16_t status, const char *why);
+    uint64_t   position;
+
+    uint64_t   until_ns; /* private */
+    uint64_t   asked;    /* the last question that was sent before it began */
+    dxdb_wait *next;
+    dxdb_wait *prev;
+    bool       waits;
+};
+
 /* The callbacks. */
 typedef struct dxdb_catalog_calls {
     /* The queries are described, again after each `down`. From here on every change is reported. */
@@ -42,6 +57,7 @@ struct dxdb_catalog { /* the first fields may be read */
     uint32_t        generation; /* counts calls of `up` */
     dxdb_described *queries;
     uint64_t        notifications;
+    uint64_t        position;   /* of the log: changes of all smaller ones were reported */
     bool            is_quiet;   /* set it: print no messages, another catalog prints them */
     void           *user;
 
@@ -62,6 +78,12 @@ struct dxdb_catalog { /* the first fields may be read */
     uint32_t        stuck;      /* heartbeats in a row whose answer is overdue */
     bool            probes;     /* the next answers belong to a refused query */
     bool            reload;     /* reload once all answers have arrived */
+    bool            asks_position; /* the next answers are a position and a sync */
+    bool            is_check_due;   /* a heartbeat found the connection busy */
+    uint64_t        asked;      /* questions for the position that were sent */
+    uint64_t        reached;    /* its answer, until the notifications before the sync are read */
+    dxdb_wait      *waits;
+    dx_op           wait_op;    /* while there are waits: looks at their deadlines, and asks again */
     char            fingerprint[64];
 };
 
@@ -69,6 +91,10 @@ struct dxdb_catalog { /* the first fields may be read */
    table, its own OID, its name, and whether it notifies of changes. $1: names of tables; NULL: the
    tables that this transaction has locked by preparing the query. */
 extern const char dxdb_tables_sql[];
+/* Selects the end of the log, as a number. */
+extern const char dxdb_position_sql[];
+/* A position in PostgreSQL's notation, such as 0/16B3748. False: malformed. */
+bool dxdb_position_parse(const char *text, size_t size, uint64_t *position);
 /* Append the names in the configuration, for $1, terminated. */
 void dxdb_put_table_names(dxdb_text *t, const dxdb_query_config *q);
 
@@ -76,6 +102,10 @@ void dxdb_catalog_begin(dxdb_catalog *c, dx_reactor *r, const dxdb_config *confi
                         const dxdb_catalog_calls *calls, void *user, uint64_t seed);
 /* Describe everything again: a result did not match the catalog. */
 void dxdb_catalog_reload(dxdb_catalog *c, const char *why);
+/* Wait for a position, at most so long. `reached` may be called inside. */
+void dxdb_catalog_wait(dxdb_catalog *c, dxdb_wait *w, uint64_t position, uint64_t within_ns);
+/* Allowed also after the end of the wait. */
+void dxdb_catalog_forget(dxdb_catalog *c, dxdb_wait *w);
 void dxdb_catalog_end(dxdb_catalog *c);
 bool dxdb_catalog_is_ended(const dxdb_catalog *c);
 

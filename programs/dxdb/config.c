@@ -5,9 +5,11 @@
 #include "toml.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { FILE_SIZE_MAX = 1 << 20 };
 
@@ -50,6 +52,9 @@ static const key keys[] = {
     NUMBER("cache", "bytes", cache_bytes, 1u << 16, (uint64_t)8 << 30, 1),
     NUMBER("cache", "entries", cache_entries, 1, 1u << 26, 1),
     NUMBER("cache", "ttl_s", ttl_ms, 1, 31536000, 1000),
+    NUMBER("subscribe", "states", states, 1, 1u << 20, 1),
+    NUMBER("subscribe", "bytes", states_bytes, 1u << 16, (uint64_t)8 << 30, 1),
+    NUMBER("subscribe", "lag_ms", lag_ms, 1000, 3600000, 1),
 };
 
 static int refuse(const reading *r, const dxdb_toml_value *v, const char *why)
@@ -122,7 +127,7 @@ static int parse_query(const reading *r, const dxdb_toml_value *v)
     if (!strcmp(name, "parameters"))
         return parse_item(r, v, q->parameters, DXDB_PARAMETERS_MAX, &q->parameter_count);
     if (!strcmp(name, "tables")) return parse_item(r, v, q->tables, DXDB_TABLES_MAX,
-                                                   &q->table_count);
+                                                  &q->table_count);
     if (!strcmp(name, "ttl_s")) {
         status = parse_number(r, v, 1, 31536000, &number);
         q->ttl_ms = number * 1000;
@@ -135,11 +140,34 @@ static int parse_query(const reading *r, const dxdb_toml_value *v)
     return status;
 }
 
+static int parse_write(const reading *r, const dxdb_toml_value *v)
+{
+    dxdb_config *c = r->config;
+    const uint32_t place = v->places[0];
+    const char *name = v->keys[1];
+    uint64_t number = 0;
+    if (place >= DXDB_WRITES_MAX)
+        return prog_fail(PROG_USAGE, "%s:%u: more than %d writes", r->path, (unsigned)v->line,
+                         DXDB_WRITES_MAX);
+    dxdb_write_config *w = &c->writes[place];
+    if (place >= c->write_count) c->write_count = place + 1;
+    if (!strcmp(name, "name")) return parse_text(r, v, &w->name);
+    if (!strcmp(name, "sql"))
+        return parse_item(r, v, w->statements, DXDB_STATEMENTS_MAX, &w->statement_count);
+    if (!strcmp(name, "parameters"))
+        return parse_item(r, v, w->parameters, DXDB_PARAMETERS_MAX, &w->parameter_count);
+    if (strcmp(name, "method")) return refuse(r, v, "no such key in [[write]]");
+    const int status = parse_number(r, v, 1, 254, &number);
+    w->method = (uint8_t)number;
+    return status;
+}
+
 static int parse_value(void *user, const dxdb_toml_value *v)
 {
     const reading *r = user;
     if (v->kind == DXDB_TOML_OTHER) return refuse(r, v, "must be a string or an integer");
     if (v->depth == 2 && !strcmp(v->keys[0], "query")) return parse_query(r, v);
+    if (v->depth == 2 && !strcmp(v->keys[0], "write")) return parse_write(r, v);
     if (v->depth == 2 && !strcmp(v->keys[0], "server") && !strcmp(v->keys[1], "origins"))
         return parse_item(r, v, r->config->origins, DXDB_ORIGINS_MAX, &r->config->origin_count);
     for (size_t i = 0; v->depth == 2 && i < sizeof keys / sizeof *keys; i++)
@@ -159,18 +187,65 @@ static bool is_name(const char *name)
     return size > 0 && size <= DXDB_NAME_SIZE_MAX;
 }
 
-static int check_parameters(const dxdb_query_config *q, const char *path)
+static int check_parameters(const char *kind, const char *name, char *const *parameters,
+                            uint32_t count, const char *path)
 {
-    for (uint32_t i = 0; i < q->parameter_count; i++) {
-        if (!is_name(q->parameters[i]))
-            return prog_fail(PROG_USAGE, "%s: query %s: parameter name '%s' has other characters "
-                                         "than letters, digits, _ and -", path, q->name, q->parameters[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_name(parameters[i]))
+            return prog_fail(PROG_USAGE, "%s: %s %s: parameter name '%s' has other characters "
+                                         "than letters, digits, _ and -", path, kind, name,
+                             parameters[i]);
         for (uint32_t k = 0; k < i; k++)
-            if (!strcmp(q->parameters[i], q->parameters[k]))
-                return prog_fail(PROG_USAGE, "%s: query %s lists parameter %s twice", path, q->name,
-                                 q->parameters[i]);
+            if (!strcmp(parameters[i], parameters[k]))
+                return prog_fail(PROG_USAGE, "%s: %s %s lists parameter %s twice", path, kind, name,
+                                 parameters[i]);
     }
     return PROG_OK;
+}
+
+/* Does a statement begin or end a transaction? A write is one transaction, as a whole. */
+static bool controls_transaction(const char *sql)
+{
+    static const char *const words[] = {"ABORT", "BEGIN", "COMMIT", "COPY", "END", "PREPARE",
+                                        "RELEASE", "ROLLBACK", "SAVEPOINT", "START"};
+    while (isspace((unsigned char)*sql)) sql++;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const size_t size = strlen(words[i]);
+        if (!strncasecmp(sql, words[i], size) && !isalnum((unsigned char)sql[size]) &&
+            sql[size] != '_')
+            return true;
+    }
+    return false;
+}
+
+static int check_write(dxdb_config *c, uint32_t place, const char *path)
+{
+    dxdb_write_config *w = &c->writes[place];
+    if (!w->name || !is_name(w->name))
+        return prog_fail(PROG_USAGE, "%s: write %u needs a name of at most %d letters, digits, _ "
+                                     "and -", path, (unsigned)place + 1, DXDB_NAME_SIZE_MAX);
+    if (!w->statement_count)
+        return prog_fail(PROG_USAGE, "%s: write %s has no sql", path, w->name);
+    for (uint32_t i = 0; i < w->statement_count; i++)
+        if (controls_transaction(w->statements[i]))
+            return prog_fail(PROG_USAGE, "%s: write %s: statement %u: a write is one transaction, "
+                                         "so it has no such statements", path, w->name,
+                             (unsigned)i + 1);
+    if (!w->method) w->method = (uint8_t)(c->query_count + place + 1);
+    if (dxdb_config_find(c, w->name, strlen(w->name)) >= 0)
+        return prog_fail(PROG_USAGE, "%s: a query and a write are named %s", path, w->name);
+    for (uint32_t i = 0; i < c->query_count; i++)
+        if (c->queries[i].method == w->method)
+            return prog_fail(PROG_USAGE, "%s: query %s and write %s have the same method, %u", path,
+                             c->queries[i].name, w->name, (unsigned)w->method);
+    for (uint32_t i = 0; i < place; i++) {
+        if (!strcmp(c->writes[i].name, w->name))
+            return prog_fail(PROG_USAGE, "%s: two writes are named %s", path, w->name);
+        if (c->writes[i].method == w->method)
+            return prog_fail(PROG_USAGE, "%s: writes %s and %s have the same method, %u", path,
+                             c->writes[i].name, w->name, (unsigned)w->method);
+    }
+    return check_parameters("write", w->name, w->parameters, w->parameter_count, path);
 }
 
 static int check_query(dxdb_config *c, uint32_t place, const char *path)
@@ -188,7 +263,7 @@ static int check_query(dxdb_config *c, uint32_t place, const char *path)
             return prog_fail(PROG_USAGE, "%s: queries %s and %s have the same method, %u", path,
                              c->queries[i].name, q->name, (unsigned)q->method);
     }
-    return check_parameters(q, path);
+    return check_parameters("query", q->name, q->parameters, q->parameter_count, path);
 }
 
 static int check(dxdb_config *c, const char *path)
@@ -202,6 +277,10 @@ static int check(dxdb_config *c, const char *path)
     if (!c->query_count) return prog_fail(PROG_USAGE, "%s: there is no [[query]]", path);
     for (uint32_t i = 0; i < c->query_count; i++) {
         int status = check_query(c, i, path);
+        if (status) return status;
+    }
+    for (uint32_t i = 0; i < c->write_count; i++) {
+        int status = check_write(c, i, path);
         if (status) return status;
     }
     return PROG_OK;
@@ -243,6 +322,9 @@ int dxdb_config_read(dxdb_config *c, const char *path)
     c->cache_bytes = 64u << 20;
     c->cache_entries = 10000;
     c->ttl_ms = 300000;
+    c->states = 1000;
+    c->states_bytes = 64u << 20;
+    c->lag_ms = 30000;
     int status = load(path, &document, &size);
     if (!status) {
         status = dxdb_toml_read(document, size, parse_value, &r, &line, message, sizeof message);
@@ -262,6 +344,12 @@ void dxdb_config_free(dxdb_config *c)
         free(q->name);
         free(q->sql);
     }
+    for (uint32_t i = 0; i < c->write_count; i++) {
+        dxdb_write_config *w = &c->writes[i];
+        for (uint32_t k = 0; k < w->statement_count; k++) free(w->statements[k]);
+        for (uint32_t k = 0; k < w->parameter_count; k++) free(w->parameters[k]);
+        free(w->name);
+    }
     for (uint32_t i = 0; i < c->origin_count; i++) free(c->origins[i]);
     free(c->secret_file);
     free(c->issuer);
@@ -276,6 +364,14 @@ int dxdb_config_find(const dxdb_config *c, const char *name, size_t size)
 {
     for (uint32_t i = 0; i < c->query_count; i++)
         if (strlen(c->queries[i].name) == size && !memcmp(c->queries[i].name, name, size))
+            return (int)i;
+    return -1;
+}
+
+int dxdb_config_find_write(const dxdb_config *c, const char *name, size_t size)
+{
+    for (uint32_t i = 0; i < c->write_count; i++)
+        if (strlen(c->writes[i].name) == size && !memcmp(c->writes[i].name, name, size))
             return (int)i;
     return -1;
 }

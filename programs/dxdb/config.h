@@ -15,6 +15,15 @@ typedef struct dxdb_query_config {
     uint8_t  method; /* HBTP method; 0: its index, counted from 1 */
 } dxdb_query_config;
 
+typedef struct dxdb_write_config { /* a transaction that an RPC runs */
+    char    *name;
+    char    *statements[DXDB_STATEMENTS_MAX];
+    char    *parameters[DXDB_PARAMETERS_MAX]; /* names of $1, $2, ..., the same in all statements */
+    uint32_t statement_count;
+    uint32_t parameter_count;
+    uint8_t  method; /* HBTP method; 0: its index, counted on from the last query's */
+} dxdb_write_config;
+
 enum { DXDB_ORIGINS_MAX = 16 };
 
 typedef struct dxdb_config {
@@ -43,9 +52,16 @@ typedef struct dxdb_config {
     uint64_t cache_bytes;
     uint32_t cache_entries;
     uint64_t ttl_ms;
+    /* [subscribe] */
+    uint32_t states;         /* results that are kept up to date, per worker */
+    uint64_t states_bytes;   /* their total size */
+    uint64_t lag_ms;         /* a subscriber that has read nothing for this time is closed */
     /* [[query]] */
     dxdb_query_config queries[DXDB_QUERIES_MAX];
     uint32_t query_count;
+    /* [[write]] */
+    dxdb_write_config writes[DXDB_WRITES_MAX];
+    uint32_t write_count;
 } dxdb_config;
 
 /* Read and check a file. PROG_NOT_FOUND, PROG_USAGE: a message gives the error and its line. Free
@@ -54,5 +70,6 @@ int  dxdb_config_read(dxdb_config *c, const char *path);
 void dxdb_config_free(dxdb_config *c);
 /* The index of a query; -1: not found. */
 int  dxdb_config_find(const dxdb_config *c, const char *name, size_t size);
+int  dxdb_config_find_write(const dxdb_config *c, const char *name, size_t size);
 
 #endif

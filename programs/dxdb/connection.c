@@ -152,6 +152,15 @@ static void attempt(dxdb_connection *c)
     watch(c, &c->write_op, DX_REACTOR_WRITABLE);
 }
 
+static void read_notifications(dxdb_connection *c)
+{
+    PGnotify *n;
+    while (c->is_open && (n = PQnotifies(c->pg)) != NULL) {
+        c->calls->notified(c, n->relname, n->extra);
+        PQfreemem(n);
+    }
+}
+
 /* Deliver all available answers. libpq marks the end of each command's answer by a NULL; two in a
    row would mean that libpq has fewer commands outstanding than this file. */
 static void read_answers(dxdb_connection *c)
@@ -166,17 +175,9 @@ static void read_answers(dxdb_connection *c)
         ended = !result;
         if (!result) continue;
         c->unanswered--;
-        c->calls->answered(c, result);
+        read_notifications(c); /* those before this answer */
+        if (c->is_open) c->calls->answered(c, result);
         PQclear(result);
-    }
-}
-
-static void read_notifications(dxdb_connection *c)
-{
-    PGnotify *n;
-    while (c->is_open && (n = PQnotifies(c->pg)) != NULL) {
-        c->calls->notified(c, n->relname, n->extra);
-        PQfreemem(n);
     }
 }
 
@@ -257,9 +258,10 @@ bool dxdb_connection_run(dxdb_connection *c, const char *sql, int count, const c
            sent(c, PQsendQueryParams(c->pg, sql, count, NULL, values, NULL, NULL, 0));
 }
 
-bool dxdb_connection_prepare(dxdb_connection *c, const char *name, const char *sql)
+bool dxdb_connection_prepare(dxdb_connection *c, const char *name, const char *sql, int count,
+                             const Oid *types)
 {
-    return c->is_open && sent(c, PQsendPrepare(c->pg, name, sql, 0, NULL));
+    return c->is_open && sent(c, PQsendPrepare(c->pg, name, sql, count, types));
 }
 
 bool dxdb_connection_describe(dxdb_connection *c, const char *name)

@@ -53,7 +53,9 @@ bool dxdb_connection_is_ended(const dxdb_connection *c);
 
 /* Send commands. False: it is not open, or was dropped by this call; `lost` follows. */
 bool dxdb_connection_run(dxdb_connection *c, const char *sql, int count, const char *const *values);
-bool dxdb_connection_prepare(dxdb_connection *c, const char *name, const char *sql);
+/* types: of the first `count` parameters, 0 for those that the server infers. */
+bool dxdb_connection_prepare(dxdb_connection *c, const char *name, const char *sql, int count,
+                             const Oid *types);
 bool dxdb_connection_describe(dxdb_connection *c, const char *name);
 bool dxdb_connection_execute(dxdb_connection *c, const char *name, int count,
                              const char *const *values);

@@ -11,6 +11,7 @@
    pool.c          connections that run queries, and the requests that wait for one
    results.c       results of queries: from the cache, or from the database with one query for all
                    concurrent requests
+   follow.c        subscriptions: results that are kept up to date, and patches of their changes
    metrics.c       counters
    guard.c         tokens, rates, origins
    page.c          the page of the server
@@ -26,16 +27,20 @@
 
 #include "../../dx_cas.h"
 #include "../../dx_hbtp.h"
+#include "../../dx_patch.h"
 #include "../../dx_reactor.h"
 #include "../../dx_teleport.h"
 #include "../../layers/dx_cache.h"
 #include "../../layers/dx_link.h"
 #include "../../layers/dx_middleware.h"
+#include "../../layers/dx_sha256.h"
 #include "../../layers/dx_states.h"
 #include "../../layers/dx_token.h"
 
 enum {
     DXDB_QUERIES_MAX    = 128,  /* an HBTP method is one byte; 0 and 255 are taken */
+    DXDB_WRITES_MAX     = 64,
+    DXDB_STATEMENTS_MAX = 16,   /* per write */
     DXDB_PARAMETERS_MAX = 16,   /* per query */
     DXDB_TABLES_MAX     = 24,   /* per query */
     DXDB_NAME_SIZE_MAX  = 63,   /* of a query or parameter, as in PostgreSQL */
@@ -47,6 +52,8 @@ enum {
     DXDB_OK          = 200,
     DXDB_BAD_REQUEST = 400,
     DXDB_NOT_FOUND   = 404,
+    DXDB_CONFLICT    = 409,
+    DXDB_GONE        = 410,
     DXDB_TOO_BIG     = 413,
     DXDB_TOO_MANY    = 429,
     DXDB_FAILED      = 500,

@@ -4,18 +4,20 @@
 #include "text.h"
 
 #include <assert.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 enum {
     BLOCK_SIZE = 65536, /* of output; received frames are smaller */
-    BLOCKS     = 512
+    BLOCKS     = 512,
+    TICK_MS    = 250    /* between looks at subscribers that do not read */
 };
 
 /* A request that waits for the database. The requests of a link form a list, whose head is
    in the session. */
 typedef struct dxdb_call {
-    dxdb_request request; /* first: the callback gets its address */
     dxdb_hbtp   *hbtp;
     dx_link_id   link;
     uint16_t     sequence;
@@ -24,12 +26,33 @@ typedef struct dxdb_call {
     bool         is_inside; /* its handler runs, and sends the answer itself */
     uint16_t     status;    /* of an answer that waits for buffer space; 0: none */
     dxdb_text    kept;      /* a record, or a terminated text */
+
+    dxdb_request request;   /* what it waits for: one of these */
+    dxdb_writing writing;
+    dxdb_watch   watch;
+    dxdb_wait    wait;      /* then for the request */
+    uint32_t     query;
+    uint64_t     epoch;     /* of a watch */
+    bool         has_record;
+    uint8_t      checksum[16];
+    const char  *values[DXDB_PARAMETERS_MAX]; /* while it waits for a position */
+    char         texts[];
 } dxdb_call;
+
+#define CALL_OF(pointer, field) \
+    ((dxdb_call *)(void *)((char *)(pointer) - offsetof(dxdb_call, field)))
 
 /* A link, as its session sees it. */
 typedef struct dxdb_peer {
     dxdb_call   *calls; /* the newest one */
     dxdb_subject subject;
+    bool         subscribes; /* it has asked for a followed result */
+    dx_link_id   link;
+    struct dxdb_peer *next;
+    struct dxdb_peer *prev;
+    size_t       unsent;   /* bytes of output at the last tick: in the session, */
+    int          unread;   /* and in the system, that the peer has not acknowledged */
+    uint64_t     stuck_ms; /* both are the same for this time */
 } dxdb_peer;
 
 static dxdb_peer *peer_of(const dx_hbtp_session *s) { return s->desc.user; }
@@ -38,6 +61,9 @@ static dxdb_call *first_of(const dx_hbtp_session *s) { return peer_of(s)->calls;
 static void end_call(dxdb_call *call, dx_hbtp_session *s)
 {
     dxdb_results_forget(&call->request);
+    dxdb_results_forget_write(&call->writing);
+    dxdb_follow_forget(&call->watch);
+    dxdb_catalog_forget(&call->hbtp->results->catalog, &call->wait);
     if (call->prev) call->prev->next = call->next;
     else peer_of(s)->calls = call->next;
     if (call->next) call->next->prev = call->prev;
@@ -67,25 +93,78 @@ static bool reply(dxdb_call *call, dx_hbtp_session *s, uint16_t status, const vo
     return true;
 }
 
-static void on_answered(dxdb_request *request, const dxdb_result *result)
+/* The answer is known: bytes, or for other statuses than 200 a terminated text. */
+static void answer(dxdb_call *call, uint16_t status, const void *bytes, size_t size)
 {
-    dxdb_call *call = (dxdb_call *)(void *)request; /* its first field */
     dx_hbtp_session *s = dx_link_session(&call->hbtp->links, call->link);
-    const bool good = result->status == DXDB_OK;
-    const void *bytes = good ? (const void *)result->record : result->why;
-    const size_t size = good ? result->record_size : strlen(result->why) + 1;
+    if (status != DXDB_OK) size = strlen(bytes) + 1;
     assert(s);
-    if (!call->is_inside && reply(call, s, result->status, bytes, size)) {
+    if (!call->is_inside && reply(call, s, status, bytes, size)) {
         end_call(call, s);
         return;
     }
-    call->status = result->status;
+    call->status = status;
     dxdb_text_put(&call->kept, bytes, size);
 }
 
-/* There is space again: send the pending answers, oldest first. */
+static void answer_result(dxdb_call *call, const dxdb_result *result)
+{
+    const bool good = result->status == DXDB_OK;
+    answer(call, result->status, good ? (const void *)result->record : result->why,
+           good ? result->record_size : 0);
+}
+
+static void on_answered(dxdb_request *request, const dxdb_result *result)
+{
+    answer_result(CALL_OF(request, request), result);
+}
+
+static void put_number(uint8_t *out, uint64_t value, int size)
+{
+    for (int i = 0; i < size; i++) out[i] = (uint8_t)(value >> 8 * i);
+}
+
+static uint64_t get_number(const uint8_t *bytes)
+{
+    uint64_t value = 0;
+    for (int i = 7; i >= 0; i--) value = value << 8 | bytes[i];
+    return value;
+}
+
+static void on_written(dxdb_writing *w, const dxdb_outcome *outcome)
+{
+    uint8_t bytes[8 + 8 * DXDB_STATEMENTS_MAX];
+    put_number(bytes, outcome->position, 8);
+    for (uint32_t i = 0; i < outcome->count; i++) put_number(bytes + 8 + 8 * i, outcome->counts[i], 8);
+    answer(CALL_OF(w, writing), outcome->status,
+           outcome->status == DXDB_OK ? (const void *)bytes : outcome->why, 8 + 8 * outcome->count);
+}
+
+static void on_watched(dxdb_watch *w, uint16_t status, const char *why)
+{
+    dxdb_call *call = CALL_OF(w, watch);
+    const dxdb_followed *f = w->followed;
+    uint8_t bytes[32], checksum[16];
+    if (status != DXDB_OK) {
+        answer(call, status, why, 0);
+        return;
+    }
+    put_number(bytes, f->state.number, 4);
+    put_number(bytes + 4, 0, 4);
+    if (call->has_record && call->epoch != f->state.epoch) {
+        dxdb_follow_checksum(f, checksum);
+        put_number(bytes + 4, !memcmp(checksum, call->checksum, sizeof checksum), 4);
+    }
+    put_number(bytes + 8, f->state.epoch, 8);
+    put_number(bytes + 16, f->state.version, 8);
+    put_number(bytes + 24, f->position, 8);
+    answer(call, DXDB_OK, bytes, sizeof bytes);
+}
+
+/* There is space again: send the pending answers, oldest first, then changes of followed results. */
 static void on_writable(dx_link *l, dx_link_id id)
 {
+    dxdb_hbtp *h = l->desc.user;
     dx_hbtp_session *s = dx_link_session(l, id);
     dxdb_call *call = s ? first_of(s) : NULL;
     while (call && call->next) call = call->next;
@@ -97,54 +176,54 @@ static void on_writable(dx_link *l, dx_link_id id)
         }
         call = newer;
     }
+    if (s) (void)dx_states_send(&h->follow->states, s);
 }
 
 /* >>requests ------------------------------------------------------------------------- */
-/* Parse the arguments into terminated texts in `texts`. False: they are not in the format of hbtp.h. */
-static bool parse(const dx_hbtp_context *c, uint32_t want, const char **values, char *texts,
+typedef struct argument_bytes {
+    const uint8_t *bytes;
+    size_t         size;
+} argument_bytes;
+
+/* Take one argument of each parameter, as terminated texts in `texts`. False: they are not in the
+   format of hbtp.h. */
+static bool parse(argument_bytes *a, uint32_t want, const char **values, char *texts,
                   size_t capacity)
 {
-    const uint8_t *p = c->payload;
-    size_t left = c->payload_size;
     for (uint32_t i = 0; i < want; i++) {
-        if (left < 4) return false;
+        const uint8_t *p = a->bytes;
+        if (a->size < 4) return false;
         const uint32_t size = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
                               (uint32_t)p[3] << 24;
-        p += 4;
-        left -= 4;
+        a->bytes += 4;
+        a->size -= 4;
         values[i] = NULL;
         if (size == UINT32_MAX) continue;
-        if (size > left || size >= capacity || memchr(p, 0, size)) return false;
-        values[i] = memcpy(texts, p, size);
+        if (size > a->size || size >= capacity || memchr(a->bytes, 0, size)) return false;
+        values[i] = memcpy(texts, a->bytes, size);
         texts[size] = 0;
         texts += size + 1;
         capacity -= size + 1;
-        p += size;
-        left -= size;
+        a->bytes += size;
+        a->size -= size;
     }
-    return left == 0;
+    return true;
 }
 
-static int on_query(const dx_hbtp_context *c)
-{
-    const dxdb_method *m = c->user;
-    dxdb_hbtp *h = m->hbtp;
-    const dxdb_query_config *q = &h->results->config->queries[m->query];
+/* Arguments of a call, on the stack of its handler. */
+typedef struct arguments {
     const char *values[DXDB_PARAMETERS_MAX];
-    char texts[DX_QUERIES_KEY_MAX + DXDB_PARAMETERS_MAX];
-    dxdb_result result;
-    if (!parse(c, q->parameter_count, values, texts, sizeof texts))
-        return count(h, DXDB_BAD_REQUEST);
-    if (dxdb_results_get(h->results, m->query, values, &result)) {
-        const int error = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, result.record,
-                                                     result.record_size);
-        dxdb_results_release(h->results);
-        if (!error) count(h, DXDB_OK);
-        return error;
-    }
-    dxdb_call *call = prog_alloc(sizeof *call);
+    char        texts[DX_QUERIES_KEY_MAX + DXDB_PARAMETERS_MAX];
+} arguments;
+
+/* A call that waits. values NULL: they are not needed later. */
+static dxdb_call *new_call(const dx_hbtp_context *c, dxdb_hbtp *h, uint32_t count_of_values,
+                           const char *const *values)
+{
+    const size_t size = values ? dxdb_values_size(values, count_of_values) : 0;
+    dxdb_call *call = prog_alloc(sizeof *call + size);
     memset(call, 0, sizeof *call);
-    call->request.answered = on_answered;
+    if (values) dxdb_values_copy(values, count_of_values, call->values, call->texts);
     call->hbtp = h;
     call->link = dx_link_id_of(c->session);
     call->sequence = c->frame->sequence;
@@ -152,15 +231,123 @@ static int on_query(const dx_hbtp_context *c)
     if (call->next) call->next->prev = call;
     peer_of(c->session)->calls = call;
     call->is_inside = true;
-    dxdb_results_load(h->results, m->query, values, &call->request);
+    return call;
+}
+
+/* The end of a handler: later, or the answer that is known already. */
+static int end_handler(const dx_hbtp_context *c, dxdb_call *call)
+{
+    int error;
     call->is_inside = false;
     if (!call->status) return DX_HBTP_LATER;
-    assert(call->status != DXDB_OK); /* results arrive from a connection, in a later iteration */
-    const int error = dx_hbtp_write_rpc_error(c->out, c->frame->sequence, call->status,
-                                              call->kept.bytes);
-    if (!error) count(h, call->status);
+    if (call->status == DXDB_OK)
+        error = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, call->kept.bytes,
+                                           call->kept.size);
+    else error = dx_hbtp_write_rpc_error(c->out, c->frame->sequence, call->status,
+                                         call->kept.bytes);
+    if (!error) count(call->hbtp, call->status);
     end_call(call, c->session);
     return error;
+}
+
+/* The position was reached: answer from memory, or from the database. */
+static void on_reached(dxdb_wait *w, uint16_t status, const char *why)
+{
+    dxdb_call *call = CALL_OF(w, wait);
+    dxdb_results *r = call->hbtp->results;
+    dxdb_result result;
+    if (status != DXDB_OK) {
+        answer(call, status, why, 0);
+    } else if (dxdb_results_get(r, call->query, call->values, &result)) {
+        answer_result(call, &result);
+        dxdb_results_release(r);
+    } else {
+        call->request.answered = on_answered;
+        dxdb_results_load(r, call->query, call->values, true, &call->request);
+    }
+}
+
+static int query_at(const dx_hbtp_context *c, const dxdb_method *m, const arguments *a,
+                    uint64_t position)
+{
+    dxdb_hbtp *h = m->hbtp;
+    const dxdb_config *config = h->results->config;
+    dxdb_call *call = new_call(c, h, config->queries[m->query].parameter_count, a->values);
+    call->query = m->query;
+    call->wait.reached = on_reached;
+    dxdb_catalog_wait(&h->results->catalog, &call->wait, position, config->request_ms * 1000000);
+    return end_handler(c, call);
+}
+
+static int on_query(const dx_hbtp_context *c)
+{
+    const dxdb_method *m = c->user;
+    dxdb_hbtp *h = m->hbtp;
+    argument_bytes bytes = {c->payload, c->payload_size};
+    arguments a;
+    dxdb_result result;
+    if (!parse(&bytes, h->results->config->queries[m->query].parameter_count, a.values, a.texts,
+               sizeof a.texts) || (bytes.size && bytes.size != 8))
+        return count(h, DXDB_BAD_REQUEST);
+    if (bytes.size) return query_at(c, m, &a, get_number(bytes.bytes));
+    if (dxdb_results_get(h->results, m->query, a.values, &result)) {
+        const int error = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, result.record,
+                                                     result.record_size);
+        dxdb_results_release(h->results);
+        if (!error) count(h, DXDB_OK);
+        return error;
+    }
+    dxdb_call *call = new_call(c, h, 0, NULL);
+    call->request.answered = on_answered;
+    dxdb_results_load(h->results, m->query, a.values, true, &call->request);
+    return end_handler(c, call);
+}
+
+static int on_write(const dx_hbtp_context *c)
+{
+    const dxdb_method *m = c->user;
+    dxdb_hbtp *h = m->hbtp;
+    argument_bytes bytes = {c->payload, c->payload_size};
+    arguments a;
+    if (!parse(&bytes, h->results->config->writes[m->query].parameter_count, a.values, a.texts,
+               sizeof a.texts) || bytes.size)
+        return count(h, DXDB_BAD_REQUEST);
+    dxdb_call *call = new_call(c, h, 0, NULL);
+    call->writing.written = on_written;
+    dxdb_results_write(h->results, m->query, a.values, &call->writing);
+    return end_handler(c, call);
+}
+
+static int on_watch(const dx_hbtp_context *c)
+{
+    dxdb_hbtp *h = ((const dxdb_method *)c->user)->hbtp;
+    const dxdb_config *config = h->results->config;
+    argument_bytes bytes = {c->payload, c->payload_size};
+    const uint8_t *record = NULL; /* its epoch and checksum */
+    arguments a;
+    uint32_t query = 0;
+    if (bytes.size < 2 || bytes.bytes[1] > 1) return count(h, DXDB_BAD_REQUEST);
+    while (query < config->query_count && config->queries[query].method != bytes.bytes[0]) query++;
+    if (query == config->query_count) return count(h, DXDB_NOT_FOUND);
+    if (bytes.bytes[1]) record = bytes.bytes + 2;
+    const size_t head = record ? 2 + 8 + 16 : 2;
+    if (bytes.size < head) return count(h, DXDB_BAD_REQUEST);
+    bytes.bytes += head;
+    bytes.size -= head;
+    if (!parse(&bytes, config->queries[query].parameter_count, a.values, a.texts, sizeof a.texts) ||
+        bytes.size)
+        return count(h, DXDB_BAD_REQUEST);
+    dxdb_call *call = new_call(c, h, 0, NULL);
+    call->has_record = record != NULL;
+    call->watch.ready = on_watched;
+    if (record) {
+        call->epoch = get_number(record);
+        memcpy(call->checksum, record + 8, sizeof call->checksum);
+    }
+    /* Another worker or run may have shown this client more than this one has in memory. */
+    const bool is_fresh = record && !dxdb_follow_has_epoch(h->follow, call->epoch);
+    dxdb_follow_watch(h->follow, query, a.values, is_fresh, &call->watch);
+    return end_handler(c, call);
 }
 
 /* >>middleware, inlined by DX_HBTP_CHAIN: refuses a token that expired after the Hello, limits the
@@ -188,7 +375,7 @@ static inline int rate_before(const dx_hbtp_context *c)
     dxdb_hbtp *h = hbtp_of(c);
     dx_middleware_quota quota;
     const uint16_t status = dxdb_guard_spend(h->guard, &peer_of(c->session)->subject, c->now_ns,
-                                             &quota);
+                                            &quota);
     return status ? count(h, status) : 0;
 }
 
@@ -199,6 +386,8 @@ static inline int rate_after(const dx_hbtp_context *c, int result)
 }
 
 DX_HBTP_CHAIN(guarded_query, on_query, auth, rate)
+DX_HBTP_CHAIN(guarded_write, on_write, auth, rate)
+DX_HBTP_CHAIN(guarded_watch, on_watch, auth, rate)
 
 static int describe(const dx_hbtp_context *c)
 {
@@ -207,8 +396,12 @@ static int describe(const dx_hbtp_context *c)
                                        c->payload_size);
     dxdb_text text = {0};
     int result;
-    if (query < 0) return count(h, DXDB_NOT_FOUND);
-    const uint16_t status = dxdb_results_describe(h->results, (uint32_t)query, &text);
+    const int write = dxdb_config_find_write(h->results->config, (const char *)c->payload,
+                                             c->payload_size);
+    uint16_t status = DXDB_OK;
+    if (query < 0 && write < 0) return count(h, DXDB_NOT_FOUND);
+    if (write >= 0) dxdb_results_describe_write(h->results, (uint32_t)write, &text);
+    else status = dxdb_results_describe(h->results, (uint32_t)query, &text);
     count(h, status);
     if (status == DXDB_OK) {
         result = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, text.bytes, text.size);
@@ -247,6 +440,10 @@ static void on_opened(dx_link *l, dx_link_id id)
     dxdb_peer *peer = prog_alloc(sizeof *peer);
     memset(peer, 0, sizeof *peer);
     dxdb_guard_name(h->guard, dx_link_fd(l, id), &peer->subject);
+    peer->link = id;
+    peer->next = h->peers;
+    if (peer->next) peer->next->prev = peer;
+    h->peers = peer;
     dx_link_session(l, id)->desc.user = peer;
     h->results->metrics.hbtp_links++;
 }
@@ -258,34 +455,107 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     (void)reason;
     assert(s);
     while (first_of(s)) end_call(first_of(s), s);
-    free(peer_of(s));
+    dx_states_leave(&h->follow->states, s);
+    dxdb_peer *peer = peer_of(s);
+    if (peer->prev) peer->prev->next = peer->next;
+    else h->peers = peer->next;
+    if (peer->next) peer->next->prev = peer->prev;
+    free(peer);
     s->desc.user = NULL;
     h->results->metrics.hbtp_links--;
 }
 
-int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
-                    int listening)
+/* >>subscriptions ---------------------------------------------------------------------- */
+static uint16_t on_check(const dx_hbtp_session *session)
 {
-    static const char agent[] = "dxdb 0.3.0";
-    const dxdb_config *config = results->config;
-    dx_link_desc desc;
-    memset(h, 0, sizeof *h);
-    h->results = results;
-    h->guard = guard;
-    h->hello.admit = on_admit;
-    h->hello.user = h;
-    h->hello.who.agent.bytes = agent;
-    h->hello.who.agent.size = sizeof agent - 1;
+    const dxdb_hbtp *h = dx_link_of(session)->desc.user;
+    peer_of(session)->subscribes = true;
+    return dxdb_guard_check(h->guard, &peer_of(session)->subject);
+}
+
+/* Close a subscriber whose output has not moved for lag_ms, or whose token has expired. */
+static void check_peer(dxdb_hbtp *h, dxdb_peer *peer)
+{
+    dx_hbtp_session *s = dx_link_session(&h->links, peer->link);
+    size_t unsent;
+    int unread = 0;
+    if (!peer->subscribes) return;
+    if (dxdb_guard_check(h->guard, &peer->subject)) {
+        dx_states_leave(&h->follow->states, s);
+        (void)dx_link_close(&h->links, peer->link, 401, "the token has expired");
+        return;
+    }
+    (void)dx_hbtp_out_data(s->desc.out, &unsent);
+    (void)ioctl(dx_link_fd(&h->links, peer->link), SIOCOUTQ, &unread);
+    if (!unsent || unsent != peer->unsent || unread != peer->unread) peer->stuck_ms = 0;
+    else peer->stuck_ms += TICK_MS;
+    peer->unsent = unsent;
+    peer->unread = unread;
+    if (peer->stuck_ms < h->results->config->lag_ms) return;
+    peer->stuck_ms = 0;
+    h->results->metrics.lagging++;
+    dx_states_leave(&h->follow->states, s);
+    (void)dx_link_close(&h->links, peer->link, 408, "it does not read what it subscribed to");
+}
+
+static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxdb_hbtp *h = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0) return;
+    for (dxdb_peer *peer = h->peers, *next; peer; peer = next) {
+        next = peer->next;
+        check_peer(h, peer);
+    }
+    (void)dx_reactor_timer(r, op, (uint64_t)TICK_MS * 1000000);
+}
+
+static void set_routes(dxdb_hbtp *h)
+{
+    const dxdb_config *config = h->results->config;
     dx_hbtp_router_init(&h->router);
     dx_hbtp_router_set(&h->router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &h->hello);
+    dx_hbtp_router_set(&h->router, DX_HBTP_OP_STATE_SUBSCRIBE, dx_states_handler,
+                       &h->follow->states);
+    dx_hbtp_router_set(&h->router, DX_HBTP_OP_STATE_UNSUBSCRIBE, dx_states_handler,
+                       &h->follow->states);
     h->describe.hbtp = h;
+    h->watch.hbtp = h;
     dx_hbtp_router_set_method(&h->router, 0, guarded_describe, &h->describe);
+    dx_hbtp_router_set_method(&h->router, DXDB_METHOD_FOLLOW, guarded_watch, &h->watch);
     for (uint32_t i = 0; i < config->query_count; i++) {
         h->methods[i].hbtp = h;
         h->methods[i].query = i;
         dx_hbtp_router_set_method(&h->router, config->queries[i].method, guarded_query,
                                   &h->methods[i]);
     }
+    for (uint32_t i = 0; i < config->write_count; i++) {
+        h->writes[i].hbtp = h;
+        h->writes[i].query = i;
+        dx_hbtp_router_set_method(&h->router, config->writes[i].method, guarded_write,
+                                  &h->writes[i]);
+    }
+}
+
+int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
+                    int listening)
+{
+    static const char agent[] = "dxdb 0.3.0";
+    const dxdb_config *config = follow->config;
+    dx_link_desc desc;
+    memset(h, 0, sizeof *h);
+    h->follow = follow;
+    h->results = follow->results;
+    h->guard = guard;
+    h->hello.admit = on_admit;
+    h->hello.user = h;
+    h->hello.who.agent.bytes = agent;
+    h->hello.who.agent.size = sizeof agent - 1;
+    h->hello.features = DX_HBTP_FEATURE_RESUME;
+    set_routes(h);
+    follow->check = on_check;
+    dx_reactor_op_init(&h->tick_op, on_tick, h);
+    (void)dx_reactor_timer(r, &h->tick_op, (uint64_t)TICK_MS * 1000000);
     memset(&desc, 0, sizeof desc);
     desc.links_max = config->connections;
     desc.block_size = BLOCK_SIZE;
@@ -309,4 +579,8 @@ int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_results *results, dxdb_gua
                                           dx_link_error_name(error)) : PROG_OK;
 }
 
-void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns) { dx_link_drain(&h->links, within_ns); }
+void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns)
+{
+    (void)dx_reactor_cancel(h->links.reactor, &h->tick_op);
+    dx_link_drain(&h->links, within_ns);
+}

@@ -5,6 +5,7 @@
    the database, the connection is on hold and further bytes wait in the socket. */
 #include "http.h"
 
+#include "json.h"
 #include "page.h"
 #include "text.h"
 
@@ -19,6 +20,7 @@ enum {
     BLOCK_SIZE = 16384,
     BLOCKS    = 4096,
     IDLE_S    = 60,
+    PING_S    = 15, /* between comments in a stream of events, so that it is not idle */
     HEAD_S    = 10, /* timeout for a head, from its first byte to its last */
     PARTS_MAX = DXDB_PARAMETERS_MAX
 };
@@ -41,6 +43,13 @@ typedef struct dxdb_client {
     char         extra[768]; /* further header fields: CORS, the rate */
     size_t       extra_size;
     char         matches[256]; /* If-None-Match */
+    dxdb_watch   watch;     /* of a stream of events, before it begins */
+    dxdb_listener listener; /* then */
+    dxdb_subject subject;
+    bool         streams;
+    bool         is_late;   /* the result has changed while there were unsent bytes */
+    struct dxdb_client *next; /* of the streams */
+    struct dxdb_client *prev;
     dxdb_text    unsent;    /* bytes that found no buffer space yet */
     size_t       sent;      /* of unsent */
 } dxdb_client;
@@ -259,7 +268,7 @@ static void on_answered(dxdb_request *request, const dxdb_result *result)
 /* Put the values of the query string into the order of the query's parameters. Returns
    NULL, or the error. */
 static const char *parse_parameters(const dxdb_query_config *q, text_range query, char *texts,
-                                    const char **values)
+                                   const char **values)
 {
     bool given[PARTS_MAX] = {false};
     while (query.size) {
@@ -299,8 +308,127 @@ static void ask(dxdb_client *c, uint32_t query, text_range parameters)
     } else {
         c->is_waiting = true;
         c->request.answered = on_answered;
-        dxdb_results_load(r, query, values, &c->request);
+        dxdb_results_load(r, query, values, true, &c->request);
     }
+}
+
+/* >>events --------------------------------------------------------------------------- */
+/* Append the fields "data:" of an event: one for each line of the text. */
+static void put_data(dxdb_text *t, const char *text, size_t size)
+{
+    while (size) {
+        const char *end = memchr(text, '\n', size);
+        const size_t line = end ? (size_t)(end - text) : size;
+        dxdb_text_add(t, "data: ");
+        dxdb_text_put(t, text, line);
+        dxdb_text_add(t, "\n");
+        text += line + (end != NULL);
+        size -= line + (end != NULL);
+    }
+    dxdb_text_add(t, "\n");
+}
+
+/* Append the end of a stream, and close the connection once it is sent. */
+static void end_stream(dxdb_client *c, uint16_t status, const char *why)
+{
+    dxdb_text body = {0};
+    if (!c->keeps) return;
+    dxdb_text_format(&body, "{\"status\":%u,\"error\":", (unsigned)status);
+    dxdb_text_quote(&body, why, strlen(why));
+    dxdb_text_add(&body, "}");
+    dxdb_text_add(&c->unsent, "event: end\n");
+    put_data(&c->unsent, body.bytes, body.size);
+    dxdb_text_free(&body);
+    c->keeps = false;
+    push(c);
+}
+
+/* Send the followed result as it is now. While earlier bytes wait, only the fact that it changed is
+   kept: a slow client gets the newest one, and has no queue. */
+static void put_event(dxdb_client *c)
+{
+    const dxdb_followed *f = c->listener.followed;
+    dxdb_text rows = {0};
+    c->is_late = c->unsent.size > 0;
+    if (c->is_late || !f) return;
+    if (f->status == DXDB_OK) {
+        dxdb_json_rows(&rows, &c->http->results->catalog.queries[f->query].rows, f->record,
+                       f->record_size);
+        dxdb_text_format(&c->unsent, "id: %X/%X\n", (unsigned)(f->position >> 32),
+                         (unsigned)f->position);
+    } else {
+        dxdb_text_quote(&rows, f->why, strlen(f->why));
+        dxdb_text_add(&c->unsent, "event: away\n");
+    }
+    put_data(&c->unsent, rows.bytes, rows.size);
+    dxdb_text_free(&rows);
+    push(c);
+}
+
+static void on_listened(dxdb_listener *l)
+{
+    dxdb_client *c = (dxdb_client *)(void *)((char *)l - offsetof(dxdb_client, listener));
+    if (l->followed->is_ended) end_stream(c, l->followed->status, l->followed->why);
+    else put_event(c);
+}
+
+static void on_live(dxdb_watch *w, uint16_t status, const char *why)
+{
+    dxdb_client *c = (dxdb_client *)(void *)((char *)w - offsetof(dxdb_client, watch));
+    dxdb_http *h = c->http;
+    c->is_waiting = false;
+    if (status != DXDB_OK) {
+        refuse(c, status, why);
+    } else {
+        dxdb_metrics_count(h->results->metrics.http, status);
+        dxdb_text_add(&c->unsent, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                                  "Cache-Control: no-store\r\nConnection: close\r\n");
+        put_extra(c, &c->unsent);
+        dxdb_text_add(&c->unsent, "\r\n");
+        push(c);
+        c->streams = true;
+        c->next = h->streams;
+        if (c->next) c->next->prev = c;
+        h->streams = c;
+        c->listener.changed = on_listened;
+        dxdb_follow_listen(w->followed, &c->listener);
+        put_event(c);
+    }
+    if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+}
+
+static void live(dxdb_client *c, uint32_t query, text_range parameters)
+{
+    char texts[HEAD_MAX + PARTS_MAX + 1];
+    const char *values[PARTS_MAX] = {NULL};
+    const char *why = parse_parameters(&c->http->results->config->queries[query], parameters, texts,
+                                      values);
+    if (!why && c->is_head) why = "events are for GET";
+    if (!why && c->http->drains) why = "the server is shutting down";
+    if (why) {
+        refuse(c, DXDB_BAD_REQUEST, why);
+        return;
+    }
+    c->is_waiting = true;
+    c->watch.ready = on_live;
+    dxdb_follow_watch(c->http->follow, query, values, false, &c->watch);
+}
+
+static void on_ping(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxdb_http *h = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0) return;
+    for (dxdb_client *c = h->streams; c; c = c->next) {
+        if (dxdb_guard_check(h->guard, &c->subject)) {
+            dxdb_follow_leave(&c->listener);
+            end_stream(c, 401, "the token has expired");
+        } else if (!c->unsent.size && c->keeps) {
+            dxdb_text_add(&c->unsent, ":\n\n");
+            push(c);
+        }
+    }
+    (void)dx_reactor_timer(r, op, (uint64_t)PING_S * 1000000000);
 }
 
 static void describe(dxdb_client *c, uint32_t query)
@@ -342,6 +470,7 @@ static void show_metrics(dxdb_client *c)
 {
     dxdb_text t = {0};
     dxdb_metrics sum;
+    dxdb_follow_measure(c->http->follow);
     dxdb_metrics_publish(c->http->index, dxdb_results_measure(c->http->results));
     dxdb_metrics_sum(&sum);
     dxdb_metrics_put_all(&t, &sum);
@@ -370,6 +499,7 @@ static bool is_let_in(dxdb_client *c, const head *h)
     const char *token = bears ? a->text + sizeof scheme - 1 : NULL;
     uint16_t status = dxdb_guard_admit(g, token, bears ? a->size - (sizeof scheme - 1) : 0,
                                        &subject);
+    c->subject = subject;
     if (!status) {
         dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
         status = dxdb_guard_spend(g, &subject, dx_reactor_now_ns(c->http->peers.reactor), &quota);
@@ -380,17 +510,25 @@ static bool is_let_in(dxdb_client *c, const head *h)
     return !status;
 }
 
+/* Does the path end in this, after something else? Then it is removed. */
+static bool drop_suffix(text_range *path, const char *suffix)
+{
+    const size_t length = strlen(suffix);
+    const bool ends = path->size > length &&
+                      !memcmp(path->text + path->size - length, suffix, length);
+    if (ends) path->size -= length;
+    return ends;
+}
+
 /* Serve the part of the path after /q/. */
 static void show_query(dxdb_client *c, text_range path, text_range parameters)
 {
-    static const char suffix[] = "/describe";
-    const size_t length = sizeof suffix - 1;
-    const bool is_description = path.size > length &&
-                                !memcmp(path.text + path.size - length, suffix, length);
-    if (is_description) path.size -= length;
+    const bool is_description = drop_suffix(&path, "/describe");
+    const bool is_live = !is_description && drop_suffix(&path, "/live");
     const int query = dxdb_config_find(c->http->results->config, path.text, path.size);
     if (query < 0) refuse(c, DXDB_NOT_FOUND, "there is no such query");
     else if (is_description) describe(c, (uint32_t)query);
+    else if (is_live) live(c, (uint32_t)query, parameters);
     else ask(c, (uint32_t)query, parameters);
 }
 
@@ -506,15 +644,19 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
     const uint64_t now = dx_reactor_now_ns(peers->reactor);
     size_t at = 0;
     if (!c->keeps) return size; /* the last answer was sent */
+    if (c->streams) {
+        if (last) (void)dx_peers_close(peers, id, true);
+        return size;
+    }
     c->is_inside = true;
-    while (at < size && c->keeps && !c->is_waiting && !c->unsent.size) {
+    while (at < size && c->keeps && !c->is_waiting && !c->unsent.size && !c->streams) {
         const size_t whole = find_head(bytes + at, size - at);
         if (!whole && size - at < HEAD_MAX) break;
         c->begun_ns = 0;
         at += serve(c, bytes + at, whole ? whole : size - at);
     }
     c->is_inside = false;
-    if (!c->keeps) return size;
+    if (!c->keeps || c->streams) return size;
     if (c->is_waiting || c->unsent.size) {
         (void)dx_peers_hold(peers, id, true);
         return at;
@@ -534,6 +676,7 @@ static void on_drained(dx_peers *peers, dx_peers_id id)
     dxdb_client *c = client_of(peers, id);
     if (!c->unsent.size) return;
     push(c);
+    if (!c->unsent.size && c->is_late) put_event(c);
     if (!c->unsent.size && c->keeps && !c->is_waiting) release(c);
 }
 
@@ -552,22 +695,30 @@ static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
     h->results->metrics.http_links--;
     if (!c) return;
     dxdb_results_forget(&c->request);
+    dxdb_follow_forget(&c->watch);
+    dxdb_follow_leave(&c->listener);
+    if (c->streams) {
+        if (c->prev) c->prev->next = c->next;
+        else h->streams = c->next;
+        if (c->next) c->next->prev = c->prev;
+    }
     dxdb_text_free(&c->unsent);
     free(c);
 }
 
-int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
+int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
                     int listening)
 {
     dx_peers_desc desc;
     memset(h, 0, sizeof *h);
-    h->results = results;
+    h->follow = follow;
+    h->results = follow->results;
     h->guard = guard;
     memset(&desc, 0, sizeof desc);
-    desc.peers_max = results->config->connections;
+    desc.peers_max = follow->config->connections;
     desc.block_size = BLOCK_SIZE;
     desc.block_count = BLOCKS;
-    desc.idle_ns = (uint64_t)IDLE_S * 1000000000 + 2 * results->config->request_ms * 1000000;
+    desc.idle_ns = (uint64_t)IDLE_S * 1000000000 + 2 * follow->config->request_ms * 1000000;
     desc.linger_ns = 1000000000;
     desc.user = h;
     desc.opened = on_opened;
@@ -577,6 +728,8 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_gua
     desc.memory_size = dx_peers_memory_size(&desc);
     h->memory = prog_alloc(desc.memory_size);
     desc.memory = h->memory;
+    dx_reactor_op_init(&h->ping_op, on_ping, h);
+    (void)dx_reactor_timer(r, &h->ping_op, (uint64_t)PING_S * 1000000000);
     int error = dx_peers_open(&h->peers, r, &desc);
     if (!error) error = dx_peers_listen(&h->peers, listening);
     return error ? prog_fail(PROG_SYSTEM, "cannot start the HTTP server: %s",
@@ -586,5 +739,10 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_gua
 void dxdb_http_drain(dxdb_http *h, uint64_t within_ns)
 {
     h->drains = true;
+    (void)dx_reactor_cancel(h->peers.reactor, &h->ping_op);
+    for (dxdb_client *c = h->streams; c; c = c->next) {
+        dxdb_follow_leave(&c->listener);
+        end_stream(c, DXDB_UNAVAILABLE, "the server is shutting down");
+    }
     dx_peers_drain(&h->peers, within_ns);
 }

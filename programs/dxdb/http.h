@@ -2,6 +2,10 @@
 
        GET /q/QUERY?PARAMETER=VALUE&...   an array of objects, with an ETag if the result is cached;
                                           Accept: application/x-dx-teleport: the record
+       GET /q/QUERY/live?...              the same, and again after each change: text/event-stream. Each
+                                          event has the array as its data, and the position of the
+                                          log as its id; "away": the database is away; "end": why
+                                          there are no more
        GET /q/QUERY/describe              the description of the query, and its columns
        GET /  /queries                    a page that shows the queries live; their names
        GET /metrics  /healthz             for Prometheus; for a supervisor
@@ -12,20 +16,23 @@
 #ifndef DXDB_HTTP_H
 #define DXDB_HTTP_H
 
+#include "follow.h"
 #include "guard.h"
-#include "results.h"
 
 typedef struct dxdb_http { /* private, except peers */
     dx_peers      peers;
     dxdb_results *results;
+    dxdb_follow  *follow;
     dxdb_guard   *guard;
     void         *memory;
+    struct dxdb_client *streams; /* clients of /live */
+    dx_op         ping_op;
     bool          drains;
     uint32_t      index;  /* of the worker; set it after dxdb_http_begin() */
 } dxdb_http;
 
 /* Serve on a listening descriptor. Returns PROG_OK, or prints a message. */
-int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
+int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
                      int listening);
 /* Accept no more; complete when h->peers.count is 0. */
 void dxdb_http_drain(dxdb_http *h, uint64_t within_ns);

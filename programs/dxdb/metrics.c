@@ -82,5 +82,18 @@ void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m)
     put(t, "dxdb_pool_connections", gauge, "Connections that run queries, open.", m->open);
     put(t, "dxdb_pool_running", gauge, "Queries that run now.", m->running);
     put(t, "dxdb_pool_waiting", gauge, "Queries that wait for a connection.", m->waiting);
+    put(t, "dxdb_writes_total", counter, "Transactions that were committed.", m->writes);
+    put(t, "dxdb_followed", gauge, "Results that are kept up to date for subscribers.", m->followed);
+    put(t, "dxdb_followed_bytes", gauge, "Bytes of them.", m->followed_bytes);
+    put(t, "dxdb_subscriptions", gauge, "Subscriptions to them.", m->subscriptions);
+    put(t, "dxdb_refreshed_total", counter, "Changes of followed results.", m->refreshed);
+    put(t, "dxdb_patches_total", counter, "Patches made of these changes.", m->patches);
+    put(t, "dxdb_sent_patches_total", counter, "Frames with a patch, sent to subscribers.",
+        m->sent_patches);
+    put(t, "dxdb_sent_wholes_total", counter, "Frames with a whole result, sent to subscribers.",
+        m->sent_wholes);
+    put(t, "dxdb_ended_total", counter, "Followed results that ended with a reason.", m->ended);
+    put(t, "dxdb_lagging_total", counter, "Subscribers that were closed because they did not read.",
+        m->lagging);
     put(t, "dxdb_up", gauge, "Workers that hear of every change.", m->up);
 }

@@ -24,6 +24,16 @@ typedef struct dxdb_metrics {
     uint64_t open;          /* connections that run queries, now */
     uint64_t running;       /* queries, now */
     uint64_t waiting;
+    uint64_t writes;        /* transactions that were committed */
+    uint64_t followed;      /* results that are kept up to date, now */
+    uint64_t followed_bytes;
+    uint64_t subscriptions; /* to them, now */
+    uint64_t refreshed;     /* queries for them that found a change */
+    uint64_t patches;       /* made; a change without one is sent as a whole */
+    uint64_t sent_patches;  /* frames with one, to all subscribers */
+    uint64_t sent_wholes;
+    uint64_t ended;         /* followed results that ended, with a reason */
+    uint64_t lagging;       /* subscribers that were closed because they did not read */
     uint64_t up;            /* workers that receive all notifications of changes */
 } dxdb_metrics;
 

@@ -1,7 +1,13 @@
-/* Connections that run queries. See pool.h. */
+/* Connections that run queries and writes. See pool.h.
+
+   A query is one round trip: the position of the log, then the query, each with its own snapshot.
+   A write is two: BEGIN, its statements, COMMIT; then the position, or ROLLBACK after a failure. */
 #include "pool.h"
 
+#include "catalog.h"
+
 #include <assert.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,12 +22,21 @@ static const char settings[] =
     " set_config('default_transaction_read_only', 'on', false),"
     " set_config('statement_timeout', $1, false)";
 
+enum { TEXT_OID = 25 };
+
+/* Phases of a job. */
+enum { FIRST, POSITION, RESULT, ROLLING_BACK };
+
+/* Kinds of answers to the commands of a write. */
+enum { EXPECT_NOTHING, EXPECT_COUNT, EXPECT_COMMIT };
+
 /* The status for the client, from an error of the database. */
 static uint16_t status_of(const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     if (!state) return DXDB_UNAVAILABLE;
     if (!strncmp(state, "22", 2)) return DXDB_BAD_REQUEST; /* a value invalid for its type */
+    if (!strncmp(state, "23", 2)) return DXDB_CONFLICT; /* a constraint */
     if (!strcmp(state, "57014")) return DXDB_TIMEOUT;
     if (!strncmp(state, "08", 2) || !strncmp(state, "53", 2) || !strncmp(state, "57", 2) ||
         !strncmp(state, "40", 2) || !strncmp(state, "55", 2))
@@ -32,9 +47,17 @@ static uint16_t status_of(const PGresult *result)
 /* >>jobs ---------------------------------------------------------------------- */
 static void report(dxdb_job *job, uint16_t status, const PGresult *result, const char *why)
 {
+    const dxdb_outcome outcome = {
+        .status = status,
+        .why = why,
+        .result = result,
+        .position = job->position,
+        .counts = job->counts,
+        .count = job->executed,
+    };
     dxdb_job_fn *done = job->done;
     job->done = NULL;
-    if (done) done(job->user, status, result, why);
+    if (done) done(job->user, &outcome);
 }
 
 static void retire(dxdb_job *job)
@@ -72,7 +95,10 @@ static void on_deadline(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
         report(job, DXDB_UNAVAILABLE, NULL, "no connection to the database was free in time");
         retire(job);
     } else if (job->done) {
-        report(job, DXDB_TIMEOUT, NULL, "the query took too long");
+        report(job, DXDB_TIMEOUT, NULL, !job->is_write ? "the query took too long"
+             : job->phase == POSITION
+             ? "it was committed, but its position did not arrive in time"
+             : "the transaction took too long; it may have been committed");
         (void)dx_reactor_timer(r, op, (p->config->request_ms + GRACE_MS) * 1000000);
     } else {
         dxdb_connection_drop(&job->on->connection, "the database does not cancel a query");
@@ -95,28 +121,100 @@ static bool is_free(const dxdb_pooled *c)
     return c->connection.is_open && !c->job && !c->setup;
 }
 
-/* Send the statements of a job: up to three, the last one is its query. */
-static void start(dxdb_pooled *c, dxdb_job *job)
+static void forget_prepared(dxdb_pooled *c)
 {
-    dxdb_pool *p = c->pool;
-    char name[24];
-    c->job = job;
-    job->on = c;
-    p->running++;
-    p->executed++;
-    if (c->generation != p->generation) {
-        c->generation = p->generation;
-        memset(c->prepared, 0, sizeof c->prepared);
-        if (!dxdb_connection_run(&c->connection, "DEALLOCATE ALL", 0, NULL)) return;
+    memset(c->prepared, 0, sizeof c->prepared);
+    memset(c->prepared_writes, 0, sizeof c->prepared_writes);
+    c->prepared_position = false;
+}
+
+static bool send_position(dxdb_pooled *c)
+{
+    if (!c->prepared_position) {
+        c->prepared_position = true;
+        if (!dxdb_connection_prepare(&c->connection, "position", dxdb_position_sql, 0, NULL))
+            return false;
     }
+    return dxdb_connection_execute(&c->connection, "position", 0, NULL);
+}
+
+static void send_query(dxdb_pooled *c, dxdb_job *job)
+{
+    char name[24];
     snprintf(name, sizeof name, "q%u", (unsigned)job->query);
+    job->phase = POSITION;
+    if (!send_position(c)) return;
     if (!c->prepared[job->query]) {
         c->prepared[job->query] = 1;
-        if (!dxdb_connection_prepare(&c->connection, name, p->config->queries[job->query].sql))
+        if (!dxdb_connection_prepare(&c->connection, name,
+                                     c->pool->config->queries[job->query].sql, 0, NULL))
             return;
     }
     (void)(dxdb_connection_execute(&c->connection, name, job->count, job->values) &&
            dxdb_connection_sync(&c->connection));
+}
+
+/* Does a statement mention $number? In a string, too: then the database has to find out the type of
+   the parameter, and says if it cannot. */
+static bool mentions(const char *sql, int number)
+{
+    char name[16];
+    const int size = snprintf(name, sizeof name, "$%d", number);
+    for (const char *at = strstr(sql, name); at; at = strstr(at + 1, name))
+        if (!isdigit((unsigned char)at[size])) return true;
+    return false;
+}
+
+/* Prepare a statement of a write. The statements share the list of parameters; those that one does
+   not use have type text, because the server cannot infer their type. */
+static bool prepare_statement(dxdb_pooled *c, dxdb_job *job, const char *name, const char *sql)
+{
+    Oid types[DXDB_PARAMETERS_MAX];
+    for (int i = 0; i < job->count; i++) types[i] = mentions(sql, i + 1) ? 0 : TEXT_OID;
+    job->expects[job->expected++] = EXPECT_NOTHING;
+    return dxdb_connection_prepare(&c->connection, name, sql, job->count, types);
+}
+
+static void send_write(dxdb_pooled *c, dxdb_job *job)
+{
+    const dxdb_write_config *w = &c->pool->config->writes[job->query];
+    const bool is_prepared = c->prepared_writes[job->query];
+    c->prepared_writes[job->query] = 1;
+    for (uint32_t i = 0; i < w->statement_count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "w%u_%u", (unsigned)job->query, (unsigned)i);
+        if (!is_prepared && !prepare_statement(c, job, name, w->statements[i])) return;
+        job->expects[job->expected++] = EXPECT_COUNT;
+        if (!dxdb_connection_execute(&c->connection, name, job->count, job->values)) return;
+    }
+    job->expects[job->expected++] = EXPECT_COMMIT;
+    (void)(dxdb_connection_run(&c->connection, "COMMIT", 0, NULL) &&
+           dxdb_connection_sync(&c->connection));
+}
+
+/* Send the commands of a job. */
+static void start(dxdb_pooled *c, dxdb_job *job)
+{
+    dxdb_pool *p = c->pool;
+    c->job = job;
+    job->on = c;
+    p->running++;
+    if (job->is_write) { /* first of all: after another command it cannot be READ WRITE */
+        job->expects[job->expected++] = EXPECT_NOTHING;
+        if (!dxdb_connection_run(&c->connection, "BEGIN READ WRITE", 0, NULL)) return;
+    }
+    if (c->generation != p->generation) {
+        c->generation = p->generation;
+        forget_prepared(c);
+        job->expects[job->expected++] = EXPECT_NOTHING;
+        if (!dxdb_connection_run(&c->connection, "DEALLOCATE ALL", 0, NULL)) return;
+    }
+    if (job->is_write) {
+        send_write(c, job);
+    } else {
+        p->executed++;
+        send_query(c, job);
+    }
 }
 
 /* Assign waiting jobs to free connections. */
@@ -130,16 +228,19 @@ static void match(dxdb_pool *p)
     }
 }
 
-void dxdb_pool_run(dxdb_pool *p, uint32_t query, int count, const char *const *values,
-                   dxdb_job_fn *done, void *user)
+static void add(dxdb_pool *p, bool is_write, uint32_t query, int count, const char *const *values,
+                dxdb_job_fn *done, void *user)
 {
+    dxdb_outcome refusal = {.status = DXDB_UNAVAILABLE,
+                            .why = "too many requests wait for the database"};
     if (p->waiting >= p->config->waiting_max) {
-        done(user, DXDB_UNAVAILABLE, NULL, "too many requests wait for the database");
+        done(user, &refusal);
         return;
     }
     dxdb_job *job = prog_alloc(sizeof *job);
     memset(job, 0, sizeof *job);
     job->pool = p;
+    job->is_write = is_write;
     job->query = query;
     job->count = count;
     job->values = values;
@@ -148,13 +249,26 @@ void dxdb_pool_run(dxdb_pool *p, uint32_t query, int count, const char *const *v
     dx_reactor_op_init(&job->timer_op, on_deadline, job);
     if (dx_reactor_timer(p->reactor, &job->timer_op, p->config->request_ms * 1000000)) {
         free(job);
-        done(user, DXDB_UNAVAILABLE, NULL, "too much is under way");
+        refusal.why = "too much is under way";
+        done(user, &refusal);
         return;
     }
     *p->last = job;
     p->last = &job->next;
     p->waiting++;
     match(p);
+}
+
+void dxdb_pool_run(dxdb_pool *p, uint32_t query, int count, const char *const *values,
+                   dxdb_job_fn *done, void *user)
+{
+    add(p, false, query, count, values, done, user);
+}
+
+void dxdb_pool_write(dxdb_pool *p, uint32_t write, int count, const char *const *values,
+                     dxdb_job_fn *done, void *user)
+{
+    add(p, true, write, count, values, done, user);
 }
 
 /* >>calls of a connection ---------------------------------------------------------- */
@@ -168,9 +282,91 @@ static void on_opened(dxdb_connection *connection)
     c->was_open = true;
     c->setup = 2;
     c->generation = c->pool->generation;
-    memset(c->prepared, 0, sizeof c->prepared);
+    forget_prepared(c);
     (void)(dxdb_connection_run(connection, settings, 1, values) &&
            dxdb_connection_sync(connection));
+}
+
+/* A command of the job has failed. Its statements are prepared again by the next job, because it is
+   unknown which of them are. */
+static void handle_failure(dxdb_pooled *c, const PGresult *result)
+{
+    dxdb_job *job = c->job;
+    char why[DXDB_TEXT_SIZE];
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    dxdb_first_line(why, sizeof why, message ? message : PQresultErrorMessage(result));
+    c->generation = c->pool->generation - 1;
+    if (job->is_write && job->phase == POSITION)
+        report(job, DXDB_FAILED, NULL, "it was committed, but its position is not known");
+    else report(job, status_of(result), NULL, why);
+}
+
+static void finish(dxdb_pooled *c)
+{
+    let_go(c);
+    match(c->pool);
+}
+
+static uint64_t parse_number(const PGresult *result)
+{
+    return PQntuples(result) == 1 ? strtoull(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+}
+
+static void handle_query(dxdb_pooled *c, PGresult *result)
+{
+    dxdb_job *job = c->job;
+    const ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_TUPLES_OK && job->phase == POSITION) {
+        job->position = parse_number(result);
+        job->phase = RESULT;
+    } else if (status == PGRES_TUPLES_OK) {
+        report(job, DXDB_OK, result, NULL);
+    } else if (status == PGRES_PIPELINE_SYNC) {
+        report(job, DXDB_FAILED, NULL, "it returns no rows");
+        finish(c);
+    }
+}
+
+/* All answers up to the COMMIT have arrived. */
+static void end_transaction(dxdb_pooled *c)
+{
+    dxdb_job *job = c->job;
+    if (job->phase == RESULT) {
+        job->phase = POSITION;
+        (void)(send_position(c) && dxdb_connection_sync(&c->connection));
+    } else if (PQtransactionStatus(c->connection.pg) != PQTRANS_IDLE) {
+        job->phase = ROLLING_BACK;
+        (void)(dxdb_connection_run(&c->connection, "ROLLBACK", 0, NULL) &&
+               dxdb_connection_sync(&c->connection));
+    } else {
+        finish(c);
+    }
+}
+
+static void handle_write(dxdb_pooled *c, PGresult *result)
+{
+    dxdb_job *job = c->job;
+    const ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_PIPELINE_SYNC) {
+        if (job->phase == POSITION || job->phase == ROLLING_BACK) finish(c);
+        else end_transaction(c);
+    } else if (job->phase == POSITION) {
+        if (status != PGRES_TUPLES_OK) return; /* its statement was prepared */
+        job->position = parse_number(result);
+        report(job, DXDB_OK, NULL, NULL);
+    } else if (job->phase == FIRST && status != PGRES_PIPELINE_ABORTED) {
+        assert(job->answers < job->expected);
+        const int expected = job->expects[job->answers++];
+        if (expected == EXPECT_COUNT)
+            job->counts[job->executed++] = strtoull(PQcmdTuples(result), NULL, 10);
+        if (expected != EXPECT_COMMIT) return;
+        if (!strcmp(PQcmdStatus(result), "COMMIT")) {
+            job->phase = RESULT;
+            c->pool->written++;
+        } else {
+            report(job, DXDB_FAILED, NULL, "the transaction was rolled back");
+        }
+    }
 }
 
 static void on_answered(dxdb_connection *connection, PGresult *result)
@@ -184,22 +380,10 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
         else if (!c->setup) match(c->pool);
         return;
     }
-    dxdb_job *job = c->job;
-    assert(job);
-    if (status == PGRES_FATAL_ERROR) {
-        char why[DXDB_TEXT_SIZE];
-        const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-        dxdb_first_line(why, sizeof why, message ? message : PQresultErrorMessage(result));
-        c->prepared[job->query] = 0; /* the next job finds out why */
-        c->generation = c->pool->generation - 1;
-        report(job, status_of(result), NULL, why);
-    } else if (status == PGRES_TUPLES_OK) {
-        report(job, DXDB_OK, result, NULL);
-    } else if (status == PGRES_PIPELINE_SYNC) {
-        report(job, DXDB_FAILED, NULL, "it returns no rows");
-        let_go(c);
-        match(c->pool);
-    }
+    assert(c->job);
+    if (status == PGRES_FATAL_ERROR) handle_failure(c, result);
+    else if (c->job->is_write) handle_write(c, result);
+    else handle_query(c, result);
 }
 
 static void on_notified(dxdb_connection *connection, const char *channel, const char *payload)
@@ -217,8 +401,14 @@ static void on_lost(dxdb_connection *connection, const char *why)
     if (c->was_open) c->pool->open--;
     c->was_open = false;
     if (!c->job) return;
-    snprintf(text, sizeof text, "the connection to the database was lost: %s", why);
-    report(c->job, DXDB_UNAVAILABLE, NULL, text);
+    if (!c->job->is_write) {
+        snprintf(text, sizeof text, "the connection to the database was lost: %s", why);
+        report(c->job, DXDB_UNAVAILABLE, NULL, text);
+    } else {
+        report(c->job, DXDB_FAILED, NULL, c->job->phase == POSITION || c->job->phase == RESULT
+             ? "it was committed, but the connection to the database was lost"
+             : "the connection to the database was lost; it may have been committed");
+    }
     let_go(c);
 }
 
@@ -261,7 +451,11 @@ void dxdb_pool_end(dxdb_pool *p)
     }
     for (uint32_t i = 0; i < p->config->pool; i++) {
         dxdb_pooled *c = &p->all[i];
-        if (c->job) report(c->job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
+        if (c->job && !c->job->is_write)
+            report(c->job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
+        else if (c->job)
+            report(c->job, DXDB_FAILED, NULL, "the server is shutting down; it may have been "
+                                            "committed");
         let_go(c);
         dxdb_connection_end(&c->connection);
     }

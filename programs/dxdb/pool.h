@@ -1,5 +1,5 @@
-/* Connections that run queries. A job waits for a free connection, at most until its deadline. Each
-   connection runs one job at a time. */
+/* Connections that run queries and writes. A job waits for a free connection, at most until its
+   deadline. Each connection runs one job at a time. */
 #ifndef DXDB_POOL_H
 #define DXDB_POOL_H
 
@@ -9,14 +9,30 @@
 typedef struct dxdb_pool dxdb_pool;
 typedef struct dxdb_job dxdb_job;
 
-/* Called once with the outcome of a job: status 200 and a result; or another status, its reason in
-   why, and result NULL. */
-typedef void dxdb_job_fn(void *user, uint16_t status, const PGresult *result, const char *why);
+typedef struct dxdb_outcome { /* of a job; valid until the callback returns */
+    uint16_t        status;    /* DXDB_OK; otherwise why has the reason */
+    const char     *why;
+    const PGresult *result;    /* of a query */
+    uint64_t        position;  /* of the log. Query: the end before it began; write: after it */
+    const uint64_t *counts;    /* write: rows that each statement has changed or returned */
+    uint32_t        count;     /* of statements */
+} dxdb_outcome;
+
+/* Called once with the outcome of a job. */
+typedef void dxdb_job_fn(void *user, const dxdb_outcome *outcome);
 
 struct dxdb_job { /* private */
     dxdb_job    *next;
     dxdb_pool   *pool;
-    uint32_t     query;
+    bool         is_write;
+    uint32_t     query;     /* or the index of a write */
+    int          phase;     /* see pool.c */
+    uint32_t     executed;  /* statements of a write that were answered */
+    uint64_t     position;
+    uint64_t     counts[DXDB_STATEMENTS_MAX];
+    uint8_t      expects[2 * DXDB_STATEMENTS_MAX + 4]; /* of a write: kinds of answers, in order */
+    uint32_t     expected;
+    uint32_t     answers;
     int          count;
     const char *const *values;
     dxdb_job_fn *done;   /* NULL: already called */
@@ -32,6 +48,8 @@ typedef struct dxdb_pooled { /* private */
     dxdb_job  *job;        /* NULL: none */
     uint32_t   generation; /* of its prepared statements */
     uint8_t    prepared[DXDB_QUERIES_MAX];
+    uint8_t    prepared_writes[DXDB_WRITES_MAX];
+    bool       prepared_position;
     bool       was_open;
     uint32_t   setup;      /* outstanding answers to the settings */
 } dxdb_pooled;
@@ -41,6 +59,7 @@ struct dxdb_pool { /* the first fields may be read */
     uint32_t     running;  /* jobs */
     uint32_t     waiting;
     uint64_t     executed; /* queries sent */
+    uint64_t     written;  /* transactions committed */
 
     const dxdb_config *config;
     dx_reactor  *reactor;
@@ -60,6 +79,9 @@ void dxdb_pool_resume(dxdb_pool *p, uint32_t generation);
    inside this call. A NULL in values is an SQL NULL. */
 void dxdb_pool_run(dxdb_pool *p, uint32_t query, int count, const char *const *values,
                    dxdb_job_fn *done, void *user);
+/* The same for a write. Only an outcome whose reason says so may have been committed. */
+void dxdb_pool_write(dxdb_pool *p, uint32_t write, int count, const char *const *values,
+                     dxdb_job_fn *done, void *user);
 void dxdb_pool_end(dxdb_pool *p);
 bool dxdb_pool_is_ended(const dxdb_pool *p);
 

@@ -2,8 +2,8 @@
 
    The value of a cache entry serves both kinds of clients without another copy or conversion:
 
-       0             4           16                      16 + record
-       | record u32  | 0 ...     | record, as sent      | JSON ...
+       0             4     8              16                      16 + record
+       | record u32  | 0   | position u64 | record, as sent       | JSON ...
 
    A flight is a query that runs or waits to run, with all requests for it:
 
@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_SIZE = 16 };
+enum { HEAD_SIZE = 16, POSITION_AT = 8 };
 
 typedef struct dxdb_flight {
     struct dxdb_flight *next;
@@ -74,6 +74,7 @@ static void open_value(const dx_cache_view *view, dxdb_result *result)
     result->why = NULL;
     result->record = bytes + HEAD_SIZE;
     result->record_size = size;
+    memcpy(&result->position, bytes + POSITION_AT, sizeof result->position);
     result->json = (const char *)bytes + HEAD_SIZE + size;
     result->json_size = view->value_size - HEAD_SIZE - size;
     result->view = dx_cache_ext_holds(view) ? view : NULL;
@@ -172,11 +173,13 @@ static void fail(dxdb_flight *f, uint16_t status, const char *why)
 }
 
 /* Make the value of a cache entry, as pictured above. */
-static void make_value(dxdb_text *value, const dxdb_rows *rows, const dxdb_writer *w)
+static void make_value(dxdb_text *value, const dxdb_rows *rows, const dxdb_writer *w,
+                       uint64_t position)
 {
     const uint32_t size = (uint32_t)w->size;
     uint8_t head[HEAD_SIZE] = {0};
     memcpy(head, &size, sizeof size);
+    memcpy(head + POSITION_AT, &position, sizeof position);
     dxdb_text_put(value, head, sizeof head);
     dxdb_text_put(value, w->bytes, w->size);
     dxdb_json_rows(value, rows, w->bytes, w->size);
@@ -202,7 +205,7 @@ static void succeed(dxdb_flight *f, const dxdb_text *value)
     end_flight(f);
 }
 
-static void on_done(void *user, uint16_t status, const PGresult *answer, const char *why)
+static void on_done(void *user, const dxdb_outcome *outcome)
 {
     dxdb_flight *f = user;
     dxdb_results *r = f->results;
@@ -211,14 +214,15 @@ static void on_done(void *user, uint16_t status, const PGresult *answer, const c
     dxdb_rows_status written;
     dxdb_text value = {0};
     dxdb_writer w;
-    if (status != DXDB_OK) {
-        fail(f, status, why);
+    if (outcome->status != DXDB_OK) {
+        fail(f, outcome->status, outcome->why);
         return;
     }
-    written = dxdb_rows_write(&d->rows, answer, r->config->result_max, &w, text, sizeof text);
+    written = dxdb_rows_write(&d->rows, outcome->result, r->config->result_max, &w, text,
+                              sizeof text);
     switch (written) {
     case DXDB_ROWS_OK:
-        make_value(&value, &d->rows, &w);
+        make_value(&value, &d->rows, &w, outcome->position);
         succeed(f, &value);
         break;
     case DXDB_ROWS_CHANGED:
@@ -243,20 +247,30 @@ static bool has_values(const dxdb_flight *f, const char *const *values, uint32_t
     return true;
 }
 
+size_t dxdb_values_size(const char *const *values, uint32_t count)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < count; i++) size += values[i] ? strlen(values[i]) + 1 : 0;
+    return size;
+}
+
+void dxdb_values_copy(const char *const *values, uint32_t count, const char **copies, char *texts)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        copies[i] = NULL;
+        if (!values[i]) continue;
+        const size_t length = strlen(values[i]) + 1;
+        copies[i] = memcpy(texts, values[i], length);
+        texts += length;
+    }
+}
+
 static dxdb_flight *new_flight(dxdb_results *r, uint32_t query, const char *const *values)
 {
     const uint32_t count = r->config->queries[query].parameter_count;
-    size_t size = 0;
-    for (uint32_t i = 0; i < count; i++) size += values[i] ? strlen(values[i]) + 1 : 0;
-    dxdb_flight *f = prog_alloc(sizeof *f + size);
-    char *to = f->texts;
+    dxdb_flight *f = prog_alloc(sizeof *f + dxdb_values_size(values, count));
     memset(f, 0, sizeof *f);
-    for (uint32_t i = 0; i < count; i++) {
-        if (!values[i]) continue;
-        const size_t length = strlen(values[i]) + 1;
-        f->values[i] = memcpy(to, values[i], length);
-        to += length;
-    }
+    dxdb_values_copy(values, count, f->values, f->texts);
     f->results = r;
     f->query = query;
     f->next = r->flights;
@@ -266,7 +280,7 @@ static dxdb_flight *new_flight(dxdb_results *r, uint32_t query, const char *cons
     return f;
 }
 
-void dxdb_results_load(dxdb_results *r, uint32_t query, const char *const *values,
+void dxdb_results_load(dxdb_results *r, uint32_t query, const char *const *values, bool joins,
                        dxdb_request *request)
 {
     const dxdb_query_config *q = &r->config->queries[query];
@@ -283,7 +297,7 @@ void dxdb_results_load(dxdb_results *r, uint32_t query, const char *const *value
         request->answered(request, &bad);
         return;
     }
-    for (dxdb_flight *f = r->flights; f; f = f->next) {
+    for (dxdb_flight *f = joins ? r->flights : NULL; f; f = f->next) {
         if (f->query != query || !f->is_joinable || !has_values(f, values, count)) continue;
         r->metrics.joined++;
         join(f, request);
@@ -304,6 +318,42 @@ void dxdb_results_load(dxdb_results *r, uint32_t query, const char *const *value
     dxdb_pool_run(&r->pool, query, (int)count, f->values, on_done, f);
 }
 
+/* >>writes ------------------------------------------------------------------------------- */
+typedef struct dxdb_transaction {
+    dxdb_writing *writing; /* NULL: forgotten */
+    const char   *values[DXDB_PARAMETERS_MAX];
+    char          texts[]; /* storage of values */
+} dxdb_transaction;
+
+static void on_written(void *user, const dxdb_outcome *outcome)
+{
+    dxdb_transaction *t = user;
+    dxdb_writing *w = t->writing;
+    if (w) {
+        w->transaction = NULL;
+        w->written(w, outcome);
+    }
+    free(t);
+}
+
+void dxdb_results_write(dxdb_results *r, uint32_t write, const char *const *values,
+                        dxdb_writing *w)
+{
+    const uint32_t count = r->config->writes[write].parameter_count;
+    dxdb_transaction *t = prog_alloc(sizeof *t + dxdb_values_size(values, count));
+    memset(t, 0, sizeof *t);
+    dxdb_values_copy(values, count, t->values, t->texts);
+    t->writing = w;
+    w->transaction = t;
+    dxdb_pool_write(&r->pool, write, (int)count, t->values, on_written, t);
+}
+
+void dxdb_results_forget_write(dxdb_writing *w)
+{
+    if (w->transaction) w->transaction->writing = NULL;
+    w->transaction = NULL;
+}
+
 /* >>what the catalog tells ------------------------------------------------------------ */
 static void on_changed(dxdb_catalog *c, Oid root)
 {
@@ -317,6 +367,7 @@ static void on_changed(dxdb_catalog *c, Oid root)
             if (d->roots[i] == root) outdate(f);
     }
     dx_cache_invalidate(&r->cache, tag, (size_t)size);
+    if (r->follower.changed) r->follower.changed(r->follower.user, root);
 }
 
 static void reset(dxdb_results *r)
@@ -332,6 +383,7 @@ static void on_down(dxdb_catalog *c, const char *why)
     if (!r->is_quiet) prog_warn("caching is suspended: %s", why);
     dxdb_pool_pause(&r->pool);
     reset(r);
+    if (r->follower.down) r->follower.down(r->follower.user, why);
 }
 
 /* A query that is neither tracked nor has a ttl is not registered, so its results are never cached. */
@@ -359,6 +411,7 @@ static void on_up(dxdb_catalog *c)
     reset(r);
     for (uint32_t i = 0; i < r->config->query_count; i++) register_query(r, i);
     dxdb_pool_resume(&r->pool, c->generation);
+    if (r->follower.up) r->follower.up(r->follower.user);
 }
 
 static const dxdb_catalog_calls calls = {on_up, on_down, on_changed};
@@ -426,6 +479,16 @@ uint16_t dxdb_results_describe(const dxdb_results *r, uint32_t query, dxdb_text 
     return DXDB_OK;
 }
 
+void dxdb_results_describe_write(const dxdb_results *r, uint32_t write, dxdb_text *t)
+{
+    const dxdb_write_config *w = &r->config->writes[write];
+    dxdb_text_format(t, "{\"write\":\"%s\",\"method\":%u,\"parameters\":[", w->name,
+                     (unsigned)w->method);
+    for (uint32_t i = 0; i < w->parameter_count; i++)
+        dxdb_text_format(t, "%s{\"name\":\"%s\"}", i ? "," : "", w->parameters[i]);
+    dxdb_text_format(t, "],\"statements\":%u}\n", (unsigned)w->statement_count);
+}
+
 bool dxdb_results_healthy(const dxdb_results *r) { return r->catalog.is_up && r->pool.open > 0; }
 
 const dxdb_metrics *dxdb_results_measure(dxdb_results *r)
@@ -437,6 +500,7 @@ const dxdb_metrics *dxdb_results_measure(dxdb_results *r)
     r->metrics.evicted = stats.evicted;
     r->metrics.notifications = r->catalog.notifications;
     r->metrics.queries = r->pool.executed;
+    r->metrics.writes = r->pool.written;
     r->metrics.open = r->pool.open;
     r->metrics.running = r->pool.running;
     r->metrics.waiting = r->pool.waiting;

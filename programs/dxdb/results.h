@@ -19,6 +19,7 @@ typedef struct dxdb_result { /* valid until the callback returns */
     const char    *json;   /* an array of objects */
     size_t         json_size;
     const dx_cache_view *view; /* for its ETag; NULL: not cached */
+    uint64_t       position; /* of the log, before the query began */
 } dxdb_result;
 
 typedef struct dxdb_request dxdb_request;
@@ -31,6 +32,21 @@ struct dxdb_request { /* owned by the caller; do not move it until answered or f
     dxdb_request *prev;
 };
 
+/* A write under way. Owned by the caller; not to be moved until done or forgotten. */
+typedef struct dxdb_writing dxdb_writing;
+struct dxdb_writing {
+    void (*written)(dxdb_writing *w, const dxdb_outcome *outcome); /* once */
+    struct dxdb_transaction *transaction; /* private */
+};
+
+/* Called after the results know; the same calls as those of the catalog. */
+typedef struct dxdb_follower {
+    void (*up)(void *user);
+    void (*down)(void *user, const char *why);
+    void (*changed)(void *user, Oid root);
+    void *user;
+} dxdb_follower;
+
 struct dxdb_results {
     dxdb_catalog catalog;
     dxdb_pool    pool;
@@ -41,6 +57,7 @@ struct dxdb_results {
     dx_reactor  *reactor;
     const dxdb_config *config;
     struct dxdb_flight *flights;
+    dxdb_follower follower; /* set it after dxdb_results_begin() */
     void        *memory;    /* of the cache */
     dx_queries_call call;   /* of dxdb_results_get() */
     uint32_t     in_flight; /* number of flights */
@@ -55,15 +72,24 @@ int  dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config 
 bool dxdb_results_get(dxdb_results *r, uint32_t query, const char *const *values,
                       dxdb_result *result);
 void dxdb_results_release(dxdb_results *r);
-/* After a miss: run the query, or join one that runs. request->answered may be called inside.
-   values are copied. */
-void dxdb_results_load(dxdb_results *r, uint32_t query, const char *const *values,
+/* After a miss: run the query, or join one that runs if `joins`. request->answered may be called
+   inside. values are copied. */
+void dxdb_results_load(dxdb_results *r, uint32_t query, const char *const *values, bool joins,
                        dxdb_request *request);
+/* Run a write. w->written may be called inside. values are copied. */
+void dxdb_results_write(dxdb_results *r, uint32_t write, const char *const *values,
+                        dxdb_writing *w);
+/* Forget a write: its outcome is not delivered. Allowed also after it. */
+void dxdb_results_forget_write(dxdb_writing *w);
+/* Memory for copies of values, and the copies. */
+size_t dxdb_values_size(const char *const *values, uint32_t count);
+void dxdb_values_copy(const char *const *values, uint32_t count, const char **copies, char *texts);
 /* Forget a request: its answer is not delivered. Allowed also after the answer. */
 void dxdb_results_forget(dxdb_request *request);
 /* Append the description of a query as JSON. The status is 503 before the database was reached, 500
    for a query that the database refuses; then *t is the reason. */
 uint16_t dxdb_results_describe(const dxdb_results *r, uint32_t query, dxdb_text *t);
+void dxdb_results_describe_write(const dxdb_results *r, uint32_t write, dxdb_text *t);
 /* Can queries be answered now? */
 bool dxdb_results_healthy(const dxdb_results *r);
 /* Update and return the metrics of this worker. */

@@ -24,6 +24,7 @@ enum {
 
 typedef struct worker {
     dxdb_results results;
+    dxdb_follow  follow;
     dxdb_guard   guard;
     dxdb_hbtp    hbtp;
     dxdb_http    http;
@@ -59,6 +60,7 @@ static void on_publish(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     worker *w = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0) return;
+    dxdb_follow_measure(&w->follow);
     dxdb_metrics_publish(w->index, dxdb_results_measure(&w->results));
     (void)dx_reactor_timer(r, op, (uint64_t)PUBLISH_MS * 1000000);
 }
@@ -70,10 +72,11 @@ static int begin(dx_reactor_worker *thread)
     w->index = thread->index;
     int status = dxdb_guard_begin(&w->guard, &config);
     if (!status) status = dxdb_results_begin(&w->results, r, &config, w->index > 0);
+    if (!status) status = dxdb_follow_begin(&w->follow, r, &w->results);
     if (!status && w->hbtp_fd >= 0)
-        status = dxdb_hbtp_begin(&w->hbtp, r, &w->results, &w->guard, w->hbtp_fd);
+        status = dxdb_hbtp_begin(&w->hbtp, r, &w->follow, &w->guard, w->hbtp_fd);
     if (!status && w->http_fd >= 0)
-        status = dxdb_http_begin(&w->http, r, &w->results, &w->guard, w->http_fd);
+        status = dxdb_http_begin(&w->http, r, &w->follow, &w->guard, w->http_fd);
     w->http.index = w->index;
     dx_reactor_op_init(&w->publish_op, on_publish, w);
     (void)dx_reactor_timer(r, &w->publish_op, (uint64_t)PUBLISH_MS * 1000000);
@@ -92,8 +95,9 @@ static void end(dx_reactor_worker *thread)
     if (w->http_fd >= 0) dxdb_http_drain(&w->http, within_ns);
     while ((w->hbtp.links.count || w->http.peers.count) && dx_reactor_now_ns(r) < until_ns)
         if (dx_reactor_run_once(r, 100000000) < 0) break;
+    dxdb_follow_end(&w->follow);
     dxdb_results_end(&w->results);
-    while (!dxdb_results_is_ended(&w->results))
+    while (!dxdb_results_is_ended(&w->results) || !dxdb_follow_is_ended(&w->follow))
         if (dx_reactor_run_once(r, 100000000) < 0) break;
 }
 

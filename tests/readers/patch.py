@@ -850,13 +850,14 @@ def vectors():
         assert out == new, (name, out[:80])
     print(len(cases), "vectors of docs/formats/patch.md")
 
-if sys.argv[1:] == ["vectors"]:
-    vectors()
-elif len(sys.argv) == 5 and sys.argv[1] == "apply":
-    old, patch, new = (open(name, "rb").read() for name in sys.argv[2:])
-    out = apply(old, patch)
-    at = next((k for k, (a, b) in enumerate(zip(out, new)) if a != b), None)
-    assert out == new, "%d of %d bytes, the first other one is %s" % (len(out), len(new), at)
-    print(len(new), "bytes from", len(patch))
-else:
-    sys.exit(__doc__)
+if __name__ == "__main__":
+    if sys.argv[1:] == ["vectors"]:
+        vectors()
+    elif len(sys.argv) == 5 and sys.argv[1] == "apply":
+        old, patch, new = (open(name, "rb").read() for name in sys.argv[2:])
+        out = apply(old, patch)
+        at = next((k for k, (a, b) in enumerate(zip(out, new)) if a != b), None)
+        assert out == new, "%d of %d bytes, the first other one is %s" % (len(out), len(new), at)
+        print(len(new), "bytes from", len(patch))
+    else:
+        sys.exit(__doc__)
