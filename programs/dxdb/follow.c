@@ -84,7 +84,7 @@ static int on_find(void *user, dx_hbtp_session *session, uint32_t number, dx_sta
     if (status) return status;
     while (one && one->state.number != number) one = one->number_next;
     if (!one) return DXDB_NOT_FOUND;
-    one->used_ns = dx_reactor_now_ns(f->reactor);
+    one->used_ns = one->wanted_ns = dx_reactor_now_ns(f->reactor);
     *state = &one->state;
     return 0;
 }
@@ -236,14 +236,16 @@ static void remove_followed(dxdb_followed *one)
     free(one);
 }
 
-/* Make the patch from the old record to the new one, where that is shorter. */
+/* Make the patch from the old record to the new one, where that is shorter and somebody takes it. */
 static void make_patch(dxdb_followed *one, const uint8_t *record, size_t size)
 {
     dxdb_follow *f = one->follow;
     dx_patch_create_desc desc;
     size_t patch_size = 0;
     drop_patch(one);
-    if (size < PATCH_MIN || one->record_size < PATCH_MIN) return;
+    if (size < PATCH_MIN || one->record_size < PATCH_MIN || !one->wanted_ns ||
+        dx_reactor_now_ns(f->reactor) - one->wanted_ns > (uint64_t)UNUSED_MS * 1000000)
+        return;
     memset(&desc, 0, sizeof desc);
     desc.level = 1;
     desc.memory_size = dx_patch_create_memory_size(&desc, one->record_size, size);
@@ -536,6 +538,7 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         answer_late(one, now);
         if (one->watches || one->listeners || (one->state.count && !one->is_ended))
             one->used_ns = now;
+        if (one->state.count) one->wanted_ns = now;
         if (one->is_ended ? now >= one->due_ns
                           : now - one->used_ns > (uint64_t)UNUSED_MS * 1000000) {
             remove_followed(one);

@@ -69,7 +69,8 @@ struct dxdb_followed { /* fields before the line may be read */
     uint64_t      patch_from;   /* 0: none */
     uint64_t      due_ns;       /* of the next attempt after a failure; the end of an ended one */
     uint32_t      failures;
-    uint64_t      used_ns;      /* when somebody was interested last */
+    uint64_t      used_ns;      /* when somebody was interested last, */
+    uint64_t      wanted_ns;    /* and in patches */
     dxdb_watch    *watches;
     dxdb_listener *listeners;
     dxdb_followed *next;

@@ -507,6 +507,9 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         next = peer->next;
         check_peer(h, peer);
     }
+    /* From now on, not from the time of the last wait: if something else took long, ticks that follow
+       each other at once would count as time in which a client did not read. */
+    (void)dx_reactor_refresh_now_ns(r);
     (void)dx_reactor_timer(r, op, (uint64_t)TICK_MS * 1000000);
 }
 

@@ -26,7 +26,8 @@ typedef struct dxdb_http { /* private, except peers */
     dxdb_guard   *guard;
     void         *memory;
     struct dxdb_client *streams; /* clients of /live */
-    dx_op         ping_op;
+    dx_op         tick_op;
+    uint64_t      ping_ms; /* since the last comments */
     bool          drains;
     uint32_t      index;  /* of the worker; set it after dxdb_http_begin() */
 } dxdb_http;
