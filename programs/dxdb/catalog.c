@@ -645,3 +645,12 @@ bool dxdb_catalog_is_ended(const dxdb_catalog *c)
     return dxdb_connection_is_ended(&c->connection) && !dx_reactor_op_pending(&c->timer_op) &&
            !dx_reactor_op_pending(&c->wait_op);
 }
+
+void dxdb_catalog_free(dxdb_catalog *c)
+{
+    if (c->queries) forget(c);
+    free(c->queries);
+    free(c->members);
+    c->queries = NULL;
+    c->members = NULL;
+}

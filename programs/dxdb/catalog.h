@@ -108,5 +108,7 @@ void dxdb_catalog_wait(dxdb_catalog *c, dxdb_wait *w, uint64_t position, uint64_
 void dxdb_catalog_forget(dxdb_catalog *c, dxdb_wait *w);
 void dxdb_catalog_end(dxdb_catalog *c);
 bool dxdb_catalog_is_ended(const dxdb_catalog *c);
+/* After the event loop was closed. */
+void dxdb_catalog_free(dxdb_catalog *c);
 
 #endif

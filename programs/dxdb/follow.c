@@ -607,3 +607,18 @@ bool dxdb_follow_is_ended(const dxdb_follow *f)
 {
     return !dx_reactor_op_pending(&f->tick_op) && !dx_reactor_op_pending(&f->send_op);
 }
+
+void dxdb_follow_free(dxdb_follow *f)
+{
+    for (dxdb_followed *one = f->all, *next; one; one = next) {
+        next = one->next;
+        free(one->record);
+        free(one->patch);
+        free(one);
+    }
+    f->all = NULL;
+    free(f->memory);
+    free(f->scratch);
+    f->memory = NULL;
+    f->scratch = NULL;
+}

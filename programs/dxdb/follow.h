@@ -123,5 +123,7 @@ void dxdb_follow_measure(dxdb_follow *f);
 /* No more queries. */
 void dxdb_follow_end(dxdb_follow *f);
 bool dxdb_follow_is_ended(const dxdb_follow *f);
+/* After the event loop was closed. */
+void dxdb_follow_free(dxdb_follow *f);
 
 #endif

@@ -587,3 +587,10 @@ void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns)
     (void)dx_reactor_cancel(h->links.reactor, &h->tick_op);
     dx_link_drain(&h->links, within_ns);
 }
+
+void dxdb_hbtp_free(dxdb_hbtp *h)
+{
+    assert(!h->peers);
+    free(h->memory);
+    h->memory = NULL;
+}

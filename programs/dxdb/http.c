@@ -54,7 +54,7 @@ typedef struct dxdb_client {
     size_t       sent_before; /* at the last tick: `sent`, */
     int          unread;    /* and what the peer had not acknowledged */
     uint64_t     stuck_ms;  /* both are the same for this time */
-    struct dxdb_client *next; /* of the streams */
+    struct dxdb_client *next; /* of all clients */
     struct dxdb_client *prev;
     dxdb_text    unsent;    /* bytes that found no buffer space yet */
     size_t       sent;      /* of unsent */
@@ -393,9 +393,6 @@ static void on_live(dxdb_watch *w, uint16_t status, const char *why)
         dxdb_text_add(&c->unsent, "\r\n");
         push(c);
         c->streams = true;
-        c->next = h->streams;
-        if (c->next) c->next->prev = c;
-        h->streams = c;
         c->listener.changed = on_listened;
         dxdb_follow_listen(w->followed, &c->listener);
         put_event(c);
@@ -460,8 +457,9 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     h->ping_ms += TICK_MS;
     const bool pings = h->ping_ms >= PING_MS;
     if (pings) h->ping_ms = 0;
-    for (dxdb_client *c = h->streams, *next; c; c = next) {
+    for (dxdb_client *c = h->clients, *next; c; c = next) {
         next = c->next;
+        if (!c->streams) continue;
         if (pings && !c->unsent.size && c->keeps) {
             dxdb_text_add(&c->unsent, ":\n\n");
             push(c);
@@ -676,6 +674,9 @@ static dxdb_client *client_of(dx_peers *peers, dx_peers_id id)
     c->http = peers->desc.user;
     c->id = id;
     c->keeps = true;
+    c->next = c->http->clients;
+    if (c->next) c->next->prev = c;
+    c->http->clients = c;
     *word = (uint64_t)(uintptr_t)c;
     return c;
 }
@@ -740,11 +741,9 @@ static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
     dxdb_results_forget(&c->request);
     dxdb_follow_forget(&c->watch);
     dxdb_follow_leave(&c->listener);
-    if (c->streams) {
-        if (c->prev) c->prev->next = c->next;
-        else h->streams = c->next;
-        if (c->next) c->next->prev = c->prev;
-    }
+    if (c->prev) c->prev->next = c->next;
+    else h->clients = c->next;
+    if (c->next) c->next->prev = c->prev;
     dxdb_text_free(&c->unsent);
     free(c);
 }
@@ -779,13 +778,33 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
                                           dx_peers_error_name(error)) : PROG_OK;
 }
 
-void dxdb_http_drain(dxdb_http *h, uint64_t within_ns)
+void dxdb_http_drain(dxdb_http *h)
 {
     h->drains = true;
     (void)dx_reactor_cancel(h->peers.reactor, &h->tick_op);
-    for (dxdb_client *c = h->streams; c; c = c->next) {
-        dxdb_follow_leave(&c->listener);
-        end_stream(c, DXDB_UNAVAILABLE, "the server is shutting down");
+    dx_peers_listen_end(&h->peers);
+    for (dxdb_client *c = h->clients; c; c = c->next) {
+        if (c->streams) {
+            dxdb_follow_leave(&c->listener);
+            end_stream(c, DXDB_UNAVAILABLE, "the server is shutting down");
+        } else if (c->is_waiting || c->unsent.size) {
+            c->keeps = false; /* closed after its answer */
+        }
     }
-    dx_peers_drain(&h->peers, within_ns);
+}
+
+bool dxdb_http_is_busy(const dxdb_http *h)
+{
+    for (const dxdb_client *c = h->clients; c; c = c->next)
+        if (c->is_waiting || c->unsent.size) return true;
+    return false;
+}
+
+void dxdb_http_close(dxdb_http *h, uint64_t within_ns) { dx_peers_drain(&h->peers, within_ns); }
+
+void dxdb_http_free(dxdb_http *h)
+{
+    assert(!h->clients);
+    free(h->memory);
+    h->memory = NULL;
 }

@@ -518,3 +518,12 @@ bool dxdb_results_is_ended(const dxdb_results *r)
 {
     return dxdb_catalog_is_ended(&r->catalog) && dxdb_pool_is_ended(&r->pool);
 }
+
+void dxdb_results_free(dxdb_results *r)
+{
+    dxdb_catalog_free(&r->catalog);
+    free(r->pool.all);
+    free(r->memory);
+    r->pool.all = NULL;
+    r->memory = NULL;
+}

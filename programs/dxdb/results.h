@@ -96,5 +96,7 @@ bool dxdb_results_healthy(const dxdb_results *r);
 const dxdb_metrics *dxdb_results_measure(dxdb_results *r);
 void dxdb_results_end(dxdb_results *r);
 bool dxdb_results_is_ended(const dxdb_results *r);
+/* After the event loop was closed. */
+void dxdb_results_free(dxdb_results *r);
 
 #endif

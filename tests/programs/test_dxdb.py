@@ -1118,6 +1118,12 @@ class Raw:
     def close(self):
         self.socket.close()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
 
 def a_subscriber_that_does_not_read_holds_up_nobody():
     """What it misses is one frame later; if it never reads, it is closed with a reason. The server's memory does not grow."""
@@ -1448,6 +1454,102 @@ def who_has_written_reads_nothing_older():
         assert read(client, struct.pack("<Q", at)) == "psql"
 
 
+SLOW = "SELECT $1::int AS a, (SELECT 1 FROM (SELECT pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1)) x) AS s"
+
+
+def a_signal_ends_it_after_its_answers():
+    postgres.fresh(USERS)
+    queries = {"user": ONE_USER, "slow": {"sql": SLOW, "parameters": ["a"]}}
+    with Server(queries) as s, Lock() as lock, Raw(s) as calls, s.hbtp() as idle, Follower("user", "1") as follower:
+        follower.connect(s)
+        until(lambda: follower.status == 200)
+        idle.call(1, arguments("1"))
+        kept = socket.create_connection(s.at["http"], timeout=PATIENCE)  # an idle connection, which is closed
+        kept.sendall(b"GET /q/user?id=1 HTTP/1.1\r\n\r\n")
+        assert b"user 1" in kept.recv(65536)
+        calls.send(dx_hbtp.CALL, b"\2" + arguments("7"))
+
+        def work(i):
+            if i < 2:
+                return s.fetch("/q/slow?a=%d" % i)[2]
+            until(lambda: s.metrics()["dxdb_pool_running"] == 3)
+            s.process.send_signal(signal.SIGTERM)
+            until(lambda: refuses(s.at["http"]) and refuses(s.at["hbtp"]))
+            assert s.process.poll() is None
+            lock.free()
+        found = together(3, work)
+        assert [json.loads(body)[0]["a"] for body in found[:2]] == [0, 1]
+        assert calls.frame()[0] == dx_hbtp.RESPONSE
+        calls.close()
+        assert kept.recv(100) == b"" and s.process.wait(PATIENCE) == 0
+        kept.close()
+
+
+def refuses(address):
+    """Is nobody listening, or nobody who accepts?"""
+    try:
+        with socket.create_connection(address, timeout=1) as one:
+            one.settimeout(0.2)
+            one.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            return not one.recv(1)
+    except OSError:
+        return True
+
+
+def a_configuration_is_loaded_again():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, server="workers = 2") as s, Follower("user", "1") as follower:
+        assert s.process.stdout.readline() == b"2 workers\n"
+        follower.connect(s)
+        until(lambda: follower.status == 200)
+
+        def load(text, want):
+            with open("dxdb.toml", "w") as f:
+                f.write(text)
+            s.process.send_signal(signal.SIGHUP)
+            if want:
+                until(lambda: want in s.said())
+            else:
+                assert s.process.stdout.readline() == b"loaded dxdb.toml\n"
+                until(lambda: s.metrics()["dxdb_up"] == 2)
+        with open("dxdb.toml") as f:
+            old = f.read()
+        for bad, want in ((old + "x = 1\n", "no such key"), ("", "has no url"), (old.replace("workers = 2", "workers = 3"), "only read at the start"),
+                          (old + '[auth]\nsecret_file = "none"\n', "none: No such file")):
+            load(bad, want)
+            assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}] and s.process.poll() is None
+        frames = follower.frames
+        load(old + '[[query]]\nname = "count"\nsql = "SELECT count(*) AS n FROM users"\n', None)
+        assert s.get("count") == [{"n": 100}] and s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+        follower.connect(s)  # it has what it had
+        until(lambda: follower.status == 200)
+        assert follower.kept == 1 and follower.frames == frames, (follower.kept, follower.frames)
+        postgres.sql("UPDATE users SET name = 'later' WHERE id = 1")
+        until(lambda: follower.now()[0]["name"] == "later")
+        follower.close()
+        # Under load nothing is lost: each request is answered, if not on its old connection then on a new one.
+        done = threading.Event()
+
+        def ask(i):
+            if i == 0:
+                for _ in range(4):
+                    load(old, None)
+                done.set()
+                return 0
+            answers = 0
+            while not done.is_set():
+                connection = http.client.HTTPConnection(*s.at["http"], timeout=PATIENCE)
+                with contextlib.suppress(http.client.RemoteDisconnected, ConnectionError):
+                    while not done.is_set():
+                        connection.request("GET", "/q/user?id=%d" % (1 + answers % 50))
+                        answer = connection.getresponse()
+                        assert answer.status in (200, 503) and answer.read(), answer.status
+                        answers += 1
+                connection.close()
+            return answers
+        assert min(together(4, ask)[1:]) > 0
+
+
 def a_configuration_is_checked():
     good = '[server]\nhttp = "127.0.0.1:0"\n[database]\nurl = "x"\n[[query]]\nname = "a"\nsql = "b"\n'
     for text, want in (("[server\n", ":1:"), (good + "foo = 1\n", ":8: foo: no such key in [[query]]"), (good.replace("url", "uri"), "uri: no such key"),
@@ -1552,6 +1654,7 @@ CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, 
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
+         a_signal_ends_it_after_its_answers, a_configuration_is_loaded_again,
          a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
 
 
