@@ -43,7 +43,7 @@ struct dxdb_writing {
 typedef struct dxdb_follower {
     void (*up)(void *user);
     void (*down)(void *user, const char *why);
-    void (*changed)(void *user, Oid root);
+    void (*changed)(void *user, Oid root, const dxdb_change *change);
     void *user;
 } dxdb_follower;
 

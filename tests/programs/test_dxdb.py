@@ -1253,6 +1253,182 @@ def the_checker_of_histories_finds_what_is_planted():
         raise AssertionError("%s passes" % (bad,))
 
 
+class Many:
+    """Many followed results, and how many frames of each have arrived. A connection has at most 64 of them."""
+
+    def __init__(self, server):
+        self.server, self.raws, self.of, self.seen = server, [], {}, collections.Counter()
+
+    def follow(self, method, *values):
+        if len(self.of) % 64 == 0:
+            self.raws.append(Raw(self.server))
+        raw = self.raws[-1]
+        number = struct.unpack_from("<I", self.call(raw, dx_hbtp.CALL, bytes([255, method, 0]) + arguments(*values)))[0]
+        self.of[number] = raw
+        self.call(raw, dx_hbtp.STATE_SUBSCRIBE, struct.pack("<IQQ", number, 0, 0))
+        self.until(number, 1)
+        return number
+
+    def call(self, raw, opcode, payload):
+        raw.send(opcode, payload)
+        while True:
+            found, answer = raw.frame()
+            if found == dx_hbtp.RESPONSE:
+                return answer
+            self.count(found, answer)
+
+    def count(self, opcode, payload):
+        assert opcode in (dx_hbtp.STATE_SYNC, dx_hbtp.STATE_DELTA), (opcode, payload)
+        self.seen[struct.unpack_from("<I", payload)[0]] += 1
+
+    def until(self, number, frames):
+        while self.seen[number] < frames:
+            self.count(*self.of[number].frame())
+
+    def close(self):
+        for raw in self.raws:
+            raw.close()
+
+
+def only_sets_whose_key_changed_are_read_again():
+    """A change costs the queries of the keys that it touches, whether one set of parameters is followed or a thousand."""
+    many = 1000
+    postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, k text, v int); CREATE TABLE \"A \"\"b\" (\"I d\" int, v int);"
+                   "INSERT INTO t SELECT i, 'k' || i %% 10, 0 FROM generate_series(1, %d) i" % many)
+    queries = {"row": {"sql": "SELECT v FROM t WHERE id = $1 /* keyed */", "parameters": ["id"]},
+               "list": {"sql": "SELECT id, v FROM t WHERE k = $1 ORDER BY id /* keyed */", "parameters": ["k"]},
+               "named": {"sql": "SELECT v FROM \"A \"\"b\" WHERE \"I d\" = $1", "parameters": ["id"]}}
+    with Server(queries, server="connections = 512", cache="[subscribe]\nstates = 2000") as s:
+        crowd, cost = Many(s), {}
+
+        def change(sql, numbers):
+            """How many queries it costs until these have their change, and then no more."""
+            runs, want = postgres.runs("keyed"), {number: crowd.seen[number] + 1 for number in numbers}
+            postgres.sql(sql)
+            for number, frames in want.items():
+                crowd.until(number, frames)
+            at = int(postgres.sql("SELECT pg_current_wal_insert_lsn() - '0/0'"))
+            crowd.call(crowd.raws[0], dx_hbtp.CALL, b"\3" + arguments("1") + struct.pack("<Q", at))  # every notification has arrived
+            until(lambda: s.metrics()["dxdb_pool_running"] + s.metrics()["dxdb_pool_waiting"] == 0)
+            return postgres.runs("keyed") - runs
+        rows = {7: crowd.follow(1, "7")}
+        for count in (1, many):
+            for i in range(1, count + 1):
+                rows.setdefault(i, crowd.follow(1, str(i)) if i not in rows else None)
+            cost[count] = change("UPDATE t SET v = v + 1 WHERE id = 7", [rows[7]])
+        assert cost == {1: 1, many: 1}, cost
+        lists = {k: crowd.follow(2, k) for k in ("k1", "k2", "k3")}
+        assert change("UPDATE t SET v = v + 1 WHERE id IN (1, 12)", [rows[1], rows[12], lists["k1"], lists["k2"]]) == 4
+        assert change("UPDATE t SET k = 'k3' WHERE id = 2", [lists["k2"], lists["k3"]]) == 3    # out of one and into another
+        assert change("DELETE FROM t WHERE id = 3", [rows[3], lists["k3"]]) == 2
+        assert change("INSERT INTO t VALUES (3, NULL, 5)", [rows[3]]) == 1
+        assert change("UPDATE t SET v = v WHERE id = 4; UPDATE t SET v = v + 1 WHERE id = 5", [rows[5]]) == 2
+        assert change("BEGIN; UPDATE t SET v = 0 WHERE id = 6; ROLLBACK; UPDATE t SET v = 9 WHERE id = 0", []) == 0
+        assert change("UPDATE t SET v = v + 1", [*rows.values(), *lists.values()]) == many + 3  # more keys than a payload has room for
+        assert change("TRUNCATE t", [*rows.values(), *lists.values()]) >= many + 3
+        named = crowd.follow(3, "5")
+        change("INSERT INTO \"A \"\"b\" VALUES (5, 1)", [named])
+        crowd.close()
+
+
+KEYED = {  # what is followed, its parameters; whether it depends on one key is for dxdb to find out
+    "SELECT * FROM a WHERE id = $1": ["1", "2", "007", " 3", "+4", "-0", None, "99"],
+    "SELECT * FROM a WHERE $1 = id ORDER BY 1": ["5"],
+    "SELECT * FROM a WHERE id = $1 OR v = 3 ORDER BY 1": ["1"],
+    "SELECT * FROM a WHERE (id = $1) IS NOT TRUE ORDER BY 1": ["1"],
+    "SELECT * FROM a WHERE id = $1 AND t = '(id = $1) AND (id = $1)' OR t = ') AND (id = $1)' ORDER BY 1": ["1"],
+    "SELECT count(*) AS n, sum(v) AS s FROM a WHERE k = $1": ["0", "1", "2"],
+    "SELECT * FROM a WHERE t = $1 ORDER BY id": ["x", "\u00e4 '\\\"", "", "X"],
+    "SELECT * FROM a WHERE u = $1 ORDER BY id": ["00000000-0000-0000-0000-00000000000A", "{00000000-0000-0000-0000-00000000000b}"],
+    "SELECT a.id, b.id AS other FROM a JOIN a b ON b.k = a.k WHERE a.id = $1 ORDER BY 1, 2": ["1", "2"],
+    "SELECT a.id, p.v FROM a JOIN p ON p.k = a.k WHERE a.k = $1 ORDER BY 1, 2": ["0", "1"],
+    "SELECT a.id, p.v FROM a LEFT JOIN p ON p.k = $1 AND p.v > a.v WHERE a.id < 3 ORDER BY 1, 2": ["1"],
+    "SELECT v FROM p WHERE k = $1 ORDER BY v": ["0", "1", "2"],
+    "SELECT id, (SELECT count(*) FROM a b WHERE b.v = a.v) AS n FROM a WHERE id = $1": ["1"],
+    "SELECT id FROM a WHERE id = $1 UNION ALL SELECT id FROM a WHERE v = $2::int ORDER BY 1": [("1", "2")],
+    "SELECT id FROM a WHERE v > (SELECT min(v) FROM a b WHERE b.id = $1) ORDER BY id": ["1"],
+    "SELECT id, v FROM w WHERE id = $1": ["2", "4"],
+    "SELECT id, v FROM parent WHERE id = $1 ORDER BY v": ["1", "2"],
+    "SELECT id FROM a WHERE c = $1 ORDER BY id": ["abc", "ABC"],
+    "SELECT id FROM a WHERE k = ANY (ARRAY[$1::int]) ORDER BY id": ["1"],
+    "SELECT id FROM a WHERE n = $1 ORDER BY id": ["1.0", "1"],
+}
+
+
+def what_depends_on_a_key_is_never_missed():
+    """Queries of every kind, and seeded changes of their tables. After each change every follower has what the database says. How much
+    was read again is counted: most of what does not depend on the changed keys is not."""
+    random_ = random.Random(int(os.environ.get("DX_TEST_SEED", "1")))
+    postgres.fresh("CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+                   "CREATE TABLE a (id int PRIMARY KEY, k int, v int, t varchar(20), u uuid, n numeric, c text COLLATE nocase);"
+                   "CREATE INDEX ON a (k); CREATE TABLE p (k int, v int) PARTITION BY LIST (k); CREATE TABLE p0 PARTITION OF p FOR VALUES IN (0);"
+                   "CREATE TABLE px (v int, k int); ALTER TABLE p ATTACH PARTITION px DEFAULT; CREATE VIEW w AS SELECT * FROM a WHERE v > 1;"
+                   "CREATE TABLE parent (id int, v int); CREATE TABLE child (x int) INHERITS (parent);"
+                   "CREATE TABLE dependent (id int REFERENCES a ON DELETE CASCADE ON UPDATE CASCADE);"
+                   "INSERT INTO a SELECT i, i % 3, i, 'x' FROM generate_series(0, 5) i")
+    followers, queries = [], {}
+    for i, (sql, sets) in enumerate(KEYED.items()):
+        count = max(int(n) for n in re.findall(r"\$(\d)", sql))
+        queries["q%d" % i] = {"sql": sql + " /* any */", "parameters": ["p%d" % k for k in range(1, count + 1)]}
+        followers += [("q%d" % i, sql, values if isinstance(values, tuple) else (values,)) for values in sets]
+
+    def literal(text):
+        return "NULL" if text is None else "'" + text.replace("'", "''") + "'"
+
+    def truth():
+        parts = []
+        for _, sql, values in followers:
+            for i, value in enumerate(values, 1):
+                sql = re.sub(r"(?<!\(id = )\$%d|(?<=WHERE \(id = )\$%d|(?<=b\.id = )\$%d" % (i, i, i), lambda _: literal(value), sql)
+            parts.append("SELECT coalesce(json_agg(x), '[]') FROM (%s) x" % sql)
+        return [json.loads(line, parse_float=str) for line in postgres.sql("; ".join(parts)).replace("\n ", " ").split("\n")]
+    texts, ids = ["x", "X", "\u00e4 '\\\"", "", "(id = $1) AND (id = $1)", ") AND (id = $1)"], list(range(7)) + [99]
+
+    def row():
+        return "%d, %s, %s, %s, %s, %s" % (random_.randrange(3), random_.choice(["NULL", "1", "2", "3"]), literal(random_.choice(texts)),
+                                           random_.choice(["NULL", "'00000000-0000-0000-0000-00000000000a'", "'00000000-0000-0000-0000-00000000000b'"]),
+                                           random_.choice(["1", "1.0", "1.00", "2"]), random_.choice(["'abc'", "'Abc'", "NULL"]))
+
+    def step():
+        id_, k = random_.choice(ids), random_.randrange(3)
+        return random_.choice([
+            "INSERT INTO a VALUES (%d, %s) ON CONFLICT (id) DO UPDATE SET v = coalesce(a.v, 0) + 1, k = EXCLUDED.k" % (id_, row()),
+            "UPDATE a SET (k, v, t, u, n, c) = (%s) WHERE id = %d" % (row(), id_), "DELETE FROM a WHERE id = %d" % id_,
+            "UPDATE a SET id = id + 100 WHERE id = %d AND NOT EXISTS (SELECT FROM a b WHERE b.id = a.id + 100)" % id_,
+            "UPDATE a SET v = 3 WHERE k = %d" % k, "INSERT INTO p VALUES (%d, %d)" % (k, random_.randrange(4)),
+            "UPDATE p SET k = %d, v = v + 1 WHERE v = %d" % (k, random_.randrange(4)), "DELETE FROM px WHERE k = %d" % k,
+            "INSERT INTO child VALUES (%d, %d, 0)" % (random_.randrange(3), random_.randrange(9)), "UPDATE parent SET id = 3 - id, v = v + 1",
+            "WITH gone AS (DELETE FROM a WHERE id = %d RETURNING *) INSERT INTO parent SELECT id, v FROM gone" % id_,
+            "TRUNCATE p0" if random_.random() < 0.3 else "SELECT 1", "DELETE FROM child WHERE v < 4"])
+    steps = int(os.environ.get("DX_TEST_RUNS", "20"))
+    with Server(queries, cache="[subscribe]\nstates = 200", database="pool = 2") as s, s.hbtp() as client:
+        kinds = {name: json.loads(client.call(0, name.encode()))["type"] for name in queries}
+        streams = []
+        for name, sql, values in followers:
+            parts = [urllib.parse.urlencode({"p%d" % i: v}) if v is not None else "p%d" % i for i, v in enumerate(values, 1)]
+            streams.append(Events(s, "/q/%s/live?%s" % (name, "&".join(parts))))
+        have = [stream.next()[1] for stream in streams]
+        runs, told = postgres.runs("any"), 0
+        for _ in range(steps):
+            change = "; ".join(step() for _ in range(random_.randrange(1, 3)))
+            postgres.sql("BEGIN; SET CONSTRAINTS ALL IMMEDIATE; %s; COMMIT" % change)
+            told += 1
+            for i, want in enumerate(truth()):
+                while simple(have[i]) != simple(want):
+                    try:
+                        have[i] = streams[i].next()[1]
+                    except TimeoutError:
+                        raise AssertionError("after %s, %s has %s instead of %s" % (change, followers[i], have[i], want))
+        runs = postgres.runs("any") - runs
+        assert runs < told * len(followers) * 0.7, "%d queries for %d changes and %d followers" % (runs, told, len(followers))
+        for stream in streams:
+            stream.socket.close()
+
+
+def simple(rows):
+    return [{name: str(value) for name, value in row.items()} for row in rows]
+
+
 def events_of_a_page_follow_the_table():
     postgres.fresh(USERS)
     with Server({"user": ONE_USER, "all": "SELECT * FROM users ORDER BY id"}) as s:
@@ -1500,6 +1676,7 @@ def a_configuration_is_loaded_again():
     postgres.fresh(USERS)
     with Server({"user": ONE_USER}, server="workers = 2") as s, Follower("user", "1") as follower:
         assert s.process.stdout.readline() == b"2 workers\n"
+        until(lambda: s.metrics()["dxdb_up"] == 2)
         follower.connect(s)
         until(lambda: follower.status == 200)
 
@@ -1652,6 +1829,7 @@ CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, 
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
+         only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_signal_ends_it_after_its_answers, a_configuration_is_loaded_again,
