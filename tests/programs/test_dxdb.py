@@ -1347,6 +1347,8 @@ KEYED = {  # what is followed, its parameters; whether it depends on one key is 
     "SELECT id, (SELECT count(*) FROM a b WHERE b.v = a.v) AS n FROM a WHERE id = $1": ["1"],
     "SELECT id FROM a WHERE id = $1 UNION ALL SELECT id FROM a WHERE v = $2::int ORDER BY 1": [("1", "2")],
     "SELECT id FROM a WHERE v > (SELECT min(v) FROM a b WHERE b.id = $1) ORDER BY id": ["1"],
+    "SELECT a.v, b.id FROM a, a b WHERE a.id = $1 AND b.v = 3 ORDER BY b.id": ["1", "2"],
+    "SELECT id, v FROM a WHERE v >= (SELECT min(v) FROM parent) AND k = (SELECT max(v) FROM p WHERE k = 0) AND id < $1 ORDER BY id": ["99"],
     "SELECT id, v FROM w WHERE id = $1": ["2", "4"],
     "SELECT id, v FROM parent WHERE id = $1 ORDER BY v": ["1", "2"],
     "SELECT id FROM a WHERE c = $1 ORDER BY id": ["abc", "ABC"],
@@ -1365,7 +1367,7 @@ def what_depends_on_a_key_is_never_missed():
                    "CREATE TABLE px (v int, k int); ALTER TABLE p ATTACH PARTITION px DEFAULT; CREATE VIEW w AS SELECT * FROM a WHERE v > 1;"
                    "CREATE TABLE parent (id int, v int); CREATE TABLE child (x int) INHERITS (parent);"
                    "CREATE TABLE dependent (id int REFERENCES a ON DELETE CASCADE ON UPDATE CASCADE);"
-                   "INSERT INTO a SELECT i, i % 3, i, 'x' FROM generate_series(0, 5) i")
+                   "INSERT INTO a SELECT i, i % 3, i, 'x' FROM generate_series(0, 5) i; INSERT INTO p VALUES (0, 1); INSERT INTO parent VALUES (1, 0)")
     followers, queries = [], {}
     for i, (sql, sets) in enumerate(KEYED.items()):
         count = max(int(n) for n in re.findall(r"\$(\d)", sql))
@@ -1521,8 +1523,10 @@ class Events:
 
     def next(self):
         """kind, data"""
-        text = ":"
+        text, end = ":", time.monotonic() + PATIENCE
         while text.startswith(":"):
+            if time.monotonic() > end:
+                raise TimeoutError("only comments arrive")
             text = self.until(b"\n\n").decode()
         lines = [line.split(": ", 1) for line in text.split("\n")]
         kinds = [value for name, value in lines if name == "event"]
