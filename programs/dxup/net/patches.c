@@ -29,7 +29,8 @@ typedef struct entry {
     bool         contained; /* it is a patch between containers */
     enum { FREE, WAITING, MAKING, READY, NONE } state;
     unsigned     holders; /* connections that send it */
-    uint64_t     used;    /* clock of the last request */
+    uint64_t     since;   /* clock of the first request: patches are made in this order */
+    uint64_t     used;    /* clock of the last one */
     uint8_t     *bytes; /* the patch, size bytes, */
     dxup_plan   *plan;  /* or a plan for reading it from the store; size is the memory of the plan */
     size_t       size;
@@ -121,6 +122,7 @@ enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const versions_version 
         found->target = *target;
         found->kinds = kinds;
         found->state = WAITING;
+        found->since = p->clock + 1;
         pthread_cond_signal(&p->work);
     }
     if (found) found->used = ++p->clock;
@@ -264,7 +266,7 @@ static void *run(void *user)
     while (!p->stopping) {
         entry *job = NULL, copy;
         for (entry *e = p->cache; e < p->cache + CACHE_COUNT; e++)
-            if (e->state == WAITING && (!job || e->used < job->used)) job = e;
+            if (e->state == WAITING && (!job || e->since < job->since)) job = e;
         if (!job) {
             pthread_cond_wait(&p->work, &p->lock);
             continue;

@@ -40,6 +40,7 @@ enum {
     SILENCE_LIMIT_S = 60,
     STALL_LIMIT_S   = 120,       /* for a server that answers Pings and sends nothing else */
     WHOLE_LIMIT_S   = 60,        /* for one that has not made a patch of a file: chunks are requested */
+    WHOLE_LOSSES_MAX = 2,        /* connections: a server may fail because of the patch */
     WHOLES_AT_ONCE  = 2          /* such patches, because each is held in memory */
 };
 
@@ -74,6 +75,7 @@ typedef struct sync {
     uint32_t          transfer;    /* number of the last request */
     dxup_question     next;        /* the request being filled */
     unsigned          wholes;      /* outstanding requests for patches of files */
+    unsigned          whole_losses; /* connections that ended instead of answering one */
     bool              no_wholes;   /* no more of them: patches fail here, or take too long */
     unsigned          lane_count;
     lane              lanes[LANES_MAX];
@@ -167,6 +169,15 @@ static void open_lanes(sync *s, unsigned count)
     while (count-- && poll_lanes(s).unused) connect_once(poll_lanes(s).unused);
 }
 
+/* Request the chunks of the files that were chosen before. */
+static void let_wholes_go(sync *s)
+{
+    versions_missing_whole whole;
+    uint32_t ticket;
+    while (versions_missing_next_whole(s->lack, &whole, &ticket))
+        versions_missing_return_whole(s->lack, ticket, false);
+}
+
 static void ask(sync *s)
 {
     const dxup_asker asker = asker_of(s);
@@ -174,6 +185,7 @@ static void ask(sync *s)
     while (!s->over && !none) {
         const lanes_state now = poll_lanes(s);
         if (!now.open || (!now.free && (!now.unused || now.connecting))) break;
+        if (s->no_wholes) let_wholes_go(s);
         const bool wholes = now.free && s->wholes < WHOLES_AT_ONCE;
         if (wholes && dxup_question_fill_whole(&asker, &s->next)) {
             const int failed = send_request(s, now.free);
@@ -204,11 +216,17 @@ static void return_tickets(lane *l, unsigned k)
     memmove(l->asked + k, l->asked + k + 1, (--l->asked_count - k) * sizeof *l->asked);
 }
 
+static void count_whole_loss(sync *s)
+{
+    if (++s->whole_losses == WHOLE_LOSSES_MAX) s->no_wholes = true;
+}
+
 /* No answers come on this lane: mark the objects of all its requests as missing again. */
 static void give_up(lane *l)
 {
     l->open = false;
     l->answer_size = 0;
+    if (l->asked_count && l->asked[0].is_whole) count_whole_loss(l->sync);
     while (l->asked_count) return_tickets(l, l->asked_count - 1);
 }
 
@@ -361,6 +379,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
     }
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_UNAVAILABLE) {
         /* it shuts down or is overloaded: reconnect after a second */
+        if (k < l->asked_count && l->asked[k].is_whole) count_whole_loss(s);
         if (k < l->asked_count) return_tickets(l, k);
         leave(l);
         return;

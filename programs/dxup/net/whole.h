@@ -1,4 +1,4 @@
-/* Patches of one file of a snapshot: docs/formats/pull.md, section 7. The client asks for one instead of the
+/* Patches of one file of a snapshot: docs/formats/pull.md, section 6. The client asks for one instead of the
    chunks of a file that has compressed members, because such chunks have little in common. */
 #ifndef DXUP_WHOLE_H
 #define DXUP_WHOLE_H

@@ -95,7 +95,8 @@ enum dxup_outcome {
     S(name)
 
 /* The reply of a pull, and the snapshot; for a file, root is its content or a chunk list of that
-   level. features is zero to clients without DXUP_CONTAINERS. kind is zero in the reply of an older server and to an older client. */
+   level. kind is zero in the reply of an older server and to an older client; features is zero to
+   clients without DXUP_CONTAINERS. */
 #define DXUP_SYNC_REPLY(F, S, A, L, E, ...) \
     F(u64, version)                         \
     F(u64, size)                            \
