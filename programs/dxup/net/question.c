@@ -90,7 +90,7 @@ bool dxup_question_fill_whole(const dxup_asker *a, dxup_question *q)
     return q->is_whole;
 }
 
-int dxup_question_take_whole(const dxup_asker *a, dxup_question *q, uint64_t *got, bool *cannot)
+int dxup_question_add_whole(const dxup_asker *a, dxup_question *q, uint64_t *got, bool *cannot)
 {
     container_bytes made = {0};
     int status = PROG_OK;

@@ -48,6 +48,6 @@ int dxup_question_add(const dxup_asker *a, const dxup_question *q, const dxup_bu
 bool dxup_question_fill_whole(const dxup_asker *a, dxup_question *q);
 /* Its patch is complete: apply it, and store the missing chunks; or mark these as missing, then *cannot
    says whether other patches will fail here, too. */
-int dxup_question_take_whole(const dxup_asker *a, dxup_question *q, uint64_t *got, bool *cannot);
+int dxup_question_add_whole(const dxup_asker *a, dxup_question *q, uint64_t *got, bool *cannot);
 
 #endif

@@ -12,7 +12,7 @@
    For a changed container a patch of the whole file is requested instead (net/whole.h), once all its
    lists are there:
 
-       lack --> ask() --> request --> server --> reply: its size --> FileChunks --> take_patch() --> lack
+       lack --> ask() --> request --> server --> reply: its size --> FileChunks --> handle_patch() --> lack
                                                  '-- 0: its chunks are requested
 
    Received objects are committed every COMMIT_BYTES, so a killed client requests at most that much
@@ -268,7 +268,7 @@ static void drop_asked(lane *l, unsigned k)
 }
 
 /* Handle the reply to the request for a patch: its size. */
-static int take_size(lane *l, unsigned k, const dx_hbtp_result *r)
+static int handle_size(lane *l, unsigned k, const dx_hbtp_result *r)
 {
     sync *s = l->sync;
     dxup_question *q = &l->asked[k];
@@ -292,13 +292,13 @@ static int take_size(lane *l, unsigned k, const dx_hbtp_result *r)
 }
 
 /* Handle a complete patch of a file. */
-static int take_patch(lane *l)
+static int handle_patch(lane *l)
 {
     sync *s = l->sync;
     bool cannot;
     const dxup_asker asker = asker_of(s);
     const uint64_t lacking = l->asked[0].whole.lacking;
-    int status = dxup_question_take_whole(&asker, &l->asked[0], &s->got, &cannot);
+    int status = dxup_question_add_whole(&asker, &l->asked[0], &s->got, &cannot);
     s->no_wholes |= cannot;
     s->fresh += lacking;
     drop_asked(l, 0);
@@ -313,7 +313,7 @@ static int take_patch(lane *l)
 }
 
 /* A chunk of a patch of a file, which is held in memory: never more than was announced. */
-static int take_patch_chunk(lane *l, const dx_hbtp_file_chunk *chunk)
+static int add_patch_chunk(lane *l, const dx_hbtp_file_chunk *chunk)
 {
     dxup_question *q = &l->asked[0];
     container_bytes *p = &q->patch;
@@ -326,7 +326,7 @@ static int take_patch_chunk(lane *l, const dx_hbtp_file_chunk *chunk)
         return prog_fail(PROG_SYSTEM, "a patch does not fit into memory");
     dxup_rate_use(l->sync->d->rate, chunk->data_size);
     l->moved_ns = l->sync->moved_ns = dx_reactor_now_ns(&l->sync->reactor);
-    return chunk->final ? take_patch(l) : PROG_OK;
+    return chunk->final ? handle_patch(l) : PROG_OK;
 }
 
 static void go_on(lane *l, int status)
@@ -345,7 +345,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (s->over) return 0;
     int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
     if (!error && l->asked_count && l->asked[0].is_whole) {
-        const int status = take_patch_chunk(l, &chunk);
+        const int status = add_patch_chunk(l, &chunk);
         if (status || chunk.final) go_on(l, status);
         return 0;
     }
@@ -373,7 +373,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
     while (k < l->asked_count && l->asked[k].request.transfer != (uintptr_t)r->user) k++;
     if (!r->error) {
         if (k == l->asked_count || !l->asked[k].is_whole) return;
-        const int status = take_size(l, k, r);
+        const int status = handle_size(l, k, r);
         if (status || !l->asked_count || !l->asked[k].is_whole || !l->asked[k].announced) go_on(l, status);
         return;
     }
