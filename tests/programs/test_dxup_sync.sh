@@ -1038,7 +1038,7 @@ an_earlier_release() { # on either side: the chunks are sent
     git -C "$top" cat-file -e $before 2>/dev/null || { skip "no history here"; return; }
     mkdir theirs
     git -C "$top" archive $before programs/{common,containers,versions,dxup} layers {dx_cas,dx_hbtp,dx_patch,dx_reactor,dx_teleport}.h | tar -C theirs -x
-    (cd theirs && ${CC:-cc} -std=c11 -O1 -DCONTAINERS_ZLIB programs/{common,containers,versions,versions/*,dxup,dxup/*}/*.c -o dxup -lz -lpthread) ||
+    (cd theirs && ${CC:-cc} -std=c11 -O0 -DCONTAINERS_ZLIB -DVERSIONS_ZSTD_LIBRARY programs/{common,containers,versions,versions/*,dxup,dxup/*}/*.c -o dxup -lz -lzstd -lpthread) ||
         { skip "it cannot be built"; return; }
     make_packages || return
     start_server store
