@@ -28,6 +28,7 @@
 #include "../net/listing.h"
 #include "../net/log.h"
 #include "../net/patches.h"
+#include "../net/whole.h"
 #include "../net/wire.h"
 #include "../../versions/tree/content.h"
 
@@ -84,6 +85,8 @@ typedef struct connection {
     uint64_t          from;        /* start of the requested range */
     uint64_t          range;       /* its size; 0: all */
     uint8_t          *answer;      /* the requested objects; then nothing else is sent */
+    bool              of_file;     /* waiting for the patch of a file of a snapshot, of this request */
+    dxup_whole_request whole;
     uint64_t          synced_size; /* of the version whose objects it fetches; 0: unknown */
     uint64_t          synced_sent; /* bytes of these objects so far */
 } connection;
@@ -592,6 +595,8 @@ static int on_sync_asked(const dx_hbtp_context *context)
         sync_reply_set_kind(&reply, (uint8_t)c->target.kind);
         sync_reply_set_level(&reply, level);
     }
+    if (flags & DXUP_CONTAINERS && c->target.snapshot && dxup_patches_kinds(flags))
+        sync_reply_set_features(&reply, DXUP_WHOLES);
     if (sync_reply_finish(&reply, &size)) return DX_HBTP_STATUS_INTERNAL;
     return dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, bytes, size);
 }
@@ -640,6 +645,52 @@ static int on_objects(const dx_hbtp_context *context)
     return handle(context, on_objects_asked, "objects", true);
 }
 
+/* Send the patch of a file, if it is smaller than the limit; DX_HBTP_LATER while it is being made. */
+static int start_file(connection *c, uint16_t sequence)
+{
+    const dxup_whole_request *r = &c->whole;
+    dxup_patches *patches = c->worker->server->patches;
+    uint8_t reply[DXUP_WHOLE_REPLY_MAX];
+    enum dxup_patch_answer answer = DXUP_PATCH_NONE;
+    if (c->kinds)
+        answer = dxup_patches_get_file(patches, c->worker->store, &r->old, &r->file, c->kinds, &c->patch);
+    if (answer == DXUP_PATCH_PENDING) return DX_HBTP_LATER;
+    const bool fits = answer == DXUP_PATCH_READY && c->patch.size < r->limit;
+    c->size = fits ? c->patch.size : 0;
+    c->silent = !fits || r->size_only;
+    c->transfer = r->transfer;
+    if (!c->silent) c->synced_sent += c->size;
+    const size_t size = dxup_whole_write_reply(c->size, reply);
+    const int result = c->waiting
+                           ? dx_hbtp_reply(c->session, sequence, reply, size)
+                           : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, reply, size);
+    if (result) end_transfer(c);
+    return result;
+}
+
+static int on_file_asked(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    worker *w = c->worker;
+    if (c->active || c->waiting) return DX_HBTP_EAGAIN;
+    if (!dxup_whole_read_request(&c->whole, context->payload, context->payload_size))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    heard(c);
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    c->from = c->range = 0;
+    c->ranges = c->objects = false;
+    c->kinds = c->whole.kinds & container_kinds();
+    c->sequence = context->frame->sequence;
+    const int result = begin_transfer(c, start_file(c, c->sequence));
+    c->waiting = c->of_file = result == DX_HBTP_LATER;
+    return result;
+}
+
+static int on_file(const dx_hbtp_context *context)
+{
+    return handle(context, on_file_asked, "objects", true);
+}
+
 /* Send the list of names, or the versions of one. */
 static int on_names_asked(const dx_hbtp_context *context)
 {
@@ -667,13 +718,14 @@ static int on_names(const dx_hbtp_context *context)
 static void retry_waiting(connection *c)
 {
     assert(c->waiting);
-    int result = begin_transfer(c, start_from_base(c, c->sequence));
+    int result = begin_transfer(c, c->of_file ? start_file(c, c->sequence)
+                                              : start_from_base(c, c->sequence));
     if (result == DX_HBTP_LATER) return;
-    c->waiting = false;
+    c->waiting = c->of_file = false;
     log_handled(c, result);
     if (result > 0) dx_hbtp_reply_error(c->session, c->sequence, (uint16_t)result, NULL);
     else if (result < 0) (void)dx_link_abort(&c->worker->links, c->id);
-    if (result) (void)dx_link_wake(&c->worker->links, c->id); /* the next request may have arrived */
+    if (!c->active) (void)dx_link_wake(&c->worker->links, c->id); /* the next request may have arrived */
 }
 
 /* Read the next bytes of the transfer. */
@@ -883,6 +935,7 @@ static int open_links(worker *w)
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_SYNC, on_sync, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_OBJECTS, on_objects, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_NAMES, on_names, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_WHOLE, on_file, NULL);
     desc.links_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE;
     desc.out_size = OUT_SIZE;
     desc.block_count = desc.links_max < BLOCKS_MAX / 2 ? 2 * desc.links_max : BLOCKS_MAX;

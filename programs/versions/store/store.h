@@ -100,6 +100,8 @@ typedef struct versions_version {
     uint32_t torn;                 /* number of files that changed during every read */
     bool     consistent;           /* all of it is of one instant: no process wrote meanwhile */
     bool     details;              /* not the content but the details (tree/details.h) */
+    bool     entry;                /* not a version but a file of a snapshot, whose root has: */
+    uint8_t  level;
     uint64_t tagged;               /* for a tag, NAME@TAG: the version of NAME; otherwise 0 */
 } versions_version;
 
