@@ -512,14 +512,15 @@ static void answer_tree(client *c, const uint8_t *request, size_t size, char *as
 {
     dxup_found found = {.directory = true};
     versions_store *s = c->http->store;
-    const uint64_t skip = dxup_target_number(request, size, "from");
+    char from[PROG_NAME_SIZE_MAX + 1];
     const bool names = !*asked;
-    int status = names ? 200 : dxup_tree_find(s, asked, &found);
+    int status = dxup_target_query(request, size, "from", from, sizeof from) ? 200 : 400;
+    if (status == 200 && !names) status = dxup_tree_find(s, asked, &found);
     c->entry = found.reader;
     if (status == 200) status = count_content(c);
     if (found.version.version) dxup_log_versions(c->log, NULL, &found.version);
     if (status == 200 && found.directory &&
-        (names ? dxup_names_index(s, skip, &c->text) : dxup_tree_index(s, &found, skip, &c->text)))
+        (names ? dxup_names_index(s, from, &c->text) : dxup_tree_index(s, &found, from, &c->text)))
         status = 500;
     if (status == 200 && found.directory) {
         answer_index(c, request, size);

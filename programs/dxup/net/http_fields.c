@@ -74,12 +74,12 @@ static int digit(uint8_t c)
     return -1;
 }
 
-bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t capacity)
+/* Percent-decode until one of these bytes. False: see dxup_target_parse(). */
+static bool decode(const uint8_t *p, const uint8_t *end, const char *ends, char *out,
+                   size_t capacity)
 {
-    const uint8_t *p = memchr(request, ' ', size), *end = request + size;
     size_t n = 0;
-    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has checked it */
-    for (p += 2; p < end && *p != ' ' && *p != '?' && *p != '#'; p++) {
+    for (; p < end && *p && !strchr(ends, *p); p++) {
         int c = *p;
         if (c == '%') {
             if (end - p <= 2) return false;
@@ -96,6 +96,30 @@ bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t ca
     return true;
 }
 
+bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t capacity)
+{
+    const uint8_t *p = memchr(request, ' ', size), *end = request + size;
+    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has checked it */
+    return decode(p + 2, end, " ?#", out, capacity);
+}
+
+bool dxup_target_query(const uint8_t *request, size_t size, const char *name, char *out,
+                       size_t capacity)
+{
+    const size_t name_size = strlen(name);
+    const uint8_t *at = memchr(request, ' ', size);
+    assert(at && capacity);
+    const uint8_t *end = memchr(at + 1, ' ', size - (size_t)(at + 1 - request));
+    out[0] = 0;
+    if (!end) return true;
+    for (at = memchr(at, '?', (size_t)(end - at)); at; at = memchr(at, '&', (size_t)(end - at))) {
+        at++;
+        if ((size_t)(end - at) > name_size && !memcmp(at, name, name_size) && at[name_size] == '=')
+            return decode(at + name_size + 1, end, "&#", out, capacity);
+    }
+    return true;
+}
+
 /* Parse digits, and advance *at. Returns UINT64_MAX on overflow. */
 static uint64_t parse_number(const uint8_t **at, const uint8_t *end)
 {
@@ -105,24 +129,6 @@ static uint64_t parse_number(const uint8_t **at, const uint8_t *end)
         number = number > (UINT64_MAX - one) / 10 ? UINT64_MAX : number * 10 + one;
     }
     return number;
-}
-
-uint64_t dxup_target_number(const uint8_t *request, size_t size, const char *name)
-{
-    const size_t name_size = strlen(name);
-    const uint8_t *at = memchr(request, ' ', size);
-    assert(at);
-    const uint8_t *end = memchr(at + 1, ' ', size - (size_t)(at + 1 - request));
-    if (!end) return 0;
-    for (at = memchr(at, '?', (size_t)(end - at)); at; at = memchr(at, '&', (size_t)(end - at))) {
-        at++;
-        if ((size_t)(end - at) <= name_size || memcmp(at, name, name_size) != 0 ||
-            at[name_size] != '=')
-            continue;
-        at += name_size + 1;
-        return parse_number(&at, end);
-    }
-    return 0;
 }
 
 /* >>tags, ranges ----------------------------------------------------------- */

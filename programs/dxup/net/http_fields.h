@@ -12,8 +12,10 @@ bool dxup_field_has(const uint8_t *request, size_t size, const char *name, const
 /* Decode the target of a request without its query: "/a%20name?query" gives "a name". False:
    malformed, a zero byte, or more than capacity - 1 bytes. */
 bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t capacity);
-/* A number in the query; 0: missing. */
-uint64_t dxup_target_number(const uint8_t *request, size_t size, const char *name);
+/* Decode the value of a name in the query: "/a?from=b%20c" gives "b c" for "from", and "" if there is
+   none. False as above. */
+bool dxup_target_query(const uint8_t *request, size_t size, const char *name, char *out,
+                       size_t capacity);
 /* Does If-None-Match contain this tag (64 hex digits), one of its encodings, or "*"? */
 bool dxup_tag_matches(const uint8_t *request, size_t size, const char *tag);
 
