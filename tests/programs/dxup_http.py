@@ -249,12 +249,19 @@ def an_index_page_of_a_directory():
     assert b"\x1b" not in get("/site/sub/")[1] and b"\\xff\\x1b" in get("/site/sub/")[1]
 
 
-def long_directories_come_in_pages():
+def make_many():
+    """A tree with one long directory."""
     top = f"{work}/many"
     os.makedirs(top)
     for i in range(2345):
         open(f"{top}/{i:04d}" + "-" * 200, "w").close()
     dxup("publish", store, "many", top, "--quiet")
+
+
+make_many()
+
+
+def long_directories_come_in_pages():
     found, url, pages = [], "/many/", 0
     while url:
         r, body = get(url)
@@ -265,6 +272,84 @@ def long_directories_come_in_pages():
     assert found == [b"%04d" % i for i in range(2345)] and pages > 3, (len(found), pages)
     for skip in ("2345", "99999999999999999999999", "-1", "x", ""):
         assert get("/many/?from=" + skip)[0].status == 200, skip
+
+
+def processor_ns():
+    """Of all threads of the server so far; None: the system does not say."""
+    try:
+        return sum(int(open(f"/proc/{server.pid}/task/{t}/schedstat").read().split()[0]) for t in os.listdir(f"/proc/{server.pid}/task"))
+    except OSError:
+        return None
+
+
+def a_request_costs_by_what_it_returns():
+    """Not by the directory: neither a file in a large one, nor the last page of it."""
+    if processor_ns() is None:
+        print("         skip: no processor time of threads")
+        return
+    dxup("publish", store, "few", f"{work}/site/sub", "--quiet")
+    def cost(path, size):
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        began = 0
+        for i in range(220):
+            if i == 20:
+                began = processor_ns()
+            c.request("GET", path)
+            body = c.getresponse().read()
+            assert size(len(body)), (path, len(body))
+        c.close()
+        return (processor_ns() - began) / 200e3
+    few, many = cost("/few/small", lambda n: n == 10), cost("/many/2300" + "-" * 200, lambda n: n == 0)
+    first, last = cost("/many/", lambda n: n > 100000), cost("/many/?from=2330", lambda n: 2000 < n < 20000)
+    print(f"         us of processor time: a file among 6 {few:.0f}, among 2,345 {many:.0f}; a page of 128 KiB {first:.0f}, the last 15 entries {last:.0f}")
+    assert many < 3 * few and last < first / 3, (few, many, first, last)
+
+
+def a_long_pipeline_leaves_its_turn_to_others():
+    """Twenty connections request a page twenty times each, without waiting for an answer: by HEAD, so that no output stops them.
+    Between the sending of an ordinary request and its answer, each of them gets an answer or two, not all that it asked for."""
+    log, hostile, each = f"{work}/turns.log", 20, 20
+    own = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1", "--log", log], stdout=subprocess.PIPE)
+    stop = threading.Event()
+    crowd, answers = [], [0]
+    def read_all():
+        selector = selectors.DefaultSelector()
+        for s in crowd:
+            selector.register(s, selectors.EVENT_READ)
+        while not stop.is_set() and selector.get_map():
+            for key, _ in selector.select(0.1):
+                part = key.fileobj.recv(1 << 20)
+                answers[0] += part.count(b"HTTP/1.1 200 OK")
+                if not part:
+                    selector.unregister(key.fileobj)
+    try:
+        text = b"".join(own.stdout.readline() for _ in range(2)).decode()
+        to = int(re.search(r":(\d+) for HTTP", text).group(1))
+        crowd = [socket.create_connection(("127.0.0.1", to), timeout=300) for _ in range(hostile)]
+        reader = threading.Thread(target=read_all)
+        reader.start()
+        one = b"HEAD /many/ HTTP/1.1\r\nHost: a\r\n\r\n"
+        for s in crowd:
+            s.sendall(one * (each - 1) + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        sent = []
+        while reader.is_alive() and len(sent) < 10:
+            sent.append(time.time_ns())
+            assert get("/app.bin@1", to=to)[1] == old
+            time.sleep(0.01)
+        reader.join()
+    finally:
+        stop.set()
+        for s in crowd:
+            s.close()
+        own.send_signal(signal.SIGTERM)
+        assert own.wait(60) == 0
+    lines = [json.loads(line) for line in open(log)]
+    begun = [e["time_ns"] for e in lines if e["request"] == "GET"]
+    pages = [e["time_ns"] for e in lines if e["request"] == "HEAD"]
+    assert len(pages) == hostile * each and len(begun) == len(sent) > 0, (len(pages), len(begun), len(sent))
+    waited = [sum(1 for at in pages if since <= at < until) for since, until in zip(sent, begun)]
+    print(f"         pages begun before an ordinary request that waited: {waited}")
+    assert max(waited) <= 2 * hostile + 10, waited
 
 
 def names_are_listed_where_no_index_is():
@@ -942,7 +1027,7 @@ def ended_in_the_middle_of_an_answer():
 
 for test in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
              and os.environ.get("DX_TEST", "") in name
-             and name not in ("make_site", "dxup", "publish", "get", "raw", "attempt", "metrics", "Frames", "Dribblers", "ended_in_the_middle_of_an_answer")]:
+             and name not in ("make_site", "make_many", "dxup", "publish", "get", "raw", "attempt", "metrics", "processor_ns", "Frames", "Dribblers", "ended_in_the_middle_of_an_answer")]:
     attempt(test)
 attempt(ended_in_the_middle_of_an_answer) # the last: it ends the server
 if server.poll() is None:

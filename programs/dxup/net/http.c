@@ -8,9 +8,14 @@
    later requests wait in the input:
 
        received() --> dispatch() --> answer() --> fill() --- the body is longer ---> hold
-                                        |                                              |
-                                        '-- patch pending --> hold <-- drained() ------'
-                                                               '-- on_message(): go on */
+           ^                            |                                              |
+           |                            '-- patch pending --> hold <-- drained() ------'
+           |                                                   '-- on_message(): go on
+           '--- on_turn() <--- queue of turns <--- hold: a request may be left in the input
+
+   One request of a connection is answered per round of the event loop, so a long pipeline does not
+   delay others. What is left of the input waits for its turn; connections take turns for TURN_NS
+   of a round, at least one of them. */
 #include "http.h"
 #include "../../common/http.h"
 #include "../../common/os.h"
@@ -42,7 +47,8 @@ enum {
     CLIENTS_MAX     = 1024,
     REFUSED_AT_ONCE = 16,      /* extra connections, for those being refused */
     SILENCE_LIMIT_S = 30,
-    LINGER_S        = 2        /* on shutdown, for a client to close its connection */
+    LINGER_S        = 2,       /* on shutdown, for a client to close its connection */
+    TURN_NS         = 1000000  /* of a round, for requests that waited for their turn */
 };
 
 typedef struct client {
@@ -58,6 +64,10 @@ typedef struct client {
     bool           waiting; /* for a patch from base to target */
     bool           head;    /* the answer has no body */
     bool           fixed;   /* an explicit version was requested, not the latest one */
+    bool           left;    /* input is left that may hold a whole request */
+    bool           queued;  /* in the queue of turns, and on hold */
+    struct client *turn_next, *turn_previous;
+    uint64_t       round_ns; /* time of the round that answered the last request */
     int64_t        active_ns;
 
     versions_version  base, target;
@@ -74,9 +84,9 @@ typedef struct client {
     /* inside received(): input[taken..input_size) is unanswered */
     const uint8_t *input;
     size_t         taken, input_size;
-    /* inside pump(): a block, and the bytes used in it */
+    /* inside pump(): room in a block, and the bytes used of it */
     uint8_t       *out;
-    size_t         out_size;
+    size_t         out_size, out_room;
 } client;
 
 struct dxup_http {
@@ -89,7 +99,7 @@ struct dxup_http {
     void           *reactor_memory;
     dx_peers        peers;
     void           *peers_memory;
-    dx_op           timer_op, message_op, close_op; /* the last one: of the listener */
+    dx_op           timer_op, turn_op, message_op, close_op; /* the last one: of the listener */
     dx_reactor_message messages[16];
     int             listener, status;
     bool            running; /* the thread was started */
@@ -100,6 +110,8 @@ struct dxup_http {
     bool            look;    /* or: reopen the store, if another one is at the path */
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     client         *clients;
+    client         *turn_first, *turn_last; /* those that wait for their turn */
+    size_t          turn_count;
     dxup_guests    *guests;
     dxup_encodings *encodings;
     size_t          client_count;
@@ -158,7 +170,7 @@ static const char *reason_of(int status)
 /* Append a head to out. There is always room for one, see pump(). */
 static void put_head(client *c, int status, const char *fields, uint64_t size)
 {
-    assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
+    assert(c->out_room - c->out_size >= HEAD_SIZE);
     int n = snprintf((char *)c->out + c->out_size, HEAD_SIZE,
                      "HTTP/1.1 %d %s\r\n%sContent-Length: %llu\r\n%s\r\n", status,
                      reason_of(status), fields, (unsigned long long)size,
@@ -360,7 +372,7 @@ static void put_unchanged(client *c)
 {
     char fields[DX_EDGE_FIELDS_MAX];
     dx_edge_server edge = edge_of(c);
-    assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
+    assert(c->out_room - c->out_size >= HEAD_SIZE);
     dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
     dxup_count(&c->http->d.metrics->http[3], 1);
     dxup_log_versions(c->log, NULL, &c->target);
@@ -593,10 +605,11 @@ static void answer(client *c, const uint8_t *request, size_t size)
    to show the client that the body is incomplete. */
 static bool fill(client *c)
 {
-    assert(c->at <= c->size && c->out_size <= OUT_SIZE);
-    while (c->at < c->size && c->out_size < OUT_SIZE) {
-        uint64_t left = c->size - c->at;
-        size_t n = left < OUT_SIZE - c->out_size ? (size_t)left : OUT_SIZE - c->out_size;
+    assert(c->at <= c->size && c->out_size <= c->out_room);
+    while (c->at < c->size && c->out_size < c->out_room) {
+        const uint64_t left = c->size - c->at;
+        const size_t room = c->out_room - c->out_size;
+        const size_t n = left < room ? (size_t)left : room;
         int error = PROG_OK;
         if (c->patch.plan)
             error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
@@ -642,25 +655,35 @@ static void end_log(client *c)
     if (!is_busy(c)) dxup_log_end(c->http->d.log, c->log, NULL, 0);
 }
 
-/* Answer pending requests in order, as long as an answer fits into out. */
+/* Answer the first request in the input, unless one was answered in this call of received(). */
 static bool dispatch(client *c)
 {
-    while (!c->waiting && c->at == c->size && !c->last && OUT_SIZE - c->out_size >= 2 * HEAD_SIZE) {
-        http_request q;
-        assert(c->taken <= c->input_size);
-        size_t used = http_parse(c->input + c->taken, c->input_size - c->taken, &q);
-        if (!used) return true;
-        c->last = q.close;
-        c->head = q.head;
-        begin_log(c, &q);
-        if (q.status != 200) refuse(c, q.status);
-        else if (c->http->d.status) answer_status(c, c->input + c->taken, used);
-        else answer(c, c->input + c->taken, used);
-        c->taken += used;
-        if (!fill(c)) return false;
-        end_log(c);
-    }
+    http_request q;
+    if (is_busy(c) || c->last || c->taken) return true;
+    const size_t used = http_parse(c->input, c->input_size, &q);
+    if (!used) return true;
+    assert(c->out_room - c->out_size >= 2 * HEAD_SIZE);
+    c->round_ns = dx_reactor_now_ns(&c->http->reactor);
+    c->last = q.close;
+    c->head = q.head;
+    begin_log(c, &q);
+    if (q.status != 200) refuse(c, q.status);
+    else if (c->http->d.status) answer_status(c, c->input, used);
+    else answer(c, c->input, used);
+    c->taken = used;
+    if (!fill(c)) return false;
+    end_log(c);
     return true;
+}
+
+/* Reserve room for the beginning of an answer, or more of a body. A head behind other output needs
+   little room, so that short answers share a block. */
+static bool reserve(client *c)
+{
+    dx_peers *peers = &c->http->peers;
+    c->out_size = 0;
+    c->out_room = is_busy(c) || !dx_peers_queued(peers, c->id) ? OUT_SIZE : 2 * HEAD_SIZE;
+    return !dx_peers_reserve(peers, c->id, (uint32_t)c->out_room, &c->out);
 }
 
 /* Answer as far as the connection accepts output; drained() continues. */
@@ -668,8 +691,7 @@ static void pump(client *c)
 {
     dx_peers *peers = &c->http->peers;
     bool more = !c->over;
-    while (more && !dx_peers_reserve(peers, c->id, OUT_SIZE, &c->out)) {
-        c->out_size = 0;
+    while (more && reserve(c)) {
         if (c->waiting) {
             c->waiting = false;
             answer_from_base(c);
@@ -678,7 +700,7 @@ static void pump(client *c)
         if (good) end_log(c);
         if (good) good = dispatch(c);
         (void)dx_peers_commit(peers, c->id, (uint32_t)c->out_size);
-        more = c->at < c->size || OUT_SIZE - c->out_size < 2 * HEAD_SIZE;
+        more = c->at < c->size;
         if (!good) {
             dxup_count(&c->http->d.metrics->damaged, 1);
             dxup_log_end(c->http->d.log, c->log, "damaged", 0);
@@ -693,6 +715,52 @@ static void pump(client *c)
     }
 }
 
+/* >>turns ------------------------------------------------------------------ */
+/* Put the connection on hold until its turn. */
+static void wait_turn(client *c)
+{
+    dxup_http *h = c->http;
+    (void)dx_peers_hold(&h->peers, c->id, true);
+    if (c->queued) return;
+    c->queued = true;
+    c->turn_next = NULL;
+    c->turn_previous = h->turn_last;
+    if (h->turn_last) h->turn_last->turn_next = c;
+    else h->turn_first = c;
+    h->turn_last = c;
+    h->turn_count++;
+    if (!dx_reactor_op_pending(&h->turn_op)) dx_reactor_timer(&h->reactor, &h->turn_op, 0);
+}
+
+static void leave_queue(client *c)
+{
+    dxup_http *h = c->http;
+    if (!c->queued) return;
+    assert(h->turn_count > 0);
+    if (c->turn_previous) c->turn_previous->turn_next = c->turn_next;
+    else h->turn_first = c->turn_next;
+    if (c->turn_next) c->turn_next->turn_previous = c->turn_previous;
+    else h->turn_last = c->turn_previous;
+    c->queued = false;
+    h->turn_count--;
+}
+
+/* Once per round: connections that wait take their turn, each at most once. */
+static void on_turn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxup_http *h = dx_reactor_op_user(op);
+    const int64_t until_ns = prog_now_ns() + TURN_NS;
+    (void)flags;
+    if (result < 0) return;
+    for (size_t left = h->turn_count; left && h->turn_first; left--) {
+        client *c = h->turn_first;
+        leave_queue(c);
+        (void)dx_peers_hold(&h->peers, c->id, false); /* calls received() */
+        if (prog_now_ns() >= until_ns) break;
+    }
+    if (h->turn_first && !dx_reactor_op_pending(op)) dx_reactor_timer(r, op, 0);
+}
+
 static client *client_of(const dx_peers *s, dx_peers_id id)
 {
     return (client *)(uintptr_t)*dx_peers_data(s, id);
@@ -702,9 +770,9 @@ static client *client_of(const dx_peers *s, dx_peers_id id)
    keep idle connections, and reconnect. */
 static void set_kind(client *c, bool half, bool answered)
 {
-    const dxup_guest_kind kind = is_busy(c) ? DXUP_GUEST_HEARD
-                                 : half     ? DXUP_GUEST_HALF
-                                            : DXUP_GUEST_SILENT;
+    const dxup_guest_kind kind = is_busy(c) || c->queued ? DXUP_GUEST_HEARD
+                                 : half                  ? DXUP_GUEST_HALF
+                                                         : DXUP_GUEST_SILENT;
     if (answered || kind != c->guest.kind)
         dxup_guests_set(c->http->guests, &c->guest, kind, prog_now_ns());
 }
@@ -740,10 +808,16 @@ static void opened(dx_peers *s, dx_peers_id id)
 static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last)
 {
     client *c = client_of(s, id);
-    assert(c && !is_busy(c));
+    assert(c && !is_busy(c) && !c->queued);
     if (c->over) return size;
     c->active_ns = prog_now_ns();
     c->http->worked = true;
+    if (size && !last && c->round_ns == dx_reactor_now_ns(&c->http->reactor)) {
+        c->left = true;
+        wait_turn(c);
+        set_kind(c, false, true);
+        return 0;
+    }
     c->input = bytes;
     c->input_size = size;
     c->taken = 0;
@@ -751,8 +825,10 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
     const size_t used = c->over ? size : c->taken;
     c->input = NULL;
     c->input_size = c->taken = 0;
-    set_kind(c, used < size, used > 0);
+    c->left = used < size;
     if (is_busy(c)) (void)dx_peers_hold(s, id, true);
+    else if (used && c->left && !c->last) wait_turn(c);
+    set_kind(c, c->left, used > 0);
     if (last && !c->last) { /* no further requests */
         c->last = true;
         pump(c);
@@ -764,9 +840,10 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
 static void go_on(client *c)
 {
     pump(c);
-    if (is_busy(c)) return;
+    if (is_busy(c) || c->queued) return;
+    if (c->left && !c->last) wait_turn(c);
     if (c->guest.kind == DXUP_GUEST_HEARD) set_kind(c, false, true);
-    (void)dx_peers_hold(&c->http->peers, c->id, false); /* calls received() */
+    if (!c->queued) (void)dx_peers_hold(&c->http->peers, c->id, false); /* calls received() */
 }
 
 static void drained(dx_peers *s, dx_peers_id id)
@@ -787,6 +864,7 @@ static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
     if (c->next) c->next->previous = c->previous;
     assert(h->client_count > 0);
     h->client_count--;
+    leave_queue(c);
     dxup_guests_leave(h->guests, &c->guest);
     dxup_log_end(h->d.log, c->log, "cut", 0);
     end_body(c);
@@ -803,7 +881,7 @@ static void drop_idle(dxup_http *h)
     for (client *c = h->clients; c; c = c->next) { /* closed() is called later */
         c->last = true;
         if (c->over ? prog_now_ns() - c->active_ns > while_ns
-                    : !is_busy(c) && !dx_peers_queued(&h->peers, c->id))
+                    : !is_busy(c) && !c->queued && !dx_peers_queued(&h->peers, c->id))
             (void)dx_peers_close(&h->peers, c->id, true);
     }
     if (!h->clients || prog_now_ns() > h->until_ns) dx_reactor_stop(&h->reactor);
@@ -840,7 +918,7 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result < 0) return;
     for (client *c = h->clients, *next; c; c = next) {
         next = c->next;
-        if (!c->waiting && c->active_ns < limit_ns) (void)dx_peers_close(&h->peers, c->id, true);
+        if (!c->waiting && !c->queued && c->active_ns < limit_ns) (void)dx_peers_close(&h->peers, c->id, true);
     }
     if (h->draining) drop_idle(h);
     give_back(h);
@@ -899,6 +977,7 @@ static int open_peers(dxup_http *h)
 static void serve_until_stopped(dxup_http *h)
 {
     dx_reactor_op_init(&h->timer_op, on_timer, h);
+    dx_reactor_op_init(&h->turn_op, on_turn, h);
     dx_reactor_op_init(&h->message_op, on_message, h);
     dx_reactor_op_init(&h->close_op, NULL, NULL);
     h->status = open_peers(h);
