@@ -2,7 +2,7 @@
 """The HTTP side of `dxup serve`: requests of curl and browsers, and ones they never send; and a burst of frames on the other side.
 DXUP=build/dxup, DX_FUZZ=n connections with random input, DX_TEST=name of tests,
 DX_TIER=native: two kinds of floods instead of six"""
-import gzip, html.parser, http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, urllib.parse
+import email.utils, gzip, html.parser, http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, urllib.parse
 
 DXUP = os.environ.get("DXUP", "build/dxup")
 FUZZ = int(os.environ.get("DX_FUZZ", "1500"))
@@ -406,6 +406,109 @@ def single_ranges_of_files():
     assert get("/site/sub/deep/none", Range="bytes=0-")[0].status == 416 and get("/empty", Range="bytes=-1")[0].status == 416
     r, body = get("/app.bin", Range="bytes=0-9", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")
     assert r.status == 226 and len(body) < 1000
+
+
+def times_of(path, **fields):
+    """The seconds of Last-Modified and Date."""
+    r = get(path, method="HEAD", **fields)[0]
+    stamps = [email.utils.parsedate_to_datetime(r.headers[name]) for name in ("Last-Modified", "Date")]
+    assert [email.utils.format_datetime(at, usegmt=True) for at in stamps] == [r.headers["Last-Modified"], r.headers["Date"]], (path, str(r.headers))
+    return [int(at.timestamp()) for at in stamps]
+
+
+def date(seconds, form=0):
+    at = time.gmtime(seconds)
+    day = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")[at.tm_wday]
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[at.tm_mon - 1]
+    clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
+    return (f"{day[:3]}, {at.tm_mday:02} {month} {at.tm_year:04} {clock} GMT", f"{day}, {at.tm_mday:02}-{month}-{at.tm_year % 100:02} {clock} GMT",
+            f"{day[:3]} {month} {at.tm_mday:2} {clock} {at.tm_year:04}")[form]
+
+
+def versions_of(name):
+    """Of dxup log: the seconds of each version."""
+    return {e["version"]: e["time_ns"] // 10 ** 9 for e in map(json.loads, dxup("log", store, name, "--json").splitlines())}
+
+
+def dates_of_versions():
+    """As dxup log knows them. A condition holds at its very second, in each of the three formats, and not a second beside it."""
+    publish("dated", b"one")
+    time.sleep(1.1) # not of the same second
+    publish("dated", b"two")
+    wanted = versions_of("dated")
+    for path, version in (("/dated", 2), ("/dated@1", 1), ("/dated@2", 2)):
+        modified, now = times_of(path)
+        assert modified == wanted[version] and abs(now - time.time()) < 60, (path, modified, wanted)
+        for form in range(3):
+            for at, status in ((modified, 304), (modified + 1, 304), (modified - 1, 200), (modified - 10 ** 9, 200)):
+                r, body = get(path, If_Modified_Since=date(at, form))
+                assert (r.status, len(body)) == (status, 3 if status == 200 else 0) and r.headers["Date"], (path, form, at - modified, r.status)
+            for at, status in ((modified, 200), (modified + 1, 200), (modified - 1, 412)):
+                assert get(path, If_Unmodified_Since=date(at, form))[0].status == status, (path, form, at - modified)
+    for leap in (951782400, 951868800, 4107456000, 4107542400, -2203977600, 1709164800, 68169600): # the days around the end of February
+        modified = times_of("/dated")[0]
+        assert get("/dated", If_Unmodified_Since=date(leap))[0].status == (200 if leap >= modified else 412), leap
+    exact = date(wanted[2])
+    for wrong in ("", "x", exact[:-4], exact + " ", exact.lower(), exact.replace("GMT", "UTC"), exact + "x", "Sun, 31 Feb 2100 00:00:00 GMT", "Sun, 29 Feb 2100 00:00:00 GMT",
+                  "Sun, 00 Jan 2100 00:00:00 GMT", "Sun, 01 Jan 2100 24:00:00 GMT", "Sun, 01 Jan 2100 00:60:00 GMT", "Sun, 1 Jan 2100 00:00:00 GMT", str(2 ** 40)):
+        allowed = 304 if wrong.strip() == exact else 200
+        assert get("/dated", If_Modified_Since=wrong)[0].status == allowed, wrong
+    assert get("/dated", If_Modified_Since=exact, If_None_Match='"x"')[0].status == 200 # the stronger condition counts alone
+    answer = raw(b"GET /dated HTTP/1.1\r\nIf-Modified-Since: " + exact.encode() + b"\r\nIf-Modified-Since: " + exact.encode() + b"\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200"), answer[:60]
+    dxup("tag", store, "dated@1", "old")
+    modified = times_of("/dated@old")[0]
+    assert modified == wanted[1] and get("/dated@old", If_Modified_Since=date(modified))[0].status == 304
+    assert get("/dated@old", If_Modified_Since=exact)[0].status == 200 # a client of version 2, before the tag went back
+    times = [0, 1]
+    for _ in range(100): # two versions in one second: a date does not tell which of them a client has
+        tags = [publish("dated", b"%d" % dice.getrandbits(60)) for _ in range(2)]
+        times = list(versions_of("dated").values())[:2]
+        if times[0] == times[1]:
+            break
+    assert times[0] == times[1] == times_of("/dated")[0]
+    assert get("/dated", If_Modified_Since=date(times[1]))[0].status == 200 and get("/dated", If_None_Match=f'"{tags[1]}"')[0].status == 304
+
+
+def conditions_of_files_and_trees():
+    """If-Match compares strongly, and fails where nothing matches; conditions are no answer to what is not there."""
+    for path in ("/app.bin", "/app.bin@1", "/site/sub/text.txt", "/site@1/sub/text.txt", "/site/sub/", "/site/"):
+        r, body = get(path)
+        tag, modified = r.headers["ETag"], times_of(path)[0]
+        for value in (tag, "*", f'"x", {tag}', f'W/"x" , {tag} '):
+            assert get(path, If_Match=value)[1] == body, (path, value)
+        for value in ('"x"', "W/" + tag, '"' + "0" * 64 + '"', "", tag[1:-1], tag[:-1]):
+            r, refused = get(path, If_Match=value)
+            assert (r.status, refused) == (412, b"412 Precondition Failed\n"), (path, value, r.status)
+        assert get(path, If_Match='"x"', If_None_Match=tag)[0].status == 412 and get(path, If_Match=tag, If_None_Match=tag)[0].status == 304
+        assert get(path, If_Match=tag, If_Unmodified_Since=date(0))[0].status == 200 # the date counts only without If-Match
+        assert get(path, If_Unmodified_Since=date(0), If_None_Match=tag)[0].status == 412
+        assert get(path, If_Match='"x"', Range="bytes=0-0")[0].status == 412
+        assert get(path, method="HEAD", If_Match='"x"')[0].status == 412 and get(path, method="HEAD", If_Modified_Since=date(modified - 1))[0].status == 200
+    assert get("/site/sub/text.txt", If_Match='"x"', Range="bytes=99999999-")[0].status == 412
+    for path in ("/nothing", "/site/nothing"):
+        assert get(path, If_Match="*")[0].status == 404 and get(path, If_Match='"x"')[0].status == 404
+    assert get("/site/sub", If_Match='"x"')[0].status == 302 and "Last-Modified" not in get("/site/sub")[0].headers
+    r, body = get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="dx-patch", If_Match=f'"{new_tag}"')
+    assert r.status == 226 and r.headers["Last-Modified"]
+    for data in (b"GET /nothing HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n", b"x\r\n\r\n"):
+        assert b"\r\nDate: " in raw(data, shut=True), data
+
+
+def weights_of_encodings():
+    """As RFC 9110 writes them: parameters in any order, quoted strings, and weights that are none."""
+    linked = subprocess.run(["ldd", DXUP], stdout=subprocess.PIPE).stdout
+    if b"libz." not in linked or b"libzstd" not in linked:
+        print("         skip: built without zlib or zstd")
+        return
+    for accepted, wanted in (("gzip", "gzip"), ("gzip;q=0", None), ("gzip;level=3;q=0", None), ("gzip;level=3;q=1", "gzip"), ('gzip;a="x,zstd";q=0.5', "gzip"), ('gzip;a="q=0"', "gzip"),
+                             ('gzip;a="\\";q=1"', "gzip"), ('gzip;a=", zstd', None), ("gzip;Q=0", None), ("gzip;q=0.001", "gzip"), ("gzip;q=0.0001", None), ("gzip;q=2", None), ("gzip;q=-1", None),
+                             ("gzip;q=1.001", None), ("gzip;q=.5", None), ("gzip;q=0.", None), ("gzip;q=1.", "gzip"), ('gzip;q="1"', None), ("gzip;q", None), ("gzip;;q=1;", "gzip"), ("gzip q=1", None),
+                             ("gzip;q=1, gzip;q=0", None), ("*", "zstd"), ("*;q=0", None), ("*;q=0, gzip", "gzip"), ("zstd;q=0, *", "gzip"), ("gzip;q=0.8, zstd;q=0.5", "gzip"),
+                             ("gzip, zstd", "zstd"), ("identity, gzip;q=0.5", None), ("identity;q=0.5, gzip;q=0.5", "gzip"), ("identity;q=0", None), (";q=1", None), (",,gzip,,", "gzip"),
+                             ("gzip;q=00", None), ("level=3;gzip", None)):
+        r, body = get("/site/sub/text.txt", Accept_Encoding=accepted)
+        assert (r.status, r.headers["Content-Encoding"]) == (200, wanted), (accepted, r.headers["Content-Encoding"])
 
 
 def bodies_are_encoded_where_it_pays():
@@ -987,14 +1090,14 @@ def status_counts_what_a_directory_spares():
 
 
 def any_bytes_at_all():
-    parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"%", b"%4", b":",
+    parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"If-Match: ", b"If-Modified-Since: ", b"If-Unmodified-Since: ", b"Sun, 06 Nov 1994 08:49:37 GMT", b"Accept-Encoding: gzip;a=\"", b"%", b"%4", b":",
              b"\0", b"\xff" * 20, b"Connection: close\r\n", b"Host: a\r\n", b"," * 50, b"\n"]
     for _ in range(FUZZ):
         data = b"".join(dice.choice(parts) for _ in range(dice.randrange(1, 14)))
         if dice.random() < 0.3:
             data = dice.randbytes(dice.randrange(1, 300))
         answer = raw(data, shut=True, to=dice.choice((port, port, status_port)))
-        assert not answer or re.match(rb"HTTP/1\.1 (200|226|302|304|400|404|405|413|431|501|505) ", answer), (data, answer[:60])
+        assert not answer or re.match(rb"HTTP/1\.1 (200|226|302|304|400|404|405|412|413|431|501|505) ", answer), (data, answer[:60])
     assert get("/app.bin")[1] == new
 
 
@@ -1027,7 +1130,7 @@ def ended_in_the_middle_of_an_answer():
 
 for test in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
              and os.environ.get("DX_TEST", "") in name
-             and name not in ("make_site", "make_many", "dxup", "publish", "get", "raw", "attempt", "metrics", "processor_ns", "Frames", "Dribblers", "ended_in_the_middle_of_an_answer")]:
+             and name not in ("make_site", "make_many", "dxup", "publish", "get", "raw", "attempt", "metrics", "processor_ns", "times_of", "date", "versions_of", "Frames", "Dribblers", "ended_in_the_middle_of_an_answer")]:
     attempt(test)
 attempt(ended_in_the_middle_of_an_answer) # the last: it ends the server
 if server.poll() is None:

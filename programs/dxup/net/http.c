@@ -21,6 +21,7 @@
 #include "../../common/os.h"
 #include "address.h"
 #include "guests.h"
+#include "http_conditions.h"
 #include "http_encode.h"
 #include "http_fields.h"
 #include "http_tree.h"
@@ -64,6 +65,7 @@ typedef struct client {
     bool           waiting; /* for a patch from base to target */
     bool           head;    /* the answer has no body */
     bool           fixed;   /* an explicit version was requested, not the latest one */
+    int64_t        modified_s; /* time of the requested version; DXUP_NO_DATE: none */
     bool           left;    /* input is left that may hold a whole request */
     bool           queued;  /* in the queue of turns, and on hold */
     struct client *turn_next, *turn_previous;
@@ -157,6 +159,7 @@ static const char *reason_of(int status)
     case 400: return "Bad Request";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 412: return "Precondition Failed";
     case 416: return "Range Not Satisfiable";
     case 413: return "Content Too Large";
     case 431: return "Request Header Fields Too Large";
@@ -167,14 +170,23 @@ static const char *reason_of(int status)
     }
 }
 
-/* Append a head to out. There is always room for one, see pump(). */
+static int64_t now_s(void) { return os_time_ns() / 1000000000; }
+
+/* Append a head to out, with the time of the content if it is known. There is always room for one,
+   see pump(). A 304 has no body, whose size it would have to say. */
 static void put_head(client *c, int status, const char *fields, uint64_t size)
 {
+    char date[DXUP_DATE_SIZE], modified[DXUP_DATE_SIZE] = "", length[48] = "";
+    const bool dated = c->modified_s != DXUP_NO_DATE && status < 400 && status != 302;
     assert(c->out_room - c->out_size >= HEAD_SIZE);
+    dxup_date_text(now_s(), date);
+    if (dated) dxup_date_text(c->modified_s, modified);
+    if (status != 304)
+        snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)size);
     int n = snprintf((char *)c->out + c->out_size, HEAD_SIZE,
-                     "HTTP/1.1 %d %s\r\n%sContent-Length: %llu\r\n%s\r\n", status,
-                     reason_of(status), fields, (unsigned long long)size,
-                     c->last ? "Connection: close\r\n" : "");
+                     "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s\r\n", status, reason_of(status),
+                     date, dated ? "Last-Modified: " : "", modified, dated ? "\r\n" : "", fields,
+                     length, c->last ? "Connection: close\r\n" : "");
     assert(n > 0 && n < HEAD_SIZE);
     c->out_size += (size_t)n;
     if (c->log) c->log->status = status;
@@ -372,16 +384,45 @@ static void put_unchanged(client *c)
 {
     char fields[DX_EDGE_FIELDS_MAX];
     dx_edge_server edge = edge_of(c);
-    assert(c->out_room - c->out_size >= HEAD_SIZE);
     dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
-    dxup_count(&c->http->d.metrics->http[3], 1);
+    put_head(c, 304, fields, 0);
     dxup_log_versions(c->log, NULL, &c->target);
     dxup_log_result(c->log, "unchanged");
-    if (c->log) c->log->status = 304;
     dxup_count(&c->http->d.metrics->spared, c->target.size);
-    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
-                                    "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
-                                    c->last ? "Connection: close\r\n" : "");
+}
+
+/* Set the time of the content. It is never in the future, where a clock was wrong. */
+static void set_modified(client *c, const versions_version *v)
+{
+    const int64_t second = v->time_ns / 1000000000 - (v->time_ns % 1000000000 < 0);
+    const int64_t now = now_s();
+    c->modified_s = second < now ? second : now;
+}
+
+/* Is a neighbour of the version of the same second? Then a date does not tell them apart. */
+static bool shares_its_second(client *c, const versions_version *v)
+{
+    char name[PROG_NAME_SIZE_MAX + 1];
+    const char *tag = v->tagged ? versions_tag_in(v->name) : NULL;
+    const uint64_t version = tag ? v->tagged : v->version;
+    snprintf(name, sizeof name, "%.*s", tag ? (int)(tag - v->name - 1) : PROG_NAME_SIZE_MAX,
+             v->name);
+    for (int i = 0; i < 2; i++) {
+        versions_version other;
+        const uint64_t next = i ? version + 1 : version - 1; /* 0 would be the latest */
+        if (next && !versions_version_find(c->http->store, name, next, &other) &&
+            other.time_ns / 1000000000 == v->time_ns / 1000000000)
+            return true;
+    }
+    return false;
+}
+
+/* Does If-Modified-Since say that the client has this content? A tag may go back to an older version,
+   so a later date proves nothing there. */
+static bool is_unmodified(client *c, const uint8_t *request, size_t size, const versions_version *v)
+{
+    return dxup_is_unmodified(request, size, c->modified_s, v->tagged != 0) &&
+           (c->fixed || !shares_its_second(c, v));
 }
 
 /* Find the requested version into c->target. Returns an HTTP status; 404: the path may
@@ -444,27 +485,37 @@ static void put_tree_unchanged(client *c, const char *tag, bool fixed, uint64_t 
     char fields[512];
     put_tree_fields(fields, sizeof fields, tag, fixed, "text/plain", DXUP_IDENTITY);
     fields[strlen(fields) - strlen("Content-Type: text/plain\r\n")] = 0;
-    dxup_count(&c->http->d.metrics->http[3], 1);
+    put_head(c, 304, fields, 0);
     dxup_count(&c->http->d.metrics->spared, size);
     dxup_log_result(c->log, "unchanged");
-    if (c->log) c->log->status = 304;
-    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
-                                    "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
-                                    c->last ? "Connection: close\r\n" : "");
+}
+
+/* Answer 304 or 412, as the conditions of the request say. False: they ask for the body. */
+static bool answer_condition(client *c, const uint8_t *request, size_t size, const char *tag,
+                             const versions_version *v, uint64_t body_size)
+{
+    if (!dxup_conditions_hold(request, size, tag, true, c->modified_s)) {
+        end_body(c);
+        refuse(c, 412);
+        return true;
+    }
+    if (!dxup_tag_matches(request, size, "if-none-match", tag, true, false) &&
+        !is_unmodified(c, request, size, v))
+        return false;
+    put_tree_unchanged(c, tag, c->fixed, body_size);
+    end_body(c);
+    return true;
 }
 
 /* Send c->text, an index page. */
-static void answer_index(client *c, const uint8_t *request, size_t size)
+static void answer_index(client *c, const uint8_t *request, size_t size, const versions_version *v)
 {
     char fields[512], tag[65];
     dx_cas_id id;
     dx_cas_hash(c->text.bytes, c->text.size, &id);
     prog_hash_text(id.bytes, tag);
-    if (dxup_tag_matches(request, size, tag)) {
-        put_tree_unchanged(c, tag, false, c->text.size);
-        end_body(c);
-        return;
-    }
+    c->fixed = false; /* a later release may show it in another way */
+    if (answer_condition(c, request, size, tag, v, c->text.size)) return;
     const dxup_encoding encoding = encode_body(c, request, size, tag, c->text.size);
     const size_t body_size = c->encoded ? c->encoded->size : c->text.size;
     size_t n = put_tree_fields(fields, sizeof fields, tag, false, "text/html; charset=utf-8",
@@ -485,11 +536,8 @@ static void answer_entry(client *c, const uint8_t *request, size_t size, const d
     uint64_t from = 0, count = found->size;
     dxup_range range = DXUP_RANGE_NONE;
     assert(c->entry);
-    if (dxup_tag_matches(request, size, found->tag)) {
-        put_tree_unchanged(c, found->tag, found->fixed, found->size);
-        end_body(c);
-        return;
-    }
+    c->fixed = found->fixed;
+    if (answer_condition(c, request, size, found->tag, &found->version, found->size)) return;
     if (!c->head) range = dxup_range_parse(request, size, found->tag, found->size, &from, &count);
     if (range == DXUP_RANGE_UNSATISFIABLE) {
         refuse_range(c, found->size);
@@ -531,11 +579,12 @@ static void answer_tree(client *c, const uint8_t *request, size_t size, char *as
     c->entry = found.reader;
     if (status == 200) status = count_content(c);
     if (found.version.version) dxup_log_versions(c->log, NULL, &found.version);
+    if (found.version.version) set_modified(c, &found.version);
     if (status == 200 && found.directory &&
         (names ? dxup_names_index(s, from, &c->text) : dxup_tree_index(s, &found, from, &c->text)))
         status = 500;
     if (status == 200 && found.directory) {
-        answer_index(c, request, size);
+        answer_index(c, request, size, &found.version);
     } else if (status == 200) {
         answer_entry(c, request, size, &found);
     } else {
@@ -573,7 +622,7 @@ static void answer(client *c, const uint8_t *request, size_t size)
     bool patches = dxup_field_has(request, size, "a-im", "dx-patch"), known = false;
     dx_edge_version base;
     dx_edge_server edge;
-    char asked[DXUP_TARGET_MAX + 1];
+    char asked[DXUP_TARGET_MAX + 1], tag[65];
     assert(!c->waiting && !c->content && c->at == c->size);
     int status = dxup_target_parse(request, size, asked, sizeof asked) ? 200 : 400;
     /* neither a name nor a path into a tree */
@@ -586,6 +635,16 @@ static void answer(client *c, const uint8_t *request, size_t size)
     }
     if (status != 200) {
         refuse(c, status);
+        return;
+    }
+    set_modified(c, &c->target);
+    prog_hash_text(c->target.hash, tag);
+    if (!dxup_conditions_hold(request, size, tag, false, c->modified_s)) {
+        refuse(c, 412);
+        return;
+    }
+    if (is_unmodified(c, request, size, &c->target)) {
+        put_unchanged(c);
         return;
     }
     edge = edge_of(c);
@@ -666,6 +725,7 @@ static bool dispatch(client *c)
     c->round_ns = dx_reactor_now_ns(&c->http->reactor);
     c->last = q.close;
     c->head = q.head;
+    c->modified_s = DXUP_NO_DATE;
     begin_log(c, &q);
     if (q.status != 200) refuse(c, q.status);
     else if (c->http->d.status) answer_status(c, c->input, used);
