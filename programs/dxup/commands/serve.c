@@ -227,13 +227,14 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     pull_reply_set_hash(&w, c->target.hash);
     int error = pull_reply_finish(&w, &size);
     if (error) return DX_HBTP_STATUS_INTERNAL;
+    const bool synced = c->silent && c->objects && outcome == DXUP_FULL;
+    error = c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
+                       : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, bytes, size);
+    if (error) return error; /* a pull that was refused was not answered */
     log_outcome(c, outcome);
-    if (!c->silent || !c->objects || outcome != DXUP_FULL) /* otherwise on_sync() counts it */
-        count_pull(c, outcome, wire_size);
-    else dxup_log_drop(c->log); /* and logs it */
-    return c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
-                      : dx_hbtp_write_rpc_response(c->session->desc.out, sequence,
-                                                   bytes, size);
+    if (synced) dxup_log_drop(c->log); /* on_sync() counts and logs it */
+    else count_pull(c, outcome, wire_size);
+    return 0;
 }
 
 /* Does the range lie within the transfer? Must be checked before the reply. */
@@ -671,6 +672,8 @@ static void retry_waiting(connection *c)
     if (result == DX_HBTP_LATER) return;
     c->waiting = false;
     log_handled(c, result);
+    if (result >= DX_HBTP_STATUS_BAD_REQUEST && !c->range)
+        dxup_count(&c->worker->server->metrics.refused, 1);
     if (result > 0) dx_hbtp_reply_error(c->session, c->sequence, (uint16_t)result, NULL);
     else if (result < 0) (void)dx_link_abort(&c->worker->links, c->id);
     if (result) (void)dx_link_wake(&c->worker->links, c->id); /* the next request may have arrived */
@@ -715,8 +718,8 @@ static void fill(connection *c)
         dx_hbtp_file_chunk chunk = {c->transfer, c->at, data, (uint32_t)n, final};
         const bool good = !read_piece(c, data, n);
         if (good) (void)dx_hbtp_write_file_chunk(&out, c->sequence, &chunk);
-        dxup_count(&c->worker->server->metrics.sent, n);
-        dxup_log_sent(c->log, n);
+        if (good) dxup_count(&c->worker->server->metrics.sent, n);
+        if (good) dxup_log_sent(c->log, n);
         (void)dx_link_commit(l, c->id, &out);
         c->at += n;
         if (!good || final) end_transfer(c);
@@ -802,11 +805,11 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     if (c->next) c->next->previous = c->previous;
     assert(w->connection_count > 0);
     w->connection_count--;
-    dxup_count_down(&w->server->metrics.connections);
     count_synced(c);
     dxup_guests_leave(w->guests, &c->guest);
     dxup_log_end(log_of(c), c->log, c->active || c->waiting ? "cut" : NULL, 0);
     end_transfer(c);
+    dxup_count_down(&w->server->metrics.connections); /* the last: then all of it is counted */
     free(c->log);
     free(c);
     if (w->draining && !w->connection_count) dx_reactor_stop(&w->reactor);
