@@ -608,6 +608,35 @@ def damage_ends_an_answer_and_is_counted():
     assert lines[1]["sent"] == 1000 and lines[0]["sent"] < 500000 and lines[0]["name"] == "site"
 
 
+def a_refused_pull_is_not_a_sent_one():
+    """Of a tree whose directory is damaged, and of one with a damaged chunk, a part of which was sent."""
+    for case in ("root", "chunk"):
+        broken = f"{work}/broken-{case}"
+        dxup("publish", broken, "site", f"{work}/site", "--quiet")
+        log = os.path.join(broken, "objects")
+        data = open(log, "rb").read()
+        at = data.index(site["sub/large.bin"][500000:500040]) if case == "chunk" else max(data.rfind(b"index.html"), data.rfind(b"<p>site"))
+        assert at > 0, case
+        with open(log, "r+b") as f:
+            f.seek(at)
+            f.write(b"XXXX")
+        own = subprocess.Popen([DXUP, "serve", broken, "--listen", "127.0.0.1:0", "--status", "127.0.0.1:0", "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            text = b"".join(own.stdout.readline() for _ in range(2)).decode()
+            frames, status = (int(re.search(pattern, text).group(1)) for pattern in (r":(\d+) with", r":(\d+) for status"))
+            done = subprocess.run([DXUP, "pull", f"127.0.0.1:{frames}", "site", f"{work}/broken-out-{case}", "--quiet"], stderr=subprocess.DEVNULL)
+            assert done.returncode != 0
+            for _ in range(600):
+                said = json.loads(get("/status.json", to=status)[1])
+                if said["connections"] == 0:
+                    break
+                time.sleep(0.05)
+            assert (said["refused"], said["full"], said["damaged"], said["spared"]) == (1, 0, 0, 0), (case, said)
+        finally:
+            own.send_signal(signal.SIGTERM)
+            assert own.wait(60) == 0
+
+
 def the_log_of_hostile_requests():
     """Whatever a request contains, it makes exactly one line, and cannot forge another."""
     forged = b'{"time":"2026-01-01T00:00:00Z","request":"GET","path":"/forged"}'
