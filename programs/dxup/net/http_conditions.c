@@ -52,13 +52,13 @@ typedef struct parser {
     bool           good;
 } parser;
 
-static void take_text(parser *p, const char *text)
+static void expect_text(parser *p, const char *text)
 {
     for (; p->good && *text; text++) p->good = p->at < p->end && *p->at++ == (uint8_t)*text;
 }
 
 /* Exactly this many digits. spaced: the first may be a space. */
-static int take_digits(parser *p, int count, bool spaced)
+static int parse_digits(parser *p, int count, bool spaced)
 {
     int number = 0;
     for (int i = 0; p->good && i < count; i++) {
@@ -71,7 +71,7 @@ static int take_digits(parser *p, int count, bool spaced)
 }
 
 /* The index of a month; names are case-sensitive. */
-static int take_month(parser *p)
+static int parse_month(parser *p)
 {
     for (int i = 0; p->good && p->end - p->at >= 3 && i < 12; i++)
         if (!memcmp(p->at, months + 3 * i, 3)) {
@@ -83,7 +83,7 @@ static int take_month(parser *p)
 }
 
 /* The name of a day, which may contradict the date. Returns its size. */
-static size_t take_day(parser *p)
+static size_t parse_day(parser *p)
 {
     for (int i = 0; i < 7; i++)
         for (size_t size = strlen(days[i]); size; size = size > 3 ? 3 : 0)
@@ -96,22 +96,22 @@ static size_t take_day(parser *p)
 }
 
 /* "08:49:37", in seconds; 60 is a leap second. */
-static int take_time(parser *p)
+static int parse_time(parser *p)
 {
-    const int hour = take_digits(p, 2, false);
-    take_text(p, ":");
-    const int minute = take_digits(p, 2, false);
-    take_text(p, ":");
-    const int second = take_digits(p, 2, false);
+    const int hour = parse_digits(p, 2, false);
+    expect_text(p, ":");
+    const int minute = parse_digits(p, 2, false);
+    expect_text(p, ":");
+    const int second = parse_digits(p, 2, false);
     p->good = p->good && hour < 24 && minute < 60 && second <= 60;
     return hour * 3600 + minute * 60 + second;
 }
 
 /* A year of two digits, which is at most 50 years ahead. */
-static int take_short_year(parser *p, int64_t now_s)
+static int parse_short_year(parser *p, int64_t now_s)
 {
     const int now = 1970 + (int)(now_s / (DAY_S * INT64_C(1461) / 4));
-    const int year = now - now % CENTURY + take_digits(p, 2, false);
+    const int year = now - now % CENTURY + parse_digits(p, 2, false);
     return year > now + 50 ? year - CENTURY : year;
 }
 
@@ -119,27 +119,27 @@ bool dxup_date_parse(const uint8_t *text, size_t size, int64_t now_s, int64_t *s
 {
     parser p = {text, text + size, true};
     int day, month, year, second;
-    const bool longer = take_day(&p) > 3;
+    const bool longer = parse_day(&p) > 3;
     if (p.good && p.at < p.end && *p.at == ',') { /* Sun, 06 Nov 1994 or Sunday, 06-Nov-94 */
-        take_text(&p, ", ");
-        day = take_digits(&p, 2, false);
-        take_text(&p, longer ? "-" : " ");
-        month = take_month(&p);
-        take_text(&p, longer ? "-" : " ");
-        year = longer ? take_short_year(&p, now_s) : take_digits(&p, 4, false);
-        take_text(&p, " ");
-        second = take_time(&p);
-        take_text(&p, " GMT");
+        expect_text(&p, ", ");
+        day = parse_digits(&p, 2, false);
+        expect_text(&p, longer ? "-" : " ");
+        month = parse_month(&p);
+        expect_text(&p, longer ? "-" : " ");
+        year = longer ? parse_short_year(&p, now_s) : parse_digits(&p, 4, false);
+        expect_text(&p, " ");
+        second = parse_time(&p);
+        expect_text(&p, " GMT");
     } else { /* Sun Nov  6 08:49:37 1994 */
         p.good = p.good && !longer;
-        take_text(&p, " ");
-        month = take_month(&p);
-        take_text(&p, " ");
-        day = take_digits(&p, 2, true);
-        take_text(&p, " ");
-        second = take_time(&p);
-        take_text(&p, " ");
-        year = take_digits(&p, 4, false);
+        expect_text(&p, " ");
+        month = parse_month(&p);
+        expect_text(&p, " ");
+        day = parse_digits(&p, 2, true);
+        expect_text(&p, " ");
+        second = parse_time(&p);
+        expect_text(&p, " ");
+        year = parse_digits(&p, 4, false);
     }
     if (!p.good || p.at != p.end || day < 1) return false;
     const int place = (month + 10) % 12; /* from March on */

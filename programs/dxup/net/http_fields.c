@@ -45,15 +45,15 @@ static void skip_spaces(const uint8_t **at, const uint8_t *end)
     while (*at < end && (**at == ' ' || **at == '\t')) ++*at;
 }
 
-static size_t take_token(const uint8_t **at, const uint8_t *end)
+static size_t parse_token(const uint8_t **at, const uint8_t *end)
 {
     const uint8_t *begin = *at;
     while (*at < end && http_token(**at)) ++*at;
     return (size_t)(*at - begin);
 }
 
-/* Take a string in quotes, in which a backslash quotes the next byte. False: it does not end. */
-static bool take_quoted(const uint8_t **at, const uint8_t *end)
+/* Parse a string in quotes, in which a backslash quotes the next byte. False: it does not end. */
+static bool parse_quoted(const uint8_t **at, const uint8_t *end)
 {
     assert(*at < end && **at == '"');
     for (++*at; *at < end && **at != '"'; ++*at)
@@ -81,8 +81,8 @@ static int weight_of(const uint8_t *text, size_t size)
     return weight <= 1000 ? weight : -1;
 }
 
-/* Take the parameters of an element. False: malformed. */
-static bool take_parameters(const uint8_t **at, const uint8_t *end, element *e)
+/* Parse the parameters of an element. False: malformed. */
+static bool parse_parameters(const uint8_t **at, const uint8_t *end, element *e)
 {
     for (;;) {
         skip_spaces(at, end);
@@ -91,12 +91,12 @@ static bool take_parameters(const uint8_t **at, const uint8_t *end, element *e)
         ++*at;
         skip_spaces(at, end);
         const uint8_t *name = *at;
-        const size_t name_size = take_token(at, end);
+        const size_t name_size = parse_token(at, end);
         if (!name_size) continue; /* an empty parameter */
         if (*at == end || **at != '=') return false;
         const uint8_t *value = ++*at;
         const bool quoted = value < end && *value == '"';
-        if (quoted ? !take_quoted(at, end) : !take_token(at, end)) return false;
+        if (quoted ? !parse_quoted(at, end) : !parse_token(at, end)) return false;
         if (!http_is(name, name_size, "q")) continue;
         const int weight = quoted ? -1 : weight_of(value, (size_t)(*at - value));
         if (weight < 0) return false;
@@ -104,17 +104,17 @@ static bool take_parameters(const uint8_t **at, const uint8_t *end, element *e)
     }
 }
 
-/* Take the next element of a list. False: there are no more. */
-static bool take_element(const uint8_t **at, const uint8_t *end, element *e)
+/* Parse the next element of a list. False: there are no more. */
+static bool parse_element(const uint8_t **at, const uint8_t *end, element *e)
 {
     while (*at < end && (**at == ' ' || **at == '\t' || **at == ',')) ++*at;
     if (*at == end) return false;
     *e = (element){*at, 0, 1000};
-    e->size = take_token(at, end);
-    if (e->size && take_parameters(at, end, e)) return true;
+    e->size = parse_token(at, end);
+    if (e->size && parse_parameters(at, end, e)) return true;
     e->weight = 0;
     while (*at < end && **at != ',') {
-        if (**at == '"') (void)take_quoted(at, end);
+        if (**at == '"') (void)parse_quoted(at, end);
         else ++*at;
     }
     return true;
@@ -127,7 +127,7 @@ int dxup_field_weight(const uint8_t *request, size_t size, const char *name, con
     int weight = -1;
     while (dxup_field_next(request, size, name, &at, &value, &value_size)) {
         const uint8_t *end = value + value_size;
-        for (element e; take_element(&value, end, &e);)
+        for (element e; parse_element(&value, end, &e);)
             if (http_is(e.word, e.size, word) && (weight < 0 || e.weight < weight))
                 weight = e.weight;
     }
