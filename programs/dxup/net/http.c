@@ -978,7 +978,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result < 0) return;
     for (client *c = h->clients, *next; c; c = next) {
         next = c->next;
-        if (!c->waiting && !c->queued && c->active_ns < limit_ns) (void)dx_peers_close(&h->peers, c->id, true);
+        if (!c->waiting && !c->queued && c->active_ns < limit_ns)
+            (void)dx_peers_close(&h->peers, c->id, true);
     }
     if (h->draining) drop_idle(h);
     give_back(h);
