@@ -373,6 +373,7 @@ static int capture(keep_capture *c, unsigned mode)
     int status = versions_version_find(c->store, c->o->name, 0, &c->last);
     if (status && status != PROG_NOT_FOUND) return status;
     c->has_last = !status;
+    if (!c->has_last && (status = versions_name_check(c->o->name)) != PROG_OK) return status;
     const versions_version last = c->last;
     const bool has_last = c->has_last, stops = c->freezer && !c->still;
     c->paused_ns = 0;

@@ -122,6 +122,9 @@ int versions_history_next(versions_history *h, versions_store *s, const char *na
 /* List the latest version of every name, sorted by name. The caller frees *list, also
    after an error. */
 int versions_version_list(versions_store *s, versions_version **list, size_t *count);
+/* May a name be created? Without a colon: in NAME:PATH it ends the name. Names that older releases
+   created stay readable, and get further versions. PROG_USAGE with a message. */
+int versions_name_check(const char *name);
 /* Make *v the next version of its name, and commit everything stored so far. Sets v->version
    and v->time_ns. */
 int versions_version_add(versions_store *s, versions_version *v);
@@ -138,6 +141,7 @@ int versions_name_remove(versions_store *s, const char *name);
 enum { VERSIONS_TAG_SIZE_MAX = 64 };
 /* Is it a letter, then letters, digits, dots, dashes and underscores? */
 bool versions_tag_is_valid(const char *tag);
+#define VERSIONS_TAG_RESERVED "latest" /* would not follow the latest version, as its readers expect */
 /* The tag at the end of a text, after its @; NULL: none. */
 const char *versions_tag_in(const char *text);
 /* Point the tag to *v, and commit. PROG_REFUSED: NAME@TAG is a name but no tag; prints a message. */
