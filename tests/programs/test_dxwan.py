@@ -512,7 +512,7 @@ def case_hostile_names_and_offers():
         assert answer[0] == 0x32 and b"the name of the file" in answer[3], (name, answer)
         s.close()
         r.kill(signal.SIGTERM)
-        r.end(3, "interrupted")
+        r.end(3, "was interrupted")
         only(".", "in")
         only("in")
     for o, status, says in ((offer(1 << 41), 6, "above --size-max"), (offer(1000, chunk=1), 3, "does not use"),

@@ -243,7 +243,7 @@ static void give_up(recv_state *s, uint64_t now)
     const bool running = s->joined && b->state != DX_BULK_WAITING;
     if (wan_loop_is_ended()) {
         if (s->joined) (void)dx_bulk_stop(b, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
-        finish(s, prog_fail(PROG_NETWORK, "interrupted%s",
+        finish(s, prog_fail(PROG_NETWORK, "the transfer was interrupted%s",
                             running ? "; what has arrived is kept, to be resumed" : ""));
     } else if (s->joined && b->state == DX_BULK_FAILED) {
         errno = s->bulk.system_error;

@@ -53,7 +53,7 @@ static int spool(send *s)
     char folder[PROG_PATH_SIZE_MAX + 1], path[PROG_PATH_SIZE_MAX + 16];
     int64_t got = 0;
     if (os_make_temporary_folder(folder, sizeof folder) < 0)
-        return prog_fail_errno("cannot make a folder for standard input");
+        return prog_fail_errno("the folder for standard input cannot be created");
     (void)snprintf(path, sizeof path, "%s/input", folder);
     s->file = os_open_unnamed(path);
     const int error = errno;
@@ -65,7 +65,7 @@ static int spool(send *s)
         if (got < 0) return prog_fail_errno("standard input");
         if (!got) break;
         if (os_write(s->file, bytes, (size_t)got) < 0)
-            return prog_fail_errno("cannot store standard input");
+            return prog_fail_errno("the copy of standard input cannot be written");
     }
     return PROG_OK;
 }
@@ -283,7 +283,7 @@ static void tick(send *s, uint64_t now)
     else if (b->state == DX_BULK_FAILED) finish(s, fail_transfer(s));
     else if (wan_loop_is_ended()) {
         (void)dx_bulk_stop(&s->bulk.bulk, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
-        finish(s, prog_fail(PROG_NETWORK, "interrupted; send again to resume"));
+        finish(s, prog_fail(PROG_NETWORK, "the transfer was interrupted; send again to resume"));
     } else if (now - s->moved_ns >= s->o->timeout_ns) finish(s, fail_silence(s));
 }
 
