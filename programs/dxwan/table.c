@@ -28,9 +28,9 @@ static const prog_command commands[WAN_COMMANDS] = {
                     "network, or through a tunnel, that keeps others out.\n"
                     "\n"
                     "The file is stored under the name that the sender gives, in the directory --out,\n"
-                    "or as the file --out. It is written beside its destination and renamed once all\n"
-                    "of it has arrived and has the announced hash. If dxwan is ended before, what has\n"
-                    "arrived stays in a hidden file, and the same command resumes.",
+                    "or as the file --out. A hidden partial file in the same directory is renamed once it\n"
+                    "is complete and has the announced hash. If dxwan is ended before, the partial file\n"
+                    "stays, and the same command resumes.",
          .examples = "dxwan recv 192.0.2.1:7100\n"
                      "dxwan recv 192.0.2.1:7100 --out FILE --wait 60"},
 };

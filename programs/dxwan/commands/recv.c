@@ -186,7 +186,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 }
 
 /* >>progress ------------------------------------------------------------- */
-/* Hash what has arrived without a gap. When all of it is hashed, the file is placed or refused. */
+/* Hash the bytes that arrived without a gap. The complete file is placed or refused. */
 static void check(recv_state *s, uint64_t now)
 {
     dx_bulk *b = &s->bulk.bulk;
@@ -224,7 +224,7 @@ static void check(recv_state *s, uint64_t now)
     finish(s, status);
 }
 
-/* Make what has arrived durable now and then. */
+/* Make the partial file durable every SAVE_S. */
 static void save(recv_state *s, uint64_t now)
 {
     const uint64_t done = s->bulk.bulk.metrics.bytes_done;
@@ -235,7 +235,7 @@ static void save(recv_state *s, uint64_t now)
     wan_target_save(&s->target, &s->bulk.bulk);
 }
 
-/* What ends a transfer besides its end. */
+/* End a transfer that cannot be completed. */
 static void give_up(recv_state *s, uint64_t now)
 {
     dx_bulk *b = &s->bulk.bulk;
@@ -244,19 +244,19 @@ static void give_up(recv_state *s, uint64_t now)
     if (wan_loop_is_ended()) {
         if (s->joined) (void)dx_bulk_stop(b, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
         finish(s, prog_fail(PROG_NETWORK, "the transfer was interrupted%s",
-                            running ? "; what has arrived is kept, to be resumed" : ""));
+                            running ? "; the partial file is kept, to be resumed" : ""));
     } else if (s->joined && b->state == DX_BULK_FAILED) {
         errno = s->bulk.system_error;
         if (b->error == DX_BULK_ESYS) finish(s, prog_fail_errno("%s", s->target.part));
         else if (b->status == DX_HBTP_STATUS_UNAVAILABLE)
-            finish(s, prog_fail(PROG_NETWORK, "the sender was ended; what has arrived is kept"));
-        else finish(s, prog_fail(PROG_NETWORK, "the sender gave up (status %u); what has arrived is "
+            finish(s, prog_fail(PROG_NETWORK, "the sender was ended; the partial file is kept"));
+        else finish(s, prog_fail(PROG_NETWORK, "the sender gave up (status %u); the partial file is "
                                                "kept", (unsigned)b->status));
     } else if (s->joined && s->bulk.faults >= FAULTS_MAX) {
         finish(s, prog_fail(PROG_NETWORK, "the sender broke the protocol on %u connections in a row: "
                             "%s", FAULTS_MAX, wan_bulk_fault_text(s->bulk.fault)));
     } else if (running && now - s->moved_ns >= s->o->timeout_ns) {
-        finish(s, prog_fail(PROG_NETWORK, "nothing new has arrived for %u s; what has arrived is "
+        finish(s, prog_fail(PROG_NETWORK, "nothing new has arrived for %u s; the partial file is "
                                           "kept, to be resumed", seconds));
     } else if (!running && s->o->wait_ns && now - s->began_ns >= s->o->wait_ns) {
         finish(s, prog_fail(PROG_NETWORK, "no sender has come within %u s",

@@ -1,4 +1,4 @@
-/* The file that is received. It is written beside its destination and renamed once it is whole:
+/* The file that is received. A partial file is renamed once it is complete:
 
        DIR/NAME                 untouched until then
        DIR/.NAME.dxwan-part     the bytes that have arrived
@@ -38,7 +38,7 @@ typedef struct wan_target {
    *why the same for the sender: another receiver holds it, it exists, no permission. */
 int  wan_target_open(wan_target *t, const char *out, const char *name, bool force,
                      const char **why);
-/* Load the note into a fresh receiver. False: there is none, or it is damaged: then the partial file
+/* Load the note into a fresh receiver. False: it is missing or damaged: then the partial file
    is empty. */
 bool wan_target_resume(wan_target *t, dx_bulk *bulk);
 /* The file has this size from now on, and enough room on the disk. False: *why. */

@@ -43,7 +43,7 @@ struct wan_bulk {
     wan_stream streams[WAN_STREAMS_MAX];
 };
 
-/* The receiver tells that it hashes: the bytes so far, u64. A program's opcode of HBTP. */
+/* The receiver tells that it hashes: their number, u64. A program's opcode of HBTP. */
 enum { WAN_OP_HASHED = 0x8000 };
 
 /* Begin on a file. desc: without memory, read and write; a sender sets desc->object, a receiver

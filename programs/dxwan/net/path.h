@@ -1,4 +1,4 @@
-/* What the system does for a connection: socket options, congestion control, statistics. */
+/* Per connection: socket options, congestion control, statistics. */
 #ifndef WAN_PATH_H
 #define WAN_PATH_H
 
