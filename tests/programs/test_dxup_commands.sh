@@ -5,8 +5,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 craft=$PWD/build/dxup_craft
 . tests/programs/kit.sh
-dxpatch=${dxup%dxup}dxpatch dxecho=${dxup%dxup}dxecho dxkeep=${dxup%dxup}dxkeep
-programs="$dxup $dxpatch $dxecho $dxkeep"
+dxpatch=${dxup%dxup}dxpatch dxecho=${dxup%dxup}dxecho dxkeep=${dxup%dxup}dxkeep dxwan=${dxup%dxup}dxwan
+programs="$dxup $dxpatch $dxecho $dxkeep $dxwan"
 
 # >>version and help
 versions_in_the_same_words() {
