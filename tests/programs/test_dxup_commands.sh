@@ -24,7 +24,7 @@ help_of_each_command() {
         tool=${program##*/}
         expect 0 "$program" help
         commands=$(echo "$out" | sed -n "s/^  $tool \([a-z-]*\).*/\1/p")
-        [ "$tool" = dxecho ] || [ "$(echo "$commands" | wc -l)" -ge 6 ] || fail "$tool has no commands: $out"
+        [ "$tool" = dxecho ] || [ "$(echo "$commands" | wc -l)" -ge 2 ] || fail "$tool has no commands: $out"
         expect 0 "$program" --help
         for command in $commands ''; do
             [ -n "$command" ] || [ "$tool" = dxecho ] || continue
