@@ -113,4 +113,4 @@ for old in "$pairs"/*.old "$work"/pairs/*.old; do
     echo "$id" >&2
     measure
 done
-[ $times = cpu ] || python3 bench/bench_patch.py "$csv" bench/results/patch.md bench/results/patch.svg && cat bench/results/patch.md
+[ $times = cpu ] || { python3 bench/bench_patch.py "$csv" bench/results/patch.md && cat bench/results/patch.md; }

@@ -3,6 +3,10 @@
 
 .PHONY: bench-blocks bench-inputs bench-patch bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-www
 
+.PHONY: bench
+bench: ## charts of README.md and bench/README.md, from the CSV files in bench/results
+	@python3 bench/charts.py
+
 build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
