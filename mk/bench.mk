@@ -29,7 +29,7 @@ bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta to
 bench-levels: build/bench_patch ## levels of dx_patch.h, into bench/results/levels.csv and the head of dx_patch.h; PAIRS=folder, ONLY='ID ...'
 	@bench/bench_levels.sh '$(PAIRS)' $(ONLY)
 
-bench-update: build/dxup ## bytes of first copies and updates, beside rsync -z and casync; PAIRS='OLD NEW ...'
+bench-update: build/dxup ## bytes of first copies and updates, beside rsync -z, zsync, restic and casync; PAIRS='OLD NEW ...'
 	@bench/bench_update.sh $(PAIRS)
 
 bench-hbtp: ## dx_hbtp.h beside a naive loop and other parsers, into bench/results/hbtp.csv
