@@ -825,8 +825,7 @@ enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* bytes of data; small, so that othe
 /* A stream carries data in both directions, each limited by the credit that its receiver grants.
    Open one: the peer gets these arguments and may send `credit` bytes. This side may send nothing
    until a CHUNK event brings credit, unless the peer's Hello has given some. A peer that refuses
-   ends the stream. *stream is valid until ENDED. An answering side (both sides, with a quota:
-   examples/stream/stream.c):
+   ends the stream. *stream is valid until ENDED. An answering side:
 
        switch (e->kind) {
        case DX_HBTP_STREAM_OPENED: return dx_hbtp_grant(s, e->stream, 65536);
