@@ -10,13 +10,16 @@ build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
-.PHONY: demo demo-run run-firmware run-www run-dxdb run-dxwan
+.PHONY: demo demo-run demo-picture run-firmware run-www run-dxdb run-dxwan
 demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]
 	@CC='$(CC)' tests/deps.sh compiler
 	@tests/deps.sh demo || true
 	@$(MAKE) --no-print-directory -s demo-run
 demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2
 	@programs/dxup/demo.sh $(if $(OLD)$(NEW),'$(OLD)' '$(NEW)')
+
+demo-picture: ## what the demo prints, as docs/demo.svg
+	@programs/dxup/demo_picture.py docs/demo.svg
 
 run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emulators
 	@CC='$(CC)' examples/firmware/run.sh
