@@ -72,6 +72,7 @@ typedef struct keep_capture {
     bool                 lost;  /* the path no longer leads to the store: nothing is captured */
     versions_version     last;  /* the latest version, if has_last */
     bool                 has_last;
+    uint64_t             own;      /* the latest version that this process added; 0: none */
     bool                 added;    /* the last call added it */
     bool                 warned;   /* about metadata that versions do not keep */
     bool                 linked;   /* a file has several hard links: each capture looks at everything */
@@ -91,6 +92,8 @@ typedef struct keep_capture {
     bool                 stray;    /* something else wrote while the program was stopped */
     bool                 gave_up;  /* the program could not be stopped, or not be read in time */
     uint64_t             paused_ns; /* how long the last call stopped it */
+    uint64_t             direct_max;   /* up to this many bytes are read at once, see capture.c */
+    unsigned             direct_count; /* captures since that was measured */
     versions_published   found;    /* by the last call */
     bool                 gathers;  /* files that change during every read go to this list: */
     char                *again[KEEP_AGAIN_MAX];

@@ -55,11 +55,16 @@ static void say_version(const keep_capture *c)
               c->last.consistent ? "consistent" : "torn", pause);
 }
 
-/* Limit captures to a tenth of the time, and full scans to a hundredth. */
-static void pace(keeper *k, int64_t began, bool all)
+/* Captures use at most a tenth of one processor, stop the program for at most a tenth of the time, and
+   take half of the time, when the disk is slow. Full scans take at most a hundredth. */
+static void pace(keeper *k, int64_t began, int64_t began_used, bool all)
 {
     const int64_t now = prog_now_ns(), taken = now - began;
-    k->due_ns = now + 9 * taken;
+    const int64_t by_use = began + 10 * (os_used_ns() - began_used);
+    const int64_t by_pause = began + 10 * (int64_t)k->capture.paused_ns;
+    k->due_ns = now + taken;
+    if (k->due_ns < by_use) k->due_ns = by_use;
+    if (k->due_ns < by_pause) k->due_ns = by_pause;
     if (!all) return;
     k->scan_ns = now + (int64_t)k->o->scan_ns;
     if (k->scan_ns < now + 99 * taken) k->scan_ns = now + 99 * taken;
@@ -68,11 +73,11 @@ static void pace(keeper *k, int64_t began, bool all)
 /* After a failure the capture stays due and is retried later: space may be freed on a full disk. */
 static void capture(keeper *k)
 {
-    const int64_t now = prog_now_ns();
+    const int64_t now = prog_now_ns(), used = os_used_ns();
     if (k->open) dx_watch_flush(&k->watch); /* include all changes until now */
     const bool all = k->capture.all;
     k->status = keep_capture_now(&k->capture);
-    pace(k, now, all);
+    pace(k, now, used, all);
     if (k->status == PROG_NOT_FOUND) { /* dx_watch reports when it exists again */
         if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
         k->gone = true;
