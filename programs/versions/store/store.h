@@ -157,6 +157,9 @@ int versions_object_put_like(versions_store *s, const void *data, size_t size,
 /* The same, with `packed` from versions_pack(); packed_size 0: it did not shrink. base may be NULL. */
 int versions_object_put_packed(versions_store *s, const void *data, size_t size, const void *packed,
                                size_t packed_size, const uint8_t *base, uint8_t id[PROG_HASH_SIZE]);
+/* Store it as a delta of base (which may be NULL) if that is at most half as large, else compressed. */
+int versions_object_put_after(versions_store *s, const void *data, size_t size, const uint8_t *base,
+                              uint8_t id[PROG_HASH_SIZE]);
 /* Does it exist, with that size (0: any)? */
 bool versions_object_has(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size);
 bool versions_object_size(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t *size);

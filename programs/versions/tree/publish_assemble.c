@@ -332,7 +332,9 @@ static int add_chunk(assembler *a, const versions_batch *b, const versions_chunk
         a->locates->locate(a->locates->locate_user, a->located, c->id, at, c->size);
     if (c->known) versions_follow_note(&a->follow, c->id, at, c->size);
     else base = versions_follow_base(&a->follow, at, c->size);
-    if (!c->known)
+    if (!c->known && c->follows)
+        status = versions_object_put_after(a->store, b->bytes + c->at, c->size, base, id);
+    else if (!c->known)
         status = versions_object_put_packed(a->store, b->bytes + c->at, c->size,
                                             b->packed + c->packed_at, c->packed_size, base, id);
     if (!status) status = dx_tree_list_add(&a->list, c->id, c->size);
