@@ -85,9 +85,19 @@ static void close_store(keep_capture *c)
     c->store = NULL;
 }
 
+static void set_deltas(keep_capture *c)
+{
+    const keep_options *o = c->o;
+    const int64_t from_ns = c->whole_from_ns ? c->whole_from_ns : INT64_MAX;
+    const bool whole = o->whole || o->interval == 1;
+    versions_store_hurry(c->store, whole ? 0 : from_ns, o->smallest);
+    if (o->interval > 1) versions_store_set_chain(c->store, o->interval - 1);
+}
+
 static int open_store(keep_capture *c)
 {
     if (!c->store) {
+        if (!c->mark) versions_store_wait(c->o->store, prog_now_ns() + KEEP_LOCK_NS);
         int status = versions_store_open(&c->store, c->o->store,
                                          c->mark ? VERSIONS_WRITE : VERSIONS_CREATE);
         if (status) c->store = NULL;
@@ -101,7 +111,7 @@ static int open_store(keep_capture *c)
         }
         if (!versions_store_has_mark(c->store, c->mark)) close_store(c);
     }
-    if (c->store) versions_store_hurry(c->store, c->whole_from_ns ? c->whole_from_ns : INT64_MAX);
+    if (c->store) set_deltas(c);
     if (!c->store || !versions_store_in_place(c->store)) return lose_store(c);
     c->lost = false;
     return PROG_OK;

@@ -3,6 +3,7 @@
 
    main.c     the command line               table.c   its commands and options
    run.c      runs a program, or waits for a signal, and captures the directory meanwhile
+   diffkeeper.c  the same by the flags and variables of DiffKeeper
    restore.c  restores the directory
    in_place.c restores a mount point
    log.c      lists versions
@@ -49,6 +50,9 @@ typedef struct keep_options {
     bool          no_freeze; /* run: do not stop the program for a capture */
     uint64_t      limit;     /* log: number of versions; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */
+    bool          whole;     /* no deltas: chunks are stored whole, compressed */
+    bool          smallest;  /* deltas take as much time as they need */
+    uint32_t      interval;  /* of interval states of a chunk in a row, one is stored whole; 0: the default */
     bool          force;     /* restore: replace a directory that is not empty */
     bool          fresh;     /* run: do not restore an empty directory */
     bool          verbose;   /* run: report captures */
@@ -59,6 +63,8 @@ typedef struct keep_options {
     versions_omit omit;      /* kinds of entries and attributes to leave out */
     versions_limits limits;  /* restore, and run before its start: limits for a version */
 } keep_options;
+
+#define KEEP_LOCK_NS INT64_C(1000000000) /* for another dxkeep, which may be about to end */
 
 /* >>capture.c ---- */
 /* The state of repeated captures. Zero it, set o and all. The store is opened when it is needed,

@@ -203,6 +203,7 @@ static int restore_latest(const keep_options *o)
     int partial = PROG_OK;
     if (o->fresh || keep_is_filled(o->directory) || os_stat(o->store, true, &info) < 0)
         return PROG_OK;
+    versions_store_wait(o->store, prog_now_ns() + KEEP_LOCK_NS);
     int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status == PROG_NOT_FOUND ? PROG_OK : status;
     status = versions_version_find(s, o->name, 0, &v);

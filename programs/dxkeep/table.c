@@ -41,7 +41,10 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "exist. Each file in it is as it was at one moment, unless it changed during\n"
                     "every one of several reads: then a message names it, and `log` counts it.\n"
                     "Different files may be from different moments between the first and the last\n"
-                    "read.",
+                    "read.\n"
+                    "\n"
+                    "`dxkeep --state-dir=DIR --store=STORE [FLAG...] -- PROGRAM [ARGUMENT...]` does the\n"
+                    "same; README.md lists the flags, which are those of DiffKeeper.",
          .examples = "dxkeep run store data -- sh -c 'echo 1 >data/a; sleep 1; echo 2 >data/b'"},
     [KEEP_DAEMON] =
         {.name = "daemon",

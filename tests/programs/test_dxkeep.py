@@ -941,6 +941,76 @@ def the_latest_consistent_version(dice):
     assert "torn" not in keep("run", "store", "data", "--", "true")
 
 
+# ---- the command line of DiffKeeper
+def dk(*arguments, status=0, program=("true",), flags=("--state-dir=data", "--store=store"), **variables):
+    return keep(*flags, *arguments, *(("--", *program) if program else ()), status=status,
+                env={**os.environ, **{"DIFFKEEPER_" + name: value for name, value in variables.items()}})
+
+
+def the_flags_of_diffkeeper(dice):
+    """The program runs, its status is passed on, and the flags win over the variables. What dxkeep does not do, and values that are
+    none, are errors that name the flag or variable."""
+    said = dk("--debug", program=("sh", "-c", "echo 1 >data/f; exit 7"), status=7)
+    assert "watching data" in said and latest() == 2, said
+    shutil.rmtree("data")
+    dk("-debug=false", "--enable-chunking", "--chunk-size", "4", "--chunk-min=1", "--chunk-avg", "2", "--chunk-max=3", "--dedup-scope=container", "--hash-algo=blake3",
+       "--snapshot-interval=10", HASH_ALGO="sha256", CHUNK_THRESHOLD_MB="8", CHUNK_HASH_WINDOW="64", ENABLE_CHUNKING="0")
+    assert open("data/f").read() == "1\n", "it was not restored"
+    count = latest()
+    for words, what in (("--enable-diff=maybe", "neither true nor false"), ("--diff-library=zip", "bsdiff xdelta"), ("--chunk-size=0", "--chunk-size"),
+                        ("--chunk-size=4MB", "--chunk-size"), ("--snapshot-interval=0", "--snapshot-interval"), ("--snapshot-interval=33", "from 1 to 32"),
+                        ("--hash-algo=sha256", "BLAKE3"), ("--hash-algo=md5", "sha256 blake3"), ("--dedup-scope=cluster", "one machine"), ("--enable-chunking=0", "chunks"),
+                        ("--chunk-min=5 --chunk-avg=4", "--chunk-min is more than --chunk-avg"), ("--chunk-max=", "needs a value"), ("--store", "needs a value"),
+                        ("--colour", "not a flag"), ("word", "not a flag"), ("--no-exec", "no program is started")):
+        assert what in dk(*words.split(), status=1), words
+    for name, value in (("ENABLE_DIFF", "2"), ("ENABLE_DIFF", ""), ("DIFF_LIBRARY", "zip"), ("CHUNK_SIZE_MB", "x"), ("CHUNK_MIN_BYTES", "-1"), ("CHUNK_AVG_BYTES", "0"),
+                        ("CHUNK_MAX_BYTES", "1e3"), ("CHUNK_HASH_WINDOW", "0"), ("ENABLE_CHUNKING", "false"), ("HASH_ALGO", "sha256"), ("DEDUP_SCOPE", "cluster"),
+                        ("SNAPSHOT_INTERVAL", "0"), ("CHUNK_THRESHOLD_MB", "0")):
+        assert "DIFFKEEPER_" + name in dk(status=1, **{name: value}), name
+    assert "--no-exec" in dk(program=None, status=1)
+    assert "--store" in dk(flags=("--state-dir=data",), status=1)
+    assert "contains the store" in dk(flags=("--state-dir=data", "--store=data/store"), status=6)
+    assert latest() == count
+
+
+def deltas_as_diffkeeper_asks_for_them(dice):
+    """One byte of a file changes: stored as a delta, or the whole chunk if there must be none."""
+    os.makedirs("data")
+    content = bytearray(dice.randbytes(200000))
+
+    def grown(*flags, **variables):
+        content[100000] ^= 1
+        before = os.path.getsize("store/objects") if os.path.exists("store/objects") else 0
+        with open("data/f", "wb") as f:
+            f.write(content)
+        dk(*flags, **variables)
+        keep("restore", "store", "latest", "back", "--force", "--quiet")
+        assert open("back/f", "rb").read() == content
+        return os.path.getsize("store/objects") - before
+
+    assert grown() > 200000
+    for flags, variables, whole in (((), {}, False), (("--enable-diff=false",), {}, True), (("--enable-diff",), {}, False), ((), {"ENABLE_DIFF": "f"}, True),
+                                    (("--enable-diff=T",), {"ENABLE_DIFF": "0"}, False), (("--snapshot-interval", "1"), {}, True), (("--snapshot-interval=2",), {}, False),
+                                    (("--diff-library=bsdiff",), {}, False), (("--diff-library=xdelta",), {}, False)):
+        content[dice.randrange(150000, 200000)] ^= 1
+        more = grown(*flags, **variables)
+        assert (more > 8192) == whole, (flags, variables, more)
+
+
+def a_second_dxkeep_waits_for_the_first(dice):
+    """For a second: then the first may have ended, or the second is refused."""
+    os.makedirs("data")
+    first = start()
+    wait_for("a version", lambda: latest() == 1, first)
+    began = time.monotonic()
+    assert "another process" in dk(status=6)
+    assert time.monotonic() - began >= 1
+    second = subprocess.Popen([DXKEEP, "--state-dir=data", "--store=store", "--", "true"], stderr=open("log", "ab"))
+    time.sleep(0.2)
+    stop(first)
+    assert second.wait(PATIENCE) == 0, the_log()
+
+
 def torn_capture(text):
     with open("data/f", "w") as f:
         f.write(text)
@@ -1488,7 +1558,8 @@ def writers():
 
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
-         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version, the_latest_consistent_version, what_is_refused,
+         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version, the_latest_consistent_version,
+         the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,

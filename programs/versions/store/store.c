@@ -15,6 +15,7 @@
 #include <string.h>
 
 enum { OPEN_TRIES_MAX = 100 }; /* by a reader, while writers replace the log */
+#define LOCK_POLL_NS INT64_C(20000000)
 
 /* >>errors ------------------------------------------------------------- */
 int versions_store_fail(versions_store *s, int error, const char *what)
@@ -91,7 +92,7 @@ static void *grow_index(void *user, void *old, size_t size)
 static dx_cas_codec describe_deltas(versions_store *s)
 {
     dx_cas_delta_desc desc = {.store = &s->cas, .coders = s->coders,
-                              .object_size_max = VERSIONS_OBJECT_MAX};
+                              .object_size_max = VERSIONS_OBJECT_MAX, .depth_max = s->chain_max};
     if (!s->differ) s->differ = versions_differ_open();
     desc.coder_count = versions_differ_coders(s->differ, s->coders);
     desc.memory_size = dx_cas_delta_memory_size(&desc);
@@ -439,11 +440,34 @@ int versions_store_commit(versions_store *s)
     return error ? versions_store_fail(s, error, s->path) : PROG_OK;
 }
 
-void versions_store_hurry(versions_store *s, int64_t whole_from_ns)
+void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smallest)
 {
     s->hurry = true;
     s->whole_from_ns = whole_from_ns;
-    versions_differ_hurry(s->differ);
+    versions_differ_hurry(s->differ, !smallest);
+}
+
+void versions_store_set_chain(versions_store *s, uint32_t deltas_max)
+{
+    assert(deltas_max && deltas_max <= DX_CAS_DELTA_DEPTH_MAX);
+    if (s->chain_max == deltas_max) return;
+    s->chain_max = deltas_max;
+    describe_deltas(s);
+}
+
+void versions_store_wait(const char *path, int64_t until_ns)
+{
+    char lock[PROG_PATH_SIZE_MAX + 16];
+    os_info info;
+    if (strlen(path) > PROG_PATH_SIZE_MAX) return;
+    snprintf(lock, sizeof lock, "%s/lock", path);
+    while (os_stat(lock, true, &info) == 0 && prog_now_ns() < until_ns) {
+        const int fd = os_open_lock(lock);
+        const bool busy = fd < 0 && errno == EWOULDBLOCK;
+        if (fd >= 0) os_close(fd);
+        if (!busy) return;
+        os_sleep_ns(LOCK_POLL_NS);
+    }
 }
 
 /* >>verify ------------------------------------------------------------- */

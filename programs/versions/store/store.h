@@ -65,9 +65,13 @@ uint64_t versions_store_size(versions_store *s);
 /* The same, or 0 if there are no objects. */
 uint64_t versions_store_kept(versions_store *s);
 /* New chunks are stored as deltas: by default as the smallest result of three coders; after this
-   call by the fastest coder alone, which takes a tenth of the time. From whole_from_ns
-   (prog_now_ns()) on, chunks are stored whole; INT64_MAX: never. */
-void versions_store_hurry(versions_store *s, int64_t whole_from_ns);
+   call, without `smallest`, by the fastest coder alone, which takes a tenth of the time. From
+   whole_from_ns (prog_now_ns()) on, chunks are stored whole; INT64_MAX: never. */
+void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smallest);
+/* At most so many deltas of a chunk in a row: 1 to 31. */
+void versions_store_set_chain(versions_store *s, uint32_t deltas_max);
+/* Wait while another process writes to the store at path, if there is one. */
+void versions_store_wait(const char *path, int64_t until_ns);
 /* Save the index, for a fast next open. An error costs only that. */
 void versions_store_save_index(versions_store *s);
 /* Re-read and re-hash everything; damage is reported to each. PROG_OK: read to the end; *damaged:
