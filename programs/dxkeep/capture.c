@@ -192,7 +192,18 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
         desc.changed = (const char *const *)c->changed;
         desc.changed_count = c->changed_count;
     }
-    return versions_tree_publish(c->store, &desc, &c->found);
+    const int64_t began_ns = prog_now_ns();
+    const uint64_t deltas = versions_store_deltas(c->store);
+    const int status = versions_tree_publish(c->store, &desc, &c->found);
+    c->counted.reads++;
+    c->counted.taken_ns += (uint64_t)(prog_now_ns() - began_ns);
+    c->counted.bytes += c->found.read_bytes;
+    c->counted.large_files += c->found.large_files;
+    c->counted.chunks += c->found.chunks;
+    c->counted.known_chunks += c->found.known_chunks;
+    c->counted.deltas += versions_store_deltas(c->store) - deltas;
+    if (all && !status) c->files = c->found.files;
+    return status;
 }
 
 static int publish(keep_capture *c, bool all)

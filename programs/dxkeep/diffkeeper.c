@@ -153,8 +153,6 @@ static int refuse(const setting *s)
     if (s[ENABLE_CHUNKING].text && !s[ENABLE_CHUNKING].number)
         return prog_fail(PROG_USAGE, "%s: files larger than a chunk are always cut into chunks; use true",
                          s[ENABLE_CHUNKING].from);
-    if (s[METRICS_ADDR].text)
-        return prog_fail(PROG_USAGE, "%s: dxkeep serves no metrics", s[METRICS_ADDR].from);
     for (int small = CHUNK_MIN; small < CHUNK_MAX; small++)
         for (int large = small + 1; large <= CHUNK_MAX; large++)
             if (s[small].text && s[large].text && s[small].number > s[large].number)
@@ -166,6 +164,7 @@ static int apply(const setting *s, keep_options *o, int *command)
 {
     o->directory = os_path((char *)(s[STATE_DIR].text ? s[STATE_DIR].text : "/data"));
     o->store = os_path((char *)s[STORE].text);
+    o->metrics = s[METRICS_ADDR].text;
     o->verbose = s[DEBUG].number != 0;
     o->whole = s[ENABLE_DIFF].text && !s[ENABLE_DIFF].number;
     o->smallest = is(&s[DIFF_LIBRARY], "bsdiff");

@@ -14,6 +14,7 @@
    guard.c    a process between dxkeep and the program, which outlives a kill of dxkeep
    processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
+   metrics.c  counts captures, and serves the counts over HTTP
    moment.c   finds the version of a moment that the command line names
    capture.c  one capture: the directory becomes the next version
 
@@ -53,6 +54,7 @@ typedef struct keep_options {
     bool          whole;     /* no deltas: chunks are stored whole, compressed */
     bool          smallest;  /* deltas take as much time as they need */
     uint32_t      interval;  /* of interval states of a chunk in a row, one is stored whole; 0: the default */
+    const char   *metrics;   /* serve metrics at this address; NULL: nowhere */
     bool          force;     /* restore: replace a directory that is not empty */
     bool          fresh;     /* run: do not restore an empty directory */
     bool          verbose;   /* run: report captures */
@@ -70,6 +72,11 @@ typedef struct keep_options {
 /* The state of repeated captures. Zero it, set o and all. The store is opened when it is needed,
    and again after a failure. */
 enum { KEEP_AGAIN_MAX = 256 };
+
+typedef struct keep_counted { /* since the start, by all reads of captures */
+    uint64_t reads, taken_ns; /* how many, and their duration */
+    uint64_t bytes, large_files, chunks, known_chunks, deltas;
+} keep_counted;
 
 typedef struct keep_capture {
     const keep_options  *o;
@@ -101,6 +108,8 @@ typedef struct keep_capture {
     uint64_t             direct_max;   /* up to this many bytes are read at once, see capture.c */
     unsigned             direct_count; /* captures since that was measured */
     versions_published   found;    /* by the last call */
+    keep_counted         counted;
+    uint64_t             files;    /* found by the last full capture */
     bool                 gathers;  /* files that change during every read go to this list: */
     char                *again[KEEP_AGAIN_MAX];
     size_t               again_count;

@@ -6,6 +6,7 @@
 #include "child.h"
 #include "in_place.h"
 #include "keep.h"
+#include "metrics.h"
 
 #include "../../layers/dx_watch.h"
 #include "../common/os.h"
@@ -29,6 +30,7 @@ typedef struct keeper {
     keep_child   child;
     keep_guard   guard;
     keep_freezer freezer;
+    keep_metrics *metrics; /* NULL: not served */
     dx_reactor   reactor;
     dx_watch     watch;
     void        *reactor_memory;
@@ -77,6 +79,7 @@ static void capture(keeper *k)
     if (k->open) dx_watch_flush(&k->watch); /* include all changes until now */
     const bool all = k->capture.all;
     k->status = keep_capture_now(&k->capture);
+    keep_metrics_captured(k->metrics, &k->capture, now, k->status != PROG_OK);
     pace(k, now, used, all);
     if (k->status == PROG_NOT_FOUND) { /* dx_watch reports when it exists again */
         if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
@@ -186,6 +189,7 @@ static void close_all(keeper *k)
         keep_signals_end();
         dx_reactor_close(&k->reactor);
     }
+    keep_metrics_close(k->metrics);
     keep_freezer_close(&k->freezer);
     keep_guard_close(&k->guard);
     free(k->watch_memory);
@@ -195,8 +199,10 @@ static void close_all(keeper *k)
 
 /* >>loop --------------------------------------------------------------- */
 /* Restore the latest version to a missing or empty directory. */
-static int restore_latest(const keep_options *o)
+static int restore_latest(const keeper *k)
 {
+    const keep_options *o = k->o;
+    const int64_t began_ns = prog_now_ns();
     versions_store *s;
     versions_version v;
     os_info info;
@@ -210,6 +216,7 @@ static int restore_latest(const keep_options *o)
     if (!status) status = keep_restore_to(s, &v, o->directory, o, &partial);
     versions_store_close(s);
     if (status == PROG_NOT_FOUND) return PROG_OK; /* no version so far */
+    keep_metrics_restored(k->metrics, began_ns, status != PROG_OK);
     if (!status && !v.consistent)
         prog_warn("%s: version %llu, which was restored, is torn: its files may be of different "
                   "moments; 'dxkeep restore %s consistent %s --force' restores the latest one that "
@@ -272,9 +279,10 @@ static int run(keeper *k)
 {
     const keep_options *o = k->o;
     int status = keep_in_place_recover(o->directory);
-    if (!status) status = restore_latest(o);
-    if (!status) status = make_directory(o);
     if (!status) status = open_guard(k);
+    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
+    if (!status) status = restore_latest(k);
+    if (!status) status = make_directory(o);
     if (!status) status = open_all(k);
     if (status) return status;
     capture(k);

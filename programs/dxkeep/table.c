@@ -153,6 +153,8 @@ static const prog_option options[] = {
      .help = "leave out extended attributes and access\ncontrol lists"},
     {"--no-restore", PROG_OPTION_FLAG, FIELD(fresh), .commands = WATCHERS,
      .help = "do not restore the latest version into an empty DIR"},
+    {"--metrics-addr", PROG_OPTION_TEXT, FIELD(metrics), .commands = WATCHERS, .value = "ADDR",
+     .help = "serve metrics for Prometheus over HTTP, without\nencryption, at HOST:PORT or :PORT, path /metrics"},
     {"--entries-max", PROG_OPTION_NUMBER, FIELD(limits.entries_max), .min = 1, .max = UINT64_MAX,
      .commands = RESTORE | WATCHERS, .value = "N",
      .help = "refuse to restore a directory with more entries\n(default 10000000)"},

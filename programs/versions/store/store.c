@@ -88,7 +88,32 @@ static void *grow_index(void *user, void *old, size_t size)
     return NULL;
 }
 
-/* The codec for deltas between chunks. */
+/* The codec for deltas, which counts them. */
+static int delta_compress(void *user, void *out, size_t capacity, const void *in, size_t n,
+                          size_t *got)
+{
+    versions_store *s = user;
+    const int error = s->delta_codec.compress(s->delta_codec.user, out, capacity, in, n, got);
+    s->deltas += !error;
+    return error;
+}
+
+static int delta_decompress(void *user, void *out, size_t capacity, const void *in, size_t n,
+                            size_t *got)
+{
+    const versions_store *s = user;
+    return s->delta_codec.decompress(s->delta_codec.user, out, capacity, in, n, got);
+}
+
+static bool delta_needs(void *user, const void *in, size_t n, dx_cas_id *other)
+{
+    const versions_store *s = user;
+    return s->delta_codec.needs(s->delta_codec.user, in, n, other);
+}
+
+uint64_t versions_store_deltas(const versions_store *s) { return s->deltas; }
+
+/* Deltas between chunks. */
 static dx_cas_codec describe_deltas(versions_store *s)
 {
     dx_cas_delta_desc desc = {.store = &s->cas, .coders = s->coders,
@@ -99,7 +124,8 @@ static dx_cas_codec describe_deltas(versions_store *s)
     if (!s->delta_memory) s->delta_memory = prog_alloc(desc.memory_size);
     desc.memory = s->delta_memory;
     dx_cas_delta_init(&s->delta, &desc);
-    return dx_cas_delta_codec(&s->delta);
+    s->delta_codec = dx_cas_delta_codec(&s->delta);
+    return (dx_cas_codec){s->delta_codec.number, delta_compress, delta_decompress, s, delta_needs};
 }
 
 static dx_cas_desc describe(versions_store *s, uint32_t mode)

@@ -70,6 +70,8 @@ uint64_t versions_store_kept(versions_store *s);
 void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smallest);
 /* At most so many deltas of a chunk in a row: 1 to 31. */
 void versions_store_set_chain(versions_store *s, uint32_t deltas_max);
+/* How many objects this handle has stored as deltas. */
+uint64_t versions_store_deltas(const versions_store *s);
 /* Wait while another process writes to the store at path, if there is one. */
 void versions_store_wait(const char *path, int64_t until_ns);
 /* Save the index, for a fast next open. An error costs only that. */

@@ -282,6 +282,7 @@ static int end_file(assembler *a, const versions_batch *b, const versions_event 
         if (a->seen) versions_stat_cache_add(a->seen, &seen, e->now_ns, e->fresh);
         a->out->files++;
         a->out->read_files += e->fresh;
+        a->out->large_files += e->fresh && entry.level && entry.level != DX_TREE_INLINE;
         a->out->read_bytes += e->fresh ? e->size : 0;
     }
     if (e->link) versions_links_note(a->links, e->link - 1, &entry);
@@ -327,6 +328,8 @@ static int add_chunk(assembler *a, const versions_batch *b, const versions_chunk
     if (!a->list_size) dx_tree_list_begin(&a->list, a->list_memory, put, a);
     uint64_t at = a->list_size;
     const uint8_t *base = NULL;
+    a->out->chunks++;
+    a->out->known_chunks += c->known;
     a->list_size += c->size;
     if (a->locates)
         a->locates->locate(a->locates->locate_user, a->located, c->id, at, c->size);

@@ -230,6 +230,8 @@ typedef struct versions_published {
     uint8_t  root[32];
     uint64_t size;                  /* of the stream */
     uint64_t files, read_files, read_bytes;
+    uint64_t large_files;           /* read, and larger than a chunk */
+    uint64_t chunks, known_chunks;  /* of the files that were read; those that the store had */
     uint64_t torn;   /* live: files that changed during every read */
     uint64_t missed; /* live: entries that were replaced meanwhile, and are left out */
     bool     linked; /* a file has several hard links in it */
