@@ -141,7 +141,7 @@ static int parse_variables(setting *settings)
 /* >>meaning ------------------------------------------------------------ */
 static bool is(const setting *s, const char *text) { return s->text && !strcmp(s->text, text); }
 
-/* What a dxup store cannot do. */
+/* Refuse settings that a dxup store does not support. */
 static int refuse(const setting *s)
 {
     if (is(&s[HASH_ALGO], "sha256"))

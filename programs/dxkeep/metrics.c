@@ -96,7 +96,7 @@ static void put_all(prog_line *l, const numbers *n)
                  n->recoveries);
     put(l, "storage_saved_bytes", "gauge",
         "Bytes of files that captures read, less those by which the store grew.", (double)saved);
-    put(l, "storage_saved_ratio", "gauge", "The same as a fraction of what was read.",
+    put(l, "storage_saved_ratio", "gauge", "The same as a fraction of the bytes read.",
         ratio(saved, c->bytes));
     put(l, "store_size_bytes", "gauge", "Size of the store.", (double)n->store_size);
     put(l, "files_tracked", "gauge", "Files that the last full scan found.", (double)n->files);
@@ -124,7 +124,7 @@ static bool wait_until(const keep_metrics *m, int fd, short events, int64_t unti
     }
 }
 
-/* Read a request up to its empty line. False: there is none in time. */
+/* Read a request up to its empty line. False: it did not come in time. */
 static bool read_request(const keep_metrics *m, int fd, char *request, int64_t until_ns)
 {
     size_t size = 0;
