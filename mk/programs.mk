@@ -14,7 +14,7 @@ DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIO
             $(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)
 DXKEEP   := $(wildcard programs/dxkeep/*.c) $(VERSIONS) $(COMMON) $(call HEADER,cas crc32c patch reactor tree watch)
 DXWAN    := $(sort $(shell find programs/dxwan -name '*.c' 2>/dev/null)) $(COMMON) \
-            $(call HEADER,bulk cas crc32c hbtp reactor link)
+            $(call HEADER,bulk cas crc32c hbtp patch reactor link)
 DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(CONTAINERS) $(wildcard programs/versions/*.c) $(COMMON) \
             $(call HEADER,cas crc32c patch)
 
@@ -45,9 +45,9 @@ build/asan/dxkeep: $(DXKEEP:%.c=build/asan/obj/%.o)
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 build/dxwan: $(DXWAN:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) -lpthread
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 build/asan/dxwan: $(DXWAN:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) -lpthread
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread

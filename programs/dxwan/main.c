@@ -6,6 +6,7 @@
 static int (*const runs[WAN_COMMANDS])(const wan_options *o) = {
     [WAN_SEND] = wan_send,
     [WAN_RECV] = wan_recv,
+    [WAN_MIRROR_FILE] = wan_mirror,
 };
 
 /* Fill *o. argv begins after the command. */
@@ -27,7 +28,8 @@ static int parse(wan_options *o, int command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    wan_options o = {.out = ".", .streams = 16, .timeout_ns = 60000000000, .size_max = (uint64_t)1 << 40};
+    wan_options o = {.out = ".", .streams = 16, .timeout_ns = 60000000000, .size_max = (uint64_t)1 << 40,
+                     .every_ns = 1000000000};
     int command;
     prog_begin("dxwan", &argc, &argv);
     int status = prog_choose(&wan_program, argc, argv, &command);

@@ -4,7 +4,7 @@
 #include "../../layers/dx_bulk.h"
 
 /* Bits for commands, in options and statuses. */
-enum { SEND = 1 << WAN_SEND, RECV = 1 << WAN_RECV };
+enum { SEND = 1 << WAN_SEND, RECV = 1 << WAN_RECV, MIRROR = 1 << WAN_MIRROR_FILE };
 
 static const prog_command commands[WAN_COMMANDS] = {
     [WAN_SEND] =
@@ -33,20 +33,38 @@ static const prog_command commands[WAN_COMMANDS] = {
                     "stays, and the same command resumes.",
          .examples = "dxwan recv 192.0.2.1:7100\n"
                      "dxwan recv 192.0.2.1:7100 --out FILE --wait 60"},
+    [WAN_MIRROR_FILE] =
+        {.name = "mirror",
+         .arguments = "FILE ADDRESS",
+         .summary = "Keep a receiver's copy like a file that changes",
+         .details = "In rounds, what has changed in FILE goes to `dxwan recv` at ADDRESS, HOST:PORT, as\n"
+                    "differences. At the end of a round the receiver verifies size and hash. After\n"
+                    "SIGTERM or Ctrl-C, or with --once, rounds follow each other until one finds\n"
+                    "nothing changed; then the copy gets its name. A second signal ends at once, and\n"
+                    "the same command resumes.\n"
+                    "\n"
+                    "A temporary file as large as FILE holds what the receiver has.",
+         .examples = "dxwan mirror FILE 192.0.2.1:7100 --every 5\n"
+                     "dxwan mirror FILE 192.0.2.1:7100 --once"},
 };
 
 #define FIELD(field) PROG_FIELD(wan_options, field)
 
 static const prog_option options[] = {
     {"--streams", PROG_OPTION_NUMBER, FIELD(streams), .min = 1, .max = WAN_STREAMS_MAX,
-     .commands = SEND, .value = "N", .help = "connections at once (default 16)"},
+     .commands = SEND | MIRROR, .value = "N", .help = "connections at once (default 16)"},
     {"--rate", PROG_OPTION_NUMBER, FIELD(rate), .min = 1000, .max = (uint64_t)1 << 40,
-     .commands = SEND, .value = "BYTES", .help = "send at most BYTES a second, all connections\n"
+     .commands = SEND | MIRROR, .value = "BYTES", .help = "send at most BYTES a second, all connections\n"
                                                  "together"},
     {"--congestion", PROG_OPTION_TEXT, FIELD(congestion), .value = "NAME",
      .help = "congestion control of the connections, such as\nbbr or cubic"},
-    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = SEND, .value = "NAME",
+    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = SEND | MIRROR, .value = "NAME",
      .help = "the name that the receiver is told (default: that\nof FILE)"},
+    {"--every", PROG_OPTION_NUMBER, FIELD(every_ns), .min = 1, .max = 86400,
+     .unit = 1000000000, .commands = MIRROR, .value = "SECONDS",
+     .help = "time between two rounds (default 1)"},
+    {"--once", PROG_OPTION_FLAG, FIELD(once), .commands = MIRROR,
+     .help = "end when a round finds nothing changed"},
     {"--timeout", PROG_OPTION_NUMBER, FIELD(timeout_ns), .min = 1, .max = 86400,
      .unit = 1000000000, .value = "SECONDS",
      .help = "give up when nothing moves for this time (default\n60)"},

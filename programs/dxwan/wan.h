@@ -2,10 +2,14 @@
 
    main.c       the command line              table.c   its commands and options
    commands/    send.c    sends a file        recv.c    receives it
+                mirror.c  sends a file that changes, in rounds
    files/       hash.c    the hash of a file, a part at a time
                 target.c  the received file: partial file, note of what is durable, rename
+                image.c   the received file of a mirror
+                coder.c   a region of a file as a record of dx_hde.h
    net/         join.c    the first message of each connection
                 bulk.c    a transfer of dx_bulk.h on links of dx_link.h
+                region.c  the messages of a mirror
                 path.c    socket options, congestion control, statistics of the kernel
                 loop.c    the event loop and the connections
                 address.c addresses of the command line
@@ -31,6 +35,8 @@ typedef struct wan_options {
     uint64_t    wait_ns;     /* recv: for the first sender; 0: forever */
     uint64_t    size_max;    /* recv: bytes of a file */
     bool        force;       /* recv: replace a file in a directory */
+    uint64_t    every_ns;    /* mirror: between two rounds */
+    bool        once;        /* mirror: end when nothing changes any more */
     bool        quiet;
     bool        json;
 } wan_options;
@@ -38,9 +44,10 @@ typedef struct wan_options {
 /* >>commands/ ---- */
 int wan_send(const wan_options *o);
 int wan_recv(const wan_options *o);
+int wan_mirror(const wan_options *o);
 
 /* >>table.c ---- */
-enum { WAN_SEND, WAN_RECV, WAN_COMMANDS };
+enum { WAN_SEND, WAN_RECV, WAN_MIRROR_FILE, WAN_COMMANDS };
 
 extern const prog_program wan_program;
 

@@ -10,7 +10,7 @@ DXWAN = os.path.abspath(os.environ.get("DXWAN", "build/dxwan"))
 SEED = os.environ.get("DX_TEST_SEED", "1")
 ROUNDS = int(os.environ.get("DX_ROUNDS", "3"))
 PATIENCE = 60  # seconds that anything may take on a busy machine
-CASES_AT_ONCE = int(os.environ.get("DX_CASES", "5"))
+CASES_AT_ONCE = int(os.environ.get("DX_CASES", "7"))
 MEMORY_MAX_KIB = 64 << 10  # of a process that transfers a file larger than this
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 
@@ -66,6 +66,17 @@ def write(path, content):
 def read(path):
     with open(path, "rb") as f:
         return f.read()
+
+
+def await_bytes(path, size):
+    """Wait until a file has that many bytes, besides holes."""
+    deadline = time.time() + PATIENCE
+    while time.time() < deadline:
+        with contextlib.suppress(OSError):
+            if os.stat(path).st_blocks * 512 >= size:
+                return
+        time.sleep(0.02)
+    raise AssertionError("%s does not get %d bytes" % (path, size))
 
 
 def only(folder, *names):
@@ -348,7 +359,7 @@ def case_ended_and_resumed():
     write("f", content := random.Random(SEED).randbytes(8000000))
     r = receive()
     s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "3M")
-    time.sleep(1)
+    await_bytes("in/.f.dxwan-part", 500000)
     r.kill(signal.SIGTERM)
     r.end(3, "interrupted; the partial file is kept")
     s.end(3, "was ended; send again to resume")
@@ -369,7 +380,7 @@ def case_another_file_after_a_part():
     write("f", dice.randbytes(8000000))
     r = receive()
     s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "3M")
-    time.sleep(1)
+    await_bytes("in/.f.dxwan-part", 500000)
     s.kill(signal.SIGTERM)
     s.end(3, "interrupted; send again to resume")
     r.end(3, "the sender was ended; the partial file is kept")
@@ -669,6 +680,330 @@ def case_hostile_receivers():
                 s.end(3, says)
             except AssertionError as e:
                 raise AssertionError("%s: %s" % (behave.__name__, e))
+
+
+# ---- cases: a mirror
+REGION = 262144
+
+
+class Writer:
+    """Changes a file all the time, on a thread: overwrites, appends, truncates, moves bytes."""
+
+    def __init__(self, path, seed, pause=0.0005, resizes=True):
+        self.path, self.dice, self.pause, self.resizes, self.acts, self.ending = path, random.Random(seed), pause, resizes, 0, False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        dice = self.dice
+        with open(self.path, "r+b", buffering=0) as f:
+            while not self.ending:
+                size = os.fstat(f.fileno()).st_size
+                act = dice.randrange(20)
+                if act == 0 and self.resizes:
+                    os.ftruncate(f.fileno(), dice.randrange(max(1, size - 100000), size + 150000))
+                elif act == 1 and self.resizes:
+                    f.seek(size)
+                    f.write(dice.randbytes(dice.randrange(1, 50000)))
+                else:
+                    f.seek(dice.randrange(max(1, size)))
+                    f.write(dice.randbytes(dice.randrange(1, 3000))[:max(1, size - f.tell())])
+                self.acts += 1
+                time.sleep(self.pause)
+
+    def end(self):
+        self.ending = True
+        self.thread.join()
+
+
+def mirror(r, *arguments, port=None):
+    return Run("mirror", "f", "127.0.0.1:%d" % (port or r.port), "--json", *arguments)
+
+
+def case_mirror_sizes():
+    """Each content over the partial copy of the one before: grown, shrunk, empty, identical, moved."""
+    dice = random.Random(SEED)
+    write("f", content := dice.randbytes(3 * REGION + 5))
+    for run in range(14):
+        r = receive("--json", "--force")
+        s = mirror(r, "--once", "--streams", dice.choice((1, 4, 16))).end()
+        r.end()
+        assert read("in/f") == content, "run %d, %d bytes" % (run, len(content))
+        only("in", "f")
+        told, heard = json.loads(s.out), json.loads(r.out)
+        assert told["blake3"] == heard["blake3"] and told["size"] == heard["size"] == len(content)
+        assert told["regions_sent"] == heard["regions_stored"] == -(-len(content) // REGION)
+        at = dice.randrange(len(content) + 1)
+        content = (b"", content[:at], content + dice.randbytes(dice.randrange(1, 400000)), content[at:] + content[:at], dice.randbytes(1),
+                   dice.randbytes(REGION), bytes(2 * REGION - 1), dice.randbytes(dice.randrange(1 << 20)))[run % 8]
+        write("f", content)
+
+
+def case_mirror_follows_a_writer():
+    """A writer changes the file between any two reads, until SIGTERM; then the copy is exactly the file. Deltas are small."""
+    for run in range(ROUNDS):
+        dice = random.Random("%s %d" % (SEED, run))
+        write("f", dice.randbytes(dice.randrange(1, 3000000)))
+        r = receive("--json", "--force")
+        p = Proxy(r.port, dice.random(), delay=(0, 0.01), cut_after=(300000, 2000000)) if run % 2 else None
+        w = Writer("f", dice.random(), resizes=run % 3 != 2)
+        s = mirror(r, "--every", 1, "--streams", dice.choice((1, 4)), port=p and p.port)
+        await_bytes("in/.f.dxwan-part", 1)
+        time.sleep(dice.uniform(0.5, 2.5))
+        w.end()
+        s.kill(signal.SIGTERM)
+        s.end()
+        r.end()
+        if p:
+            p.close()
+        assert read("in/f") == read("f"), "run %d, %d acts" % (run, w.acts)
+        only("in", "f")
+        assert w.acts > 20
+
+
+def case_mirror_of_a_file_that_never_rests():
+    """A final round that finds nothing changed, or nothing at all."""
+    write("f", random.Random(SEED).randbytes(700000))
+    r = receive("--timeout", 5)
+    w = Writer("f", SEED, pause=0.0001, resizes=False)
+    s = mirror(r, "--once").end(6, "f changed during each of 50 rounds; stop what writes it")
+    w.end()
+    r.kill(signal.SIGTERM)
+    r.end(3, "the partial file is kept")
+    assert not os.path.exists("in/f") and w.acts > 50
+    r = receive("--json")
+    mirror(r, "--once").end()
+    r.end()
+    assert read("in/f") == read("f")
+
+
+def case_mirror_differences_are_small():
+    content = bytearray(random.Random(SEED).randbytes(8 * REGION))
+    write("f", content)
+    r = receive("--json")
+    s = mirror(r, "--every", 1)
+    await_bytes("in/.f.dxwan-part", len(content))
+    time.sleep(1.5)
+    with open("f", "r+b") as f:
+        for at in range(100, len(content), REGION // 2):
+            f.seek(at)
+            f.write(b"changed")
+            content[at:at + 7] = b"changed"
+    time.sleep(2)
+    s.kill(signal.SIGTERM)
+    s.end()
+    r.end()
+    assert read("in/f") == content
+    told = json.loads(s.out)
+    assert told["regions_sent"] >= 16 and told["regions_whole"] == 8, s.out
+    assert told["record_bytes"] < len(content) + 10000, s.out
+
+
+def case_mirror_killed_and_resumed():
+    """Receiver, sender or both are killed while a writer is at work. What was there is not sent again."""
+    dice = random.Random(SEED)
+    for who in ("receiver", "sender", "both", "damaged"):
+        shutil.rmtree("in")
+        os.mkdir("in")
+        write("f", dice.randbytes(16 * REGION))
+        r = receive()
+        port = r.port
+        s = mirror(r, "--rate", "3M")
+        await_bytes("in/.f.dxwan-part", 6 * REGION)
+        w = Writer("f", dice.random(), pause=0.1, resizes=False)
+        if who != "receiver":
+            s.kill()
+            s.end(-9)
+        if who != "sender":
+            r.kill()
+            r.end(-9)
+            only("in", ".f.dxwan-part")
+            if who == "damaged":
+                with open("in/.f.dxwan-part", "r+b") as f:
+                    f.seek(dice.randrange(5 * REGION))
+                    f.write(b"damage")
+            r = Run("recv", "127.0.0.1:%d" % port, "--out", "in", "--json", "--wait", PATIENCE).listening()
+        if who != "receiver":
+            s = mirror(None, port=port)
+        time.sleep(0.5)
+        w.end()
+        s.kill(signal.SIGTERM)
+        s.end()
+        r.end()
+        assert read("in/f") == read("f"), who
+        only("in", "f")
+        told = json.loads(s.out)
+        assert told["regions_compared"] > 0 and (who == "receiver" or told["regions_whole"] < 16), "%s: %s" % (who, s.out)
+
+
+def case_mirror_refusals():
+    write("f", bytes(300000))
+    write("in/f", b"old")
+    r = receive()
+    mirror(r, "--once").end(6, "exists; --force replaces it")
+    r.end(6, "exists; --force replaces it")
+    r = receive("--force", "--size-max", 299999)
+    mirror(r, "--once").end(6, "gave up: the file is above --size-max")
+    r.end(6, "the file is above --size-max")
+    assert read("in/f") == b"old"
+    Run("mirror", "nothing", "127.0.0.1:1").end(2, "nothing")
+    Run("mirror", "in", "127.0.0.1:1").end(1, "in is not a file")
+    Run("mirror", "f", "127.0.0.1:1", "--timeout", 1).end(3, "no connection within 1 s: Connection refused")
+    r = receive("--force")
+    s = mirror(r, "--rate", 100000)
+    await_bytes("in/.f.dxwan-part", 4096)
+    s.kill(signal.SIGTERM)
+    s.kill(signal.SIGTERM)
+    s.process.wait(PATIENCE)
+    r.kill(signal.SIGTERM)
+    r.process.wait(PATIENCE)
+
+
+def region(number, record, tag=1, base=0, era=0):
+    return frame(0xff, struct.pack("<HIIQI", 0x8001, era, tag, number, base) + record)
+
+
+def check(number, size, tag=1, digest=bytes(32)):
+    return frame(0xff, struct.pack("<HIIQI", 0x8002, 0, tag, number, size) + digest)
+
+
+def round_end(size, digest=bytes(32), final=1, number=1, era=0):
+    return frame(0xff, struct.pack("<HIIQ", 0x8004, era, number, size) + digest + bytes([final]))
+
+
+def hde_record(kind=1, size=4, body=b"data", digest=bytes(32), baseline=b"", magic=b"DXH1"):
+    """A record of docs/formats/hde.md with a valid checksum."""
+    def varint(n):
+        out = b""
+        while n > 127:
+            out += bytes([n & 127 | 128])
+            n >>= 7
+        return out + bytes([n])
+    front, rest = magic + bytes([kind, kind == 2, 0, kind == 1]), varint(size) + varint(len(body)) + b"\0" + digest + baseline + body
+    return front + struct.pack("<I", crc32c(front + rest)) + rest
+
+
+def case_mirror_hostile_senders():
+    """Each message breaks a rule, or is well-formed and wrong. The destination stays as it was; the receiver ends in time."""
+    hello = join(kind=1)
+    bad = {"garbage_record": [region(0, os.urandom(3000))],
+           "empty_record": [region(0, b"")],
+           "wrong_hash": [region(0, hde_record())],
+           "truncated_record": [region(0, hde_record()[:-1])],
+           "too_large_state": [region(0, hde_record(size=1 << 30))],
+           "above_a_region": [region(0, hde_record(size=REGION + 1, body=bytes(REGION + 1)))],
+           "nack_as_record": [region(0, hde_record(kind=4, size=0, body=b"", baseline=bytes(32)))],
+           "far_region": [region(1 << 25, hde_record())],
+           "overflowing_region": [region((1 << 64) - 1, hde_record())],
+           "large_base": [region(0, hde_record(), base=REGION + 1)],
+           "short_head": [frame(0xff, struct.pack("<H", 0x8001) + bytes(19))],
+           "short_check": [check(0, 5, digest=b"x")],
+           "large_check": [check(0, REGION + 1)],
+           "short_round": [frame(0xff, struct.pack("<H", 0x8004) + bytes(20))],
+           "bad_flag": [round_end(0, final=2)],
+           "huge_round": [round_end(1 << 63)],
+           "unknown_opcode": [frame(0xff, struct.pack("<H", 0x8009) + bytes(8))],
+           "answer_by_sender": [frame(0xff, struct.pack("<HIB", 0x8003, 1, 0))],
+           "a_transfer": [offer(1000)],
+           "a_chunk": [chunk(0, b"1")],
+           "older_era": [round_end(0, number=1, era=9, final=0), round_end(0, era=8)]}
+    good = {"unknown_base": ([region(0, hde_record(kind=2, baseline=b"1" * 32), base=4)], 0x8003, 2),
+            "other_content": ([check(0, 0, digest=b"1" * 32)], 0x8003, 1),
+            "wrong_round": ([round_end(REGION)], 0x8005, 1),
+            "wrong_empty_round": ([round_end(0)], 0x8005, 1)}
+    receivers = []
+    for name, frames in list(bad.items()) + [(n, g[0]) for n, g in good.items()]:
+        os.mkdir(name)
+        write(name + "/f", b"old")
+        r = receive("--timeout", 2, "--force", out=name)
+        s = connect(r.port)
+        with contextlib.suppress(OSError):
+            for f in [hello] + frames:
+                s.sendall(f)
+        receivers.append((name, r, s))
+    for name, r, s in receivers:
+        if name in bad:
+            got = list(frames_of(s))
+            assert any(opcode == 2 for opcode, *_ in got) or got == [], (name, [g[0] for g in got])
+        else:
+            f = next(f for f in frames_of(s) if f[0] == 0xff)
+            assert struct.unpack("<HIB", f[3][:7])[::2] == good[name][1:], (name, f[3][:7])
+        s.close()
+        r.end(3, "nothing new has arrived for 2 s")
+        assert read(name + "/f") == b"old", name
+        only(name, "f", ".f.dxwan-part")
+    only(".", "in", *[name for name, _, _ in receivers])
+
+
+def case_mirror_endless_senders():
+    """Valid messages for ever, which lead nowhere: memory stays, and the receiver gives up."""
+    for name, message in {"records": region(0, hde_record(kind=2, baseline=b"1" * 32), base=4), "checks": check(0, 0, digest=b"1" * 32),
+                          "rounds": round_end(3 * REGION)}.items():
+        r = receive("--timeout", 2, "--force")
+        s = connect(r.port)
+        s.sendall(join(kind=1))
+        s.settimeout(5)
+        began, sent = time.time(), 0
+        threading.Thread(target=lambda s=s: list(frames_of(s)), daemon=True).start()
+        with contextlib.suppress(OSError):
+            while time.time() - began < 30 and r.process.poll() is None:
+                s.sendall(message * 10)
+                sent += 10
+                time.sleep(0.001)
+                assert sent % 1000 or r.memory_kib() < MEMORY_MAX_KIB
+        assert sent > 10
+        if name == "rounds":
+            r.end(6, "no round has the hash that was announced")
+        else:
+            r.end(3, "nothing new has arrived for 2 s")
+        assert time.time() - began < 25
+        only("in", ".f.dxwan-part")
+        s.close()
+
+
+def mirror_receivers():
+    """What a receiver by hand answers to a region, a check and a round: functions of the tag or round."""
+    def answer(opcode, what, more=b""):
+        return lambda number: frame(0xff, struct.pack("<HIB", opcode, number, what) + more)
+    nothing = lambda number: b""
+    nack, stored, same = answer(0x8003, 2), answer(0x8003, 0), answer(0x8005, 0)
+    return {"answers_nothing": (nothing, nothing, 3, "acknowledged nothing for 2 s"),
+            "nacks_for_ever": (nack, same, 3, "breaks the protocol"),
+            "always_again": (answer(0x8003, 3), same, 3, "acknowledged nothing for 2 s"),
+            "never_zstd": (answer(0x8003, 4), same, 3, "acknowledged nothing for 2 s"),
+            "other_answer": (answer(0x8003, 99), same, 3, "breaks the protocol"),
+            "differs_for_ever": (stored, answer(0x8005, 1), 4, "has another content after each of 3 rounds"),
+            "no_round": (stored, nothing, 3, "did not confirm a round within 2 s"),
+            "hashes_for_ever": (stored, answer(0x8005, 6, struct.pack("<Q", 1)), 3, "did not confirm a round within 2 s"),
+            "hashes_too_much": (stored, answer(0x8005, 6, b"\xff" * 8), 3, "did not confirm a round within 2 s"),
+            "restarts_for_ever": (stored, nothing, 3, "was restarted 64 times and completed no round"),
+            "fails": (answer(0x8003, 5, b"no disk"), same, 6, "gave up: no disk"),
+            "fails_long": (answer(0x8003, 5, bytes(300)), same, 3, "breaks the protocol"),
+            "short": (lambda tag: frame(0xff, struct.pack("<HH", 0x8003, 1)), same, 3, "breaks the protocol"),
+            "other_opcode": (lambda tag: frame(0xff, struct.pack("<HIB", 0x8123, 1, 1)), same, 3, "breaks the protocol")}
+
+
+def case_mirror_hostile_receivers():
+    write("f", b"content " * (3 * REGION // 8))
+    runs = []
+    with contextlib.ExitStack() as stack:
+        for name, (on_region, on_round, status, says) in mirror_receivers().items():
+            def behave(s, done, on_region=on_region, on_round=on_round, dies=name == "restarts_for_ever"):
+                for opcode, flags, sequence, payload in frames_of(s):
+                    if opcode == 0x30:
+                        s.sendall(frame(0x31, (os.urandom(8) if dies else b"receiver") + struct.pack("<Q", 0), 0, sequence))
+                    elif opcode == 0xff:
+                        kind, era, tag = struct.unpack("<HII", payload[:10])
+                        s.sendall((on_round if kind == 0x8004 else on_region)(tag))
+                        if dies:
+                            return
+            port = stack.enter_context(fake_receiver(behave))
+            runs.append((name, Run("mirror", "f", "127.0.0.1:%d" % port, "--once", "--timeout", 2, "--streams", 2), status, says))
+        for name, s, status, says in runs:
+            try:
+                s.end(status, says)
+            except AssertionError as e:
+                raise AssertionError("%s: %s" % (name, e))
 
 
 def run_case(name, case):

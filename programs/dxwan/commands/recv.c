@@ -7,6 +7,7 @@
 #include "../../common/json.h"
 #include "../../common/os.h"
 #include "../files/hash.h"
+#include "../files/image.h"
 #include "../files/target.h"
 #include "../net/bulk.h"
 #include "../net/join.h"
@@ -33,11 +34,13 @@ typedef struct recv_state {
     wan_bulk     bulk;
     wan_target   target;
     wan_join     join;
+    wan_image    image;     /* of a mirror */
     wan_hash     hash;
     uint8_t      number[WAN_NUMBER_SIZE]; /* of this process */
     bool         joined;    /* the target is open */
     bool         resumed;
     bool         placed;
+    bool         heard;     /* a mirror: the sender has closed a connection after the end */
     uint64_t     resumed_bytes;
     uint64_t     began_ns;
     uint64_t     moved_ns;
@@ -58,6 +61,8 @@ static void finish(recv_state *s, int status)
     s->status = status;
     s->over_ns = (uint64_t)prog_now_ns() + (status ? END_FAILED_S : END_S) * SECOND;
 }
+
+static bool is_mirror(const recv_state *s) { return s->joined && s->join.kind == WAN_MIRROR; }
 
 /* >>join ----------------------------------------------------------------- */
 /* dx_bulk_desc.accept: take this object? */
@@ -100,6 +105,12 @@ static int open_target(recv_state *s, const wan_join *j, const char **why)
     if (status) return status;
     s->join = *j;
     s->joined = true;
+    if (j->kind == WAN_MIRROR) {
+        (void)os_remove(s->target.note); /* of a transfer: its chunks are overwritten */
+        wan_image_open(&s->image, &s->loop.links, s->target.file, s->o->size_max);
+        s->moved_ns = (uint64_t)prog_now_ns();
+        return PROG_OK;
+    }
     bulk.accept = accept_object;
     bulk.chunks_max = CHUNKS_MAX;
     bulk.timeout_ns = s->o->timeout_ns;
@@ -115,7 +126,7 @@ static int open_target(recv_state *s, const wan_join *j, const char **why)
 /* Another file than the one announced first, of which nothing was sent? */
 static void forget_idle(recv_state *s)
 {
-    if (!s->joined || s->bulk.bulk.state != DX_BULK_WAITING) return;
+    if (!s->joined || is_mirror(s) || s->bulk.bulk.state != DX_BULK_WAITING) return;
     if (s->bulk.bulk.metrics.connections) return;
     wan_target_close(&s->target, s->bulk.bulk.known);
     wan_bulk_end(&s->bulk);
@@ -130,6 +141,15 @@ static int refuse(const dx_hbtp_context *c, uint16_t status, const char *why)
     return error;
 }
 
+static int join_mirror(recv_state *s, const dx_hbtp_context *c)
+{
+    uint8_t answer[WAN_NUMBER_SIZE + 8];
+    c->session->desc.user = &s->image;
+    memcpy(answer, s->number, WAN_NUMBER_SIZE);
+    wan_store(answer + WAN_NUMBER_SIZE, s->placed ? 0 : wan_image_size(&s->image), 8);
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, answer, sizeof answer);
+}
+
 static int on_join(const dx_hbtp_context *c)
 {
     dx_link *l = dx_link_of(c->session);
@@ -140,8 +160,8 @@ static int on_join(const dx_hbtp_context *c)
         return refuse(c, DX_HBTP_STATUS_BAD_REQUEST, "this connection has joined already");
     why = wan_join_read(&j, c->payload, c->payload_size);
     if (why) return refuse(c, DX_HBTP_STATUS_BAD_REQUEST, why);
-    if (!s->joined || strcmp(s->join.name, j.name) != 0) forget_idle(s);
-    if (s->joined && strcmp(s->join.name, j.name) != 0)
+    if (!s->joined || strcmp(s->join.name, j.name) != 0 || s->join.kind != j.kind) forget_idle(s);
+    if (s->joined && (strcmp(s->join.name, j.name) != 0 || s->join.kind != j.kind))
         return refuse(c, DX_HBTP_STATUS_UNAVAILABLE, "another file is being received");
     if (!s->joined) {
         const int status = open_target(s, &j, &why);
@@ -150,6 +170,7 @@ static int on_join(const dx_hbtp_context *c)
             return refuse(c, DX_HBTP_STATUS_INTERNAL, why);
         }
     }
+    if (is_mirror(s)) return join_mirror(s, c);
     if (!wan_bulk_add(&s->bulk, dx_link_id_of(c->session)))
         return refuse(c, DX_HBTP_STATUS_UNAVAILABLE, "all connections are in use");
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, s->number, sizeof s->number);
@@ -158,7 +179,9 @@ static int on_join(const dx_hbtp_context *c)
 /* >>links ---------------------------------------------------------------- */
 static int on_frame(const dx_hbtp_context *context)
 {
+    recv_state *s = dx_link_of(context->session)->desc.user;
     wan_stream *stream = context->session->desc.user;
+    if (stream && is_mirror(s)) return wan_image_handle(&s->image, context);
     if (stream) return wan_bulk_handle(stream, context);
     (void)dx_link_close(dx_link_of(context->session), dx_link_id_of(context->session),
                         DX_HBTP_STATUS_BAD_REQUEST, "the connection has not joined");
@@ -174,15 +197,16 @@ static void on_opened(dx_link *l, dx_link_id id)
 
 static void on_writable(dx_link *l, dx_link_id id)
 {
+    const recv_state *s = l->desc.user;
     wan_stream *stream = dx_link_session(l, id)->desc.user;
-    if (stream) wan_bulk_pump(stream);
+    if (stream && !is_mirror(s)) wan_bulk_pump(stream);
 }
 
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     recv_state *s = l->desc.user;
-    (void)reason;
-    if (s->joined) wan_bulk_remove(&s->bulk, id);
+    if (is_mirror(s) && s->placed && s->image.answered && !reason) s->heard = true;
+    if (s->joined && !is_mirror(s)) wan_bulk_remove(&s->bulk, id);
 }
 
 /* >>progress ------------------------------------------------------------- */
@@ -264,9 +288,46 @@ static void give_up(recv_state *s, uint64_t now)
     }
 }
 
+/* The same for a mirror. */
+static void tick_mirror(recv_state *s, uint64_t now)
+{
+    wan_image *i = &s->image;
+    wan_image_step(i, now);
+    const uint64_t moved = wan_image_moved(i);
+    /* A mirror may rest between two rounds: its connections have keep-alive messages. */
+    if (moved != s->moved || (i->verified && !i->checking && s->loop.links.count)) s->moved_ns = now;
+    s->moved = moved;
+    if (i->finished && !s->placed && !s->over) {
+        const int status = wan_target_place(&s->target);
+        s->placed = !status;
+        wan_image_answer(i, status ? WAN_FAILED : WAN_STORED, status ? "the file cannot be renamed" : NULL);
+        finish(s, status);
+    }
+    if (s->over) return;
+    if (wan_loop_is_ended()) {
+        finish(s, prog_fail(PROG_NETWORK, "the mirror was interrupted; the partial file is kept, to be "
+                                          "resumed"));
+    } else if (i->why) {
+        finish(s, prog_fail(PROG_REFUSED, "%s: %s", s->join.name, i->why));
+    } else if (i->system_error) {
+        errno = i->system_error;
+        finish(s, prog_fail_errno("%s", s->target.part));
+    } else if (i->faults >= FAULTS_MAX) {
+        finish(s, prog_fail(PROG_NETWORK, "the sender broke the protocol on %u connections in a row: "
+                            "a message breaks the rules of the mirror", FAULTS_MAX));
+    } else if (now - s->moved_ns >= s->o->timeout_ns) {
+        finish(s, prog_fail(PROG_NETWORK, "nothing new has arrived for %u s; the partial file is "
+                            "kept, to be resumed", (unsigned)(s->o->timeout_ns / SECOND)));
+    }
+}
+
 /* After each turn. */
 static void tick(recv_state *s, uint64_t now)
 {
+    if (is_mirror(s)) {
+        tick_mirror(s, now);
+        return;
+    }
     if (s->joined && !s->over) {
         const dx_bulk *b = &s->bulk.bulk;
         check(s, now);
@@ -284,6 +345,7 @@ static void tick(recv_state *s, uint64_t now)
 
 static bool is_hashing(const recv_state *s)
 {
+    if (is_mirror(s)) return s->image.checking && !s->over;
     return s->joined && !s->over && s->bulk.bulk.state != DX_BULK_WAITING &&
            s->hash.bytes < s->bulk.bulk.front;
 }
@@ -296,6 +358,13 @@ static int run(recv_state *s)
     bool told = false;
     while (!status) {
         const uint64_t now = (uint64_t)prog_now_ns();
+        if (is_mirror(s)) {
+            if (s->over && now >= s->over_ns) break;
+            if (s->over && !s->loop.links.count && (s->heard || !s->placed)) break;
+            status = wan_loop_turn(&s->loop, is_hashing(s) ? now : now + SECOND);
+            tick(s, (uint64_t)prog_now_ns());
+            continue;
+        }
         if (s->joined && (s->bulk.stale || now >= wake)) {
             wan_bulk_pump_all(&s->bulk);
             wake = now + SECOND / 4;
@@ -310,6 +379,30 @@ static int run(recv_state *s)
     return s->over ? s->status : status;
 }
 
+static void report_mirror(const recv_state *s, double seconds)
+{
+    const wan_image *i = &s->image;
+    char size[32], hash[65];
+    prog_json j;
+    if (s->o->json) {
+        prog_json_begin(&j);
+        prog_json_text(&j, "path", s->target.path);
+        prog_json_number(&j, "size", i->round.size);
+        prog_json_number(&j, "rounds", i->rounds);
+        prog_json_number(&j, "regions_stored", i->regions);
+        prog_json_number(&j, "nacks", i->nacks);
+        prog_json_number(&j, "record_bytes", i->record_bytes);
+        prog_json_number(&j, "link_bytes", s->loop.links.received);
+        prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
+        prog_json_hash(&j, "blake3", i->round.hash);
+        prog_json_end(&j);
+        return;
+    }
+    prog_say("%s: %s bytes, %llu rounds in %.2f s\n", s->target.path,
+             prog_count_text(i->round.size, size), (unsigned long long)i->rounds, seconds);
+    prog_say("blake3 %s\n", prog_hash_text(i->round.hash, hash));
+}
+
 static void report(const recv_state *s)
 {
     const dx_bulk *b = &s->bulk.bulk;
@@ -317,6 +410,10 @@ static void report(const recv_state *s)
     char size[32], kept[32], hash[65];
     prog_json j;
     if (s->o->quiet) return;
+    if (is_mirror(s)) {
+        report_mirror(s, seconds);
+        return;
+    }
     if (s->o->json) {
         prog_json_begin(&j);
         prog_json_text(&j, "path", s->target.path);
@@ -367,15 +464,16 @@ int wan_recv(const wan_options *o)
     int status = start(s, &listener);
     if (!status) status = run(s);
     if (s->joined && !s->placed) {
-        const bool keep = status != PROG_DAMAGED && s->bulk.bulk.known;
-        if (keep) (void)wan_target_save_now(&s->target, &s->bulk.bulk);
+        const bool keep = status != PROG_DAMAGED && (is_mirror(s) || s->bulk.bulk.known);
+        if (keep && !is_mirror(s)) (void)wan_target_save_now(&s->target, &s->bulk.bulk);
         wan_target_close(&s->target, keep);
     }
     if (!status) report(s);
     if (s->placed) wan_target_close(&s->target, false);
     wan_loop_drain(&s->loop);
     wan_loop_close(&s->loop);
-    if (s->joined) wan_bulk_end(&s->bulk);
+    if (is_mirror(s)) wan_image_close(&s->image);
+    else if (s->joined) wan_bulk_end(&s->bulk);
     if (listener >= 0) os_close_socket(listener);
     free(s);
     return status;

@@ -3,6 +3,7 @@
 
        arguments | version 1 | kind | name ... |
        answer    | number of this receiver, 8 bytes |     or an error with a text
+                 | the same | bytes that it has, u64 |    of a mirror
 
    A receiver that was killed has forgotten what it acknowledged since its last note, so its successor
    has another number, and the sender asks again for everything that is there. */
@@ -18,7 +19,8 @@ enum {
 };
 
 typedef enum wan_kind {
-    WAN_OBJECT = 0 /* a transfer of dx_bulk.h */
+    WAN_OBJECT = 0, /* a transfer of dx_bulk.h */
+    WAN_MIRROR = 1  /* messages of region.h */
 } wan_kind;
 
 typedef struct wan_join {

@@ -30,7 +30,7 @@ static dx_reactor *volatile woken;
 static void on_signal(int number)
 {
     (void)number;
-    ended = 1;
+    ended = ended ? 2 : 1;
     if (woken) dx_reactor_wake(woken);
 }
 
@@ -45,6 +45,8 @@ static void watch_signals(dx_reactor *r)
 }
 
 bool wan_loop_is_ended(void) { return ended != 0; }
+
+int wan_loop_ends(void) { return (int)ended; }
 
 /* Complete the description of the links. */
 static void describe(wan_loop *l, dx_link_desc *d, uint64_t timeout_ns)

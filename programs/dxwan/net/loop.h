@@ -32,6 +32,7 @@ void wan_loop_drain(wan_loop *l);
 void wan_loop_close(wan_loop *l);
 /* Has SIGTERM or SIGINT arrived? */
 bool wan_loop_is_ended(void);
+int  wan_loop_ends(void); /* how often; 2: at least that */
 /* The time of the connections' callbacks. */
 static inline uint64_t wan_loop_now_ns(const wan_loop *l) { return dx_reactor_now_ns(&l->reactor); }
 
