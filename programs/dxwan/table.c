@@ -4,7 +4,8 @@
 #include "../../layers/dx_bulk.h"
 
 /* Bits for commands, in options and statuses. */
-enum { SEND = 1 << WAN_SEND, RECV = 1 << WAN_RECV, MIRROR = 1 << WAN_MIRROR_FILE };
+enum { SEND = 1 << WAN_SEND, RECV = 1 << WAN_RECV, MIRROR = 1 << WAN_MIRROR_FILE,
+       PROBE = 1 << WAN_PROBE_PATH };
 
 static const prog_command commands[WAN_COMMANDS] = {
     [WAN_SEND] =
@@ -46,13 +47,23 @@ static const prog_command commands[WAN_COMMANDS] = {
                     "A temporary file as large as FILE holds what the receiver has.",
          .examples = "dxwan mirror FILE 192.0.2.1:7100 --every 5\n"
                      "dxwan mirror FILE 192.0.2.1:7100 --once"},
+    [WAN_PROBE_PATH] =
+        {.name = "probe",
+         .arguments = "ADDRESS",
+         .summary = "Measure what the path to a receiver carries",
+         .details = "ADDRESS is that of a `dxwan recv`, which stores nothing of it. Prints the round trip\n"
+                    "and the bytes a second that arrive over 1, 4, 16 and so on up to --streams\n"
+                    "connections, and advises the fewest that come within 10 % of the best.\n"
+                    "The path is filled for --seconds each time.",
+         .examples = "dxwan probe 192.0.2.1:7100\n"
+                     "dxwan probe 192.0.2.1:7100 --streams 64 --seconds 10"},
 };
 
 #define FIELD(field) PROG_FIELD(wan_options, field)
 
 static const prog_option options[] = {
     {"--streams", PROG_OPTION_NUMBER, FIELD(streams), .min = 1, .max = WAN_STREAMS_MAX,
-     .commands = SEND | MIRROR, .value = "N", .help = "connections at once (default 16)"},
+     .commands = SEND | MIRROR | PROBE, .value = "N", .help = "connections at once (default 16)"},
     {"--rate", PROG_OPTION_NUMBER, FIELD(rate), .min = 1000, .max = (uint64_t)1 << 40,
      .commands = SEND | MIRROR, .value = "BYTES", .help = "send at most BYTES a second, all connections\n"
                                                  "together"},
@@ -63,6 +74,9 @@ static const prog_option options[] = {
     {"--every", PROG_OPTION_NUMBER, FIELD(every_ns), .min = 1, .max = 86400,
      .unit = 1000000000, .commands = MIRROR, .value = "SECONDS",
      .help = "time between two rounds (default 1)"},
+    {"--seconds", PROG_OPTION_NUMBER, FIELD(seconds_ns), .min = 1, .max = 600,
+     .unit = 1000000000, .commands = PROBE, .value = "SECONDS",
+     .help = "time of each measurement (default 3)"},
     {"--once", PROG_OPTION_FLAG, FIELD(once), .commands = MIRROR,
      .help = "end when a round finds nothing changed"},
     {"--timeout", PROG_OPTION_NUMBER, FIELD(timeout_ns), .min = 1, .max = 86400,

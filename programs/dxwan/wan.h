@@ -3,6 +3,7 @@
    main.c       the command line              table.c   its commands and options
    commands/    send.c    sends a file        recv.c    receives it
                 mirror.c  sends a file that changes, in rounds
+                probe.c   measures a path
    files/       hash.c    the hash of a file, a part at a time
                 target.c  the received file: partial file, note of what is durable, rename
                 image.c   the received file of a mirror
@@ -36,6 +37,7 @@ typedef struct wan_options {
     uint64_t    size_max;    /* recv: bytes of a file */
     bool        force;       /* recv: replace a file in a directory */
     uint64_t    every_ns;    /* mirror: between two rounds */
+    uint64_t    seconds_ns;  /* probe: of each measurement */
     bool        once;        /* mirror: end when nothing changes any more */
     bool        quiet;
     bool        json;
@@ -45,9 +47,10 @@ typedef struct wan_options {
 int wan_send(const wan_options *o);
 int wan_recv(const wan_options *o);
 int wan_mirror(const wan_options *o);
+int wan_probe(const wan_options *o);
 
 /* >>table.c ---- */
-enum { WAN_SEND, WAN_RECV, WAN_MIRROR_FILE, WAN_COMMANDS };
+enum { WAN_SEND, WAN_RECV, WAN_MIRROR_FILE, WAN_PROBE_PATH, WAN_COMMANDS };
 
 extern const prog_program wan_program;
 

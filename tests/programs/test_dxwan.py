@@ -766,11 +766,11 @@ def case_mirror_of_a_file_that_never_rests():
     write("f", random.Random(SEED).randbytes(700000))
     r = receive("--timeout", 5)
     w = Writer("f", SEED, pause=0.0001, resizes=False)
-    s = mirror(r, "--once").end(6, "f changed during each of 50 rounds; stop what writes it")
+    s = mirror(r, "--once").end(6, "f changed during each of 20 rounds; stop what writes it")
     w.end()
     r.kill(signal.SIGTERM)
     r.end(3, "the partial file is kept")
-    assert not os.path.exists("in/f") and w.acts > 50
+    assert not os.path.exists("in/f") and w.acts > 20
     r = receive("--json")
     mirror(r, "--once").end()
     r.end()
@@ -1004,6 +1004,53 @@ def case_mirror_hostile_receivers():
                 s.end(status, says)
             except AssertionError as e:
                 raise AssertionError("%s: %s" % (name, e))
+
+
+# ---- cases: probe
+def case_probe():
+    """Through a proxy that gives each connection 400 kB/s, the figures say so, and more connections are advised; a receiver
+    that was probed still receives."""
+    r = receive()
+    p = Proxy(r.port, 1, delay=(0.02, 0.02), rate=400000)
+    s = Run("probe", "127.0.0.1:%d" % p.port, "--streams", 8, "--seconds", 3, "--json").end()
+    told = json.loads(s.out)
+    assert told["rtt_us"] >= 40000 and told["streams"] == 8, told
+    one, four, eight = (told["bytes_per_second_%d" % n] for n in (1, 4, 8))
+    assert 150000 < one < 600000 and four > 2 * one and eight > 1.3 * four, told
+    p.close()
+    Run("probe", "127.0.0.1:%d" % r.port, "--streams", 2, "--seconds", 1).end()
+    write("f", content := os.urandom(100000))
+    Run("send", "f", "127.0.0.1:%d" % r.port).end()
+    r.end()
+    assert read("in/f") == content
+    Run("probe", "127.0.0.1:1", "--timeout", 1).end(3, "0 of 1 connections within 1 s: Connection refused")
+
+
+def case_probe_hostile():
+    def behave_as(name):
+        def behave(s, done):
+            for opcode, flags, sequence, payload in frames_of(s):
+                if opcode == 0x30 and name == "refuses":
+                    s.sendall(frame(0x32, struct.pack("<I", 400) + b"no", 0, sequence))
+                elif opcode == 0x30 and name != "silent":
+                    s.sendall(frame(0x31, b"receiver", 0, sequence))
+                    if name == "too_many_answers":
+                        s.sendall(frame(0xff, struct.pack("<HIB", 0x8003, 1, 0)) * 1000)
+                elif opcode == 0xff and name == "other_answers":
+                    s.sendall(frame(0xff, struct.pack("<HIB", 0x8005, 1, 0)))
+        return behave
+    for name, status, says in (("silent", 3, "0 of 1 connections within 1 s"), ("refuses", 6, "refused: no"),
+                               ("counts_nothing", 3, "nothing arrived over 1 connections within"),
+                               ("too_many_answers", 3, "breaks the protocol"), ("other_answers", 3, "breaks the protocol")):
+        with fake_receiver(behave_as(name)) as port:
+            Run("probe", "127.0.0.1:%d" % port, "--timeout", 1, "--seconds", 1).end(status, says)
+    r = receive("--wait", 2)
+    s = connect(r.port)
+    s.sendall(join(b"probe", kind=2) + frame(0xff, struct.pack("<HI", 0x8006, 1) + bytes(65532)) + chunk(0, b"1"))
+    assert any(f[0] == 2 for f in frames_of(s))
+    s.close()
+    r.end(3, "no sender has come within 2 s")
+    only("in")
 
 
 def run_case(name, case):

@@ -28,7 +28,7 @@
 enum {
     SLOTS          = 64,  /* regions on their way, each with its content */
     SCAN_MAX       = 64,  /* regions read in a turn */
-    LAST_ROUNDS    = 50,  /* that may find changes, once the end was asked for */
+    LAST_ROUNDS    = 20,  /* that may find changes, once the end was asked for */
     MISMATCHES_MAX = 3,   /* rounds in a row with another hash at the receiver */
     RESTARTS_MAX   = 64,  /* of the receiver without a complete round */
     BLOCK_SIZE     = WAN_REGION_SIZE + DX_HDE_HEAD_MAX + WAN_REGION_HEAD + 64
@@ -608,7 +608,7 @@ static int fail_silence(const mirror *m)
     if (!m->joined)
         return prog_fail(PROG_NETWORK, "%s: no connection within %u s: %s", where, seconds,
                          reason < 0 ? os_error_text(-reason) : "the receiver does not answer");
-    if (m->phase == TOLD)
+    if (m->phase == TELLING || m->phase == TOLD)
         return prog_fail(PROG_NETWORK, "%s did not confirm a round within %u s; mirror again to resume",
                          where, seconds);
     return prog_fail(PROG_NETWORK, "%s acknowledged nothing for %u s; mirror again to resume", where,

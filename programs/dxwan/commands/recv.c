@@ -40,6 +40,7 @@ typedef struct recv_state {
     bool         joined;    /* the target is open */
     bool         resumed;
     bool         placed;
+    bool         sink;      /* only its address is used: the user of a connection of dxwan probe */
     bool         heard;     /* a mirror: the sender has closed a connection after the end */
     uint64_t     resumed_bytes;
     uint64_t     began_ns;
@@ -141,6 +142,26 @@ static int refuse(const dx_hbtp_context *c, uint16_t status, const char *why)
     return error;
 }
 
+static bool is_probe(const dx_hbtp_session *session)
+{
+    const recv_state *s = dx_link_of(session)->desc.user;
+    return session->desc.user == &s->sink;
+}
+
+/* A block of dxwan probe. */
+static int count_block(const dx_hbtp_context *c)
+{
+    uint8_t answer[5] = {0};
+    if (c->frame->opcode != WAN_OP_SINK || c->payload_size != WAN_SINK_SIZE) {
+        (void)dx_link_close(dx_link_of(c->session), dx_link_id_of(c->session),
+                            DX_HBTP_STATUS_BAD_REQUEST, "a message breaks the rules of the probe");
+        return DX_HBTP_OK;
+    }
+    memcpy(answer, c->payload, 4);
+    answer[4] = WAN_STORED;
+    return dx_hbtp_write_frame(c->out, WAN_OP_ANSWER, 0, 0, answer, sizeof answer);
+}
+
 static int join_mirror(recv_state *s, const dx_hbtp_context *c)
 {
     uint8_t answer[WAN_NUMBER_SIZE + 8];
@@ -160,6 +181,10 @@ static int on_join(const dx_hbtp_context *c)
         return refuse(c, DX_HBTP_STATUS_BAD_REQUEST, "this connection has joined already");
     why = wan_join_read(&j, c->payload, c->payload_size);
     if (why) return refuse(c, DX_HBTP_STATUS_BAD_REQUEST, why);
+    if (j.kind == WAN_PROBE) {
+        c->session->desc.user = &s->sink;
+        return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, s->number, sizeof s->number);
+    }
     if (!s->joined || strcmp(s->join.name, j.name) != 0 || s->join.kind != j.kind) forget_idle(s);
     if (s->joined && (strcmp(s->join.name, j.name) != 0 || s->join.kind != j.kind))
         return refuse(c, DX_HBTP_STATUS_UNAVAILABLE, "another file is being received");
@@ -181,6 +206,7 @@ static int on_frame(const dx_hbtp_context *context)
 {
     recv_state *s = dx_link_of(context->session)->desc.user;
     wan_stream *stream = context->session->desc.user;
+    if (is_probe(context->session)) return count_block(context);
     if (stream && is_mirror(s)) return wan_image_handle(&s->image, context);
     if (stream) return wan_bulk_handle(stream, context);
     (void)dx_link_close(dx_link_of(context->session), dx_link_id_of(context->session),
@@ -199,12 +225,13 @@ static void on_writable(dx_link *l, dx_link_id id)
 {
     const recv_state *s = l->desc.user;
     wan_stream *stream = dx_link_session(l, id)->desc.user;
-    if (stream && !is_mirror(s)) wan_bulk_pump(stream);
+    if (stream && !is_mirror(s) && !is_probe(dx_link_session(l, id))) wan_bulk_pump(stream);
 }
 
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     recv_state *s = l->desc.user;
+    if (is_probe(dx_link_session(l, id))) return;
     if (is_mirror(s) && s->placed && s->image.answered && !reason) s->heard = true;
     if (s->joined && !is_mirror(s)) wan_bulk_remove(&s->bulk, id);
 }

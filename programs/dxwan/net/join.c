@@ -35,7 +35,7 @@ size_t wan_join_write(const wan_join *j, uint8_t out[WAN_JOIN_SIZE_MAX])
 const char *wan_join_read(wan_join *j, const uint8_t *bytes, size_t size)
 {
     if (size < 2 || bytes[0] != WAN_VERSION) return "the sender speaks another version of dxwan";
-    if (bytes[1] > WAN_MIRROR) return "the sender wants a transfer of another kind";
+    if (bytes[1] > WAN_PROBE) return "the sender wants a transfer of another kind";
     const char *fault = wan_name_fault((const char *)bytes + 2, size - 2);
     if (fault) return fault;
     j->kind = (wan_kind)bytes[1];

@@ -22,6 +22,8 @@ enum {
     WAN_OP_ANSWER       = 0x8003,
     WAN_OP_ROUND        = 0x8004,
     WAN_OP_ROUND_ANSWER = 0x8005,
+    WAN_OP_SINK         = 0x8006, /* dxwan probe: a tag and padding, answered by WAN_STORED */
+    WAN_SINK_SIZE       = 65536,
 
     WAN_REGION_HEAD  = 20,
     WAN_CHECK_SIZE   = WAN_REGION_HEAD + 32,
