@@ -7,7 +7,7 @@ _dxwan() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'send recv help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'send recv mirror probe help --version' -- "$word")
         return
     fi
     case $last in
@@ -21,6 +21,12 @@ _dxwan() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --name)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --every)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --seconds)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --timeout)
@@ -38,7 +44,7 @@ _dxwan() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --streams | --rate | --congestion | --name | --timeout | --out | --size-max | --wait | --as) ((i++)) ;;
+        --streams | --rate | --congestion | --name | --every | --seconds | --timeout | --out | --size-max | --wait | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -55,6 +61,23 @@ _dxwan() {
         ;;
     recv)
         options='--congestion --timeout --out --force --size-max --wait --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    mirror)
+        options='--streams --rate --congestion --name --every --once --timeout --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    probe)
+        options='--streams --congestion --seconds --timeout --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(:) ;;

@@ -350,10 +350,18 @@ def dxwan(folder):
         f.write(os.urandom(300000))
     receive = "dxwan recv 127.0.0.1:7100 --out in --force --size-max 1M --wait 60 --timeout 30 --congestion cubic --json --quiet"
     call = "dxwan send FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name name --timeout 30 --json --quiet"
-    calls_of("dxwan", folder, [receive, call])
+    probe = "dxwan probe 127.0.0.1:7100 --streams 4 --seconds 1 --congestion cubic --timeout 30 --json --quiet"
+    mirror = ("dxwan mirror FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name other --every 1 --once --timeout 30"
+              " --json --quiet")
+    calls_of("dxwan", folder, [receive, call, probe, mirror])
     start(inside, receive, "listening")
+    run(inside, probe)
     run(inside, call)
     run(inside, "cmp FILE in/name")
+    stop()
+    start(inside, receive, "listening")
+    run(inside, mirror)
+    run(inside, "cmp FILE in/other")
     stop()
 
 

@@ -404,6 +404,16 @@ def case_rate_and_memory():
     s.end()
     r.end()
     assert read("in/f") == content and 0 < peak < MEMORY_MAX_KIB, "%d KiB" % peak
+    write("f", content[:12000000])
+    r = receive("--force")
+    s = mirror(r, "--once")
+    while s.process.poll() is None:
+        with contextlib.suppress(OSError):
+            peak = max(peak, s.memory_kib(), r.memory_kib())
+        time.sleep(0.02)
+    s.end()
+    r.end()
+    assert read("in/f") == content[:12000000] and peak < MEMORY_MAX_KIB, "%d KiB" % peak
     write("f", content[:3000000])
     for streams in (1, 64):
         r = receive("--force")
@@ -763,9 +773,9 @@ def case_mirror_follows_a_writer():
 
 def case_mirror_of_a_file_that_never_rests():
     """A final round that finds nothing changed, or nothing at all."""
-    write("f", random.Random(SEED).randbytes(700000))
-    r = receive("--timeout", 5)
-    w = Writer("f", SEED, pause=0.0001, resizes=False)
+    write("f", random.Random(SEED).randbytes(300000))
+    r = receive()
+    w = Writer("f", SEED, pause=0.002, resizes=False)
     s = mirror(r, "--once").end(6, "f changed during each of 20 rounds; stop what writes it")
     w.end()
     r.kill(signal.SIGTERM)
@@ -1016,7 +1026,7 @@ def case_probe():
     told = json.loads(s.out)
     assert told["rtt_us"] >= 40000 and told["streams"] == 8, told
     one, four, eight = (told["bytes_per_second_%d" % n] for n in (1, 4, 8))
-    assert 150000 < one < 600000 and four > 2 * one and eight > 1.3 * four, told
+    assert 150000 < one < 600000 and four > 1.3 * one and eight > 1.3 * four, told
     p.close()
     Run("probe", "127.0.0.1:%d" % r.port, "--streams", 2, "--seconds", 1).end()
     write("f", content := os.urandom(100000))
