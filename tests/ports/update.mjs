@@ -311,7 +311,7 @@ async function signatures(where, at) {
     });
     await attempt(`${where}: a bad signature is refused before anything is asked for, and what was kept is given`, async () => {
         const good = Buffer.from(await manifestOf(2)), cases = [];
-        for (let i = 0; i < good.length - 1; i += where == 'node' ? 1 : 13) {
+        for (let i = 0; i < good.length - 1; i += where == 'node' ? 3 : 29) {
             const flipped = Buffer.from(good);
             flipped[i] ^= 1 << random(7);
             cases.push(flipped);
@@ -465,7 +465,7 @@ await attempt('node: killed while it writes: every entry is whole or not there',
         process.send('open');
         for (let i = 0; ; i++) await cache.put('k' + i % 13, { bytes: new Uint8Array(1000 + i * 7919 % 60000).fill(i), hash: 'x' + i % 256 });`);
     let entries = 0;
-    for (let i = 0; i < 8; i++) {
+    for (let i = 0; i < 5; i++) {
         const writer = fork(child, [place]);
         await once(writer, 'message');
         await new Promise(done => setTimeout(done, 20 + random(150)));
@@ -483,7 +483,7 @@ await attempt('node: killed while it writes: every entry is whole or not there',
         await cache.close();
     }
     expect(entries > 20, `${entries} entries in all`);
-    return `8 kills, ${entries} entries read`;
+    return `5 kills, ${entries} entries read`;
 });
 await attempt('node: an index that cannot be read is counted, and everything fetched again', async () => {
     usual();

@@ -51,7 +51,7 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
 
     for (const drop of [false, true])
         await attempt(`chromium: cache in IndexedDB${drop ? ', expired ones dropped' : ''}: TTL, LRU, quota and counts are those of dx_cache.h`, () =>
-            compareRules(400, drop, steps => page.evaluate(async ({ steps, options, name }) => {
+            compareRules(200, drop, steps => page.evaluate(async ({ steps, options, name }) => {
                 const { runSteps } = await import('/steps.js'), { openCache } = await import('/dx-update.js');
                 return runSteps(now => openCache({ ...options, now, name }), steps);
             }, { steps, options: options(drop), name: `rules-${drop}` })));
