@@ -1,11 +1,12 @@
 // The nine operations of js-framework-benchmark in headless Chromium: layers/dx_page.h (bench/www/rows.c, examples/www/page_ops.js)
-// beside the same table by hand and by peers (bench/www/peers). CPU time of the page's main thread, from the click until the
-// page's layout is up to date: what else the machine does is not in it. Painting is not in it, either: all do it alike.
+// compared with the same table by hand and by peers (bench/www/peers). CPU time of the page's main thread, from the click until the
+// page's layout is up to date, without what other processes use. Painting is not in it: all do it alike.
 // WWW_ONLY=WORD: only operations with that word. WWW_PEERS='NAME ...': these peers only.
 // usage: node bench/bench_www.mjs FOLDER [ROUNDS]      FOLDER: has rows.wasm, and peers/NAME.js; gets www.csv
 //        node bench/bench_www.mjs FOLDER check         each operation once, what it did, host calls, and the runtime's size: a test
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { cpus, loadavg } from 'node:os';
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { createRequire } from 'node:module';
@@ -74,7 +75,7 @@ async function measure(app, o) {
             const had = body.children.length, flushes = globalThis.calls?.flushes, first = body.children[1]?.textContent, tenth = body.children[10]?.textContent;
             performance.mark('begin');
             target.click();
-            for (let k = 0; k < 4; k++) await null; // others than us work behind the event, in microtasks
+            for (let k = 0; k < 4; k++) await null; // peers update in microtasks after the event
             document.body.offsetHeight;
             performance.mark('end');
             if (globalThis.calls) calls.push(globalThis.calls.flushes - flushes);
@@ -197,10 +198,10 @@ console.log(`memory, 10,000 rows ${names.map(app => `${app} ${(bytes[app] / 1e6)
 const versionOf = name => JSON.parse(readFileSync(`${folder}/peers/node_modules/${name}/package.json`)).version;
 const versions = { dx: readFileSync(new URL('../layers/dx_page.h', import.meta.url), 'utf8').match(/dx_page.h - v(\S+)/)[1], vanilla: '' };
 for (const app of names) versions[app] ??= peers[app] ? versionOf(peers[app]) : '';
-const lines = [['operation', ...names], ...Object.entries(results).map(([name, r]) => [`${name.replaceAll(',', '')} ms`, ...names.map(app => r[app].toFixed(3))]),
+const lines = [[`# CPU time of the main thread; medians of ${rounds} rounds; Chromium ${browser.version()}; Node ${process.version}; ${cpus()[0].model}; load ${loadavg()[0].toFixed(1)}`.replaceAll(',', '')], ['operation', ...names], ...Object.entries(results).map(([name, r]) => [`${name.replaceAll(',', '')} ms`, ...names.map(app => r[app].toFixed(3))]),
     ['geometric mean of vanilla', ...names.map(app => mean(app).toFixed(3))], ['bytes after 10000 rows', ...names.map(app => bytes[app])], ['version', ...names.map(app => versions[app])]];
 console.log(names.map(app => `${app} ${versions[app]}`).join(', ') + `; Chromium ${browser.version()}, Node ${process.version}`);
-writeFileSync(`${folder}/www.csv`, `${lines.map(line => line.join()).join('\n')}\nChromium ${browser.version()}${','.repeat(names.length)}\n`);
+writeFileSync(`${folder}/www.csv`, `${lines.map(line => line.join()).join('\n')}\n`);
 await browser.close();
 server.close();
 if ([...hostCalls].some(count => count != 1)) process.exit(1);

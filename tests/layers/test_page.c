@@ -370,7 +370,7 @@ DX_TEST(mm_1_mm_3_mm_5_regions_and_bounds)
     DX_CHECK_EQ(dx_page_read(&p, 0, 0, bytes, 1), DX_PAGE_ENODE);
 }
 
-/* The default regions have 16 MiB together; a full one refuses, and what was refused has used nothing. */
+/* The default regions have 16 MiB together; a request that does not fit into one uses nothing. */
 DX_TEST(mm_1_mm_4_mm_8_a_full_region_uses_nothing)
 {
     dx_page p;
@@ -399,7 +399,7 @@ DX_TEST(mm_1_mm_4_mm_8_a_full_region_uses_nothing)
     DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, fill, NULL, &nodes[count]), DX_PAGE_ENOSPACE);
 }
 
-/* The mask is the first field; only what is marked comes out, by all its bindings, in the order of the bits. */
+/* The mask is the first field; marked fields alone are emitted, with all their bindings, in the order of the bits. */
 DX_TEST(mo_1_mo_2_mo_3_marked_fields_come_out)
 {
     dx_page p = page_open(65536, 65536);

@@ -719,7 +719,7 @@ static void end_log(client *c)
 }
 
 /* OPTIONS, which http_parse() refuses: a browser asks whether a page of another origin may send such
-   fields. Like what is refused, it ends the connection; the browser keeps the answer for two hours. */
+   fields. It ends the connection, as any refused method; a browser keeps the answer for two hours. */
 static bool is_preflight(const client *c, const http_request *q, size_t size)
 {
     static const char method[] = "OPTIONS ";
