@@ -149,6 +149,43 @@ def refusals_have_their_status():
         assert answer.startswith(b"HTTP/1.1 %d " % status), (data[:40], answer[:40])
 
 
+def pages_of_an_allowed_origin_may_read():
+    fields = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Access-Control-Allow-Methods")
+    r, _ = get("/app.bin", Origin="https://app.example")
+    assert not any(r.headers[name] for name in fields) and get("/app.bin", method="OPTIONS")[0].status == 405
+    os.makedirs(f"{work}/allowed/sub")
+    dxup("publish", store, "allowed", f"{work}/allowed", "--quiet")
+    for origin in ("https://app.example", "*", "http://[::1]:8080"):
+        with subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--status", "127.0.0.1:0", "--workers", "1",
+                               "--allow-origin", origin], stdout=subprocess.PIPE, text=True) as other:
+            try:
+                said = ""
+                while "for status" not in said:
+                    said += other.stdout.readline() or exit("dxup does not serve")
+                to, status = (int(re.search(rf":(\d+) for {what}", said).group(1)) for what in ("HTTP", "status"))
+                for path, wanted, sent in (("/app.bin", 200, {}), ("/app.bin", 304, {"If-None-Match": f'"{new_tag}"'}), ("/nothing", 404, {}), ("/allowed/", 200, {}),
+                                           ("/app.bin", 226, {"If-None-Match": f'"{old_tag}"', "A-IM": "dx-patch"}), ("/app.bin", 206, {"Range": "bytes=0-3"}), ("/allowed/sub", 302, {})):
+                    r, body = get(path, to=to, Origin="https://evil.example", **sent)
+                    exposed = r.headers["Access-Control-Expose-Headers"].split(", ")
+                    assert r.status == wanted and r.headers["Access-Control-Allow-Origin"] == origin and "ETag" in exposed and "Vary" in exposed, (path, wanted, r.status, r.getheaders())
+                r, body = get("/app.bin", "OPTIONS", to, Origin="https://app.example", Access_Control_Request_Method="GET", Access_Control_Request_Headers="a-im,if-none-match")
+                allowed = r.headers["Access-Control-Allow-Headers"].split(", ")
+                assert r.status == 204 and body == b"" and r.headers["Content-Length"] is None and r.headers["Access-Control-Allow-Origin"] == origin, r.getheaders()
+                assert "A-IM" in allowed and "If-None-Match" in allowed and r.headers["Access-Control-Allow-Methods"] == "GET, HEAD" and r.headers["Access-Control-Max-Age"] == "7200"
+                # only that method, whole: nothing else is let through, and what follows it is not answered
+                assert raw(b"OPTION /app.bin HTTP/1.1\r\n\r\n", to=to).startswith(b"HTTP/1.1 405 ") and raw(b"OPTIONS /app.bin HTTP/3.1\r\n\r\n", to=to).startswith(b"HTTP/1.1 505 ")
+                assert raw(b"OPTIONS /app.bin HTTP/1.1\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n", to=to).count(b"HTTP/1.1 ") == 1
+                assert get("/app.bin", "POST", to)[0].status == 405 and get("/", "OPTIONS", status)[0].status == 405
+                assert not get("/", to=status)[0].headers["Access-Control-Allow-Origin"]
+            finally:
+                other.terminate()
+    for origin in ("", "app.example", "https://", "https://a/", "https://a/b", "https://A.example", "https://a b", "https://a\r\nX: y", "null", "https://:80", "://a", "https://" + "a" * 300):
+        done = subprocess.run([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--allow-origin", origin], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        assert done.returncode == 1 and (b"is not an origin" in done.stderr or not origin), (origin, done)
+    done = subprocess.run([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--allow-origin", "*"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 1 and b"--allow-origin needs --http" in done.stderr, done
+
+
 def make_site():
     """A tree with the files of a website, and ones that an attacker would like it to have; published once."""
     top = f"{work}/site"

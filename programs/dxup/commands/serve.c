@@ -24,6 +24,7 @@
 #include "../net/bundle.h"
 #include "../net/guests.h"
 #include "../net/http.h"
+#include "../net/http_fields.h"
 #include "../net/loop.h"
 #include "../net/listing.h"
 #include "../net/log.h"
@@ -1066,6 +1067,16 @@ static bool is_local(const dxup_options *o)
     return o->address && strncmp(o->address, "unix:", 5) == 0;
 }
 
+static int check_origin(const dxup_options *o)
+{
+    if (!o->allow_origin) return PROG_OK;
+    if (!o->http) return prog_fail(PROG_USAGE, "--allow-origin needs --http HOST:PORT");
+    if (dxup_is_origin(o->allow_origin)) return PROG_OK;
+    return prog_fail(PROG_USAGE, "--allow-origin '%s' is not an origin as browsers send it: lower case, "
+                                 "no path and no slash at its end, such as https://app.example; or *",
+                     o->allow_origin);
+}
+
 /* Open one listener per worker on the same port; the kernel distributes connections. The first
    listener binds without SO_REUSEPORT, which fails if the port is in use. Then the port is shared
    with the other workers. With the option from the start, another server of the same user could
@@ -1180,10 +1191,11 @@ static int serve_all(server *s, const dx_reactor_address *address)
     int status = PROG_OK;
     dxup_http_desc desc = {.store = o->store, .address = o->http, .backend = o->backend,
                            .patches = s->patches, .metrics = &s->metrics,
-                           .log = s->log, .network_max = network_max(o)};
+                           .log = s->log, .network_max = network_max(o), .allow_origin = o->allow_origin};
     if (o->http) status = dxup_http_start(&http, &desc);
     set_http(s, http);
     desc.address = o->status;
+    desc.allow_origin = NULL;
     desc.status = true;
     desc.log = NULL;
     if (!status && o->status) status = dxup_http_start(&s->status, &desc);
@@ -1199,6 +1211,8 @@ int dxup_serve(const dxup_options *o)
 {
     server s = {.o = o};
     dx_reactor_address address;
+    int status = check_origin(o);
+    if (status) return status;
     s.worker_count = is_local(o) ? 1 : prog_thread_count(o->workers, OS_WORKERS_MAX);
     s.workers = prog_alloc(s.worker_count * sizeof *s.workers);
     memset(s.workers, 0, s.worker_count * sizeof *s.workers);
@@ -1209,7 +1223,7 @@ int dxup_serve(const dxup_options *o)
     os_end_prepare();
     pthread_mutex_init(&s.lock, NULL);
     sem_init(&s.started, 0, 0);
-    int status = listen_all(&s, &address);
+    status = listen_all(&s, &address);
     if (!status && o->log) status = dxup_log_open(&s.log, o->log, &s.metrics);
     if (!status) status = dxup_patches_start(&s.patches, o->store, o->patch_max, patch_ready, &s);
     if (!status) {

@@ -44,7 +44,8 @@ enum {
     CONTENTS_MAX    = 192,     /* read at the same time, about 100 KiB each; above that 503 */
     CONTENTS_SHARE  = 48,      /* per network, see contents_share() */
     INPUT_BUFFERS   = 64,
-    HEAD_SIZE       = 1024,    /* of an answer, maximum */
+    HEAD_SIZE       = 1536,    /* of an answer, maximum */
+    ORIGIN_FIELDS   = DXUP_ORIGIN_MAX + 192,
     CLIENTS_MAX     = 1024,
     REFUSED_AT_ONCE = 16,      /* extra connections, for those being refused */
     SILENCE_LIMIT_S = 30,
@@ -111,6 +112,7 @@ struct dxup_http {
     bool            ending;  /* and the next one means: finish open answers and end; */
     bool            look;    /* or: reopen the store, if another one is at the path */
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
+    char            origin_fields[ORIGIN_FIELDS]; /* of every answer; "": no allowed origin */
     client         *clients;
     client         *turn_first, *turn_last; /* those that wait for their turn */
     size_t          turn_count;
@@ -152,6 +154,7 @@ static const char *reason_of(int status)
 {
     switch (status) {
     case 200: return "OK";
+    case 204: return "No Content";
     case 206: return "Partial Content";
     case 226: return "IM Used";
     case 302: return "Found";
@@ -173,24 +176,25 @@ static const char *reason_of(int status)
 static int64_t now_s(void) { return os_time_ns() / 1000000000; }
 
 /* Append a head to out, with the time of the content if it is known. There is always room for one,
-   see pump(). A 304 has no body, whose size it would have to say. */
+   see pump(). 204 and 304 have no body, whose size they would have to say. */
 static void put_head(client *c, int status, const char *fields, uint64_t size)
 {
     char date[DXUP_DATE_SIZE], modified[DXUP_DATE_SIZE] = "", length[48] = "";
     const bool dated = c->modified_s != DXUP_NO_DATE && status < 400 && status != 302;
+    const dxup_http *h = c->http;
     assert(c->out_room - c->out_size >= HEAD_SIZE);
     dxup_date_text(now_s(), date);
     if (dated) dxup_date_text(c->modified_s, modified);
-    if (status != 304)
+    if (status != 204 && status != 304)
         snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)size);
     int n = snprintf((char *)c->out + c->out_size, HEAD_SIZE,
-                     "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s\r\n", status, reason_of(status),
+                     "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s\r\n", status, reason_of(status),
                      date, dated ? "Last-Modified: " : "", modified, dated ? "\r\n" : "", fields,
-                     length, c->last ? "Connection: close\r\n" : "");
+                     h->origin_fields, length, c->last ? "Connection: close\r\n" : "");
     assert(n > 0 && n < HEAD_SIZE);
     c->out_size += (size_t)n;
     if (c->log) c->log->status = status;
-    if (!c->http->d.status) dxup_count(&c->http->d.metrics->http[status / 100], 1);
+    if (!h->d.status) dxup_count(&h->d.metrics->http[status / 100], 1);
 }
 
 static void end_body(client *c)
@@ -714,6 +718,25 @@ static void end_log(client *c)
     if (!is_busy(c)) dxup_log_end(c->http->d.log, c->log, NULL, 0);
 }
 
+/* OPTIONS, which http_parse() refuses: a browser asks whether a page of another origin may send such
+   fields. It ends the connection, as any refused method; a browser keeps the answer for two hours. */
+static bool is_preflight(const client *c, const http_request *q, size_t size)
+{
+    static const char method[] = "OPTIONS ";
+    return q->status == 405 && *c->http->origin_fields && size >= sizeof method - 1 &&
+           !memcmp(c->input, method, sizeof method - 1);
+}
+
+static void answer_preflight(client *c)
+{
+    put_head(c, 204,
+             "Allow: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Methods: GET, HEAD\r\n"
+             "Access-Control-Allow-Headers: A-IM, If-Match, If-Modified-Since, If-None-Match, "
+             "If-Range, If-Unmodified-Since, Range\r\nAccess-Control-Max-Age: 7200\r\n",
+             0);
+    dxup_log_result(c->log, "preflight");
+}
+
 /* Answer the first request in the input, unless one was answered in this call of received(). */
 static bool dispatch(client *c)
 {
@@ -727,7 +750,8 @@ static bool dispatch(client *c)
     c->head = q.head;
     c->modified_s = DXUP_NO_DATE;
     begin_log(c, &q);
-    if (q.status != 200) refuse(c, q.status);
+    if (is_preflight(c, &q, used)) answer_preflight(c);
+    else if (q.status != 200) refuse(c, q.status);
     else if (c->http->d.status) answer_status(c, c->input, used);
     else answer(c, c->input, used);
     c->taken = used;
@@ -1089,6 +1113,11 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
     *out = h;
     h->d = *desc;
     h->listener = -1;
+    if (desc->allow_origin)
+        snprintf(h->origin_fields, sizeof h->origin_fields,
+                 "Access-Control-Allow-Origin: %s\r\nAccess-Control-Expose-Headers: Accept-Ranges, "
+                 "Content-Range, Date, Delta-Base, ETag, IM, Vary\r\n",
+                 desc->allow_origin);
     pthread_mutex_init(&h->lock, NULL);
     sem_init(&h->started, 0, 0);
     int status = dxup_addresses_find_mine(&addresses, desc->address,

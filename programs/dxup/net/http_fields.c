@@ -273,3 +273,16 @@ dxup_range dxup_range_parse(const uint8_t *request, size_t size, const char *tag
     *count = last < total ? last - first + 1 : total - first;
     return DXUP_RANGE_PART;
 }
+
+bool dxup_is_origin(const char *text)
+{
+#define SMALL "abcdefghijklmnopqrstuvwxyz"
+#define SCHEME SMALL "0123456789.-"
+    if (!strcmp(text, "*")) return true;
+    const size_t at = strspn(text, SCHEME);
+    if (strlen(text) > DXUP_ORIGIN_MAX || !at || !strchr(SMALL, text[0])) return false;
+    if (strncmp(text + at, "://", 3) != 0 || !text[at + 3] || text[at + 3] == ':') return false;
+    return !text[at + 3 + strspn(text + at + 3, SCHEME ":[]_")];
+#undef SCHEME
+#undef SMALL
+}
