@@ -74,6 +74,18 @@
         same, small                         3,917  1,771    3,749  1,747    4,241  1,768
         any patch, streamed                26,476  5,072   23,712  5,008   28,016  5,048
         any patch but deltas of streams    17,764  4,984   15,888  4,920   18,494  4,960
+    LEVELS      of a delta, beside level 6 of the same codings: size of the patch, time to make and
+                to apply it (geometric means of 5 pairs, bench/results/levels.csv); MB of memory to
+                apply that of a 4.7 MB library. To make it takes 27 MB at every level, with streams
+                100 MB. "6, 9": made at both levels, and the smaller one is kept
+              codings 0, the default                  STREAMS and RANGE, as dxpatch
+              made         size make apply memory    made         size make apply memory
+        1, 2  range         1.23  0.5   0.7   0.04    streams       1.08  0.6   0.9    2.5
+        3..5  range         1.00  0.9   1.0    4.3    streams       1.00  0.9   0.9    4.5
+        6     range         1.00  1.0   1.0    4.3    streams       1.00  1.0   1.0    4.5
+        7     range 6       1.00  1.0   1.0    4.3    streams 6, 7  1.00  2.5   1.0    4.5
+        8     range 6, 8    1.00  2.2   1.1    4.3    both 6, 8     0.95  3.7   1.4    4.5
+        9     range 6, 9    0.97  2.9   1.4   16.9    both 6, 9     0.94  4.0   2.4    4.5
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   The caller owns every buffer. A pointer kept after a call says "borrowed until".
     FORMAT      docs/formats/patch.md (normative)
@@ -189,8 +201,8 @@ typedef struct dx_patch_create_desc {
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
     uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams; flash: coding BITS
                                   if RANGE is not allowed */
-    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; a patch of 7..9 is
-                                  never larger than that of 6 */
+    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest), see LEVELS; 0 = 6; a
+                                  patch of 7..9 is never larger than that of 6 */
     uint64_t apply_memory_max; /* max bytes for applying; 0 = 64 MiB; less makes larger patches;
                                   flash: less than 5696 selects coding BITS;
                                   DX_PATCH_FLASH_SMALL_MEMORY suits every applier */

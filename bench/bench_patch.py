@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Tables and a chart of what bench_patch.sh measured.
-usage: bench_patch.py CSV MARKDOWN SVG"""
+"""Tables of what bench_patch.sh measured; charts.py draws it.
+usage: bench_patch.py CSV MARKDOWN"""
 import csv, math, sys
 
 # HDiffPatch with lzma2: no package has it; sizes of one run of its release, exact and repeatable.
@@ -77,30 +77,6 @@ def summary():
             out.append("- %s: %.3f" % (text, v))
     return out
 
-def chart(path):
-    shown = [p for p in pairs if best_peer(p) and get(p, "dxpatch", "patch_bytes")]
-    names = [("dxpatch", "#1b6ca8"), ("bsdiff", "#c47f17"), ("xdelta3 -9", "#8a8a8a"), ("zstd -19 --patch-from", "#6a9c4b"), ("HDiffPatch lzma2", "#a84b6a")]
-    width, bar, left, scale, top = 820, 9, 150, 420, 40
-    svg, y = [], top
-    for pair in shown:
-        svg.append('<text x="%d" y="%d" text-anchor="end">%s</text>' % (left - 8, y + 24, pair))
-        for name, colour in names:
-            v = get(pair, name, "patch_bytes")
-            if v:
-                r = v / best_peer(pair)
-                svg.append('<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>' % (left, y, min(r, 1.4) * scale, bar - 1, colour))
-                svg.append('<text x="%.1f" y="%d" class="v">%.2f</text>' % (left + min(r, 1.4) * scale + 4, y + 8, r))
-            y += bar
-        y += 8
-    x = left + scale
-    svg.append('<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#444" stroke-dasharray="3 3"/>' % (x, top - 4, x, y))
-    legend = "".join('<rect x="%d" y="14" width="10" height="10" fill="%s"/><text x="%d" y="23">%s</text>' % (left + 130 * k, c, left + 14 + 130 * k, n)
-                     for k, (n, c) in enumerate(names))
-    open(path, "w").write('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">'
-                          '<style>.v{font-size:8px;fill:#444}</style><rect width="100%%" height="100%%" fill="#fff"/>%s%s'
-                          '<text x="%d" y="%d" font-size="11">patch size, 1.00 = the smallest of the others</text></svg>\n'
-                          % (width, y + 24, legend, "".join(svg), left, y + 16))
-
 lines = sizes() + summary()
 names = tools("process", "create_s")
 if names:
@@ -129,4 +105,3 @@ if names:
                    lambda p, n: "-" if not get(p, n, "apply_s", "memory") else "%.3g" % (pairs[p] / get(p, n, "apply_s", "memory") / 1e9))
 text = "\n".join(lines).lstrip("\n") + "\n"
 open(sys.argv[2], "w").write(text)
-chart(sys.argv[3])

@@ -1,14 +1,20 @@
 #!/bin/bash
 # dx_patch.h beside other delta tools: sizes, times and memory for every pair ID.old, ID.new in a folder.
-# usage: bench_patch.sh [--sizes] FOLDER [ID...]      (make bench-patch PAIRS=FOLDER ['ONLY=ID ...'] [SIZES=1] builds what it needs)
-# Writes bench/results/patch.csv; bench_patch.py makes patch.md and patch.svg of it. --sizes: no times, so that it may run on a
-# machine that is busy. Every patch of every tool is applied and its result compared. Tools that are missing are left out.
+# usage: bench_patch.sh [--sizes | --cpu] FOLDER [ID...]      (make bench-patch PAIRS=FOLDER ['ONLY=ID ...'] [SIZES=1 | CPU=1]
+#                                                              builds what it needs)
+# Writes bench/results/patch.csv; bench_patch.py makes patch.md of it. For a machine that is busy: --sizes measures no times; --cpu
+# measures processor time, also of the other levels of dxpatch, and writes bench/results/patch_cpu.csv. Every patch of every tool is
+# applied and its result compared. Tools that are missing are left out.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
 times=1
-[ "${1:-}" = --sizes ] && { times=0; shift; }
+case ${1:-} in
+    --sizes) times=0; shift ;;
+    --cpu) times=cpu; shift ;;
+esac
 pairs=${1:-} csv=bench/results/patch.csv
+[ $times != cpu ] || csv=bench/results/patch_cpu.csv
 [ -d "$pairs" ] && ls "$pairs"/*.old >/dev/null 2>&1 || {
     echo "usage: make bench-patch PAIRS=folder of ID.old and ID.new" >&2
     exit 1
@@ -17,6 +23,9 @@ shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 limit=90 # seconds for one patch of one tool
+clock=run
+levels="1 9"
+[ $times != cpu ] || { clock=cpu; levels="1 3 4 5 7 8 9"; } # 2 makes the same patches as 1
 
 # >>tools
 for tool in bsdiff xdelta3 zstd rdiff hyperfine; do command -v $tool >/dev/null || echo "$tool is not installed and left out (package $tool)" >&2; done
@@ -41,18 +50,20 @@ tool() { # TOOL OPTIONS APPLY-COMMAND CREATE-COMMAND...      %o old, %n new, %p 
     command -v "${4%% *}" >/dev/null || return
     fill() { local c=${1//%o/$old}; c=${c//%n/$new}; c=${c//%p/$patch}; echo "${c//%r/$out}"; }
     apply=$(fill "$3") create=$(fill "$4")
-    made=$(timeout $limit build/bench_patch run sh -c "exec $create" 2>"$work/err") &&
+    made=$(timeout $limit build/bench_patch $clock sh -c "exec $create" 2>"$work/err") &&
         timeout $limit sh -c "$apply" >>"$work/err" 2>&1 && cmp -s "$out" "$new" || {
         echo "$id: $1 $2 failed or took more than $limit s: $(head -n 1 "$work/err")" >&2
         return
     }
     names+=("$name") commands+=("$apply")
-    [ $times = 1 ] || made=","
+    [ $times != 0 ] || made=","
     rows+=("$1|$2|process,$(stat -L -c %s "$patch"),${made/ /,}")
 }
 finish() { # the appliers, all by hyperfine; then the rows
     local i times_s=()
-    if [ $times = 1 ] && command -v hyperfine >/dev/null; then
+    if [ $times = cpu ]; then
+        for i in "${!rows[@]}"; do times_s[i]=$(build/bench_patch cpu sh -c "exec ${commands[$i]}" 2>/dev/null | cut -d ' ' -f 1); done
+    elif [ $times = 1 ] && command -v hyperfine >/dev/null; then
         hyperfine --style none --warmup 1 --min-runs 5 --max-runs 10 --export-csv "$work/apply.csv" "${commands[@]}" >/dev/null 2>&1 &&
             mapfile -t times_s < <(awk -F, 'NR > 1 { print $(NF - 4) }' "$work/apply.csv")
     fi
@@ -77,8 +88,7 @@ measure() {
     [ "$size" -gt 67108864 ] && long="-B$size"                    # xdelta3's source window covers the old file
     [ "$(cat "$old" "$new" | wc -c)" -gt 134217727 ] && both="--ultra --long=31" # zstd's covers both
     tool dxpatch "" "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet"
-    tool dxpatch -1 "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet -1"
-    tool dxpatch -9 "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet -9"
+    for level in $levels; do tool dxpatch -$level "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet -$level"; done
     tool dxpatch blocks "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet --kind blocks"
     tool dxpatch vcdiff "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet --kind vcdiff"
     tool bsdiff "" "bspatch %o %r %p" "bsdiff %o %n %p"
@@ -103,4 +113,4 @@ for old in "$pairs"/*.old "$work"/pairs/*.old; do
     echo "$id" >&2
     measure
 done
-python3 bench/bench_patch.py "$csv" bench/results/patch.md bench/results/patch.svg && cat bench/results/patch.md
+[ $times = cpu ] || { python3 bench/bench_patch.py "$csv" bench/results/patch.md && cat bench/results/patch.md; }

@@ -219,29 +219,3 @@ awk -F, -v machine="$(uname -sr), ${#cpus[@]} CPUs, load $(cut -d ' ' -f 1 /proc
         goal("connect, request, close: io_uring, of libuv", of("churn 1x0", "dx_uring", 7, "libuv"), 1)
         goal("1 GiB out and back, seconds: io_uring, of raw epoll", of("bulk 1x0", "dx_uring", 7, "raw_epoll"), 1, 1)
     }' "$csv" | tee "${csv%.csv}.md"
-
-# >>chart: requests a second of each echo cell, as a share of raw epoll
-awk -F'|' '
-    /^\| echo / && NF > 9 {
-        gsub(/ /, "", $3); sub(/^ echo /, "", $2); gsub(/ /, "", $2)
-        if ($2 != last) { last = $2; cells[++n] = $2 }
-        if (!($3 in known)) { known[$3] = 1; names[++m] = $3 }
-        value[$2, $3] = $5 + 0
-    }
-    END {
-        split("#888 #444 #2a7 #06c #e90 #fc6 #c33 #e99 #93c", colour, " ")
-        width = 120 + n * (m * 14 + 24)
-        printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d 300\" font-family=\"sans-serif\" font-size=\"11\">\n", width + 20
-        print "<text x=\"10\" y=\"16\" font-size=\"13\">Echo: requests a second, raw epoll = 1 (connections x depth)</text>"
-        for (v = 0; v <= 1.2; v += 0.2) printf "<line x1=\"40\" x2=\"%d\" y1=\"%.0f\" y2=\"%.0f\" stroke=\"#ddd\"/><text x=\"10\" y=\"%.0f\">%.1f</text>\n", width - 70, 240 - v * 160, 240 - v * 160, 244 - v * 160, v
-        for (i = 1; i <= n; i++) {
-            left = 46 + (i - 1) * (m * 14 + 24)
-            for (k = 1; k <= m; k++) {
-                h = value[cells[i], names[k]] * 160; if (h > 200) h = 200
-                printf "<rect x=\"%d\" y=\"%.1f\" width=\"12\" height=\"%.1f\" fill=\"%s\"/>\n", left + (k - 1) * 14, 240 - h, h, colour[k]
-            }
-            printf "<text x=\"%d\" y=\"256\">%s</text>\n", left + m * 5, cells[i]
-        }
-        for (k = 1; k <= m; k++) printf "<rect x=\"%d\" y=\"272\" width=\"10\" height=\"10\" fill=\"%s\"/><text x=\"%d\" y=\"281\">%s</text>\n", 10 + (k - 1) * 90, colour[k], 24 + (k - 1) * 90, names[k]
-        print "</svg>"
-    }' "${csv%.csv}.md" >"${csv%.csv}.svg"

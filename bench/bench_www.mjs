@@ -1,10 +1,12 @@
 // The nine operations of js-framework-benchmark in headless Chromium: layers/dx_page.h (bench/www/rows.c, examples/www/page_ops.js)
-// against the same table by hand. From the click until the page's layout is up to date; painting is not in it, which both do alike.
-// WWW_ONLY=WORD: only operations with that word.
-// usage: node bench/bench_www.mjs FOLDER [ROUNDS]      FOLDER: has rows.wasm; gets www.csv.     WWW_PEER=NAME=FILE.js: one more program, for ids as in vanilla.js
+// compared with the same table by hand and by peers (bench/www/peers). CPU time of the page's main thread, from the click until the
+// page's layout is up to date, without what other processes use. Painting is not in it: all do it alike.
+// WWW_ONLY=WORD: only operations with that word. WWW_PEERS='NAME ...': these peers only.
+// usage: node bench/bench_www.mjs FOLDER [ROUNDS]      FOLDER: has rows.wasm, and peers/NAME.js; gets www.csv
 //        node bench/bench_www.mjs FOLDER check         each operation once, what it did, host calls, and the runtime's size: a test
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { cpus, loadavg } from 'node:os';
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { createRequire } from 'node:module';
@@ -12,7 +14,9 @@ const { chromium } = createRequire(import.meta.url)('../build/playwright/node_mo
 
 const [folder, rounds = '6'] = process.argv.slice(2), check = rounds == 'check', here = new URL('./www/', import.meta.url);
 const apps = { dx: new URL('ours.js', here), vanilla: new URL('vanilla.js', here) };
-for (const peer of (process.env.WWW_PEER ?? '').split(',').filter(Boolean)) apps[peer.split('=')[0]] = peer.split('=')[1];
+const peers = { solid: 'solid-js', svelte: 'svelte', preact: 'preact', react: 'react' }; // and their packages
+for (const name of (process.env.WWW_PEERS ?? Object.keys(peers).join(' ')).split(' ').filter(Boolean))
+    if (!check && existsSync(`${folder}/peers/${name}.js`)) apps[name] = `${folder}/peers/${name}.js`;
 const row = `<tr><td class="col-md-1"> </td><td class="col-md-4"><a class="lbl"> </a></td><td class="col-md-1"><a class="remove"><span class="remove glyphicon glyphicon-remove" aria-hidden="true"></span></a></td><td class="col-md-6"></td></tr>`;
 const html = app => `<!doctype html><meta charset="utf-8"><title>${app}</title><link rel="icon" href="data:,">
 <style>body { font: 14px sans-serif; margin: 20px } table { width: 100%; border-collapse: collapse } td { padding: 8px; border-top: 1px solid #ddd }
@@ -38,7 +42,7 @@ const browser = await chromium.launch({ executablePath: chrome, headless: true, 
 // What is done before, what is measured, what shows that it was done; `again` brings the page back.
 const operations = {
     'create 1,000': { again: ['clear'], click: 'run', rows: 1000 },
-    'create 10,000': { again: ['clear'], click: 'runlots', rows: 10000, warm: 1, times: 2 },
+    'create 10,000': { again: ['clear'], click: 'runlots', rows: 10000, warm: 2, times: 3 },
     'replace 1,000': { before: ['run'], click: 'run', rows: 1000 },
     'update every 10th': { before: ['run'], click: 'update', rows: 1000 },
     'select': { before: ['run'], row: 'a.lbl', rows: 1000 },
@@ -48,19 +52,20 @@ const operations = {
     'clear': { again: ['run'], click: 'clear', rows: 0 },
 };
 async function measure(app, o) {
-    if (check) o = { ...o, warm: 0, times: 2 };
+    o = { warm: 4, times: 6, ...o, ...check && { warm: 0, times: 2 } };
     const page = await browser.newPage();
     const troubles = [];
     page.on('pageerror', error => troubles.push(error.message));
     await page.goto(origin + app);
-    await page.waitForFunction('globalThis.ready || location.pathname != "/dx"');
-    const got = await page.evaluate(async o => {
+    await page.waitForFunction('globalThis.ready');
+    // Marks in a trace have the time of their thread.
+    if (!check) await browser.startTracing(page, { categories: ['blink.user_timing'] });
+    const calls = await page.evaluate(async o => {
         const body = document.getElementById('tbody'), press = id => document.getElementById(id).click();
         const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
-        const times = [], calls = [];
+        const calls = [];
         for (const id of o.before ?? []) press(id);
-        const warm = o.warm ?? 5;
-        for (let i = 0; i < warm + (o.times ?? 5); i++) {
+        for (let i = 0; i < o.warm + o.times; i++) {
             for (const id of o.again ?? []) press(id);
             await frame();
             await frame();
@@ -68,10 +73,11 @@ async function measure(app, o) {
             await frame();
             const target = o.row ? body.children[10 + i].querySelector(o.row) : document.getElementById(o.click);
             const had = body.children.length, flushes = globalThis.calls?.flushes, first = body.children[1]?.textContent, tenth = body.children[10]?.textContent;
-            const begin = performance.now();
+            performance.mark('begin');
             target.click();
+            for (let k = 0; k < 4; k++) await null; // peers update in microtasks after the event
             document.body.offsetHeight;
-            if (i >= warm) times.push(performance.now() - begin);
+            performance.mark('end');
             if (globalThis.calls) calls.push(globalThis.calls.flushes - flushes);
             const wrong = why => { throw new Error(`${why}: ${body.children.length} rows of ${had}`); };
             if (body.children.length != (o.rows < 0 ? had - 1 : o.rows)) wrong('rows');
@@ -81,17 +87,20 @@ async function measure(app, o) {
             if (o.row == 'a.lbl' && (!target.closest('tr').className.includes('danger') || document.querySelectorAll('.danger').length != 1)) wrong('select');
             if (o.rows > 0 && !/^\d+[a-z]+ [a-z]+ [a-z]+( !!!)*$/.test(body.lastElementChild.textContent)) wrong(body.lastElementChild.textContent);
         }
-        return { times, calls };
+        return calls;
     }, o);
+    const marks = check ? [] : JSON.parse(String(await browser.stopTracing())).traceEvents.filter(e => e.name == 'begin' || e.name == 'end').sort((a, b) => a.ts - b.ts);
     await page.close();
     if (troubles.length) throw new Error(`${app}: ${troubles[0]}`);
-    return got;
+    if (!check && (marks.length != 2 * (o.warm + o.times) || marks.some((mark, i) => mark.name != (i % 2 ? 'end' : 'begin')))) throw new Error(`${app}: ${marks.length} marks`);
+    const times = marks.flatMap((mark, i) => i % 2 ? [(mark.tts - marks[i - 1].tts) / 1000] : []);
+    return { times: times.slice(o.warm), calls };
 }
 // JavaScript's heap and WebAssembly's memory after 10,000 rows, as the browser counts them.
 async function memory(app) {
     const page = await browser.newPage();
     await page.goto(origin + app);
-    await page.waitForFunction('globalThis.ready || location.pathname != "/dx"');
+    await page.waitForFunction('globalThis.ready');
     const size = await page.evaluate(async () => {
         document.getElementById('runlots').click();
         await new Promise(done => setTimeout(done, 300));
@@ -102,8 +111,7 @@ async function memory(app) {
     return size;
 }
 
-// The median of the fastest quarter: what a machine with other work to do adds is left out, for all alike.
-const typical = list => [...list].sort((a, b) => a - b)[list.length >> 3], names = Object.keys(apps);
+const median = list => [...list].sort((a, b) => a - b)[list.length >> 1], names = Object.keys(apps);
 
 if (check) {
     let passed = 0, failed = 0;
@@ -178,8 +186,8 @@ for (const [name, o] of Object.entries(operations)) {
             times[app].push(...got.times);
             got.calls.forEach(count => hostCalls.add(count));
         }
-    results[name] = Object.fromEntries(names.map(app => [app, typical(times[app])]));
-    console.log(`${name.padEnd(18)} ${names.map(app => `${app} ${results[name][app].toFixed(2)} ms`).join('   ')}   ratio ${(results[name].dx / results[name].vanilla).toFixed(3)}`);
+    results[name] = Object.fromEntries(names.map(app => [app, median(times[app])]));
+    console.log(`${name.padEnd(18)} ${names.map(app => `${app} ${results[name][app].toFixed(2)} ms (${(results[name][app] / results[name].vanilla).toFixed(2)})`).join('   ')}`);
 }
 const mean = app => Math.exp(Object.values(results).reduce((sum, r) => sum + Math.log(r[app] / r.vanilla), 0) / Object.keys(results).length);
 console.log(`geometric mean     ${names.map(app => `${app} ${mean(app).toFixed(3)}`).join('   ')}`);
@@ -187,10 +195,13 @@ console.log(`host calls a frame ${[...hostCalls].join(', ')}`);
 const bytes = {};
 for (const app of names) bytes[app] = await memory(app).catch(() => NaN);
 console.log(`memory, 10,000 rows ${names.map(app => `${app} ${(bytes[app] / 1e6).toFixed(1)} MB`).join('   ')}`);
-const version = browser.version();
-writeFileSync(`${folder}/www.csv`, ['operation,' + names.join(','), ...Object.entries(results).map(([name, r]) => [name.replaceAll(',', ''), ...names.map(app => r[app].toFixed(3))].join(',')),
-    ['geometric mean', ...names.map(app => mean(app).toFixed(3))].join(','), ['memory bytes', ...names.map(app => bytes[app])].join(',')].join('\n') + '\n');
-console.log(`Chromium ${version}, Node ${process.version}`);
+const versionOf = name => JSON.parse(readFileSync(`${folder}/peers/node_modules/${name}/package.json`)).version;
+const versions = { dx: readFileSync(new URL('../layers/dx_page.h', import.meta.url), 'utf8').match(/dx_page.h - v(\S+)/)[1], vanilla: '' };
+for (const app of names) versions[app] ??= peers[app] ? versionOf(peers[app]) : '';
+const lines = [[`# CPU time of the main thread; medians of ${rounds} rounds; Chromium ${browser.version()}; Node ${process.version}; ${cpus()[0].model}; load ${loadavg()[0].toFixed(1)}`.replaceAll(',', '')], ['operation', ...names], ...Object.entries(results).map(([name, r]) => [`${name.replaceAll(',', '')} ms`, ...names.map(app => r[app].toFixed(3))]),
+    ['geometric mean of vanilla', ...names.map(app => mean(app).toFixed(3))], ['bytes after 10000 rows', ...names.map(app => bytes[app])], ['version', ...names.map(app => versions[app])]];
+console.log(names.map(app => `${app} ${versions[app]}`).join(', ') + `; Chromium ${browser.version()}, Node ${process.version}`);
+writeFileSync(`${folder}/www.csv`, `${lines.map(line => line.join()).join('\n')}\n`);
 await browser.close();
 server.close();
 if ([...hostCalls].some(count => count != 1)) process.exit(1);

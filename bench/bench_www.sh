@@ -9,5 +9,13 @@ done
 mkdir -p build/bench_www
 clang --target=wasm32 -std=c11 -Wall -Wextra -DNDEBUG -nostdlib -ffreestanding -fuse-ld=lld -Wl,--no-entry -Wl,--strip-all \
     -O2 -mbulk-memory bench/www/rows.c -o build/bench_www/rows.wasm
+if [ "${1:-6}" != check ] && command -v npm >/dev/null; then
+    mkdir -p build/bench_www/peers
+    cmp -s bench/www/peers/package.json build/bench_www/peers/package.json || {
+        cp bench/www/peers/package.json build/bench_www/peers/
+        npm install --silent --no-fund --no-audit --prefix build/bench_www/peers || rm build/bench_www/peers/package.json
+    }
+    [ ! -f build/bench_www/peers/package.json ] || node bench/www/peers/build.mjs build/bench_www/peers
+fi
 node bench/bench_www.mjs build/bench_www "${1:-6}"
 [ "${1:-6}" = check ] || cp build/bench_www/www.csv bench/results/www.csv

@@ -45,6 +45,8 @@
         - Proofs and slices are untrusted input; time is linear in their size.
         - No allocation, no globals, no recursion, no printing.
     LIMITS      Contents up to 2^48 bytes, group 0..20. Ids must be BLAKE3-256 (no DX_CAS_HASHER).
+    SIZE        code: x86-64 4,567, Cortex-M0 4,484; objects: dx_bao_builder 2,720
+    THREADS     Functions share nothing; a dx_bao_builder belongs to one thread at a time.
     CONFIG      DX_BAO_STATIC     functions become static
                 DX_BAO_API        how functions are declared
                 DX_BAO_ASSERT(c)  <assert.h> when hosted

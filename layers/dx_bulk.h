@@ -78,7 +78,10 @@
                 order, twice, or be lost with their connection. write() gets each chunk once. No
                 allocation, globals or recursion. Every frame of the peer is checked, and ends its
                 connection, not the transfer, when it breaks a rule.
-    LIMITS      256 connections; 2^31 - 1 chunks of up to 1 MiB. One thread a transfer.
+    LIMITS      256 connections; 2^31 - 1 chunks of up to 1 MiB.
+    SIZE        code: x86-64 8,970, Cortex-M0 7,243; objects: dx_bulk 464, plus
+                dx_bulk_memory_size()
+    THREADS     One at a time for each transfer; transfers share nothing.
     CONFIG      DX_BULK_STATIC, DX_BULK_API, DX_BULK_ASSERT(c), DX_BULK_MEMCPY, DX_BULK_MEMSET,
                 DX_BULK_MEMCMP; DX_BULK_CRC32C: a faster (crc, bytes, size), that of dx_hbtp.h where
                 it has one

@@ -60,6 +60,8 @@
         - No allocation, no globals, no recursion, no printing.
     LIMITS      8 GiB, 2^26 entries, 2^20 tags, DX_CACHE_TAGS_MAX tags of one entry; keys of 65,535
                 bytes.
+    SIZE        code: x86-64 17,544, Cortex-M0 13,057; objects: dx_cache 2,568, dx_cache_view 72,
+                dx_cache_ticket 16, plus dx_cache_memory_size()
     CONFIG      DX_CACHE_STATIC     functions become static
                 DX_CACHE_API        how functions are declared
                 DX_CACHE_ASSERT(c)  <assert.h> when hosted

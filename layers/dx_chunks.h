@@ -43,7 +43,10 @@
                 it is complete, in place if it is contiguous in the input. A length is checked
                 before a byte of the body is stored. A writer writes all or nothing. Never
                 allocates; no globals; no recursion.
-    LIMITS      A body up to the reader's memory, at most 2^32-1 bytes. One thread per object.
+    LIMITS      A body up to the reader's memory, at most 2^32-1 bytes.
+    SIZE        code: x86-64 3,009, Cortex-M0 1,946; objects: dx_chunks_reader 80,
+                dx_chunks_dispatcher 112
+    THREADS     One at a time for each object; objects share nothing.
     CONFIG      DX_CHUNKS_STATIC, DX_CHUNKS_API, DX_CHUNKS_ASSERT(c), DX_CHUNKS_MEMCPY,
                 DX_CHUNKS_MEMSET, DX_CHUNKS_MEMCMP
     ERRORS      dx_chunks_error: 0 = ok, negative = reason. dx_chunks_code: codes that programs at

@@ -23,6 +23,8 @@
 
     GUARANTEES  The same result on every processor. No allocation, globals or recursion.
     LIMITS      None.
+    SIZE        code: x86-64 509, Cortex-M0 133
+    THREADS     Any number: the functions share nothing.
     CONFIG      DX_CRC32C_STATIC, DX_CRC32C_API, DX_CRC32C_ASSERT(c), DX_CRC32C_MEMCPY;
                 DX_CRC32C_PORTABLE: no special instructions
     ERRORS      No call fails, so there is no list of errors.

@@ -45,8 +45,11 @@
         - Crash safety is the same as without the write buffer: its content reaches the inner device
           in order, as one write, before every sync and barrier.
         - No allocation, no globals, no recursion, no printing.
-    LIMITS      A device belongs to one store and one thread at a time. Other processes do not see
+    LIMITS      A device belongs to one store. Other processes do not see
                 the content of the write buffer.
+    SIZE        code: x86-64 1,833, Cortex-M0 1,174; objects: dx_devices_memory 24,
+                dx_devices_buffer 88, dx_devices_mapped 72
+    THREADS     One at a time for each device, as for its store.
     CONFIG      DX_DEVICES_STATIC     functions become static
                 DX_DEVICES_API        how functions are declared
                 DX_DEVICES_ASSERT(c)  <assert.h> when hosted

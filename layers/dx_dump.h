@@ -44,6 +44,8 @@
                 even without a floating-point type of that size.
     LIMITS      Recursion is as deep as the nesting of types, which the schema fixes. Integers of 64
                 bits are written in full; a reader that converts numbers to doubles loses bits.
+    SIZE        code: x86-64 4,166, Cortex-M0 2,769
+    THREADS     Any number: the functions share nothing.
     CONFIG      DX_DUMP_STATIC, DX_DUMP_API, DX_DUMP_ASSERT(c)
     ERRORS      dx_dump_error: 0 = ok, negative = reason; dx_dump_error_name() returns its name.
     OWNERSHIP   The caller owns everything; nothing is kept after a call returns.

@@ -40,7 +40,8 @@
     GUARANTEES  No allocation, no global, no recursion; push is O(1). A level without a task for
                 desc.patience frames gets one task. First in, first out within a level.
     LIMITS      A task is not interrupted: one that takes longer than the budget delays the frame.
-                One thread: the reactor's, if it is started.
+    SIZE        code: x86-64 1,228; objects: dx_frames 272
+    THREADS     One: that of the reactor, if it is started.
     CONFIG      DX_FRAMES_STATIC, DX_FRAMES_API, DX_FRAMES_ASSERT(c), DX_FRAMES_MEMSET
     ERRORS      dx_frames_error: 0 = ok, negative = reason, with the values of dx_reactor_error
     OWNERSHIP   The caller owns every object; a task is lent from the push to the call of its fn,

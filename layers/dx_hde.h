@@ -46,8 +46,11 @@
 
     GUARANTEES  lossless; no allocation of its own; no globals; no recursion; what a record says is
                 checked before it is used; a refused record changes nothing that is kept
-    LIMITS      states below 2 GiB; one thread at a time for each object; objects share nothing: for
-                parallel work, divide the keys among several objects
+    LIMITS      states below 2 GiB
+    SIZE        code: x86-64 21,860, Cortex-M0 14,258; objects: dx_hde 512, plus
+                dx_hde_memory_size()
+    THREADS     One at a time for each object; objects share nothing: for parallel work, divide the
+                keys among several.
     CONFIG      DX_HDE_ZSTD (and -lzstd): records may be compressed by zstd, with levels and trained
                 dictionaries; without it such records are refused (ENOTSUP), all else is the same.
                 DX_PATCH_NO_CREATE: without the search of dx_patch.h, which levels from 6 on also

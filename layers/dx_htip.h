@@ -38,7 +38,9 @@
                 of it is carried out: all or nothing. No untrusted byte reaches an assert. O(bytes
                 of the stream + nodes) time; a template's markup is parsed once a stream.
     LIMITS      65,535 nodes and strings, 4,096 templates a stream, 65,535 bytes a string, markup 32
-                elements deep. One thread per object.
+                elements deep.
+    SIZE        code: x86-64 9,451, Cortex-M0 6,466; objects: dx_htip_writer 88, dx_htip_nodes 24
+    THREADS     One at a time for each object; objects share nothing.
     CONFIG      DX_HTIP_STATIC, DX_HTIP_API, DX_HTIP_ASSERT(c), DX_HTIP_MEMCPY, DX_HTIP_MEMCMP,
                 DX_HTIP_MEMSET
     ERRORS      dx_htip_error: 0 = ok, negative = reason; dx_htip_code_of_error() returns its code

@@ -36,6 +36,8 @@
         - Proofs are untrusted input: any number of ids is checked in time linear in that number.
         - No allocation, no globals, no recursion, no printing.
     LIMITS      2^64 - 1 leaves. dx_merkle_prove() hashes up to all other leaves once.
+    SIZE        code: x86-64 2,722, Cortex-M0 1,778; objects: dx_merkle 2,056
+    THREADS     Functions share nothing; a dx_merkle belongs to one thread at a time.
     CONFIG      DX_MERKLE_STATIC     functions become static
                 DX_MERKLE_API        how functions are declared
                 DX_MERKLE_ASSERT(c)  <assert.h> when hosted

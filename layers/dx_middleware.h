@@ -51,8 +51,11 @@
                 Limiting a request costs the same however many keys there are: one hash and at most
                 eight meters. Using many keys does not get a client above the limit. A clock
                 that goes back admits no additional requests.
-    LIMITS      At most 2^27 keys at a time. Finding a field is O(size of the fields). One thread
-                per limiter and per dx_middleware_fields: give each worker its own.
+    LIMITS      At most 2^27 keys at a time. Finding a field is O(size of the fields).
+    SIZE        code: x86-64 3,123, Cortex-M0 2,481; objects: dx_middleware_limiter 80,
+                dx_middleware_meter 24, dx_middleware_fields 24
+    THREADS     One at a time for each limiter and each dx_middleware_fields: give each worker its
+                own.
     CONFIG      DX_MIDDLEWARE_STATIC, DX_MIDDLEWARE_API, DX_MIDDLEWARE_ASSERT(c),
                 DX_MIDDLEWARE_MEMCPY, DX_MIDDLEWARE_MEMSET, DX_MIDDLEWARE_MEMCMP
     ERRORS      dx_middleware_error: 0 = ok, negative = reason. Functions that can end a request may

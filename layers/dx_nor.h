@@ -85,6 +85,9 @@
         - No allocation, no globals, no recursion, no printing.
     LIMITS      2^31 bytes of flash; dx_nor_memory_size() bytes of memory and about 2 KB of stack.
                 Some 13,000 records between two collections. One user at a time.
+    SIZE        code: x86-64 21,081, Cortex-M0 12,168; objects: dx_nor 248, plus
+                dx_nor_memory_size()
+    THREADS     One at a time for each store.
     CONFIG      DX_NOR_STATIC     functions become static
                 DX_NOR_API        how functions are declared
                 DX_NOR_ASSERT(c)  <assert.h> when hosted

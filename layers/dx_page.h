@@ -60,8 +60,9 @@
                 node is refused. Marking, and each changed field, is O(1); a list is O(rows), or
                 O(rows * log rows) when rows move; as few nodes as possible move.
     LIMITS      2^22 - 1 nodes (32 bytes each), 64 components, 256 templates and names, 64 fields a
-                component. A stale handle is detected until its number was reused 1,023 times. One
-                thread per page; its ring may be read by another one.
+                component. A stale handle is detected until its number was reused 1,023 times.
+    SIZE        code: x86-64 11,947, Cortex-M0 8,101; objects: dx_page 6,896
+    THREADS     One at a time for each page; another one may read its ring.
     CONFIG      DX_PAGE_STATIC, DX_PAGE_API, DX_PAGE_ASSERT(c), DX_PAGE_MEMCPY, DX_PAGE_MEMSET
     ERRORS      dx_page_error: 0 = ok, negative = reason
     OWNERSHIP   The caller owns page and memory; templates, names and bindings are copied.

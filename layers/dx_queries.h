@@ -70,6 +70,7 @@
         - No allocation but in the cache's memory, no globals, no recursion, no printing.
     LIMITS      DX_QUERIES_ID_MAX bytes of an id, DX_QUERIES_KEY_MAX of an id and its parameters,
                 16 MiB of text, desc.entry_tags_max - 1 tables.
+    SIZE        code: x86-64 3,379, Cortex-M0 1,839; objects: dx_queries 520, dx_queries_call 1,144
     CONFIG      DX_QUERIES_STATIC     functions become static
                 DX_QUERIES_API        how functions are declared
                 DX_QUERIES_ASSERT(c)  <assert.h> when hosted

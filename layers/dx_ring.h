@@ -44,6 +44,9 @@
                 set `wake` to use a semaphore, an eventfd or a futex.
                 If the peer is another process, it can still write to a record that dx_ring_peek()
                 returns: copy it before you parse it (dx_ring_pop() does).
+    SIZE        code: x86-64 2,931, Cortex-M0 1,772; objects: dx_ring_producer 48, dx_ring_consumer
+                48, plus dx_ring_memory_size()
+    THREADS     One for each end, at the same time, in one process or two.
     CONFIG      DX_RING_STATIC, DX_RING_API, DX_RING_ASSERT(c)
                 DX_RING_MEMCPY(to, from, size), DX_RING_MEMSET(to, byte, size)
                 DX_RING_LOAD_ACQUIRE(p), DX_RING_STORE_RELEASE(p, v)     of a uint32_t *

@@ -43,6 +43,8 @@
         - No allocation, no globals, no recursion. Time depends on sizes only, never on content or
           key; dx_sha256_equal() does not reveal where two MACs differ.
     LIMITS      2^61 - 1 bytes of input.
+    SIZE        code: x86-64 2,557, Cortex-M0 1,404; objects: dx_sha256 144
+    THREADS     Functions share nothing; a dx_sha256 belongs to one thread at a time.
     CONFIG      DX_SHA256_STATIC      functions become static
                 DX_SHA256_API         how functions are declared
                 DX_SHA256_ASSERT(c)   <assert.h> when hosted

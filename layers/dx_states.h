@@ -110,8 +110,11 @@
                 were. Publishers and subscribers without versions are served as in sections 2 and 8
                 of the format. No allocation, globals, recursion or printing.
     LIMITS      Each change must fit into scratch, the session's response buffer and the payload
-                limit of the peer. One thread. Callbacks must not call this layer.
+                limit of the peer. Callbacks must not call this layer.
                 dx_states_view_handler() searches all views linearly.
+    SIZE        code: x86-64 4,500, Cortex-M0 3,101; objects: dx_states 152, dx_states_state 40,
+                dx_states_views 8, dx_states_view 72
+    THREADS     One: that of the sessions.
     CONFIG      DX_STATES_STATIC, DX_STATES_API, DX_STATES_ASSERT(c), DX_STATES_MEMSET
     ERRORS      dx_states_error: 0 = ok, negative = reason, with the values of dx_hbtp_error.
     OWNERSHIP   The caller owns every object; linked ones are borrowed until dx_states_end(),

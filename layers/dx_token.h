@@ -43,8 +43,11 @@
                 tree is built.
     LIMITS      Keys of 32 bytes and more. JSON: 31 levels of arrays and objects; numbers are
                 checked as text, and only integers from 0 to 2^53 are converted; strings are not
-                checked to be UTF-8. One thread per dx_token_rules, because it holds the memory; a
-                key may be shared. Verify a token once a connection, not once a frame.
+                checked to be UTF-8. Verify a token once a connection, not once a frame.
+    SIZE        code: x86-64 4,589, Cortex-M0 3,040; objects: dx_token_rules 64, dx_token_key 144,
+                dx_token_claims 32
+    THREADS     One at a time for each dx_token_rules, because it holds the memory; a key may be
+                shared.
     CONFIG      DX_TOKEN_STATIC, DX_TOKEN_API, DX_TOKEN_ASSERT(c), DX_TOKEN_MEMSET
     ERRORS      dx_token_error: 0 = ok, negative = reason; dx_token_status_of_error(): 401 ...
     OWNERSHIP   The caller owns every byte. Claims are in the memory of the rules; results from JSON

@@ -50,6 +50,9 @@
     LIMITS      A name has 255 bytes, a link's target 4,095, inline content 32, a piece 32 KiB, a
                 list 512 children and 8 levels; a map of holes or the attributes of an entry
                 128 KiB, one attribute 64 KiB.
+    SIZE        code: x86-64 8,584, Cortex-M0 5,432; objects: dx_tree_reader 288, dx_tree_list 128,
+                dx_tree_entry 96
+    THREADS     Functions share nothing; a reader or list belongs to one thread at a time.
     CONFIG      DX_TREE_STATIC     functions become static
                 DX_TREE_API        how functions are declared
                 DX_TREE_ASSERT(c)  <assert.h> when hosted

@@ -45,6 +45,8 @@
           already there, by its hash, changes nothing.
     LIMITS      dx_versions_find() is a linear search: meant for tens of versions.
                 DX_PATCH_NO_CREATE must not be defined.
+    SIZE        code: x86-64 945, Cortex-M0 554; objects: dx_versions 32, dx_versions_entry 48
+    THREADS     One at a time for each dx_versions.
     CONFIG      DX_VERSIONS_STATIC     functions become static
                 DX_VERSIONS_API        how functions are declared
                 DX_VERSIONS_ASSERT(c)  <assert.h> when hosted

@@ -61,7 +61,9 @@
     LIMITS      Linux with /proc has notification; elsewhere everything is polled. It uses two
                 operations of the reactor and a descriptor. Renaming a parent directory of desc.path
                 counts as the removal of desc.path. Directories more than DX_WATCH_DEPTH_MAX below
-                are polled. One thread, the reactor's.
+                are polled.
+    SIZE        code: x86-64 9,062; objects: dx_watch 360
+    THREADS     One: the reactor's.
     CONFIG      DX_WATCH_STATIC, DX_WATCH_API, DX_WATCH_ASSERT(c), DX_WATCH_MEMCPY, DX_WATCH_MEMSET,
                 DX_WATCH_MEMCMP; for tests, the calls of the system: DX_WATCH_SYS_OPEN, _CLOSE,
                 _READ, _LIST, _KIND, _INIT, _ADD, _REMOVE

@@ -1,7 +1,11 @@
 # Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
 # results go to bench/results, what was tried to bench/log.md.
 
-.PHONY: bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-www
+.PHONY: bench-blocks bench-inputs bench-patch bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-www
+
+.PHONY: bench
+bench: ## charts of README.md and bench/README.md, from the CSV files in bench/results
+	@python3 bench/charts.py
 
 build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
@@ -19,10 +23,13 @@ build/bench_hde: bench/bench_hde.c layers/dx_hde.h dx_patch.h build/flags
 bench-hde: build/bench_hde ## states as records against baselines; PAIRS='ID OLD NEW ...'
 	@build/bench_hde $(PAIRS)
 
-bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new, ONLY='ID ...', SIZES=1
-	@bench/bench_patch.sh $(if $(SIZES),--sizes) '$(PAIRS)' $(ONLY)
+bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new, ONLY='ID ...', SIZES=1 or CPU=1
+	@bench/bench_patch.sh $(if $(SIZES),--sizes)$(if $(CPU),--cpu) '$(PAIRS)' $(ONLY)
 
-bench-update: build/dxup ## bytes of first copies and updates, beside rsync -z and casync; PAIRS='OLD NEW ...'
+bench-levels: build/bench_patch ## levels of dx_patch.h, into bench/results/levels.csv and the head of dx_patch.h; PAIRS=folder, ONLY='ID ...'
+	@bench/bench_levels.sh '$(PAIRS)' $(ONLY)
+
+bench-update: build/dxup ## bytes of first copies and updates, beside rsync -z, zsync, restic and casync; PAIRS='OLD NEW ...'
 	@bench/bench_update.sh $(PAIRS)
 
 bench-hbtp: ## dx_hbtp.h beside a naive loop and other parsers, into bench/results/hbtp.csv

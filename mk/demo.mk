@@ -10,7 +10,7 @@ build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
-.PHONY: demo demo-run run-firmware run-www run-dxdb
+.PHONY: demo demo-run demo-picture run-firmware run-www run-dxdb run-dxwan
 demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]
 	@CC='$(CC)' tests/deps.sh compiler
 	@tests/deps.sh demo || true
@@ -18,11 +18,17 @@ demo: ## publish two versions, serve them, pull three times: first copy, update,
 demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2
 	@programs/dxup/demo.sh $(if $(OLD)$(NEW),'$(OLD)' '$(NEW)')
 
+demo-picture: ## what the demo prints, as docs/demo.svg
+	@programs/dxup/demo_picture.py docs/demo.svg
+
 run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emulators
 	@CC='$(CC)' examples/firmware/run.sh
 
 run-www: build/dxup ## a page that keeps an application up to date with patches, on http://127.0.0.1:8000/
 	@CC='$(CC)' examples/www/run.sh
+
+run-dxwan: build/dxwan ## a file through a delaying proxy, over more and more connections, and a table of what travelled
+	@programs/dxwan/demo.py build/dxwan
 
 run-dxdb: build/dxdb ## a PostgreSQL of its own and dxdb in front of it, on http://127.0.0.1:7080/
 	@programs/dxdb/demo.sh build/dxdb

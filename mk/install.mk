@@ -1,6 +1,6 @@
 # Installation: the headers and layers, the programs with their manual pages and completions, and a pkg-config file.
 
-INSTALLED := dxup dxpatch dxecho dxkeep $(if $(filter 1,$(DXDB)),dxdb)
+INSTALLED := dxup dxpatch dxecho dxkeep dxwan $(if $(filter 1,$(DXDB)),dxdb)
 LAYERS    := $(wildcard layers/dx_*.h)
 SHARE     := $(DESTDIR)$(PREFIX)/share
 

@@ -13,11 +13,13 @@ CONTAINERS := $(wildcard programs/containers/*.c)
 DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIONS) $(CONTAINERS) $(COMMON) \
             $(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)
 DXKEEP   := $(wildcard programs/dxkeep/*.c) $(VERSIONS) $(COMMON) $(call HEADER,cas crc32c patch reactor tree watch)
+DXWAN    := $(sort $(shell find programs/dxwan -name '*.c' 2>/dev/null)) $(COMMON) \
+            $(call HEADER,bulk cas crc32c hbtp patch reactor link)
 DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(CONTAINERS) $(wildcard programs/versions/*.c) $(COMMON) \
             $(call HEADER,cas crc32c patch)
 
 .PHONY: all hello
-all: hello build/dxup build/dxpatch build/dxecho build/dxkeep $(if $(filter 1,$(DXDB)),build/dxdb) ## the hello programs, dxup, dxpatch, dxecho, dxkeep and (with its libraries) dxdb, into build/
+all: hello build/dxup build/dxpatch build/dxecho build/dxkeep build/dxwan $(if $(filter 1,$(DXDB)),build/dxdb) ## the hello programs, dxup, dxpatch, dxecho, dxkeep, dxwan and (with its libraries) dxdb, into build/
 
 hello: $(HELLO) ## one small program for each header
 
@@ -40,6 +42,11 @@ build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o)
 build/dxkeep: $(DXKEEP:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 build/asan/dxkeep: $(DXKEEP:%.c=build/asan/obj/%.o)
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+
+build/dxwan: $(DXWAN:%.c=build/obj/%.o)
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+build/asan/dxwan: $(DXWAN:%.c=build/asan/obj/%.o)
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)

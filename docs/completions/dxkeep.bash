@@ -50,6 +50,9 @@ _dxkeep() {
     --include)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --metrics-addr)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --entries-max)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -65,14 +68,14 @@ _dxkeep() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --entries-max | --size-max | --workers | --limit | --as) ((i++)) ;;
+        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --limit | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --entries-max --size-max --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -84,7 +87,7 @@ _dxkeep() {
         }
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --entries-max --size-max --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

@@ -41,6 +41,9 @@ _dxup() {
     --http)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --allow-origin)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --status)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -74,7 +77,7 @@ _dxup() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --exec | --interval | --as) ((i++)) ;;
+        --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --allow-origin | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --exec | --interval | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -173,7 +176,7 @@ _dxup() {
         }
         ;;
     serve)
-        options='--workers --json --listen --http --status --log --patch-max --connections --connections-per-address --backend --help'
+        options='--workers --json --listen --http --allow-origin --status --log --patch-max --connections --connections-per-address --backend --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

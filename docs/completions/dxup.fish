@@ -72,6 +72,7 @@ complete -c dxup -n '__fish_seen_subcommand_from serve' -l workers -x -d 'thread
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l json -d 'print JSON, one object per line'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l listen -x -d 'address to serve dxup pull on (required)'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l http -x -d 'also serve browsers and curl: GET /NAME, files'
+complete -c dxup -n '__fish_seen_subcommand_from serve' -l allow-origin -x -d 'let pages of ORIGIN (https://app.example, or * for'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l status -x -d 'also serve a status page, /status.json, /metrics'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l log -x -d 'append one line of JSON per pull and HTTP request;'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l patch-max -x -d 'patch versions larger than this chunk by chunk'

@@ -20,6 +20,7 @@
 enum { PROGRESS_INTERVAL_NS = 100000000 };
 
 static const char *program_name = "?";
+static _Thread_local bool muted;
 
 /* >>format -------------------------------------------------------------- */
 /* Append a formatted text. Newlines at the end of the format are kept; every other control character
@@ -57,6 +58,7 @@ static struct {
 static void complain(const char *format, va_list args, int error)
 {
     prog_line l;
+    if (muted) return;
     prog_line_begin(&l);
     pthread_mutex_lock(&progress.lock);
     if (progress.shown) prog_line_put_text(&l, CLEAR_LINE);
@@ -74,6 +76,8 @@ static void complain(const char *format, va_list args, int error)
     pthread_mutex_unlock(&progress.lock);
     prog_line_free(&l);
 }
+
+void prog_mute(bool on) { muted = on; }
 
 void prog_warn(const char *format, ...)
 {

@@ -30,6 +30,9 @@ void prog_colour(prog_hue hue);
 void prog_warn(const char *format, ...) __attribute__((format(PROG_FORMAT, 1, 2)));
 /* Print "NAME: ..." to standard error and return status. */
 int  prog_fail(int status, const char *format, ...) __attribute__((format(PROG_FORMAT, 2, 3)));
+/* No messages of this thread are printed until it is called with false: for attempts with another way
+   out. */
+void prog_mute(bool on);
 /* The same, followed by the text of errno. Returns PROG_NOT_FOUND for ENOENT, else PROG_SYSTEM. */
 int  prog_fail_errno(const char *format, ...) __attribute__((format(PROG_FORMAT, 1, 2)));
 /* Show a line of progress on standard error if that is a terminal, at most ten times a second.

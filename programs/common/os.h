@@ -52,6 +52,7 @@ const char *os_error_text(int error);
 const char *os_cas_error_text(int error);
 int64_t  os_now_ns(void);  /* monotonic */
 int64_t  os_time_ns(void); /* since 1970 */
+int64_t  os_used_ns(void); /* processor time of this process, all threads */
 /* YYYY-MM-DD HH:MM:SS in UTC. */
 void     os_time_text(int64_t time_ns, char out[32]);
 void     os_write_error(const void *bytes, size_t size); /* to standard error, with one call */

@@ -65,6 +65,8 @@ int64_t os_now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
 
 int64_t os_time_ns(void) { return clock_ns(CLOCK_REALTIME); }
 
+int64_t os_used_ns(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
+
 void os_time_text(int64_t time_ns, char out[32])
 {
     time_t seconds = (time_t)(time_ns / 1000000000);

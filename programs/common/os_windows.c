@@ -1043,6 +1043,16 @@ int64_t os_now_ns(void)
            count.QuadPart % second.QuadPart * 1000000000 / second.QuadPart;
 }
 
+/* The times are counts of 100 ns. */
+int64_t os_used_ns(void)
+{
+    FILETIME begun, ended, kernel, user;
+    if (!GetProcessTimes(GetCurrentProcess(), &begun, &ended, &kernel, &user)) return 0;
+    const uint64_t high = (uint64_t)kernel.dwHighDateTime + user.dwHighDateTime;
+    const uint64_t low = (uint64_t)kernel.dwLowDateTime + user.dwLowDateTime;
+    return (int64_t)(((high << 32) + low) * 100);
+}
+
 int64_t os_time_ns(void)
 {
     FILETIME t;

@@ -166,6 +166,9 @@ int container_tokens_pack(const container_way *way, const uint8_t *content, size
 int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t memory_max,
                    const container_cancel *cancel, container_members *found);
 
+/* Is there anything that looks like the start of a member? It is not unpacked. */
+bool container_may_have(const uint8_t *bytes, size_t size);
+
 /* >>container.c ---- */
 /* The forms of OLD and NEW between which the inner patch is made. The caller drops them, also
    after an error. */

@@ -127,6 +127,15 @@ static size_t chunk_work(const uint8_t *p, size_t left)
     return count < left ? count : left;
 }
 
+bool container_may_have(const uint8_t *bytes, size_t size)
+{
+    for (size_t at = 0; at < size; at++) {
+        const candidate c = parse_candidate(bytes, at, size);
+        if (c.kind && c.at < size && container_has(c.kind)) return true;
+    }
+    return false;
+}
+
 int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t memory_max,
                    const container_cancel *cancel, container_members *found)
 {

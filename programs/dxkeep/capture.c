@@ -85,9 +85,19 @@ static void close_store(keep_capture *c)
     c->store = NULL;
 }
 
+static void set_deltas(keep_capture *c)
+{
+    const keep_options *o = c->o;
+    const int64_t from_ns = c->whole_from_ns ? c->whole_from_ns : INT64_MAX;
+    const bool whole = o->whole || o->interval == 1;
+    versions_store_hurry(c->store, whole ? 0 : from_ns, o->smallest);
+    if (o->interval > 1) versions_store_set_chain(c->store, o->interval - 1);
+}
+
 static int open_store(keep_capture *c)
 {
     if (!c->store) {
+        if (!c->mark) versions_store_wait(c->o->store, prog_now_ns() + KEEP_LOCK_NS);
         int status = versions_store_open(&c->store, c->o->store,
                                          c->mark ? VERSIONS_WRITE : VERSIONS_CREATE);
         if (status) c->store = NULL;
@@ -101,7 +111,7 @@ static int open_store(keep_capture *c)
         }
         if (!versions_store_has_mark(c->store, c->mark)) close_store(c);
     }
-    if (c->store) versions_store_hurry(c->store, c->whole_from_ns ? c->whole_from_ns : INT64_MAX);
+    if (c->store) set_deltas(c);
     if (!c->store || !versions_store_in_place(c->store)) return lose_store(c);
     c->lost = false;
     return PROG_OK;
@@ -182,7 +192,18 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
         desc.changed = (const char *const *)c->changed;
         desc.changed_count = c->changed_count;
     }
-    return versions_tree_publish(c->store, &desc, &c->found);
+    const int64_t began_ns = prog_now_ns();
+    const uint64_t deltas = versions_store_deltas(c->store);
+    const int status = versions_tree_publish(c->store, &desc, &c->found);
+    c->counted.reads++;
+    c->counted.taken_ns += (uint64_t)(prog_now_ns() - began_ns);
+    c->counted.bytes += c->found.read_bytes;
+    c->counted.large_files += c->found.large_files;
+    c->counted.chunks += c->found.chunks;
+    c->counted.known_chunks += c->found.known_chunks;
+    c->counted.deltas += versions_store_deltas(c->store) - deltas;
+    if (all && !status) c->files = c->found.files;
+    return status;
 }
 
 static int publish(keep_capture *c, bool all)
@@ -191,12 +212,15 @@ static int publish(keep_capture *c, bool all)
     return publish_since(c, based ? c->last.root : NULL, all, (versions_tree_publish_desc){0});
 }
 
-/* Add the version, unless it equals the latest one. */
+/* Add the version, unless it equals the latest one. If this process captured that one as torn, and now
+   finds the same content at one instant, a consistent version follows it. A torn version that was
+   restored stays torn. */
 static int add_version(keep_capture *c, unsigned mode, bool consistent)
 {
     versions_version v = {.kind = PROG_TREE, .mode = mode, .snapshot = true, .size = c->found.size};
     if (c->has_last && c->last.snapshot && c->last.mode == mode &&
-        !memcmp(c->last.root, c->found.root, sizeof v.root))
+        !memcmp(c->last.root, c->found.root, sizeof v.root) &&
+        !(consistent && !c->last.consistent && c->own == c->last.version))
         return PROG_OK;
     snprintf(v.name, sizeof v.name, "%s", c->o->name);
     memcpy(v.root, c->found.root, sizeof v.root);
@@ -206,6 +230,7 @@ static int add_version(keep_capture *c, unsigned mode, bool consistent)
     int status = versions_version_add(c->store, &v);
     if (status) return status;
     c->last = v;
+    c->own = v.version;
     c->has_last = c->added = true;
     if (!consistent) (void)keep_torn_save(&c->torn, c->o->store, c->o->name, v.version);
     return PROG_OK;
@@ -261,7 +286,7 @@ static void thaw(keep_capture *c, int64_t frozen_ns)
     c->stray = !c->flush(c->flush_user) || c->all != all || c->changed_count != noted;
     for (size_t i = noted; i < c->changed_count; i++) keep_torn_add(&c->torn, c->changed[i]);
     keep_thaw(c->freezer);
-    c->paused_ns = (uint64_t)(prog_now_ns() - frozen_ns);
+    c->paused_ns += (uint64_t)(prog_now_ns() - frozen_ns);
 }
 
 typedef struct instant {
@@ -317,9 +342,9 @@ static int read_rest(keep_capture *c, instant *p, bool *consistent)
 
 /* Read while the program runs until little is left. *torn: files that the next read would not find
    at rest for certain. */
-static int read_rounds(keep_capture *c, uint64_t *torn)
+static int read_rounds(keep_capture *c, uint64_t *torn, uint64_t *bytes)
 {
-    *torn = 0;
+    *torn = *bytes = 0;
     for (int round = 0; round < ROUNDS_MAX; round++) {
         const int64_t began = prog_now_ns();
         int status = read_changes(c);
@@ -327,6 +352,7 @@ static int read_rounds(keep_capture *c, uint64_t *torn)
         assert(c->found.torn >= c->again_count);
         c->found.torn -= c->again_count;
         *torn += c->found.torn;
+        *bytes += c->found.read_bytes;
         forget_changes(c);
         c->all = false;
         /* Whether they are reported as changed or not. */
@@ -340,24 +366,93 @@ static int read_rounds(keep_capture *c, uint64_t *torn)
     return PROG_OK;
 }
 
-/* Then stop it, and read the rest. Files that changed during every read of the last round are read
-   again then: under load a large file always changes while it is read. */
+static int read_stopped(keep_capture *c, instant *p, bool *consistent)
+{
+    p->frozen_ns = prog_now_ns();
+    c->stray = false;
+    if (!keep_freeze(c->freezer, p->frozen_ns + (int64_t)c->o->pause_ns)) return PROG_OK;
+    const int64_t instant_ns = prog_time_ns();
+    const int status = read_rest(c, p, consistent);
+    thaw(c, p->frozen_ns);
+    *consistent = *consistent && !c->stray;
+    if (*consistent) c->began_ns = instant_ns;
+    return status;
+}
+
+/* >>direct ---------------------------------------------------------------
+   A round does not pay if the stop must read its files again: a database writes to all of its large
+   files all the time. Then, and if little has changed, the changes are read once, while the program is
+   stopped. Whether rounds pay is measured again after RELEARN captures without them. */
+enum { DIRECT_PATHS_MAX = 256, RELEARN = 16 };
+#define DIRECT_BYTES UINT64_C(1000000) /* read within a millisecond or two */
+
+/* The bytes of the noted files; UINT64_MAX: unknown. */
+static uint64_t size_changes(const keep_capture *c)
+{
+    char path[PROG_PATH_SIZE_MAX + 1];
+    uint64_t total = 0;
+    if (c->changed_count > DIRECT_PATHS_MAX) return UINT64_MAX;
+    for (size_t i = 0; i < c->changed_count; i++) {
+        os_info info;
+        const int n = snprintf(path, sizeof path, "%s/%s", c->o->directory, c->changed[i]);
+        if (n < 0 || (size_t)n >= sizeof path) return UINT64_MAX;
+        if (os_stat(path, false, &info) < 0) continue;
+        if (info.kind == OS_FOLDER) return UINT64_MAX; /* all of it is looked at */
+        if (info.kind == OS_FILE) total += info.size;
+    }
+    return total;
+}
+
+static bool may_read_directly(keep_capture *c)
+{
+    if (c->all || c->linked || !c->has_last || !c->last.snapshot || c->last.torn) return false;
+    sort_changes(c);
+    const uint64_t size = c->changed_count ? size_changes(c) : UINT64_MAX;
+    if (size <= DIRECT_BYTES) return true;
+    if (size > c->direct_max || c->direct_count == RELEARN) return false;
+    c->direct_count++;
+    return true;
+}
+
+/* Read the changes since the last version. *done: all of them were read. */
+static int read_directly(keep_capture *c, instant *p, bool *consistent, bool *done)
+{
+    c->found = (versions_published){.size = c->last.size};
+    memcpy(c->found.root, c->last.root, sizeof c->found.root);
+    const int status = read_stopped(c, p, consistent);
+    *done = p->reread;
+    if (!*done) c->direct_max = 0;
+    return status;
+}
+
+/* Note whether the rounds paid: rounds_bytes were read by them. */
+static void learn(keep_capture *c, const instant *p, uint64_t rounds_bytes)
+{
+    const uint64_t again = p->reread ? c->found.read_bytes : 0;
+    c->direct_max = again >= rounds_bytes / 2 ? 2 * rounds_bytes : 0;
+    c->direct_count = 0;
+}
+
+/* Read, then stop the program, and read the rest. Files that changed during every read of the last
+   round are read again then: under load a large file always changes while it is read. */
 static int capture_instant(keep_capture *c, bool *consistent)
 {
-    uint64_t torn = 0;
+    instant p = {.capture = c};
+    uint64_t torn = 0, bytes = 0;
+    bool done = false;
     *consistent = false;
+    if (may_read_directly(c)) {
+        const int status = read_directly(c, &p, consistent, &done);
+        if (status || done) return status;
+        *consistent = false;
+    }
     c->gathers = true;
-    int status = read_rounds(c, &torn);
+    int status = read_rounds(c, &torn, &bytes);
     c->gathers = false;
-    instant p = {.capture = c, .frozen_ns = prog_now_ns()};
-    c->stray = false;
-    if (!status && !c->found.missed &&
-        keep_freeze(c->freezer, p.frozen_ns + (int64_t)c->o->pause_ns)) {
-        const int64_t instant_ns = prog_time_ns();
-        status = read_rest(c, &p, consistent);
-        thaw(c, p.frozen_ns);
-        *consistent = *consistent && !c->stray && !torn;
-        if (*consistent) c->began_ns = instant_ns;
+    if (!status && !c->found.missed) {
+        status = read_stopped(c, &p, consistent);
+        *consistent = *consistent && !torn;
+        learn(c, &p, bytes);
     }
     if (!status && !p.reread) {
         c->found.torn += c->again_count;
@@ -373,6 +468,7 @@ static int capture(keep_capture *c, unsigned mode)
     int status = versions_version_find(c->store, c->o->name, 0, &c->last);
     if (status && status != PROG_NOT_FOUND) return status;
     c->has_last = !status;
+    if (!c->has_last && (status = versions_name_check(c->o->name)) != PROG_OK) return status;
     const versions_version last = c->last;
     const bool has_last = c->has_last, stops = c->freezer && !c->still;
     c->paused_ns = 0;

@@ -3,6 +3,7 @@
 
    main.c     the command line               table.c   its commands and options
    run.c      runs a program, or waits for a signal, and captures the directory meanwhile
+   diffkeeper.c  the same by the flags and variables of DiffKeeper
    restore.c  restores the directory
    in_place.c restores a mount point
    log.c      lists versions
@@ -13,6 +14,7 @@
    guard.c    a process between dxkeep and the program, which outlives a kill of dxkeep
    processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
+   metrics.c  counts captures, and serves the counts over HTTP
    moment.c   finds the version of a moment that the command line names
    capture.c  one capture: the directory becomes the next version
 
@@ -49,6 +51,10 @@ typedef struct keep_options {
     bool          no_freeze; /* run: do not stop the program for a capture */
     uint64_t      limit;     /* log: number of versions; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */
+    bool          whole;     /* no deltas: chunks are stored whole, compressed */
+    bool          smallest;  /* deltas take as much time as they need */
+    uint32_t      interval;  /* of interval states of a chunk in a row, one is stored whole; 0: the default */
+    const char   *metrics;   /* serve metrics at this address; NULL: nowhere */
     bool          force;     /* restore: replace a directory that is not empty */
     bool          fresh;     /* run: do not restore an empty directory */
     bool          verbose;   /* run: report captures */
@@ -60,10 +66,17 @@ typedef struct keep_options {
     versions_limits limits;  /* restore, and run before its start: limits for a version */
 } keep_options;
 
+#define KEEP_LOCK_NS INT64_C(1000000000) /* for another dxkeep, which may be about to end */
+
 /* >>capture.c ---- */
 /* The state of repeated captures. Zero it, set o and all. The store is opened when it is needed,
    and again after a failure. */
 enum { KEEP_AGAIN_MAX = 256 };
+
+typedef struct keep_counted { /* since the start, by all reads of captures */
+    uint64_t reads, taken_ns; /* how many, and their duration */
+    uint64_t bytes, large_files, chunks, known_chunks, deltas;
+} keep_counted;
 
 typedef struct keep_capture {
     const keep_options  *o;
@@ -72,6 +85,7 @@ typedef struct keep_capture {
     bool                 lost;  /* the path no longer leads to the store: nothing is captured */
     versions_version     last;  /* the latest version, if has_last */
     bool                 has_last;
+    uint64_t             own;      /* the latest version that this process added; 0: none */
     bool                 added;    /* the last call added it */
     bool                 warned;   /* about metadata that versions do not keep */
     bool                 linked;   /* a file has several hard links: each capture looks at everything */
@@ -91,7 +105,11 @@ typedef struct keep_capture {
     bool                 stray;    /* something else wrote while the program was stopped */
     bool                 gave_up;  /* the program could not be stopped, or not be read in time */
     uint64_t             paused_ns; /* how long the last call stopped it */
+    uint64_t             direct_max;   /* up to this many bytes are read at once, see capture.c */
+    unsigned             direct_count; /* captures since that was measured */
     versions_published   found;    /* by the last call */
+    keep_counted         counted;
+    uint64_t             files;    /* found by the last full capture */
     bool                 gathers;  /* files that change during every read go to this list: */
     char                *again[KEEP_AGAIN_MAX];
     size_t               again_count;

@@ -1,6 +1,7 @@
 /* dxkeep: the command line. keep.h lists the files. */
 #include "keep.h"
 
+#include "diffkeeper.h"
 #include "in_place.h"
 #include "../versions/filter.h"
 #include "../common/os.h"
@@ -48,19 +49,12 @@ static int leave_out_journal(prog_list *rules)
 static int parse(keep_options *o, int command, int argc, char **argv)
 {
     char *plain[PROG_PLAIN_MAX];
-    uint64_t version;
-    char name[PROG_NAME_SIZE_MAX + 1];
     if (command == KEEP_RUN) argc = parse_program(o, argc, argv);
     int status = prog_arguments_parse(&keep_program, command, argc, argv, o, plain);
     if (status) return status;
     if (command == KEEP_RUN && !o->program)
         return prog_fail(PROG_USAGE, "'run' needs a program; usage: dxkeep run STORE DIR -- "
                                      "PROGRAM [ARGUMENT...]");
-    if (strlen(o->name) <= PROG_NAME_SIZE_MAX) versions_split_version(o->name, name, &version);
-    else version = 1;
-    if (version || !*o->name || versions_tag_in(o->name))
-        return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s, without @VERSION or @TAG",
-                                     o->name, PROG_NAME_RULE);
     o->store = os_path(plain[0]);
     if (command == KEEP_RESTORE) {
         o->moment = plain[1];
@@ -71,6 +65,18 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     } else {
         o->directory = os_path(plain[1]);
     }
+    return PROG_OK;
+}
+
+static int check(keep_options *o, int command)
+{
+    uint64_t version;
+    char name[PROG_NAME_SIZE_MAX + 1];
+    if (strlen(o->name) <= PROG_NAME_SIZE_MAX) versions_split_version(o->name, name, &version);
+    else version = 1;
+    if (version || !*o->name || versions_tag_in(o->name))
+        return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s, without @VERSION or @TAG",
+                                     o->name, PROG_NAME_RULE);
     if (command == KEEP_RUN || command == KEEP_DAEMON || o->quiet || o->json) prog_progress_off();
     /* Each version would contain all earlier ones. */
     if (o->directory && prog_lies_in(o->store, o->directory))
@@ -88,8 +94,14 @@ int main(int argc, char **argv)
                       .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
     int command;
     prog_begin("dxkeep", &argc, &argv);
-    int status = prog_choose(&keep_program, argc, argv, &command);
-    if (!status && command >= 0) status = parse(&o, command, argc - 2, argv + 2);
+    int status;
+    if (keep_is_diffkeeper(argc - 1, argv + 1)) {
+        status = keep_diffkeeper_parse(argc - 1, argv + 1, &o, &command);
+    } else {
+        status = prog_choose(&keep_program, argc, argv, &command);
+        if (!status && command >= 0) status = parse(&o, command, argc - 2, argv + 2);
+    }
+    if (!status && command >= 0) status = check(&o, command);
     if (!status && command >= 0) status = runs[command](&o);
     return prog_end(status);
 }

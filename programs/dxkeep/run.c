@@ -6,6 +6,7 @@
 #include "child.h"
 #include "in_place.h"
 #include "keep.h"
+#include "metrics.h"
 
 #include "../../layers/dx_watch.h"
 #include "../common/os.h"
@@ -29,6 +30,7 @@ typedef struct keeper {
     keep_child   child;
     keep_guard   guard;
     keep_freezer freezer;
+    keep_metrics *metrics; /* NULL: not served */
     dx_reactor   reactor;
     dx_watch     watch;
     void        *reactor_memory;
@@ -55,11 +57,16 @@ static void say_version(const keep_capture *c)
               c->last.consistent ? "consistent" : "torn", pause);
 }
 
-/* Limit captures to a tenth of the time, and full scans to a hundredth. */
-static void pace(keeper *k, int64_t began, bool all)
+/* Captures use at most a tenth of one processor, stop the program for at most a tenth of the time, and
+   take half of the time, when the disk is slow. Full scans take at most a hundredth. */
+static void pace(keeper *k, int64_t began, int64_t began_used, bool all)
 {
     const int64_t now = prog_now_ns(), taken = now - began;
-    k->due_ns = now + 9 * taken;
+    const int64_t by_use = began + 10 * (os_used_ns() - began_used);
+    const int64_t by_pause = began + 10 * (int64_t)k->capture.paused_ns;
+    k->due_ns = now + taken;
+    if (k->due_ns < by_use) k->due_ns = by_use;
+    if (k->due_ns < by_pause) k->due_ns = by_pause;
     if (!all) return;
     k->scan_ns = now + (int64_t)k->o->scan_ns;
     if (k->scan_ns < now + 99 * taken) k->scan_ns = now + 99 * taken;
@@ -68,11 +75,12 @@ static void pace(keeper *k, int64_t began, bool all)
 /* After a failure the capture stays due and is retried later: space may be freed on a full disk. */
 static void capture(keeper *k)
 {
-    const int64_t now = prog_now_ns();
+    const int64_t now = prog_now_ns(), used = os_used_ns();
     if (k->open) dx_watch_flush(&k->watch); /* include all changes until now */
     const bool all = k->capture.all;
     k->status = keep_capture_now(&k->capture);
-    pace(k, now, all);
+    keep_metrics_captured(k->metrics, &k->capture, now, k->status != PROG_OK);
+    pace(k, now, used, all);
     if (k->status == PROG_NOT_FOUND) { /* dx_watch reports when it exists again */
         if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
         k->gone = true;
@@ -181,6 +189,7 @@ static void close_all(keeper *k)
         keep_signals_end();
         dx_reactor_close(&k->reactor);
     }
+    keep_metrics_close(k->metrics);
     keep_freezer_close(&k->freezer);
     keep_guard_close(&k->guard);
     free(k->watch_memory);
@@ -190,20 +199,24 @@ static void close_all(keeper *k)
 
 /* >>loop --------------------------------------------------------------- */
 /* Restore the latest version to a missing or empty directory. */
-static int restore_latest(const keep_options *o)
+static int restore_latest(const keeper *k)
 {
+    const keep_options *o = k->o;
+    const int64_t began_ns = prog_now_ns();
     versions_store *s;
     versions_version v;
     os_info info;
     int partial = PROG_OK;
     if (o->fresh || keep_is_filled(o->directory) || os_stat(o->store, true, &info) < 0)
         return PROG_OK;
+    versions_store_wait(o->store, prog_now_ns() + KEEP_LOCK_NS);
     int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status == PROG_NOT_FOUND ? PROG_OK : status;
     status = versions_version_find(s, o->name, 0, &v);
     if (!status) status = keep_restore_to(s, &v, o->directory, o, &partial);
     versions_store_close(s);
     if (status == PROG_NOT_FOUND) return PROG_OK; /* no version so far */
+    keep_metrics_restored(k->metrics, began_ns, status != PROG_OK);
     if (!status && !v.consistent)
         prog_warn("%s: version %llu, which was restored, is torn: its files may be of different "
                   "moments; 'dxkeep restore %s consistent %s --force' restores the latest one that "
@@ -266,9 +279,10 @@ static int run(keeper *k)
 {
     const keep_options *o = k->o;
     int status = keep_in_place_recover(o->directory);
-    if (!status) status = restore_latest(o);
-    if (!status) status = make_directory(o);
     if (!status) status = open_guard(k);
+    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
+    if (!status) status = restore_latest(k);
+    if (!status) status = make_directory(o);
     if (!status) status = open_all(k);
     if (status) return status;
     capture(k);

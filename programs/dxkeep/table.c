@@ -41,7 +41,10 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "exist. Each file in it is as it was at one moment, unless it changed during\n"
                     "every one of several reads: then a message names it, and `log` counts it.\n"
                     "Different files may be from different moments between the first and the last\n"
-                    "read.",
+                    "read.\n"
+                    "\n"
+                    "`dxkeep --state-dir=DIR --store=STORE [FLAG...] -- PROGRAM [ARGUMENT...]` does the\n"
+                    "same; README.md lists the flags, which are those of DiffKeeper.",
          .examples = "dxkeep run store data -- sh -c 'echo 1 >data/a; sleep 1; echo 2 >data/b'"},
     [KEEP_DAEMON] =
         {.name = "daemon",
@@ -150,6 +153,8 @@ static const prog_option options[] = {
      .help = "leave out extended attributes and access\ncontrol lists"},
     {"--no-restore", PROG_OPTION_FLAG, FIELD(fresh), .commands = WATCHERS,
      .help = "do not restore the latest version into an empty DIR"},
+    {"--metrics-addr", PROG_OPTION_TEXT, FIELD(metrics), .commands = WATCHERS, .value = "ADDR",
+     .help = "serve metrics for Prometheus over HTTP, without\nencryption, at HOST:PORT or :PORT, path /metrics"},
     {"--entries-max", PROG_OPTION_NUMBER, FIELD(limits.entries_max), .min = 1, .max = UINT64_MAX,
      .commands = RESTORE | WATCHERS, .value = "N",
      .help = "refuse to restore a directory with more entries\n(default 10000000)"},

@@ -1,5 +1,5 @@
 /* Reads a file or a directory tree as one deterministic stream of bytes. dest.c writes such a
-   stream; docs/formats/pull.md, section 7, specifies that of a tree. */
+   stream; docs/formats/pull.md, section 8, specifies that of a tree. */
 #ifndef VERSIONS_IMAGE_H
 #define VERSIONS_IMAGE_H
 

@@ -22,4 +22,6 @@ for source in bench/bench_*.c bench/bench_*.cc; do
         *) try "$name" "$CC" -std=gnu11 -O0 -Wall -Wextra -Wno-unused-function -Werror "$source" -o "$work/$stem" -ldl -lpthread ;;
     esac
 done
+[ ! -f bench/charts.py ] || try "charts are those of the CSV files" python3 bench/charts.py --check
+[ ! -f bench/results/levels.csv ] || try "levels in the head of dx_patch.h are those of bench/results" python3 bench/bench_levels.py bench/results/levels.csv dx_patch.h
 finish

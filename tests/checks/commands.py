@@ -23,7 +23,7 @@ def say(what, text):
 
 
 # ---- commands that are shown
-PROGRAMS = {"dxup", "dxpatch", "dxecho", "dxkeep", "dxdb", "make", "cc"}
+PROGRAMS = {"dxup", "dxpatch", "dxecho", "dxkeep", "dxwan", "dxdb", "make", "cc"}
 
 
 def is_command(text):
@@ -189,7 +189,7 @@ def help_and_suites(folder):
 
 
 def everything(folder):
-    run(folder, "make all && test -x build/dxup -a -x build/dxpatch -a -x build/dxecho -a -x build/dxkeep")
+    run(folder, "make all && test -x build/dxup -a -x build/dxpatch -a -x build/dxecho -a -x build/dxkeep -a -x build/dxwan")
     run(folder, "make hello && build/hello_cas")
 
 
@@ -342,6 +342,33 @@ def dxkeep(folder):
     stop()
 
 
+def dxwan(folder):
+    inside = os.path.join(folder, "wan")
+    os.makedirs(os.path.join(inside, "in"))
+    os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
+    with open(os.path.join(inside, "FILE"), "wb") as f:
+        f.write(os.urandom(300000))
+    receive = "dxwan recv 127.0.0.1:7100 --out in --force --size-max 1M --wait 60 --timeout 30 --congestion cubic --json --quiet"
+    call = "dxwan send FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name name --timeout 30 --json --quiet"
+    probe = "dxwan probe 127.0.0.1:7100 --streams 4 --seconds 1 --congestion cubic --timeout 30 --json --quiet"
+    mirror = ("dxwan mirror FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name other --every 1 --once --timeout 30"
+              " --json --quiet")
+    calls_of("dxwan", folder, [receive, call, probe, mirror])
+    start(inside, receive, "listening")
+    run(inside, probe)
+    run(inside, call)
+    run(inside, "cmp FILE in/name")
+    stop()
+    start(inside, receive, "listening")
+    run(inside, mirror)
+    run(inside, "cmp FILE in/other")
+    stop()
+
+
+def run_dxwan(folder):
+    run(folder, "make run-dxwan")
+
+
 def called(text):
     """The program and its command."""
     words = text.split()
@@ -375,7 +402,7 @@ RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
     "make help": help_and_suites, "make suites": help_and_suites, "make messages": help_and_suites, "make all": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
-    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep,
+    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep, "--help of dxwan": dxwan, "make run-dxwan": run_dxwan,
     "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
@@ -383,7 +410,7 @@ RUN = {
     "make run-firmware": firmware, "make run-www": www, "make windows": windows,
     "make windows WINDOWS_CC=i686-w64-mingw32-gcc": windows_32, "make size": size,
 }
-SHARED = [demo, own_files, example, help_and_suites, everything, readme_dxup, dxup, dxpatch, dxecho, dxkeep, install, clean]
+SHARED = [demo, own_files, example, help_and_suites, everything, readme_dxup, dxup, dxpatch, dxecho, dxkeep, dxwan, run_dxwan, install, clean]
 NEEDS = {feed: ["g++"], firmware: ["arm-none-eabi-gcc", "qemu-system-arm", "riscv64-unknown-elf-gcc", "qemu-system-riscv32"],
          www: ["clang", "wasm-ld"], windows: ["x86_64-w64-mingw32-gcc"], windows_32: ["i686-w64-mingw32-gcc"],
          size: ["arm-none-eabi-gcc"]}
@@ -397,7 +424,7 @@ NOT_RUN = {
     "make bench-patch PAIRS=folder": measures, "make bench-blocks PAIRS='OLD NEW ...'": measures,
     "make bench-hde PAIRS='ID OLD NEW ...'": measures, "bench/bench_bulk.sh uml": measures,
 }
-SYNOPSIS = re.compile(r"^(dxup|dxpatch|dxecho|dxkeep|dxdb) .*[A-Z]{3}") # checked with the help texts
+SYNOPSIS = re.compile(r"^(dxup|dxpatch|dxecho|dxkeep|dxwan|dxdb) .*[A-Z]{3}") # checked with the help texts
 
 
 def check_documents():
@@ -408,7 +435,7 @@ def check_documents():
             if kind == "path":
                 if not os.path.exists(os.path.join(TOP, text)):
                     say("FAIL", f"{where}: there is no {text}")
-            elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho", "dxkeep", "dxdb"):
+            elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho", "dxkeep", "dxwan", "dxdb"):
                 pass # prose about a command: its name and options are in the synopsis
             elif kind == "inline" and text.split()[0].startswith(("build/", "examples/", "programs/", "layers/", "tests/")):
                 pass

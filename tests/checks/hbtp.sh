@@ -57,19 +57,13 @@ pairs() { # writes with one language, reads with the other
 }
 if has python3; then try "C and Python agree in both directions" pairs; else skip "python" "not installed"; fi
 
-state() { # the example in which a StateDelta carries a block patch
-    build examples/state/state.c "$CC" -O2 -Wall -Wextra -Werror -o "$work/state" || return
-    "$work/state" >"$work/state.out" || echo "status $?"
-    diff examples/state/state.expected "$work/state.out"
+example() { # NAME      its output is the one that lies beside it
+    build "examples/$1/$1.c" "$CC" -O2 -Wall -Wextra -Werror -o "$work/$1" -lpthread || return
+    "$work/$1" >"$work/$1.out" || echo "status $?"
+    diff "examples/$1/$1.expected" "$work/$1.out"
 }
-try "examples/state" state
-
-service() { # the example of sessions on connections
-    build examples/service/service.c "$CC" -O2 -Wall -Wextra -Werror -o "$work/service" -lpthread || return
-    "$work/service" >"$work/service.out" || echo "status $?"
-    diff examples/service/service.expected "$work/service.out"
-}
-try "examples/service" service
+# A StateDelta that carries a block patch; streams with credit; sessions on connections.
+for name in state stream service; do try "examples/$name" example $name; done
 
 small() { # NAME MOST-1 MOST-2 COMPILER...    bytes of code and constants beyond an empty program
     local name=$1 most1=$2 most2=$3 variant sizes=

@@ -2,7 +2,7 @@
 # `make install` puts every file where a program finds it through pkg-config, and no file elsewhere.
 . "$(dirname "$0")/lib.sh"
 root=$work/root
-programs="dxup dxpatch dxecho dxkeep"
+programs="dxup dxpatch dxecho dxkeep dxwan"
 [ "$(make -s has-dxdb)" != 1 ] || programs="$programs dxdb" # if its libraries are installed
 layers=$(cd layers 2>/dev/null && echo dx_*.h)
 installed() {

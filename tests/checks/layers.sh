@@ -132,7 +132,7 @@ includes() { # NAME
 declarations_of() { awk -v end="$(upper "$1")_IMPLEMENTATION" '/^#if/ && index($0, end) { exit } { print }' "$1"; }
 head_comment() { # NAME
     awk '{ print } /\*\// { exit }' "layers/$1.h" >"$work/$1.head"
-    for part in "Do this in ONE C or C++ file" "QUICK EXAMPLE" "CONTENTS" "GUARANTEES" "LIMITS" "CONFIG" "ERRORS" "OWNERSHIP"; do
+    for part in "Do this in ONE C or C++ file" "QUICK EXAMPLE" "CONTENTS" "GUARANTEES" "LIMITS" "SIZE " "THREADS" "CONFIG" "ERRORS" "OWNERSHIP"; do
         grep -q "$part" "$work/$1.head" || echo "says nothing about $part"
     done
     # CONTENTS, in one of two spellings, has the first word of each section; each of its words is in a section's line.
@@ -144,6 +144,7 @@ head_comment() { # NAME
     cut -d ' ' -f 1 "$work/$1.sections" | grep -vxFf "$work/$1.contents" - | sed 's/.*/CONTENTS is silent about &/'
     tail -n 30 "layers/$1.h" | grep -q '>>license ---' || tail -n 40 "layers/$1.h" | grep -q '>>license ---' || echo "no licence at its end"
 }
+figures() { python3 "$checks/small/layers.py" "layers/$1.h"; } # NAME: SIZE in its head is what the compilers make
 example() { # NAME
     awk '/^    QUICK EXAMPLE/ { on = 1; next } on && /^    [^ ]/ { exit } on' "layers/$1.h" >"$work/$1.text"
     {
@@ -222,6 +223,7 @@ while read -r name kind options; do
     later "$name static symbols" static_symbols "$name"
     try "$name macros" macros "$name"
     try "$name quick example" example "$name"
+    [ -n "${DX_TOP:-}" ] || later "$name size in its head" figures "$name"
     later "$name in one folder" flat "$name"
     later "$name in two copies" renamed "$name"
 done <<<"$traits"

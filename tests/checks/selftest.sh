@@ -35,7 +35,7 @@ storey() { # FOLDER
     awk '/^    CONTENTS/ { printf "    Do this in ONE C or C++ file:  #define DX_SAMPLE_IMPLEMENTATION\n\n"
                            contents = $0
                            next }
-         /^\*\/$/ && contents { print contents; for (i = split("GUARANTEES LIMITS CONFIG ERRORS OWNERSHIP", part, " "); i > 0; i--) print "    " part[i] "  none"
+         /^\*\/$/ && contents { print contents; for (i = split("GUARANTEES LIMITS SIZE THREADS CONFIG ERRORS OWNERSHIP", part, " "); i > 0; i--) print "    " part[i] "  none"
                              contents = "" }
          { print }
          /^#include <stdint.h>/ { print "#ifndef DX_SECOND_H\n#include \"../dx_second.h\"\n#endif" }' "$1/dx_sample.h" |

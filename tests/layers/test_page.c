@@ -370,6 +370,100 @@ DX_TEST(mm_1_mm_3_mm_5_regions_and_bounds)
     DX_CHECK_EQ(dx_page_read(&p, 0, 0, bytes, 1), DX_PAGE_ENODE);
 }
 
+/* The default regions have 16 MiB together; a request that does not fit into one uses nothing. */
+DX_TEST(mm_1_mm_4_mm_8_a_full_region_uses_nothing)
+{
+    dx_page p;
+    dx_page_desc d;
+    memset(&d, 0, sizeof d);
+    d.memory = memory;
+    DX_CHECK_EQ(dx_page_init(&p, &(dx_page_desc){.memory = (uint8_t *)memory + 1}), DX_PAGE_EINVAL);
+    void *whole = malloc(16 << 20);
+    DX_CHECK(whole);
+    d.memory = whole;
+    DX_CHECK_EQ(dx_page_init(&p, &d), 0);
+    DX_CHECK_EQ((uint64_t)(p.state_ - p.static_), 2 << 20);
+    DX_CHECK_EQ((uint64_t)(p.queue_ - p.static_), 10 << 20);
+    DX_CHECK_EQ(p.queue_size_, 6 << 20);
+    free(whole);
+    p = page_open(2048, 32768); /* 50 KiB in all */
+    uint32_t nodes[64], count = 0;
+    int error;
+    while ((error = dx_page_mount(&p, 7, 0, 0, 0, fill, NULL, &nodes[count])) == 0) DX_CHECK(++count < 64);
+    DX_CHECK(error == DX_PAGE_ENOSPACE && count > 20);
+    const dx_page was = p;
+    for (int i = 0; i < 1000; i++) DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, fill, NULL, &nodes[count]), DX_PAGE_ENOSPACE);
+    DX_CHECK_MEM(&p, &was, sizeof p);
+    DX_CHECK_EQ(dx_page_unmount(&p, nodes[3]), 0);
+    DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, fill, NULL, &nodes[3]), 0);
+    DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, fill, NULL, &nodes[count]), DX_PAGE_ENOSPACE);
+}
+
+/* The mask is the first field; marked fields alone are emitted, with all their bindings, in the order of the bits. */
+DX_TEST(mo_1_mo_2_mo_3_marked_fields_come_out)
+{
+    dx_page p = page_open(65536, 65536);
+    uint32_t node;
+    DX_CHECK(sizeof(dx_page_binding) == 20 && offsetof(row, dirty) == 0);
+    DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, fill, NULL, &node), 0);
+    flush(&p);
+    for (unsigned marked = 0; marked < 16; marked++) { /* bit 3 has no binding */
+        row *r = dx_page_state(&p, node);
+        uint32_t expected[4], count = 0;
+        r->on = marked & 1;
+        for (uint32_t bit = 4; bit-- > 0;)
+            if (marked >> bit & 1) DX_CHECK_EQ(dx_page_mark(&p, node, bit), 0);
+        DX_CHECK_EQ(r->dirty, marked);
+        if (marked & 1) expected[count++] = DX_PAGE_OP_TEXT;
+        if (marked & 2) {
+            expected[count++] = DX_PAGE_OP_TEXT;
+            expected[count++] = DX_PAGE_OP_ATTR;
+        }
+        if (marked & 4) expected[count++] = DX_PAGE_OP_CLASS;
+        DX_CHECK_EQ(dx_page_frame(&p), count);
+        DX_CHECK_EQ(r->dirty, 0);
+        for (uint32_t i = 0; i < count; i++) DX_CHECK_EQ(dx_page_operation_at(&p, i).opcode, expected[i]);
+        if (marked & 4) DX_CHECK_EQ(dx_page_operation_at(&p, count - 1).b, marked & 1);
+        flush(&p);
+    }
+}
+
+/* 2^20 + 10 nodes at the same time, each with its own state. */
+DX_TEST(do_4_more_than_a_million_nodes)
+{
+    enum { COUNT = (1 << 20) + 10, STATE = 16, QUEUE = 1024, STATES = (COUNT + 1) * (STATE + 32) / 64 * 64 + 128 };
+    dx_page p;
+    dx_page_desc d;
+    uint32_t *nodes = malloc(COUNT * sizeof *nodes), node;
+    memset(&d, 0, sizeof d);
+    d.static_size = 16384;
+    d.state_size = STATES;
+    d.queue_size = QUEUE;
+    d.capabilities = DX_PAGE_DOM_WRITE;
+    d.memory = malloc(16384 + STATES + QUEUE);
+    DX_CHECK(d.memory && nodes);
+    DX_CHECK_EQ(dx_page_init(&p, &d), 0);
+    DX_CHECK_EQ(dx_page_add_template(&p, 1, dx_htip_text_of("<i></i>")), 0);
+    DX_CHECK_EQ(dx_page_add_component(&p, 1, 1, STATE, NULL, 0), 0);
+    dx_page_seal(&p);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        DX_CHECK_EQ(dx_page_mount(&p, 1, 0, 0, 0, NULL, NULL, &nodes[i]), 0);
+        DX_CHECK_EQ(dx_page_write(&p, nodes[i], 8, &i, 4, 0), 0);
+        if (i % 8 == 0) dx_page_frame(&p);
+        dx_page_flushed(&p);
+    }
+    DX_CHECK_EQ(dx_page_used(&p), COUNT);
+    for (uint32_t i = 0, value = 0; i < COUNT; i += 977) {
+        DX_CHECK_EQ(dx_page_read(&p, nodes[i], 8, &value, 4), 0);
+        DX_CHECK_EQ(value, i);
+    }
+    DX_CHECK_EQ(dx_page_unmount(&p, nodes[COUNT - 1]), 0);
+    DX_CHECK_EQ(dx_page_mount(&p, 1, 0, 0, 0, NULL, NULL, &node), 0);
+    DX_CHECK(node != nodes[COUNT - 1] && (node & 0x3fffff) == (nodes[COUNT - 1] & 0x3fffff) && !dx_page_state(&p, nodes[COUNT - 1]));
+    free(d.memory);
+    free(nodes);
+}
+
 /* Bindings of arbitrary bytes: accepted ones access only their component's state. */
 DX_PROPERTY(fuzz_page_bindings, 3000)
 {
@@ -460,7 +554,7 @@ static void work(void *user)
     j->runs++;
 }
 
-DX_TEST(sd_1_sd_3_budget_order_and_starvation)
+DX_TEST(sd_1_sd_2_sd_3_sd_5_budget_order_and_starvation)
 {
     dx_page p = page_open(65536, 65536);
     job jobs[9];

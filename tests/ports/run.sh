@@ -34,4 +34,4 @@ esac
 [ "$2" != patch_streams ] || share=1 # its last test counts coverage over all runs
 export DX_TEST_SHARE=${DX_TEST_SHARE:-$share}
 mkdir -p "build/$port" &&
-    $compiler -std=c11 -O2 -Wall -Wextra -Wno-unused-function $(make -s private-copies SUITE="$name") tests/*/"$name.c" -o "$program" -lpthread && $runner "$program" $filter
+    $compiler -std=c11 -O1 -Wall -Wextra -Wno-unused-function $(make -s private-copies SUITE="$name") tests/*/"$name.c" -o "$program" -lpthread && $runner "$program" $filter

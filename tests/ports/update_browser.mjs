@@ -34,7 +34,7 @@ async function inPage({ key = '/app', forget, none, corrupt, chunks, ...o }) {
     }
 }
 
-export default async function inBrowser({ attempt, expect, updates, signatures, compareRules, options, origin, line, usual, publish, root }) {
+export default async function inBrowser({ attempt, expect, updates, signatures, compareRules, options, origin, line, usual, publish, root, setApp, hashOf, versions }) {
     const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
     const start = () => chromium.launchPersistentContext(`${root}/profile`, { executablePath: chrome, headless: true, timeout: 300000,
         args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-extensions', '--no-first-run', '--mute-audio', '--disable-background-networking', '--disable-sync'] });
@@ -51,7 +51,7 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
 
     for (const drop of [false, true])
         await attempt(`chromium: cache in IndexedDB${drop ? ', expired ones dropped' : ''}: TTL, LRU, quota and counts are those of dx_cache.h`, () =>
-            compareRules(400, drop, steps => page.evaluate(async ({ steps, options, name }) => {
+            compareRules(200, drop, steps => page.evaluate(async ({ steps, options, name }) => {
                 const { runSteps } = await import('/steps.js'), { openCache } = await import('/dx-update.js');
                 return runSteps(now => openCache({ ...options, now, name }), steps);
             }, { steps, options: options(drop), name: `rules-${drop}` })));
@@ -113,6 +113,24 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
         await blind.close();
         expect(r.how == 'full' && !r.kept && r.error == 'SecurityError', JSON.stringify(r));
         return r.error;
+    });
+
+    await attempt('chromium: a page of an allowed origin gets 304 and patches across origins, another one nothing', async () => {
+        usual();
+        setApp(1);
+        const far = origin.replace('127.0.0.1', 'localhost'), key = `${far}/app`; // another name is another origin
+        const first = await at({ key });
+        const none = await at({ key });
+        setApp(2);
+        const patch = await at({ key });
+        expect(first.how == 'full' && none.how == 'unchanged' && patch.how == 'patch' && patch.hash == await hashOf(versions[1]), `${first.how} ${none.how} ${patch.how} ${patch.error}`);
+        expect(line.preflights > 0, 'the browser did not ask');
+        const other = await browser.newPage();
+        await other.goto(`${far}/index.html`);
+        const r = await other.evaluate(inPage, { key: `${origin}/app` });
+        await other.close();
+        expect(r.error == 'network' && !r.how, `${r.how} ${r.error}`);
+        return `${patch.travelled} bytes, ${line.preflights} preflights`;
     });
 
     // ---- the service worker

@@ -12,11 +12,11 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null || comm
 [ -d build/playwright/node_modules/playwright-core ] || skip "no playwright-core (make deps-all)"
 make -s build/dxup build/dxpatch || exit 1
 examples/www/build.sh build/www || exit 1
-node tests/ports/core.mjs build/www | tee build/www/core.log
-timeout 1500 node tests/ports/www.mjs build/www "$@" | tee build/www/page.log
+timeout 200 node tests/ports/core.mjs build/www | tee build/www/core.log
+timeout 400 node tests/ports/www.mjs build/www "$@" | tee build/www/page.log
 make -s build/update_rules || exit 1
 examples/update/build.sh build/update || exit 1
-timeout 900 node tests/ports/update.mjs build/update | tee build/www/update.log
-bench/bench_www.sh check | tee build/www/rows.log
+timeout 600 node tests/ports/update.mjs build/update | tee build/www/update.log
+timeout 400 bench/bench_www.sh check | tee build/www/rows.log
 cat build/www/core.log build/www/page.log build/www/update.log build/www/rows.log | awk '/ passed, .* failed, .* skipped$/ { p += $2; f += $4; s += $6; n++ }
     END { printf "www: %d passed, %d failed, %d skipped\n", p, f + (n != 4), s; exit f > 0 || n != 4 }'

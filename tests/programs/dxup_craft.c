@@ -1,5 +1,6 @@
 /* Puts snapshots into a store that `dxup publish` would never make: of entries that no such
-   directory has (make), and of bytes that are no snapshot at all (make_raw).
+   directory has (make), and of bytes that are no snapshot at all (make_raw). Case version-of:OTHER gives
+   a name that is refused today the latest version of another one.
    usage: dxup_craft STORE NAME CASE */
 #include "../../programs/versions/tree/tree.h"
 
@@ -368,7 +369,12 @@ int main(int argc, char **argv)
     if (argc != 4) return PROG_USAGE;
     snprintf(v.name, sizeof v.name, "%s", argv[2]);
     int status = versions_store_open(&store, argv[1], VERSIONS_CREATE);
-    if (!status && make_raw(argv[3], &v)) {
+    static const char copy[] = "version-of:";
+    if (!status && !strncmp(argv[3], copy, sizeof copy - 1)) {
+        status = versions_version_find(store, argv[3] + sizeof copy - 1, 0, &v);
+        snprintf(v.name, sizeof v.name, "%s", argv[2]);
+        if (!status) status = versions_version_add(store, &v);
+    } else if (!status && make_raw(argv[3], &v)) {
         status = versions_version_add(store, &v);
     } else if (!status) {
         status = make(argv[3]);

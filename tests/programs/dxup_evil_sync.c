@@ -2,10 +2,14 @@
    the new directory, whatever it receives. docs/formats/sync.md defines the right behaviour.
    usage: dxup_evil_sync STORE NAME SEED       prints "listening on ADDR:PORT"
           dxup_evil_sync STORE NAME SEED ends  many parallel connections, honest ones, each of which
-                                               ends after some answers, in one of many ways */
+                                               ends after some answers, in one of many ways
+          dxup_evil_sync STORE NAME SEED wholes [FILE]   honest but for patches of files; the way W_MEDDLE
+                                               changes FILE first */
 #define _GNU_SOURCE
 #include "../../dx_hbtp.h"
 #include "../../programs/dxup/net/bundle.h"
+#include "../../programs/dxup/net/patches.h"
+#include "../../programs/dxup/net/whole.h"
 #include "../../programs/dxup/net/wire.h"
 #include "../../programs/versions/tree/content.h"
 
@@ -23,7 +27,17 @@ enum way {
     ONE_BY_ONE, TWICE, DRIBBLE, HONEST, BOMB, BOMB_LIES, WAYS
 };
 
+/* The ways to answer a request for a patch of a file. */
+enum whole_way {
+    W_HONEST, W_NONE, W_CLOSE, W_REFUSE, W_MEDDLE, /* the pull succeeds, or finds the change */
+    W_FLIP, W_NOISE, W_SHORT, W_ENDLESS, W_LARGE, W_BACKWARDS, W_BOMB_FORM, W_BOMB_TARGET, W_EARLY,
+    W_OFFSET, W_TRANSFER, W_TWO_REPLIES, W_CUT, W_WAYS
+};
+
 static enum way way;
+static enum whole_way whole_way;
+static bool wholes;          /* patches of files are offered */
+static const char *meddled;  /* the file to change */
 static uint64_t chance;
 static unsigned turn;  /* the number of the wrong answer */
 static unsigned answers;
@@ -91,6 +105,10 @@ static bool answer_sync(uint16_t sequence)
     sync_reply_set_known_base(&w, true);
     sync_reply_set_hash(&w, version.hash);
     sync_reply_set_root(&w, root);
+    if (wholes) {
+        sync_reply_set_kind(&w, PROG_TREE);
+        sync_reply_set_features(&w, DXUP_WHOLES);
+    }
     if (sync_reply_finish(&w, &size)) exit(2);
     return respond(sequence, 0, bytes, size);
 }
@@ -162,12 +180,85 @@ static bool answer_objects(const dx_hbtp_frame *frame)
     return good;
 }
 
+/* Write a number into the header of a patch between containers, and make its check right again. */
+static void claim(uint8_t *patch, size_t size, size_t at, uint64_t number)
+{
+    container_patch p;
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    if (container_open(patch, size, &p)) return; /* another patch */
+    const size_t checked = (size_t)(p.lists + p.lists_size - patch);
+    for (int i = 0; i < 8; i++) patch[at + i] = (uint8_t)(number >> (8 * i));
+    dx_patch_hash(patch, checked, hash);
+    memcpy(patch + checked, hash, CONTAINER_CHECK_SIZE);
+}
+
+static void spoil_patch(uint8_t *patch, size_t *size)
+{
+    enum { TARGET_SIZE_AT = 16, FORM_MAX_AT = 24 };
+    const uint64_t much = UINT64_C(1) << (28 + below(30));
+    if (whole_way == W_FLIP) patch[below((uint32_t)*size)] ^= (uint8_t)(1 << below(8));
+    if (whole_way == W_CUT) *size = 1 + below((uint32_t)*size - 1);
+    if (whole_way == W_BOMB_FORM) claim(patch, *size, FORM_MAX_AT, much);
+    if (whole_way == W_BOMB_TARGET) claim(patch, *size, TARGET_SIZE_AT, much);
+    for (size_t i = 0; whole_way == W_NOISE && i < *size; i++) patch[i] = (uint8_t)below(256);
+}
+
+static bool send_patch(uint16_t sequence, const dxup_whole_request *r, const uint8_t *patch, size_t size)
+{
+    static uint8_t memory[80000];
+    dx_hbtp_out out;
+    const uint32_t transfer = r->transfer + (whole_way == W_TRANSFER);
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    for (size_t at = 0, sent = 0; sent < (whole_way == W_ENDLESS ? 64u << 20 : size);) {
+        size_t n = size - at < 300 ? size - at : 300;
+        dx_hbtp_file_chunk chunk = {transfer, sent + (whole_way == W_OFFSET), patch + at, (uint32_t)n,
+                                    at + n == size && whole_way != W_ENDLESS};
+        if (whole_way == W_SHORT) chunk.final = true;
+        if (whole_way == W_CLOSE && sent) return false;
+        if (dx_hbtp_write_file_chunk(&out, sequence, &chunk) || !send_frames(&out)) return false;
+        sent += n;
+        at = at + n == size ? 0 : at + n;
+    }
+    return whole_way != W_CLOSE;
+}
+
+static bool answer_whole(const dx_hbtp_frame *frame)
+{
+    dxup_whole_request r;
+    uint8_t reply[DXUP_WHOLE_REPLY_MAX];
+    size_t size = 0;
+    if (!dxup_whole_read_request(&r, frame->payload + 1, frame->payload_size - 1)) exit(2);
+    if (whole_way == W_REFUSE)
+        return respond(frame->sequence, DX_HBTP_STATUS_UNAVAILABLE, NULL, 0);
+    const bool backwards = whole_way == W_BACKWARDS;
+    uint8_t *patch = dxup_patches_make_file(store, 64 << 20, backwards ? &r.file : &r.old,
+                                            backwards ? &r.old : &r.file, r.kinds, &size);
+    if (!patch || size >= r.limit) exit(2); /* the test has files whose patches are small */
+    FILE *f = whole_way == W_MEDDLE ? fopen(meddled, "r+b") : NULL;
+    if (f) {
+        fseek(f, 100, SEEK_SET);
+        fputs("a writer", f);
+        fclose(f);
+    }
+    spoil_patch(patch, &size);
+    const uint64_t said = whole_way == W_NONE ? 0 : whole_way == W_LARGE ? r.limit : size;
+    const size_t reply_size = dxup_whole_write_reply(said, reply);
+    bool good = true;
+    if (whole_way == W_EARLY) good = send_patch(frame->sequence, &r, patch, size);
+    good = good && respond(frame->sequence, 0, reply, reply_size);
+    if (good && whole_way == W_TWO_REPLIES) good = respond(frame->sequence, 0, reply, reply_size);
+    if (good && said && whole_way != W_EARLY) good = send_patch(frame->sequence, &r, patch, size);
+    free(patch);
+    return good;
+}
+
 static bool answer(const dx_hbtp_frame *frame)
 {
     if (frame->opcode == DX_HBTP_OP_HELLO) return respond(frame->sequence, 404, NULL, 0);
     if (frame->opcode != DX_HBTP_OP_RPC_CALL) return true;
     if (frame->payload[0] == DXUP_RPC_SYNC) return answer_sync(frame->sequence);
     if (frame->payload[0] == DXUP_RPC_OBJECTS) return answer_objects(frame);
+    if (wholes && frame->payload[0] == DXUP_RPC_WHOLE) return answer_whole(frame);
     return respond(frame->sequence, 404, NULL, 0);
 }
 
@@ -231,11 +322,14 @@ int main(int argc, char **argv)
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t size = sizeof address;
     const bool ends = argc == 5 && !strcmp(argv[4], "ends");
-    if (argc != 4 && !ends) return 2;
+    wholes = argc >= 5 && !strcmp(argv[4], "wholes");
+    meddled = argc == 6 ? argv[5] : NULL;
+    if (argc != 4 && !ends && !wholes) return 2;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_IGN);
     chance = strtoull(argv[3], NULL, 10);
-    way = ends ? HONEST : (enum way)(chance % WAYS);
+    way = ends || wholes ? HONEST : (enum way)(chance % WAYS);
+    whole_way = (enum whole_way)(chance % W_WAYS);
     turn = (unsigned)(chance / WAYS % 4);
     below(2);
     if (versions_store_open(&store, argv[1], VERSIONS_READ) ||

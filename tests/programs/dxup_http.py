@@ -2,7 +2,7 @@
 """The HTTP side of `dxup serve`: requests of curl and browsers, and ones they never send; and a burst of frames on the other side.
 DXUP=build/dxup, DX_FUZZ=n connections with random input, DX_TEST=name of tests,
 DX_TIER=native: two kinds of floods instead of six"""
-import gzip, html.parser, http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, urllib.parse
+import email.utils, gzip, html.parser, http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, urllib.parse
 
 DXUP = os.environ.get("DXUP", "build/dxup")
 FUZZ = int(os.environ.get("DX_FUZZ", "1500"))
@@ -149,6 +149,43 @@ def refusals_have_their_status():
         assert answer.startswith(b"HTTP/1.1 %d " % status), (data[:40], answer[:40])
 
 
+def pages_of_an_allowed_origin_may_read():
+    fields = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Access-Control-Allow-Methods")
+    r, _ = get("/app.bin", Origin="https://app.example")
+    assert not any(r.headers[name] for name in fields) and get("/app.bin", method="OPTIONS")[0].status == 405
+    os.makedirs(f"{work}/allowed/sub")
+    dxup("publish", store, "allowed", f"{work}/allowed", "--quiet")
+    for origin in ("https://app.example", "*", "http://[::1]:8080"):
+        with subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--status", "127.0.0.1:0", "--workers", "1",
+                               "--allow-origin", origin], stdout=subprocess.PIPE, text=True) as other:
+            try:
+                said = ""
+                while "for status" not in said:
+                    said += other.stdout.readline() or exit("dxup does not serve")
+                to, status = (int(re.search(rf":(\d+) for {what}", said).group(1)) for what in ("HTTP", "status"))
+                for path, wanted, sent in (("/app.bin", 200, {}), ("/app.bin", 304, {"If-None-Match": f'"{new_tag}"'}), ("/nothing", 404, {}), ("/allowed/", 200, {}),
+                                           ("/app.bin", 226, {"If-None-Match": f'"{old_tag}"', "A-IM": "dx-patch"}), ("/app.bin", 206, {"Range": "bytes=0-3"}), ("/allowed/sub", 302, {})):
+                    r, body = get(path, to=to, Origin="https://evil.example", **sent)
+                    exposed = r.headers["Access-Control-Expose-Headers"].split(", ")
+                    assert r.status == wanted and r.headers["Access-Control-Allow-Origin"] == origin and "ETag" in exposed and "Vary" in exposed, (path, wanted, r.status, r.getheaders())
+                r, body = get("/app.bin", "OPTIONS", to, Origin="https://app.example", Access_Control_Request_Method="GET", Access_Control_Request_Headers="a-im,if-none-match")
+                allowed = r.headers["Access-Control-Allow-Headers"].split(", ")
+                assert r.status == 204 and body == b"" and r.headers["Content-Length"] is None and r.headers["Access-Control-Allow-Origin"] == origin, r.getheaders()
+                assert "A-IM" in allowed and "If-None-Match" in allowed and r.headers["Access-Control-Allow-Methods"] == "GET, HEAD" and r.headers["Access-Control-Max-Age"] == "7200"
+                # only that method, whole: nothing else is let through, and what follows it is not answered
+                assert raw(b"OPTION /app.bin HTTP/1.1\r\n\r\n", to=to).startswith(b"HTTP/1.1 405 ") and raw(b"OPTIONS /app.bin HTTP/3.1\r\n\r\n", to=to).startswith(b"HTTP/1.1 505 ")
+                assert raw(b"OPTIONS /app.bin HTTP/1.1\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n", to=to).count(b"HTTP/1.1 ") == 1
+                assert get("/app.bin", "POST", to)[0].status == 405 and get("/", "OPTIONS", status)[0].status == 405
+                assert not get("/", to=status)[0].headers["Access-Control-Allow-Origin"]
+            finally:
+                other.terminate()
+    for origin in ("", "app.example", "https://", "https://a/", "https://a/b", "https://A.example", "https://a b", "https://a\r\nX: y", "null", "https://:80", "://a", "https://" + "a" * 300):
+        done = subprocess.run([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--allow-origin", origin], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        assert done.returncode == 1 and (b"is not an origin" in done.stderr or not origin), (origin, done)
+    done = subprocess.run([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--allow-origin", "*"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 1 and b"--allow-origin needs --http" in done.stderr, done
+
+
 def make_site():
     """A tree with the files of a website, and ones that an attacker would like it to have; published once."""
     top = f"{work}/site"
@@ -249,22 +286,107 @@ def an_index_page_of_a_directory():
     assert b"\x1b" not in get("/site/sub/")[1] and b"\\xff\\x1b" in get("/site/sub/")[1]
 
 
-def long_directories_come_in_pages():
+def make_many():
+    """A tree with one long directory."""
     top = f"{work}/many"
     os.makedirs(top)
     for i in range(2345):
         open(f"{top}/{i:04d}" + "-" * 200, "w").close()
     dxup("publish", store, "many", top, "--quiet")
+
+
+make_many()
+
+
+def long_directories_come_in_pages():
     found, url, pages = [], "/many/", 0
     while url:
         r, body = get(url)
         assert r.status == 200 and len(body) < 140000, (url, len(body))
         found += re.findall(rb'<a href="\./(\d+)', body)
-        more = re.search(rb'<a href="(\?from=\d+)">more', body)
+        more = re.search(rb'<a href="(\?from=[0-9A-Za-z%._~-]+)">more', body)
         url, pages = "/many/" + more.group(1).decode() if more else None, pages + 1
     assert found == [b"%04d" % i for i in range(2345)] and pages > 3, (len(found), pages)
     for skip in ("2345", "99999999999999999999999", "-1", "x", ""):
         assert get("/many/?from=" + skip)[0].status == 200, skip
+
+
+def processor_ns():
+    """Of all threads of the server so far; None: the system does not say."""
+    try:
+        return sum(int(open(f"/proc/{server.pid}/task/{t}/schedstat").read().split()[0]) for t in os.listdir(f"/proc/{server.pid}/task"))
+    except OSError:
+        return None
+
+
+def a_request_costs_by_what_it_returns():
+    """Not by the directory: neither a file in a large one, nor the last page of it."""
+    if processor_ns() is None:
+        print("         skip: no processor time of threads")
+        return
+    dxup("publish", store, "few", f"{work}/site/sub", "--quiet")
+    def cost(path, size):
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        began = 0
+        for i in range(220):
+            if i == 20:
+                began = processor_ns()
+            c.request("GET", path)
+            body = c.getresponse().read()
+            assert size(len(body)), (path, len(body))
+        c.close()
+        return (processor_ns() - began) / 200e3
+    few, many = cost("/few/small", lambda n: n == 10), cost("/many/2300" + "-" * 200, lambda n: n == 0)
+    first, last = cost("/many/", lambda n: n > 100000), cost("/many/?from=2330", lambda n: 2000 < n < 20000)
+    print(f"         us of processor time: a file among 6 {few:.0f}, among 2,345 {many:.0f}; a page of 128 KiB {first:.0f}, the last 15 entries {last:.0f}")
+    assert many < 3 * few and last < first / 3, (few, many, first, last)
+
+
+def a_long_pipeline_leaves_its_turn_to_others():
+    """Twenty connections request a page twenty times each, without waiting for an answer: by HEAD, so that no output stops them.
+    Between the sending of an ordinary request and its answer, each of them gets an answer or two, not all that it asked for."""
+    log, hostile, each = f"{work}/turns.log", 20, 20
+    own = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1", "--log", log], stdout=subprocess.PIPE)
+    stop = threading.Event()
+    crowd, answers = [], [0]
+    def read_all():
+        selector = selectors.DefaultSelector()
+        for s in crowd:
+            selector.register(s, selectors.EVENT_READ)
+        while not stop.is_set() and selector.get_map():
+            for key, _ in selector.select(0.1):
+                part = key.fileobj.recv(1 << 20)
+                answers[0] += part.count(b"HTTP/1.1 200 OK")
+                if not part:
+                    selector.unregister(key.fileobj)
+    try:
+        text = b"".join(own.stdout.readline() for _ in range(2)).decode()
+        to = int(re.search(r":(\d+) for HTTP", text).group(1))
+        crowd = [socket.create_connection(("127.0.0.1", to), timeout=300) for _ in range(hostile)]
+        reader = threading.Thread(target=read_all)
+        reader.start()
+        one = b"HEAD /many/ HTTP/1.1\r\nHost: a\r\n\r\n"
+        for s in crowd:
+            s.sendall(one * (each - 1) + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        sent = []
+        while reader.is_alive() and len(sent) < 10:
+            sent.append(time.time_ns())
+            assert get("/app.bin@1", to=to)[1] == old
+            time.sleep(0.01)
+        reader.join()
+    finally:
+        stop.set()
+        for s in crowd:
+            s.close()
+        own.send_signal(signal.SIGTERM)
+        assert own.wait(60) == 0
+    lines = [json.loads(line) for line in open(log)]
+    begun = [e["time_ns"] for e in lines if e["request"] == "GET"]
+    pages = [e["time_ns"] for e in lines if e["request"] == "HEAD"]
+    assert len(pages) == hostile * each and len(begun) == len(sent) > 0, (len(pages), len(begun), len(sent))
+    waited = [sum(1 for at in pages if since <= at < until) for since, until in zip(sent, begun)]
+    print(f"         pages begun before an ordinary request that waited: {waited}")
+    assert max(waited) <= 2 * hostile + 10, waited
 
 
 def names_are_listed_where_no_index_is():
@@ -321,6 +443,109 @@ def single_ranges_of_files():
     assert get("/site/sub/deep/none", Range="bytes=0-")[0].status == 416 and get("/empty", Range="bytes=-1")[0].status == 416
     r, body = get("/app.bin", Range="bytes=0-9", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")
     assert r.status == 226 and len(body) < 1000
+
+
+def times_of(path, **fields):
+    """The seconds of Last-Modified and Date."""
+    r = get(path, method="HEAD", **fields)[0]
+    stamps = [email.utils.parsedate_to_datetime(r.headers[name]) for name in ("Last-Modified", "Date")]
+    assert [email.utils.format_datetime(at, usegmt=True) for at in stamps] == [r.headers["Last-Modified"], r.headers["Date"]], (path, str(r.headers))
+    return [int(at.timestamp()) for at in stamps]
+
+
+def date(seconds, form=0):
+    at = time.gmtime(seconds)
+    day = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")[at.tm_wday]
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[at.tm_mon - 1]
+    clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
+    return (f"{day[:3]}, {at.tm_mday:02} {month} {at.tm_year:04} {clock} GMT", f"{day}, {at.tm_mday:02}-{month}-{at.tm_year % 100:02} {clock} GMT",
+            f"{day[:3]} {month} {at.tm_mday:2} {clock} {at.tm_year:04}")[form]
+
+
+def versions_of(name):
+    """Of dxup log: the seconds of each version."""
+    return {e["version"]: e["time_ns"] // 10 ** 9 for e in map(json.loads, dxup("log", store, name, "--json").splitlines())}
+
+
+def dates_of_versions():
+    """As dxup log knows them. A condition holds at its very second, in each of the three formats, and not a second beside it."""
+    publish("dated", b"one")
+    time.sleep(1.1) # not of the same second
+    publish("dated", b"two")
+    wanted = versions_of("dated")
+    for path, version in (("/dated", 2), ("/dated@1", 1), ("/dated@2", 2)):
+        modified, now = times_of(path)
+        assert modified == wanted[version] and abs(now - time.time()) < 60, (path, modified, wanted)
+        for form in range(3):
+            for at, status in ((modified, 304), (modified + 1, 304), (modified - 1, 200), (modified - 10 ** 9, 200)):
+                r, body = get(path, If_Modified_Since=date(at, form))
+                assert (r.status, len(body)) == (status, 3 if status == 200 else 0) and r.headers["Date"], (path, form, at - modified, r.status)
+            for at, status in ((modified, 200), (modified + 1, 200), (modified - 1, 412)):
+                assert get(path, If_Unmodified_Since=date(at, form))[0].status == status, (path, form, at - modified)
+    for leap in (951782400, 951868800, 4107456000, 4107542400, -2203977600, 1709164800, 68169600): # the days around the end of February
+        modified = times_of("/dated")[0]
+        assert get("/dated", If_Unmodified_Since=date(leap))[0].status == (200 if leap >= modified else 412), leap
+    exact = date(wanted[2])
+    for wrong in ("", "x", exact[:-4], exact + " ", exact.lower(), exact.replace("GMT", "UTC"), exact + "x", "Sun, 31 Feb 2100 00:00:00 GMT", "Sun, 29 Feb 2100 00:00:00 GMT",
+                  "Sun, 00 Jan 2100 00:00:00 GMT", "Sun, 01 Jan 2100 24:00:00 GMT", "Sun, 01 Jan 2100 00:60:00 GMT", "Sun, 1 Jan 2100 00:00:00 GMT", str(2 ** 40)):
+        allowed = 304 if wrong.strip() == exact else 200
+        assert get("/dated", If_Modified_Since=wrong)[0].status == allowed, wrong
+    assert get("/dated", If_Modified_Since=exact, If_None_Match='"x"')[0].status == 200 # the stronger condition counts alone
+    answer = raw(b"GET /dated HTTP/1.1\r\nIf-Modified-Since: " + exact.encode() + b"\r\nIf-Modified-Since: " + exact.encode() + b"\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200"), answer[:60]
+    dxup("tag", store, "dated@1", "old")
+    modified = times_of("/dated@old")[0]
+    assert modified == wanted[1] and get("/dated@old", If_Modified_Since=date(modified))[0].status == 304
+    assert get("/dated@old", If_Modified_Since=exact)[0].status == 200 # a client of version 2, before the tag went back
+    times = [0, 1]
+    for _ in range(100): # two versions in one second: a date does not tell which of them a client has
+        tags = [publish("dated", b"%d" % dice.getrandbits(60)) for _ in range(2)]
+        times = list(versions_of("dated").values())[:2]
+        if times[0] == times[1]:
+            break
+    assert times[0] == times[1] == times_of("/dated")[0]
+    assert get("/dated", If_Modified_Since=date(times[1]))[0].status == 200 and get("/dated", If_None_Match=f'"{tags[1]}"')[0].status == 304
+
+
+def conditions_of_files_and_trees():
+    """If-Match compares strongly, and fails where nothing matches; conditions are no answer to what is not there."""
+    for path in ("/app.bin", "/app.bin@1", "/site/sub/text.txt", "/site@1/sub/text.txt", "/site/sub/", "/site/"):
+        r, body = get(path)
+        tag, modified = r.headers["ETag"], times_of(path)[0]
+        for value in (tag, "*", f'"x", {tag}', f'W/"x" , {tag} '):
+            assert get(path, If_Match=value)[1] == body, (path, value)
+        for value in ('"x"', "W/" + tag, '"' + "0" * 64 + '"', "", tag[1:-1], tag[:-1]):
+            r, refused = get(path, If_Match=value)
+            assert (r.status, refused) == (412, b"412 Precondition Failed\n"), (path, value, r.status)
+        assert get(path, If_Match='"x"', If_None_Match=tag)[0].status == 412 and get(path, If_Match=tag, If_None_Match=tag)[0].status == 304
+        assert get(path, If_Match=tag, If_Unmodified_Since=date(0))[0].status == 200 # the date counts only without If-Match
+        assert get(path, If_Unmodified_Since=date(0), If_None_Match=tag)[0].status == 412
+        assert get(path, If_Match='"x"', Range="bytes=0-0")[0].status == 412
+        assert get(path, method="HEAD", If_Match='"x"')[0].status == 412 and get(path, method="HEAD", If_Modified_Since=date(modified - 1))[0].status == 200
+    assert get("/site/sub/text.txt", If_Match='"x"', Range="bytes=99999999-")[0].status == 412
+    for path in ("/nothing", "/site/nothing"):
+        assert get(path, If_Match="*")[0].status == 404 and get(path, If_Match='"x"')[0].status == 404
+    assert get("/site/sub", If_Match='"x"')[0].status == 302 and "Last-Modified" not in get("/site/sub")[0].headers
+    r, body = get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="dx-patch", If_Match=f'"{new_tag}"')
+    assert r.status == 226 and r.headers["Last-Modified"]
+    for data in (b"GET /nothing HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n", b"x\r\n\r\n"):
+        assert b"\r\nDate: " in raw(data, shut=True), data
+
+
+def weights_of_encodings():
+    """As RFC 9110 writes them: parameters in any order, quoted strings, and weights that are none."""
+    linked = subprocess.run(["ldd", DXUP], stdout=subprocess.PIPE).stdout
+    if b"libz." not in linked or b"libzstd" not in linked:
+        print("         skip: built without zlib or zstd")
+        return
+    for accepted, wanted in (("gzip", "gzip"), ("gzip;q=0", None), ("gzip;level=3;q=0", None), ("gzip;level=3;q=1", "gzip"), ('gzip;a="x,zstd";q=0.5', "gzip"), ('gzip;a="q=0"', "gzip"),
+                             ('gzip;a="\\";q=1"', "gzip"), ('gzip;a=", zstd', None), ("gzip;Q=0", None), ("gzip;q=0.001", "gzip"), ("gzip;q=0.0001", None), ("gzip;q=2", None), ("gzip;q=-1", None),
+                             ("gzip;q=1.001", None), ("gzip;q=.5", None), ("gzip;q=0.", None), ("gzip;q=1.", "gzip"), ('gzip;q="1"', None), ("gzip;q", None), ("gzip;;q=1;", "gzip"), ("gzip q=1", None),
+                             ("gzip;q=1, gzip;q=0", None), ("*", "zstd"), ("*;q=0", None), ("*;q=0, gzip", "gzip"), ("zstd;q=0, *", "gzip"), ("gzip;q=0.8, zstd;q=0.5", "gzip"),
+                             ("gzip, zstd", "zstd"), ("identity, gzip;q=0.5", None), ("identity;q=0.5, gzip;q=0.5", "gzip"), ("identity;q=0", None), (";q=1", None), (",,gzip,,", "gzip"),
+                             ("gzip;q=00", None), ("level=3;gzip", None)):
+        r, body = get("/site/sub/text.txt", Accept_Encoding=accepted)
+        assert (r.status, r.headers["Content-Encoding"]) == (200, wanted), (accepted, r.headers["Content-Encoding"])
 
 
 def bodies_are_encoded_where_it_pays():
@@ -418,6 +643,35 @@ def damage_ends_an_answer_and_is_counted():
     lines = [json.loads(line) for line in open(f"{work}/broken.log")]
     assert [(e["request"], e["path"], e["status"], e["result"]) for e in lines] == [("GET", "/site/sub/large.bin", 200, "damaged"), ("GET", "/site/sub/large.bin", 206, "range")], lines
     assert lines[1]["sent"] == 1000 and lines[0]["sent"] < 500000 and lines[0]["name"] == "site"
+
+
+def a_refused_pull_is_not_a_sent_one():
+    """Of a tree whose directory is damaged, and of one with a damaged chunk, a part of which was sent."""
+    for case in ("root", "chunk"):
+        broken = f"{work}/broken-{case}"
+        dxup("publish", broken, "site", f"{work}/site", "--quiet")
+        log = os.path.join(broken, "objects")
+        data = open(log, "rb").read()
+        at = data.index(site["sub/large.bin"][500000:500040]) if case == "chunk" else max(data.rfind(b"index.html"), data.rfind(b"<p>site"))
+        assert at > 0, case
+        with open(log, "r+b") as f:
+            f.seek(at)
+            f.write(b"\xff" * 4)
+        own = subprocess.Popen([DXUP, "serve", broken, "--listen", "127.0.0.1:0", "--status", "127.0.0.1:0", "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            text = b"".join(own.stdout.readline() for _ in range(2)).decode()
+            frames, status = (int(re.search(pattern, text).group(1)) for pattern in (r":(\d+) with", r":(\d+) for status"))
+            done = subprocess.run([DXUP, "pull", f"127.0.0.1:{frames}", "site", f"{work}/broken-out-{case}", "--quiet"], stderr=subprocess.DEVNULL)
+            assert done.returncode != 0
+            for _ in range(600):
+                said = json.loads(get("/status.json", to=status)[1])
+                if said["connections"] == 0:
+                    break
+                time.sleep(0.05)
+            assert (said["refused"], said["full"], said["damaged"], said["spared"]) == (1, 0, 0, 0), (case, said)
+        finally:
+            own.send_signal(signal.SIGTERM)
+            assert own.wait(60) == 0
 
 
 def the_log_of_hostile_requests():
@@ -902,14 +1156,14 @@ def status_counts_what_a_directory_spares():
 
 
 def any_bytes_at_all():
-    parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"%", b"%4", b":",
+    parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"If-Match: ", b"If-Modified-Since: ", b"If-Unmodified-Since: ", b"Sun, 06 Nov 1994 08:49:37 GMT", b"Accept-Encoding: gzip;a=\"", b"%", b"%4", b":",
              b"\0", b"\xff" * 20, b"Connection: close\r\n", b"Host: a\r\n", b"," * 50, b"\n"]
     for _ in range(FUZZ):
         data = b"".join(dice.choice(parts) for _ in range(dice.randrange(1, 14)))
         if dice.random() < 0.3:
             data = dice.randbytes(dice.randrange(1, 300))
         answer = raw(data, shut=True, to=dice.choice((port, port, status_port)))
-        assert not answer or re.match(rb"HTTP/1\.1 (200|226|302|304|400|404|405|413|431|501|505) ", answer), (data, answer[:60])
+        assert not answer or re.match(rb"HTTP/1\.1 (200|226|302|304|400|404|405|412|413|431|501|505) ", answer), (data, answer[:60])
     assert get("/app.bin")[1] == new
 
 
@@ -942,7 +1196,7 @@ def ended_in_the_middle_of_an_answer():
 
 for test in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
              and os.environ.get("DX_TEST", "") in name
-             and name not in ("make_site", "dxup", "publish", "get", "raw", "attempt", "metrics", "Frames", "Dribblers", "ended_in_the_middle_of_an_answer")]:
+             and name not in ("make_site", "make_many", "dxup", "publish", "get", "raw", "attempt", "metrics", "processor_ns", "times_of", "date", "versions_of", "Frames", "Dribblers", "ended_in_the_middle_of_an_answer")]:
     attempt(test)
 attempt(ended_in_the_middle_of_an_answer) # the last: it ends the server
 if server.poll() is None:

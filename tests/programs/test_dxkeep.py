@@ -3,7 +3,7 @@
 later, must equal that record. dxkeep is killed, stopped, denied disk space, and run as the first process.
 usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
        DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n"""
-import contextlib, ctypes, hashlib, json, mmap, os, random, re, shutil, signal, stat, subprocess, sys, tempfile, time
+import contextlib, ctypes, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, time
 
 top = os.getcwd()
 DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
@@ -941,6 +941,167 @@ def the_latest_consistent_version(dice):
     assert "torn" not in keep("run", "store", "data", "--", "true")
 
 
+# ---- the command line of DiffKeeper
+def dk(*arguments, status=0, program=("true",), flags=("--state-dir=data", "--store=store"), **variables):
+    return keep(*flags, *arguments, *(("--", *program) if program else ()), status=status,
+                env={**os.environ, **{"DIFFKEEPER_" + name: value for name, value in variables.items()}})
+
+
+def the_flags_of_diffkeeper(dice):
+    """The program runs, its status is passed on, and the flags win over the variables. What dxkeep does not do, and values that are
+    none, are errors that name the flag or variable."""
+    said = dk("--debug", program=("sh", "-c", "echo 1 >data/f; exit 7"), status=7)
+    assert "watching data" in said and latest() == 2, said
+    shutil.rmtree("data")
+    dk("-debug=false", "--enable-chunking", "--chunk-size", "4", "--chunk-min=1", "--chunk-avg", "2", "--chunk-max=3", "--dedup-scope=container", "--hash-algo=blake3",
+       "--snapshot-interval=10", HASH_ALGO="sha256", CHUNK_THRESHOLD_MB="8", CHUNK_HASH_WINDOW="64", ENABLE_CHUNKING="0")
+    assert open("data/f").read() == "1\n", "it was not restored"
+    count = latest()
+    for words, what in (("--enable-diff=maybe", "neither true nor false"), ("--diff-library=zip", "bsdiff xdelta"), ("--chunk-size=0", "--chunk-size"),
+                        ("--chunk-size=4MB", "--chunk-size"), ("--snapshot-interval=0", "--snapshot-interval"), ("--snapshot-interval=33", "from 1 to 32"),
+                        ("--hash-algo=sha256", "BLAKE3"), ("--hash-algo=md5", "sha256 blake3"), ("--dedup-scope=cluster", "one machine"), ("--enable-chunking=0", "chunks"),
+                        ("--chunk-min=5 --chunk-avg=4", "--chunk-min is more than --chunk-avg"), ("--chunk-max=", "needs a value"), ("--store", "needs a value"),
+                        ("--colour", "not a flag"), ("word", "not a flag"), ("--no-exec", "no program is started")):
+        assert what in dk(*words.split(), status=1), words
+    for name, value in (("ENABLE_DIFF", "2"), ("ENABLE_DIFF", ""), ("DIFF_LIBRARY", "zip"), ("CHUNK_SIZE_MB", "x"), ("CHUNK_MIN_BYTES", "-1"), ("CHUNK_AVG_BYTES", "0"),
+                        ("CHUNK_MAX_BYTES", "1e3"), ("CHUNK_HASH_WINDOW", "0"), ("ENABLE_CHUNKING", "false"), ("HASH_ALGO", "sha256"), ("DEDUP_SCOPE", "cluster"),
+                        ("SNAPSHOT_INTERVAL", "0"), ("CHUNK_THRESHOLD_MB", "0")):
+        assert "DIFFKEEPER_" + name in dk(status=1, **{name: value}), name
+    assert "--no-exec" in dk(program=None, status=1)
+    assert "--store" in dk(flags=("--state-dir=data",), status=1)
+    assert "contains the store" in dk(flags=("--state-dir=data", "--store=data/store"), status=6)
+    assert latest() == count
+
+
+def deltas_as_diffkeeper_asks_for_them(dice):
+    """One byte of a file changes: stored as a delta, or the whole chunk if there must be none."""
+    os.makedirs("data")
+    content = bytearray(dice.randbytes(200000))
+
+    def grown(*flags, **variables):
+        content[100000] ^= 1
+        before = os.path.getsize("store/objects") if os.path.exists("store/objects") else 0
+        with open("data/f", "wb") as f:
+            f.write(content)
+        dk(*flags, **variables)
+        keep("restore", "store", "latest", "back", "--force", "--quiet")
+        assert open("back/f", "rb").read() == content
+        return os.path.getsize("store/objects") - before
+
+    assert grown() > 200000
+    for flags, variables, whole in (((), {}, False), (("--enable-diff=false",), {}, True), (("--enable-diff",), {}, False), ((), {"ENABLE_DIFF": "f"}, True),
+                                    (("--enable-diff=T",), {"ENABLE_DIFF": "0"}, False), (("--snapshot-interval", "1"), {}, True), (("--snapshot-interval=2",), {}, False),
+                                    (("--diff-library=bsdiff",), {}, False), (("--diff-library=xdelta",), {}, False)):
+        content[dice.randrange(150000, 200000)] ^= 1
+        more = grown(*flags, **variables)
+        assert (more > 8192) == whole, (flags, variables, more)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def ask(port, request, patience=10):
+    """The answer to raw bytes, which may be a bad request or none; until the other side closes."""
+    with socket.create_connection(("127.0.0.1", port), patience) as s:
+        with contextlib.suppress(ConnectionError):
+            for at in range(0, len(request), 700):
+                s.sendall(request[at:at + 700])
+        found = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := s.recv(65536):
+                found += more
+    return found.decode()
+
+
+def metrics(port):
+    head, body = ask(port, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").split("\r\n\r\n", 1)
+    assert head.startswith("HTTP/1.1 200 ") and "\r\nContent-Length: %d\r\n" % len(body) in head, head
+    lines = body.splitlines()
+    helps = {line.split()[2] for line in lines if line.startswith("# HELP ")}
+    assert helps == {line.split()[2] for line in lines if line.startswith("# TYPE ")} and len(helps) == 15, helps
+    return {name.removeprefix("diffkeeper_"): float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+
+def metrics_of_a_run(dice):
+    """They equal what was done, also while clients send too much, too little, or nothing at all."""
+    os.makedirs("data")
+    content = bytearray(dice.randbytes(300000))
+    with open("data/large", "wb") as f:
+        f.write(content)
+    open("data/small", "w").close()
+    keep("capture", "store", "data")
+    shutil.rmtree("data")
+    port = free_port()
+    process = subprocess.Popen([DXKEEP, "--state-dir=data", "--store=store", "--metrics-addr", "127.0.0.1:%d" % port, "--", "sleep", "1000"], stderr=open("log", "ab"))
+    wait_for("a capture", lambda: os.path.exists("data/small") and metrics_or_none(port).get('capture_total{result="success"}'), process)
+    first = metrics(port)
+    assert first["up"] == 1 and any(name.startswith("agent_info{") for name in first)
+    assert first['recovery_total{result="success"}'] == 1 and first["recovery_duration_seconds_count"] == 1 and first["recovery_duration_seconds_sum"] > 0
+    assert first["files_tracked"] == 2 and first["store_size_bytes"] == os.path.getsize("store/objects"), first
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]  # each is given up after two seconds
+    content[150000] ^= 1
+    with open("data/large", "wb") as f:
+        f.write(content)
+    wait_for("a version", lambda: latest() == 2 and metrics(port)["chunk_total"] > first["chunk_total"], process)
+    last = metrics(port)
+    assert last["large_files_total"] == first["large_files_total"] + 1 and last["deltas_total"] > first["deltas_total"], last
+    assert last['capture_total{result="success"}'] == last["capture_duration_seconds_count"] > first["capture_duration_seconds_count"]
+    assert last["storage_saved_bytes"] > 290000 and 0 < last["storage_saved_ratio"] < 1 and 0 < last["chunk_dedup_ratio"] < 1, last
+    for request, status in ((b"POST /metrics HTTP/1.1\r\n\r\n", 405), (b"GET / HTTP/1.1\r\n\r\n", 404), (b"GET /metrics/x HTTP/1.0\r\n\r\n", 404),
+                            (b"GET /metrics HTTP/1.1\r\n" + b"x: y\r\n" * 4000, 400), (b"\0" * 50, 400), (b"\r\n\r\n", 405)):
+        answer = ask(port, request)
+        assert not answer or answer.startswith("HTTP/1.1 %d " % status), (request[:40], answer)
+    assert "already in use" in dk("--metrics-addr=127.0.0.1:%d" % port, flags=("--state-dir=other", "--store=other.store"), status=5).lower()
+    assert ask(port, b"HEAD /metrics HTTP/1.1\r\n\r\n").endswith("\r\n\r\n")
+    stop(process, status=128 + signal.SIGTERM)
+    for one in idle:
+        one.close()
+    for address in ("1", ":0", ":65536", "localhost:1", "::1:80", "[::1:80", "127.0.0.1:", "127.0.0.1:x"):
+        assert "--metrics-addr" in dk("--metrics-addr=" + address, status=1), address
+
+
+def metrics_or_none(port):
+    try:
+        return metrics(port)
+    except OSError:
+        return {}
+
+
+def slow_captures_leave_no_long_gaps(dice):
+    """A capture waits a second, as for a disk. It is followed by another one soon, because it uses no processor."""
+    os.makedirs("data")
+    process = start("--hold-ms", "100", "--after-capture", "sleep 1")
+    wait_for("a version", lambda: latest() == 1, process)
+    began, count = time.monotonic(), 0
+    try:
+        while latest() < 4:
+            with open("data/f", "w") as f:
+                f.write("%d" % count)
+            count += 1
+            time.sleep(0.05)
+            assert time.monotonic() - began < 24, "%d versions after %d s:\n%s" % (latest(), time.monotonic() - began, the_log())
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def a_second_dxkeep_waits_for_the_first(dice):
+    """For a second: then the first may have ended, or the second is refused."""
+    os.makedirs("data")
+    first = start()
+    wait_for("a version", lambda: latest() == 1, first)
+    began = time.monotonic()
+    assert "another process" in dk(status=6)
+    assert time.monotonic() - began >= 1
+    second = subprocess.Popen([DXKEEP, "--state-dir=data", "--store=store", "--", "true"], stderr=open("log", "ab"))
+    time.sleep(0.2)
+    stop(first)
+    assert second.wait(PATIENCE) == 0, the_log()
+
+
 def torn_capture(text):
     with open("data/f", "w") as f:
         f.write(text)
@@ -1488,7 +1649,9 @@ def writers():
 
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
-         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version, the_latest_consistent_version, what_is_refused,
+         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version, the_latest_consistent_version,
+         the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
+         a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,

@@ -3,9 +3,10 @@
 # usage: test_dxup_commands.sh [FILTER...]      as test_dxup.sh
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+craft=$PWD/build/dxup_craft
 . tests/programs/kit.sh
-dxpatch=${dxup%dxup}dxpatch dxecho=${dxup%dxup}dxecho dxkeep=${dxup%dxup}dxkeep
-programs="$dxup $dxpatch $dxecho $dxkeep"
+dxpatch=${dxup%dxup}dxpatch dxecho=${dxup%dxup}dxecho dxkeep=${dxup%dxup}dxkeep dxwan=${dxup%dxup}dxwan
+programs="$dxup $dxpatch $dxecho $dxkeep $dxwan"
 
 # >>version and help
 versions_in_the_same_words() {
@@ -23,7 +24,7 @@ help_of_each_command() {
         tool=${program##*/}
         expect 0 "$program" help
         commands=$(echo "$out" | sed -n "s/^  $tool \([a-z-]*\).*/\1/p")
-        [ "$tool" = dxecho ] || [ "$(echo "$commands" | wc -l)" -ge 6 ] || fail "$tool has no commands: $out"
+        [ "$tool" = dxecho ] || [ "$(echo "$commands" | wc -l)" -ge 2 ] || fail "$tool has no commands: $out"
         expect 0 "$program" --help
         for command in $commands ''; do
             [ -n "$command" ] || [ "$tool" = dxecho ] || continue
@@ -433,7 +434,7 @@ names_that_nobody_should_print() {
     printf h >$'tree/line\xe2\x80\xa8separator'
     ln -s $'to\e]0;title\a' tree/link
     expect 0 "$dxup" publish store app tree --quiet
-    expect 0 "$dxup" publish store $'na"me:with\\a:colon' tree --quiet
+    "$craft" store $'na"me:with\\a:colon' version-of:app # as older releases made it
     for command in "ls store app:" "ls store" "log store" "ls store app:nothing"$'\e'; do
         "$dxup" $command >shown 2>&1
         LC_ALL=C grep -qP '[\x00-\x09\x0b-\x1f\x7f]' shown && fail "a control character of $command"
@@ -544,6 +545,31 @@ app@1  (stable)"
     expect 0 "$dxup" checkout store app@stable pulled --quiet
     diff -r --no-dereference old pulled || fail "a tag after gc"
     expect 0 "$dxup" verify store
+}
+names_with_a_colon() { # none is created; those that older releases created are as they were
+    make_app
+    expect 1 "$dxup" publish new old:beta tree --quiet
+    says "a new name has no colon"
+    [ ! -e new ] || fail "a store was made"
+    expect 1 "$dxup" publish store old:beta tree --quiet
+    expect 1 "$dxup" publish store : tree --quiet
+    "$craft" store old:beta version-of:app
+    expect 0 "$dxup" publish store old:beta tree --quiet
+    expect 0 "$dxup" tag store old:beta@1 old
+    expect 0 "$dxup" ls store old:beta@old
+    expect 0 "$dxup" checkout store old:beta@1 out --quiet
+    expect 0 "$dxup" cat store old:beta@1:sub/a.c
+    expect 0 "$dxup" cat store app@1:sub/a.c
+    expect 2 "$dxup" cat store app:gamma
+}
+the_tag_latest_is_reserved() {
+    make_app
+    expect 1 "$dxup" tag store app@1 latest
+    says "'latest' is reserved"
+    expect 2 "$dxup" ls store app@latest
+    "$craft" store app@latest version-of:app # a name of an older release
+    expect 0 "$dxup" ls store app@latest
+    expect 0 "$dxup" tag store app latests
 }
 tags_that_are_refused() {
     make_app
@@ -876,7 +902,7 @@ for case in versions_in_the_same_words help_of_each_command questions_that_have_
     manual_pages_are_clean completions_are_scripts committed_texts_are_current \
     completion_in_bash completion_in_fish completion_in_zsh \
     names_versions_and_entries names_and_versions_of_a_server files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print a_version_is_pulled_by_its_number errors_name_the_top_of_a_tree tags_are_moved_and_taken_away \
-    tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed what_changed_between_versions what_diff_says_is_sent \
+    names_with_a_colon the_tag_latest_is_reserved tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed what_changed_between_versions what_diff_says_is_sent \
     what_would_be_done paths_that_are_left_out json_of_all_commands progress_at_a_terminal stores_of_another_format a_full_disk_keeps_names; do
     run $case
 done

@@ -927,11 +927,165 @@ a_snapshot_larger_than_it_may_be() { # refused before anything is created, by pu
     same_tree v other
 }
 
+# >>containers
+# old and new: two .tgz, a .jar and a .tar.xz that have changed, among sources of which a few have.
+make_packages() {
+    python3 -I -S - <<'END'
+import gzip, io, lzma, os, random, sys, tarfile, zipfile
+r = random.Random(38)
+words = ["alpha", "buffer", "count", "delta", "entry", "fetch", "group", "hash", "index", "join", "kept", "level", "merge", "node"]
+def text(lines):
+    return "".join("    %s_%d = %s(%s, %d);\n" % (r.choice(words), r.randrange(500), r.choice(words), r.choice(words), r.randrange(10000)) for _ in range(lines)).encode()
+def files(count, lines):
+    return {"package/lib/part%02d.js" % i: text(r.randrange(lines // 2, lines)) for i in range(count)}
+def changed(old):
+    new = dict(old)
+    for name in sorted(new)[::5]:
+        new[name] = new[name].replace(b"alpha", b"ALPHA", 3)
+    new["package/CHANGES"] = text(20)
+    return new
+def tar(content):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as t:
+        for name in sorted(content):
+            info = tarfile.TarInfo(name)
+            info.size = len(content[name])
+            t.addfile(info, io.BytesIO(content[name]))
+    return out.getvalue()
+def tgz(content): return gzip.compress(tar(content), 9, mtime=0)
+def jar(content):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+        for name in sorted(content):
+            info = zipfile.ZipInfo(name); info.compress_type = zipfile.ZIP_DEFLATED
+            z.writestr(info, content[name])
+    return out.getvalue()
+def xz(content): return lzma.compress(tar(content), preset=6)
+sides = {"old": {}, "new": {}}
+for name, pack, count in ("node/a-1.tgz", tgz, 16), ("node/b-2.tgz", tgz, 6), ("lib/c.jar", jar, 16), ("lib/d.tar.xz", xz, 8):
+    old = files(count, 600)
+    sides["old"][name], sides["new"][name] = pack(old), pack(changed(old))
+for i in range(40):
+    sides["old"]["src/s%d.c" % i] = sides["new"]["src/s%d.c" % i] = text(100)
+for i in range(0, 40, 7): sides["new"]["src/s%d.c" % i] += text(1)
+for side in sides:
+    for name, content in sides[side].items():
+        path = os.path.join(side, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        open(path, "wb").write(content)
+END
+    [ -x "$top/build/dxpatch" ] || { skip "no build/dxpatch"; return 1; }
+    "$top/build/dxpatch" diff old/node/a-1.tgz new/node/a-1.tgz patch --quiet
+    [ "$(head -c 4 patch)" = DXC1 ] || { skip "built without zlib"; return 1; }
+    expect 0 "$dxup" publish store t old
+    expect 0 "$dxup" publish store t new
+}
+from_old() { # [OPTION...]      the pull of new over old
+    rm -rf out .out*
+    expect 0 "$dxup" checkout store t@1 out --quiet
+    expect 0 "$dxup" pull "$address" t out --report "$@"
+    same_tree new out
+}
+containers_in_a_tree_are_patched() { # for what the patches of dxpatch cost, and pulls of the files alone; diff says so
+    local file sum=0 alone=0 said n
+    make_packages || return
+    start_server store
+    for file in node/a-1.tgz node/b-2.tgz lib/c.jar lib/d.tar.xz; do
+        expect 0 "$top/build/dxpatch" diff old/$file new/$file patch --quiet
+        sum=$((sum + $(stat -c %s patch)))
+        expect 0 "$dxup" publish store "${file##*/}" old/$file
+        expect 0 "$dxup" publish store "${file##*/}" new/$file
+        cp old/$file file
+        rm -f .file*
+        expect 0 "$dxup" pull "$address" "${file##*/}" file --report
+        alone=$((alone + $(get wire)))
+    done
+    said=$("$dxup" diff store t@1 t@2 --json | sed -n 's/.*"pull_size":\([0-9]*\).*/\1/p')
+    for n in 1 4; do
+        from_old --connections $n
+        # Lists, requests, and the lines that changed in sources take 4 KB.
+        [ "$(get wire)" -le $((sum * 11 / 10 + 4500)) ] || fail "$n connections: $(get wire) bytes, $sum of dxpatch"
+        [ "$(get wire)" -le $((alone + 3000)) ] || fail "$n connections: $(get wire) bytes, $alone for the files alone"
+        [ $((20 * (said - $(get wire)))) -le "$(get wire)" ] && [ $((20 * ($(get wire) - said))) -le "$(get wire)" ] ||
+            fail "$n connections: $(get wire) bytes, $said said"
+    done
+    echo "     $(get wire) bytes for four containers among sources; $sum by dxpatch, $alone as files"
+    rm -rf out .out*
+    expect 0 "$dxup" checkout store t@1 out --quiet
+    expect 0 "$dxup" pull "$address" t out --dry-run --json
+    said=$(echo "$out" | sed -n 's/.*"wire_max":\([0-9]*\).*/\1/p')
+    [ "$said" -le 40000 ] || fail "--dry-run: $said" # the sources count as they are
+    same_tree old out
+    stop_server
+    start_server store --patch-max 30000 # the larger two are sent as chunks
+    from_old
+    [ "$(get wire)" -ge 40000 ] && [ "$(get wire)" -le 115000 ] || fail "--patch-max 30000: $(get wire) bytes"
+    stop_server
+    for file in 1 2; do # the same old and new file in two places: one patch
+        [ $file = 1 ] && cp old/lib/c.jar old/lib/same.jar || cp new/lib/c.jar new/lib/same.jar
+        [ $file = 1 ] && expect 0 "$dxup" publish twice t old || expect 0 "$dxup" publish twice t new
+    done
+    start_server twice
+    rm -rf out .out*
+    expect 0 "$dxup" checkout twice t@1 out --quiet
+    expect 0 "$dxup" pull "$address" t out --report
+    same_tree new out
+    [ "$(get wire)" -le $((sum * 11 / 10 + 5000)) ] || fail "with a copy: $(get wire) bytes"
+}
+an_earlier_release() { # on either side: the chunks are sent
+    local theirs=$PWD/theirs/dxup ours=$dxup
+    local before=2caba8f # the last commit without patches of files
+    git -C "$top" cat-file -e $before 2>/dev/null || { skip "no history here"; return; }
+    mkdir theirs
+    git -C "$top" archive $before programs/{common,containers,versions,dxup} layers {dx_cas,dx_hbtp,dx_patch,dx_reactor,dx_teleport}.h | tar -C theirs -x
+    (cd theirs && ${CC:-cc} -std=c11 -O0 -DCONTAINERS_ZLIB -DVERSIONS_ZSTD_LIBRARY programs/{common,containers,versions,versions/*,dxup,dxup/*}/*.c -o dxup -lz -lzstd -lpthread) ||
+        { skip "it cannot be built"; return; }
+    make_packages || return
+    start_server store
+    dxup=$theirs
+    from_old
+    [ "$(get wire)" -ge 80000 ] || fail "an old client: $(get wire) bytes"
+    stop_server
+    start_server store
+    dxup=$ours
+    from_old
+    [ "$(get wire)" -ge 80000 ] || fail "an old server: $(get wire) bytes"
+}
+lies_about_packages() { # in every way of dxup_evil_sync: the old directory and an error, or the new one by other means
+    local seed got names=(honest none close refuse meddle flip noise short endless large backwards form target early offset transfer replies cut)
+    make_packages || return
+    for seed in $(seq 0 $((${LIES:-1} * 18 - 1))); do
+        rm -rf out .out*
+        expect 0 "$dxup" checkout store t@1 out --quiet
+        start_evil "$seed" wholes out/node/b-2.tgz
+        timeout 100 "$dxup" pull "$address" t out >said 2>&1 </dev/null
+        got=$?
+        case $((seed % 18)):$got in
+            [0-3]:0 | 5:0 | 16:0) same_tree new out ;; # a bit may have no meaning
+            4:6) # the writer's file is still there
+                grep -q "changed" said || fail "$(cat said)"
+                [ "$(head -c 108 out/node/b-2.tgz | tail -c 8)" = "a writer" ] || fail "the change is lost"
+                cp old/node/b-2.tgz out/node && same_tree old out ;;
+            [5-9]:[34] | 1?:[34]) same_tree old out
+                grep -q "patch\|chunk\|protocol" said || fail "$(cat said)" ;;
+            *) fail "status $got" ;;
+        esac
+        stop_evil
+        [ "$bad" = 0 ] || { fail "${names[seed % 18]}, seed $seed: status $got: $(cat said)"; return; }
+    done
+    start_evil 4 wholes out/node/b-2.tgz
+    rm -rf out .out*
+    expect 0 "$dxup" checkout store t@1 out --quiet
+    expect 6 "$dxup" pull "$address" t out --force
+    stop_evil
+}
+
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
     a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read chunk_lists_are_kept_with_the_note a_note_that_lies_is_found_out \
     a_dry_run_changes_nothing a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
-    a_server_that_lies connections_that_end a_snapshot_larger_than_it_may_be; do
+    a_server_that_lies connections_that_end a_snapshot_larger_than_it_may_be \
+    containers_in_a_tree_are_patched an_earlier_release lies_about_packages; do
     run $case
 done
 finish

@@ -13,6 +13,7 @@ typedef struct dxup_options {
     const char   *third;       /* tag: the tag; diff: NAME@VERSION */
     const char   *address;     /* HOST:PORT */
     const char   *http;        /* serve: HOST:PORT, or NULL */
+    const char   *allow_origin; /* serve: whose pages may read over http, or NULL */
     const char   *status;      /* serve: HOST:PORT, or NULL */
     const char   *log;         /* serve: a file; "-": standard error; or NULL */
     const char   *seed;        /* pull: a directory with similar content, or NULL */

@@ -298,7 +298,7 @@ static void wake(void *user)
 static int measure_objects(diff *d, uint64_t *size, const char **what)
 {
     const uint8_t *from = d->by_id ? d->from.version.root : NULL;
-    const int status = dxup_price(d->store, from, d->to.version.root, size);
+    const int status = dxup_price(d->store, from, d->to.version.root, d->o->patch_max, size);
     *what = !from ? "whole" : *size ? "patch" : "unchanged";
     return status;
 }

@@ -213,6 +213,7 @@ static int publish_into(versions_store *s, const dxup_options *o, int kind, unsi
     int status = versions_version_find(s, o->name, 0, &p.last);
     if (status && status != PROG_NOT_FOUND) return status;
     p.has_last = !status;
+    if (!p.has_last && (status = versions_name_check(o->name)) != PROG_OK) return status;
     status = kind == PROG_TREE && VERSIONS_HAS_SNAPSHOTS ? publish_tree(&p) : publish_stream(&p);
     if (status && *p.tree.unread) advise_exclude(p.tree.unread);
     if (status) return status;

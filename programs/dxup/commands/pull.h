@@ -57,7 +57,8 @@ typedef struct pull_plan {
     uint8_t  hash[PROG_HASH_SIZE];
     uint8_t  root[PROG_HASH_SIZE]; /* of the snapshot; or of the file, with this level: */
     uint8_t  level;
-    bool     patches;    /* the server supports patches between objects */
+    bool     patches;    /* the server supports patches between objects, */
+    bool     wholes;     /* and makes patches of the files of a snapshot */
 } pull_plan;
 
 /* The transfer. */

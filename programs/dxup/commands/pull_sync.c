@@ -234,6 +234,7 @@ static dxup_sync_desc sync_desc(pull *p, versions_store *s)
                                  .received = &p->transfer.received,
                                  .connections = p->o->connections,
                                  .patches = p->plan.patches,
+                                 .wholes = p->plan.wholes,
                                  .rate = &p->transfer.rate,
                                  .lacking = p->o->dry_run ? &p->transfer.lacking : NULL,
                                  .fresh = &p->transfer.fresh};

@@ -24,10 +24,12 @@
 #include "../net/bundle.h"
 #include "../net/guests.h"
 #include "../net/http.h"
+#include "../net/http_fields.h"
 #include "../net/loop.h"
 #include "../net/listing.h"
 #include "../net/log.h"
 #include "../net/patches.h"
+#include "../net/whole.h"
 #include "../net/wire.h"
 #include "../../versions/tree/content.h"
 
@@ -50,7 +52,8 @@ enum {
     SILENCE_LIMIT_S  = 60,
     ANSWERS_MAX      = 64,   /* per worker: answers with objects, of 961 KiB at most */
     REQUESTS_PENDING = 2,    /* per connection: one whose patch is being made, and one more */
-    ANNOUNCED_MAX    = 64    /* snapshots whose objects were not requested yet */
+    ANNOUNCED_MAX    = 64,   /* snapshots whose objects were not requested yet */
+    COUNTED          = -1    /* announced.outcome */
 };
 
 typedef struct worker     worker;
@@ -84,6 +87,9 @@ typedef struct connection {
     uint64_t          from;        /* start of the requested range */
     uint64_t          range;       /* its size; 0: all */
     uint8_t          *answer;      /* the requested objects; then nothing else is sent */
+    bool              of_file;     /* waiting for the patch of a file of a snapshot, of this request */
+    dxup_whole_request whole;
+    int               synced_outcome; /* of the pull whose objects it fetches, or COUNTED */
     uint64_t          synced_size; /* of the version whose objects it fetches; 0: unknown */
     uint64_t          synced_sent; /* bytes of these objects so far */
 } connection;
@@ -119,12 +125,13 @@ struct worker {
 typedef struct announced {
     versions_version version; /* size 0: free */
     versions_version base;    /* the client's; version 0: unknown */
+    int      outcome;         /* of the pull, if it is not counted yet; otherwise COUNTED */
 } announced;
 
 struct server {
     const dxup_options *o;
     announced           announced[ANNOUNCED_MAX]; /* guarded by lock; the oldest is overwritten */
-    unsigned            announced_next;
+    uint64_t            announced_next;
     dxup_patches       *patches;
     dxup_http          *http; /* NULL: not requested; guarded by lock */
     dxup_http          *status; /* the same, for --status */
@@ -227,13 +234,14 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     pull_reply_set_hash(&w, c->target.hash);
     int error = pull_reply_finish(&w, &size);
     if (error) return DX_HBTP_STATUS_INTERNAL;
+    const bool synced = c->silent && c->objects && outcome == DXUP_FULL;
+    error = c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
+                       : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, bytes, size);
+    if (error) return error; /* a pull that was refused was not answered */
     log_outcome(c, outcome);
-    if (!c->silent || !c->objects || outcome != DXUP_FULL) /* otherwise on_sync() counts it */
-        count_pull(c, outcome, wire_size);
-    else dxup_log_drop(c->log); /* and logs it */
-    return c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
-                      : dx_hbtp_write_rpc_response(c->session->desc.out, sequence,
-                                                   bytes, size);
+    if (synced) dxup_log_drop(c->log); /* on_sync() counts and logs it */
+    else count_pull(c, outcome, wire_size);
+    return 0;
 }
 
 /* Does the range lie within the transfer? Must be checked before the reply. */
@@ -496,19 +504,39 @@ static int on_range(const dx_hbtp_context *context)
 }
 
 /* >>objects: docs/formats/sync.md ------------------------------------------ */
+/* Count a pull of objects by its outcome, once. The lock is held. */
+static void count_announced(server *s, announced *a)
+{
+    if (a->outcome != COUNTED) dxup_count(&s->metrics.pulls[a->outcome], 1);
+    a->outcome = COUNTED;
+}
+
+/* The pull is counted when the connection that fetches its objects ends, and is not refused until then.
+   If there is none, because the client has them all: when the announcement is overwritten. */
 static void announce(server *s, const versions_version *v, const versions_version *base)
 {
     pthread_mutex_lock(&s->lock);
     announced *a = &s->announced[s->announced_next++ % ANNOUNCED_MAX];
+    if (s->announced_next > ANNOUNCED_MAX) count_announced(s, a);
     a->version = *v;
     a->base.version = 0;
     if (base) a->base = *base;
+    a->outcome = base ? DXUP_PATCHED : DXUP_FULL;
     pthread_mutex_unlock(&s->lock);
 }
 
+/* The connection ends, or fetches for another pull: count its pull. */
+static void end_announced(connection *c)
+{
+    if (c->synced_outcome != COUNTED)
+        dxup_count(&c->worker->server->metrics.pulls[c->synced_outcome], 1);
+    c->synced_outcome = COUNTED;
+}
+
 /* The size of the version whose root is requested, once for each client that it was announced to;
-   0: it was not announced. */
-static uint64_t check_announced(server *s, const dxup_bundle_request *request, dxup_log_entry *log)
+   0: it was not announced. *outcome: to be counted at the end. */
+static uint64_t check_announced(server *s, const dxup_bundle_request *request, int *outcome,
+                                dxup_log_entry *log)
 {
     uint64_t size = 0;
     pthread_mutex_lock(&s->lock);
@@ -519,6 +547,8 @@ static uint64_t check_announced(server *s, const dxup_bundle_request *request, d
         dxup_log_versions(log, a->base.version ? &a->base : NULL, v);
         size = v->size;
         a->version.size = 0;
+        *outcome = a->outcome;
+        a->outcome = COUNTED;
     }
     pthread_mutex_unlock(&s->lock);
     return size;
@@ -574,9 +604,6 @@ static int on_sync_asked(const dx_hbtp_context *context)
                  !versions_content_find_hash(w->store, name, have, &base);
     bool same = known && base.kind == c->target.kind &&
                 !memcmp(base.hash, c->target.hash, PROG_HASH_SIZE);
-    if (same) count_pull(c, DXUP_UNCHANGED, 0);
-    else count_pull(c, known ? DXUP_PATCHED : DXUP_FULL, c->target.size); /* see count_synced() */
-    if (!same) announce(w->server, &c->target, known ? &base : NULL);
     if (flags & DXUP_HAVE && !known) dxup_log_unknown(c->log, have);
     dxup_log_versions(c->log, known ? &base : NULL, &c->target);
     dxup_log_result(c->log, same ? "unchanged" : "objects");
@@ -592,13 +619,23 @@ static int on_sync_asked(const dx_hbtp_context *context)
         sync_reply_set_kind(&reply, (uint8_t)c->target.kind);
         sync_reply_set_level(&reply, level);
     }
+    if (flags & DXUP_CONTAINERS && c->target.snapshot && dxup_patches_kinds(flags))
+        sync_reply_set_features(&reply, DXUP_WHOLES);
     if (sync_reply_finish(&reply, &size)) return DX_HBTP_STATUS_INTERNAL;
-    return dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, bytes, size);
+    status = dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, bytes, size);
+    if (status) return status;
+    if (same) count_pull(c, DXUP_UNCHANGED, 0);
+    else announce(w->server, &c->target, known ? &base : NULL);
+    return status;
 }
 
 static int on_sync(const dx_hbtp_context *context)
 {
-    return handle(context, on_sync_asked, "pull", false);
+    const connection *c = context->session->desc.user;
+    const int result = handle(context, on_sync_asked, "pull", false);
+    if (result >= DX_HBTP_STATUS_BAD_REQUEST && result != DX_HBTP_STATUS_NOT_FOUND) /* see on_pull() */
+        dxup_count(&c->worker->server->metrics.refused, 1);
+    return result;
 }
 
 /* c->answer is complete: reply, and begin to send it. */
@@ -615,6 +652,16 @@ static int send_answer(connection *c, uint16_t sequence, uint32_t transfer, size
     return begin_transfer(c, result);
 }
 
+/* The store is damaged: the pull was refused, however much of it was sent before. */
+static int refuse_objects(connection *c)
+{
+    dxup_metrics *m = &c->worker->server->metrics;
+    dxup_count(c->synced_outcome != COUNTED ? &m->refused : &m->damaged, 1);
+    c->synced_outcome = COUNTED;
+    c->synced_size = 0; /* nothing was spared */
+    return DX_HBTP_STATUS_INTERNAL;
+}
+
 /* Send objects by their ids, in one answer. */
 static int on_objects_asked(const dx_hbtp_context *context)
 {
@@ -627,10 +674,11 @@ static int on_objects_asked(const dx_hbtp_context *context)
         return DX_HBTP_STATUS_BAD_REQUEST;
     heard(c);
     if (w->answer_count >= ANSWERS_MAX) return DX_HBTP_STATUS_UNAVAILABLE;
-    if (versions_store_refresh(&w->store) ||
-        dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
-        return DX_HBTP_STATUS_INTERNAL;
-    if (!c->synced_size) c->synced_size = check_announced(w->server, &request, c->log);
+    const bool good = !versions_store_refresh(&w->store) &&
+                      !dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size);
+    if (!c->synced_size)
+        c->synced_size = check_announced(w->server, &request, &c->synced_outcome, c->log);
+    if (!good) return refuse_objects(c);
     c->synced_sent += size;
     return send_answer(c, context->frame->sequence, request.transfer, size);
 }
@@ -638,6 +686,52 @@ static int on_objects_asked(const dx_hbtp_context *context)
 static int on_objects(const dx_hbtp_context *context)
 {
     return handle(context, on_objects_asked, "objects", true);
+}
+
+/* Send the patch of a file, if it is smaller than the limit; DX_HBTP_LATER while it is being made. */
+static int start_file(connection *c, uint16_t sequence)
+{
+    const dxup_whole_request *r = &c->whole;
+    dxup_patches *patches = c->worker->server->patches;
+    uint8_t reply[DXUP_WHOLE_REPLY_MAX];
+    enum dxup_patch_answer answer = DXUP_PATCH_NONE;
+    if (c->kinds)
+        answer = dxup_patches_get_file(patches, c->worker->store, &r->old, &r->file, c->kinds, &c->patch);
+    if (answer == DXUP_PATCH_PENDING) return DX_HBTP_LATER;
+    const bool fits = answer == DXUP_PATCH_READY && c->patch.size < r->limit;
+    c->size = fits ? c->patch.size : 0;
+    c->silent = !fits || r->size_only;
+    c->transfer = r->transfer;
+    if (!c->silent) c->synced_sent += c->size;
+    const size_t size = dxup_whole_write_reply(c->size, reply);
+    const int result = c->waiting
+                           ? dx_hbtp_reply(c->session, sequence, reply, size)
+                           : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, reply, size);
+    if (result) end_transfer(c);
+    return result;
+}
+
+static int on_file_asked(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    worker *w = c->worker;
+    if (c->active || c->waiting) return DX_HBTP_EAGAIN;
+    if (!dxup_whole_read_request(&c->whole, context->payload, context->payload_size))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    heard(c);
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    c->from = c->range = 0;
+    c->ranges = c->objects = false;
+    c->kinds = c->whole.kinds & container_kinds();
+    c->sequence = context->frame->sequence;
+    const int result = begin_transfer(c, start_file(c, c->sequence));
+    c->waiting = c->of_file = result == DX_HBTP_LATER;
+    return result;
+}
+
+static int on_file(const dx_hbtp_context *context)
+{
+    return handle(context, on_file_asked, "objects", true);
 }
 
 /* Send the list of names, or the versions of one. */
@@ -667,13 +761,17 @@ static int on_names(const dx_hbtp_context *context)
 static void retry_waiting(connection *c)
 {
     assert(c->waiting);
-    int result = begin_transfer(c, start_from_base(c, c->sequence));
+    const bool of_file = c->of_file;
+    int result = begin_transfer(c, of_file ? start_file(c, c->sequence)
+                                           : start_from_base(c, c->sequence));
     if (result == DX_HBTP_LATER) return;
-    c->waiting = false;
+    c->waiting = c->of_file = false;
     log_handled(c, result);
+    if (result >= DX_HBTP_STATUS_BAD_REQUEST && !c->range && !of_file)
+        dxup_count(&c->worker->server->metrics.refused, 1);
     if (result > 0) dx_hbtp_reply_error(c->session, c->sequence, (uint16_t)result, NULL);
     else if (result < 0) (void)dx_link_abort(&c->worker->links, c->id);
-    if (result) (void)dx_link_wake(&c->worker->links, c->id); /* the next request may have arrived */
+    if (!c->active) (void)dx_link_wake(&c->worker->links, c->id); /* the next request may have arrived */
 }
 
 /* Read the next bytes of the transfer. */
@@ -715,8 +813,8 @@ static void fill(connection *c)
         dx_hbtp_file_chunk chunk = {c->transfer, c->at, data, (uint32_t)n, final};
         const bool good = !read_piece(c, data, n);
         if (good) (void)dx_hbtp_write_file_chunk(&out, c->sequence, &chunk);
-        dxup_count(&c->worker->server->metrics.sent, n);
-        dxup_log_sent(c->log, n);
+        if (good) dxup_count(&c->worker->server->metrics.sent, n);
+        if (good) dxup_log_sent(c->log, n);
         (void)dx_link_commit(l, c->id, &out);
         c->at += n;
         if (!good || final) end_transfer(c);
@@ -749,6 +847,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     if (leaves)
         (void)dx_link_abort(l, ((connection *)((char *)leaves - offsetof(connection, guest)))->id);
     c->worker = w;
+    c->synced_outcome = COUNTED;
     c->id = id;
     c->log = dxup_log_entry_open(w->server->log, dx_link_fd(l, id));
     c->session = dx_link_session(l, id);
@@ -802,11 +901,12 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     if (c->next) c->next->previous = c->previous;
     assert(w->connection_count > 0);
     w->connection_count--;
-    dxup_count_down(&w->server->metrics.connections);
+    end_announced(c);
     count_synced(c);
     dxup_guests_leave(w->guests, &c->guest);
     dxup_log_end(log_of(c), c->log, c->active || c->waiting ? "cut" : NULL, 0);
     end_transfer(c);
+    dxup_count_down(&w->server->metrics.connections); /* the last: then all of it is counted */
     free(c->log);
     free(c);
     if (w->draining && !w->connection_count) dx_reactor_stop(&w->reactor);
@@ -883,6 +983,7 @@ static int open_links(worker *w)
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_SYNC, on_sync, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_OBJECTS, on_objects, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_NAMES, on_names, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_WHOLE, on_file, NULL);
     desc.links_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE;
     desc.out_size = OUT_SIZE;
     desc.block_count = desc.links_max < BLOCKS_MAX / 2 ? 2 * desc.links_max : BLOCKS_MAX;
@@ -964,6 +1065,16 @@ static void *run_worker(void *user)
 static bool is_local(const dxup_options *o)
 {
     return o->address && strncmp(o->address, "unix:", 5) == 0;
+}
+
+static int check_origin(const dxup_options *o)
+{
+    if (!o->allow_origin) return PROG_OK;
+    if (!o->http) return prog_fail(PROG_USAGE, "--allow-origin needs --http HOST:PORT");
+    if (dxup_is_origin(o->allow_origin)) return PROG_OK;
+    return prog_fail(PROG_USAGE, "--allow-origin '%s' is not an origin as browsers send it: lower case, "
+                                 "no path and no slash at its end, such as https://app.example; or *",
+                     o->allow_origin);
 }
 
 /* Open one listener per worker on the same port; the kernel distributes connections. The first
@@ -1080,10 +1191,11 @@ static int serve_all(server *s, const dx_reactor_address *address)
     int status = PROG_OK;
     dxup_http_desc desc = {.store = o->store, .address = o->http, .backend = o->backend,
                            .patches = s->patches, .metrics = &s->metrics,
-                           .log = s->log, .network_max = network_max(o)};
+                           .log = s->log, .network_max = network_max(o), .allow_origin = o->allow_origin};
     if (o->http) status = dxup_http_start(&http, &desc);
     set_http(s, http);
     desc.address = o->status;
+    desc.allow_origin = NULL;
     desc.status = true;
     desc.log = NULL;
     if (!status && o->status) status = dxup_http_start(&s->status, &desc);
@@ -1099,6 +1211,8 @@ int dxup_serve(const dxup_options *o)
 {
     server s = {.o = o};
     dx_reactor_address address;
+    int status = check_origin(o);
+    if (status) return status;
     s.worker_count = is_local(o) ? 1 : prog_thread_count(o->workers, OS_WORKERS_MAX);
     s.workers = prog_alloc(s.worker_count * sizeof *s.workers);
     memset(s.workers, 0, s.worker_count * sizeof *s.workers);
@@ -1109,7 +1223,7 @@ int dxup_serve(const dxup_options *o)
     os_end_prepare();
     pthread_mutex_init(&s.lock, NULL);
     sem_init(&s.started, 0, 0);
-    int status = listen_all(&s, &address);
+    status = listen_all(&s, &address);
     if (!status && o->log) status = dxup_log_open(&s.log, o->log, &s.metrics);
     if (!status) status = dxup_patches_start(&s.patches, o->store, o->patch_max, patch_ready, &s);
     if (!status) {

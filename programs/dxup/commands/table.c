@@ -226,6 +226,8 @@ static const prog_option options[] = {
      .help = "address to serve dxup pull on (required)"},
     {"--http", PROG_OPTION_TEXT, FIELD(http), .commands = SERVE, .value = "HOST:PORT",
      .help = "also serve browsers and curl: GET /NAME, files\nand index pages of trees, ranges, ETags, A-IM:\ndx-patch"},
+    {"--allow-origin", PROG_OPTION_TEXT, FIELD(allow_origin), .commands = SERVE, .value = "ORIGIN",
+     .help = "let pages of ORIGIN (https://app.example, or * for\nall) read what --http serves (CORS)"},
     {"--status", PROG_OPTION_TEXT, FIELD(status), .commands = SERVE, .value = "HOST:PORT",
      .help = "also serve a status page, /status.json, /metrics\n(Prometheus) and /healthz"},
     {"--log", PROG_OPTION_TEXT, FIELD(log), .commands = SERVE, .value = "FILE",

@@ -64,6 +64,9 @@ int dxup_tag(const dxup_options *o)
         return prog_fail(PROG_USAGE, "'%s' is not a valid tag: a tag is a letter, then letters, "
                                      "digits, . - and _",
                          o->third);
+    if (!o->remove && !strcmp(o->third, VERSIONS_TAG_RESERVED))
+        return prog_fail(PROG_USAGE, "'%s' is reserved: the name alone is the latest version, and a "
+                                     "tag would not follow it; choose another tag", o->third);
     int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status;
     status = tag(s, o);

@@ -8,14 +8,20 @@
    later requests wait in the input:
 
        received() --> dispatch() --> answer() --> fill() --- the body is longer ---> hold
-                                        |                                              |
-                                        '-- patch pending --> hold <-- drained() ------'
-                                                               '-- on_message(): go on */
+           ^                            |                                              |
+           |                            '-- patch pending --> hold <-- drained() ------'
+           |                                                   '-- on_message(): go on
+           '--- on_turn() <--- queue of turns <--- hold: a request may be left in the input
+
+   One request of a connection is answered per round of the event loop, so a long pipeline does not
+   delay others. What is left of the input waits for its turn; connections take turns for TURN_NS
+   of a round, at least one of them. */
 #include "http.h"
 #include "../../common/http.h"
 #include "../../common/os.h"
 #include "address.h"
 #include "guests.h"
+#include "http_conditions.h"
 #include "http_encode.h"
 #include "http_fields.h"
 #include "http_tree.h"
@@ -38,11 +44,13 @@ enum {
     CONTENTS_MAX    = 192,     /* read at the same time, about 100 KiB each; above that 503 */
     CONTENTS_SHARE  = 48,      /* per network, see contents_share() */
     INPUT_BUFFERS   = 64,
-    HEAD_SIZE       = 1024,    /* of an answer, maximum */
+    HEAD_SIZE       = 1536,    /* of an answer, maximum */
+    ORIGIN_FIELDS   = DXUP_ORIGIN_MAX + 192,
     CLIENTS_MAX     = 1024,
     REFUSED_AT_ONCE = 16,      /* extra connections, for those being refused */
     SILENCE_LIMIT_S = 30,
-    LINGER_S        = 2        /* on shutdown, for a client to close its connection */
+    LINGER_S        = 2,       /* on shutdown, for a client to close its connection */
+    TURN_NS         = 1000000  /* of a round, for requests that waited for their turn */
 };
 
 typedef struct client {
@@ -58,6 +66,11 @@ typedef struct client {
     bool           waiting; /* for a patch from base to target */
     bool           head;    /* the answer has no body */
     bool           fixed;   /* an explicit version was requested, not the latest one */
+    int64_t        modified_s; /* time of the requested version; DXUP_NO_DATE: none */
+    bool           left;    /* input is left that may hold a whole request */
+    bool           queued;  /* in the queue of turns, and on hold */
+    struct client *turn_next, *turn_previous;
+    uint64_t       round_ns; /* time of the round that answered the last request */
     int64_t        active_ns;
 
     versions_version  base, target;
@@ -74,9 +87,9 @@ typedef struct client {
     /* inside received(): input[taken..input_size) is unanswered */
     const uint8_t *input;
     size_t         taken, input_size;
-    /* inside pump(): a block, and the bytes used in it */
+    /* inside pump(): room in a block, and the bytes used of it */
     uint8_t       *out;
-    size_t         out_size;
+    size_t         out_size, out_room;
 } client;
 
 struct dxup_http {
@@ -89,7 +102,7 @@ struct dxup_http {
     void           *reactor_memory;
     dx_peers        peers;
     void           *peers_memory;
-    dx_op           timer_op, message_op, close_op; /* the last one: of the listener */
+    dx_op           timer_op, turn_op, message_op, close_op; /* the last one: of the listener */
     dx_reactor_message messages[16];
     int             listener, status;
     bool            running; /* the thread was started */
@@ -99,7 +112,10 @@ struct dxup_http {
     bool            ending;  /* and the next one means: finish open answers and end; */
     bool            look;    /* or: reopen the store, if another one is at the path */
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
+    char            origin_fields[ORIGIN_FIELDS]; /* of every answer; "": no allowed origin */
     client         *clients;
+    client         *turn_first, *turn_last; /* those that wait for their turn */
+    size_t          turn_count;
     dxup_guests    *guests;
     dxup_encodings *encodings;
     size_t          client_count;
@@ -138,6 +154,7 @@ static const char *reason_of(int status)
 {
     switch (status) {
     case 200: return "OK";
+    case 204: return "No Content";
     case 206: return "Partial Content";
     case 226: return "IM Used";
     case 302: return "Found";
@@ -145,6 +162,7 @@ static const char *reason_of(int status)
     case 400: return "Bad Request";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 412: return "Precondition Failed";
     case 416: return "Range Not Satisfiable";
     case 413: return "Content Too Large";
     case 431: return "Request Header Fields Too Large";
@@ -155,18 +173,28 @@ static const char *reason_of(int status)
     }
 }
 
-/* Append a head to out. There is always room for one, see pump(). */
+static int64_t now_s(void) { return os_time_ns() / 1000000000; }
+
+/* Append a head to out, with the time of the content if it is known. There is always room for one,
+   see pump(). 204 and 304 have no body, whose size they would have to say. */
 static void put_head(client *c, int status, const char *fields, uint64_t size)
 {
-    assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
+    char date[DXUP_DATE_SIZE], modified[DXUP_DATE_SIZE] = "", length[48] = "";
+    const bool dated = c->modified_s != DXUP_NO_DATE && status < 400 && status != 302;
+    const dxup_http *h = c->http;
+    assert(c->out_room - c->out_size >= HEAD_SIZE);
+    dxup_date_text(now_s(), date);
+    if (dated) dxup_date_text(c->modified_s, modified);
+    if (status != 204 && status != 304)
+        snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)size);
     int n = snprintf((char *)c->out + c->out_size, HEAD_SIZE,
-                     "HTTP/1.1 %d %s\r\n%sContent-Length: %llu\r\n%s\r\n", status,
-                     reason_of(status), fields, (unsigned long long)size,
-                     c->last ? "Connection: close\r\n" : "");
+                     "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s\r\n", status, reason_of(status),
+                     date, dated ? "Last-Modified: " : "", modified, dated ? "\r\n" : "", fields,
+                     h->origin_fields, length, c->last ? "Connection: close\r\n" : "");
     assert(n > 0 && n < HEAD_SIZE);
     c->out_size += (size_t)n;
     if (c->log) c->log->status = status;
-    if (!c->http->d.status) dxup_count(&c->http->d.metrics->http[status / 100], 1);
+    if (!h->d.status) dxup_count(&h->d.metrics->http[status / 100], 1);
 }
 
 static void end_body(client *c)
@@ -360,16 +388,45 @@ static void put_unchanged(client *c)
 {
     char fields[DX_EDGE_FIELDS_MAX];
     dx_edge_server edge = edge_of(c);
-    assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
     dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
-    dxup_count(&c->http->d.metrics->http[3], 1);
+    put_head(c, 304, fields, 0);
     dxup_log_versions(c->log, NULL, &c->target);
     dxup_log_result(c->log, "unchanged");
-    if (c->log) c->log->status = 304;
     dxup_count(&c->http->d.metrics->spared, c->target.size);
-    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
-                                    "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
-                                    c->last ? "Connection: close\r\n" : "");
+}
+
+/* Set the time of the content. It is never in the future, where a clock was wrong. */
+static void set_modified(client *c, const versions_version *v)
+{
+    const int64_t second = v->time_ns / 1000000000 - (v->time_ns % 1000000000 < 0);
+    const int64_t now = now_s();
+    c->modified_s = second < now ? second : now;
+}
+
+/* Is a neighbour of the version of the same second? Then a date does not tell them apart. */
+static bool shares_its_second(client *c, const versions_version *v)
+{
+    char name[PROG_NAME_SIZE_MAX + 1];
+    const char *tag = v->tagged ? versions_tag_in(v->name) : NULL;
+    const uint64_t version = tag ? v->tagged : v->version;
+    snprintf(name, sizeof name, "%.*s", tag ? (int)(tag - v->name - 1) : PROG_NAME_SIZE_MAX,
+             v->name);
+    for (int i = 0; i < 2; i++) {
+        versions_version other;
+        const uint64_t next = i ? version + 1 : version - 1; /* 0 would be the latest */
+        if (next && !versions_version_find(c->http->store, name, next, &other) &&
+            other.time_ns / 1000000000 == v->time_ns / 1000000000)
+            return true;
+    }
+    return false;
+}
+
+/* Does If-Modified-Since say that the client has this content? A tag may go back to an older version,
+   so a later date proves nothing there. */
+static bool is_unmodified(client *c, const uint8_t *request, size_t size, const versions_version *v)
+{
+    return dxup_is_unmodified(request, size, c->modified_s, v->tagged != 0) &&
+           (c->fixed || !shares_its_second(c, v));
 }
 
 /* Find the requested version into c->target. Returns an HTTP status; 404: the path may
@@ -432,27 +489,37 @@ static void put_tree_unchanged(client *c, const char *tag, bool fixed, uint64_t 
     char fields[512];
     put_tree_fields(fields, sizeof fields, tag, fixed, "text/plain", DXUP_IDENTITY);
     fields[strlen(fields) - strlen("Content-Type: text/plain\r\n")] = 0;
-    dxup_count(&c->http->d.metrics->http[3], 1);
+    put_head(c, 304, fields, 0);
     dxup_count(&c->http->d.metrics->spared, size);
     dxup_log_result(c->log, "unchanged");
-    if (c->log) c->log->status = 304;
-    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
-                                    "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
-                                    c->last ? "Connection: close\r\n" : "");
+}
+
+/* Answer 304 or 412, as the conditions of the request say. False: they ask for the body. */
+static bool answer_condition(client *c, const uint8_t *request, size_t size, const char *tag,
+                             const versions_version *v, uint64_t body_size)
+{
+    if (!dxup_conditions_hold(request, size, tag, true, c->modified_s)) {
+        end_body(c);
+        refuse(c, 412);
+        return true;
+    }
+    if (!dxup_tag_matches(request, size, "if-none-match", tag, true, false) &&
+        !is_unmodified(c, request, size, v))
+        return false;
+    put_tree_unchanged(c, tag, c->fixed, body_size);
+    end_body(c);
+    return true;
 }
 
 /* Send c->text, an index page. */
-static void answer_index(client *c, const uint8_t *request, size_t size)
+static void answer_index(client *c, const uint8_t *request, size_t size, const versions_version *v)
 {
     char fields[512], tag[65];
     dx_cas_id id;
     dx_cas_hash(c->text.bytes, c->text.size, &id);
     prog_hash_text(id.bytes, tag);
-    if (dxup_tag_matches(request, size, tag)) {
-        put_tree_unchanged(c, tag, false, c->text.size);
-        end_body(c);
-        return;
-    }
+    c->fixed = false; /* a later release may show it in another way */
+    if (answer_condition(c, request, size, tag, v, c->text.size)) return;
     const dxup_encoding encoding = encode_body(c, request, size, tag, c->text.size);
     const size_t body_size = c->encoded ? c->encoded->size : c->text.size;
     size_t n = put_tree_fields(fields, sizeof fields, tag, false, "text/html; charset=utf-8",
@@ -473,11 +540,8 @@ static void answer_entry(client *c, const uint8_t *request, size_t size, const d
     uint64_t from = 0, count = found->size;
     dxup_range range = DXUP_RANGE_NONE;
     assert(c->entry);
-    if (dxup_tag_matches(request, size, found->tag)) {
-        put_tree_unchanged(c, found->tag, found->fixed, found->size);
-        end_body(c);
-        return;
-    }
+    c->fixed = found->fixed;
+    if (answer_condition(c, request, size, found->tag, &found->version, found->size)) return;
     if (!c->head) range = dxup_range_parse(request, size, found->tag, found->size, &from, &count);
     if (range == DXUP_RANGE_UNSATISFIABLE) {
         refuse_range(c, found->size);
@@ -512,17 +576,19 @@ static void answer_tree(client *c, const uint8_t *request, size_t size, char *as
 {
     dxup_found found = {.directory = true};
     versions_store *s = c->http->store;
-    const uint64_t skip = dxup_target_number(request, size, "from");
+    char from[PROG_NAME_SIZE_MAX + 1];
     const bool names = !*asked;
-    int status = names ? 200 : dxup_tree_find(s, asked, &found);
+    int status = dxup_target_query(request, size, "from", from, sizeof from) ? 200 : 400;
+    if (status == 200 && !names) status = dxup_tree_find(s, asked, &found);
     c->entry = found.reader;
     if (status == 200) status = count_content(c);
     if (found.version.version) dxup_log_versions(c->log, NULL, &found.version);
+    if (found.version.version) set_modified(c, &found.version);
     if (status == 200 && found.directory &&
-        (names ? dxup_names_index(s, skip, &c->text) : dxup_tree_index(s, &found, skip, &c->text)))
+        (names ? dxup_names_index(s, from, &c->text) : dxup_tree_index(s, &found, from, &c->text)))
         status = 500;
     if (status == 200 && found.directory) {
-        answer_index(c, request, size);
+        answer_index(c, request, size, &found.version);
     } else if (status == 200) {
         answer_entry(c, request, size, &found);
     } else {
@@ -560,7 +626,7 @@ static void answer(client *c, const uint8_t *request, size_t size)
     bool patches = dxup_field_has(request, size, "a-im", "dx-patch"), known = false;
     dx_edge_version base;
     dx_edge_server edge;
-    char asked[DXUP_TARGET_MAX + 1];
+    char asked[DXUP_TARGET_MAX + 1], tag[65];
     assert(!c->waiting && !c->content && c->at == c->size);
     int status = dxup_target_parse(request, size, asked, sizeof asked) ? 200 : 400;
     /* neither a name nor a path into a tree */
@@ -573,6 +639,16 @@ static void answer(client *c, const uint8_t *request, size_t size)
     }
     if (status != 200) {
         refuse(c, status);
+        return;
+    }
+    set_modified(c, &c->target);
+    prog_hash_text(c->target.hash, tag);
+    if (!dxup_conditions_hold(request, size, tag, false, c->modified_s)) {
+        refuse(c, 412);
+        return;
+    }
+    if (is_unmodified(c, request, size, &c->target)) {
+        put_unchanged(c);
         return;
     }
     edge = edge_of(c);
@@ -592,10 +668,11 @@ static void answer(client *c, const uint8_t *request, size_t size)
    to show the client that the body is incomplete. */
 static bool fill(client *c)
 {
-    assert(c->at <= c->size && c->out_size <= OUT_SIZE);
-    while (c->at < c->size && c->out_size < OUT_SIZE) {
-        uint64_t left = c->size - c->at;
-        size_t n = left < OUT_SIZE - c->out_size ? (size_t)left : OUT_SIZE - c->out_size;
+    assert(c->at <= c->size && c->out_size <= c->out_room);
+    while (c->at < c->size && c->out_size < c->out_room) {
+        const uint64_t left = c->size - c->at;
+        const size_t room = c->out_room - c->out_size;
+        const size_t n = left < room ? (size_t)left : room;
         int error = PROG_OK;
         if (c->patch.plan)
             error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
@@ -641,25 +718,56 @@ static void end_log(client *c)
     if (!is_busy(c)) dxup_log_end(c->http->d.log, c->log, NULL, 0);
 }
 
-/* Answer pending requests in order, as long as an answer fits into out. */
+/* OPTIONS, which http_parse() refuses: a browser asks whether a page of another origin may send such
+   fields. It ends the connection, as any refused method; a browser keeps the answer for two hours. */
+static bool is_preflight(const client *c, const http_request *q, size_t size)
+{
+    static const char method[] = "OPTIONS ";
+    return q->status == 405 && *c->http->origin_fields && size >= sizeof method - 1 &&
+           !memcmp(c->input, method, sizeof method - 1);
+}
+
+static void answer_preflight(client *c)
+{
+    put_head(c, 204,
+             "Allow: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Methods: GET, HEAD\r\n"
+             "Access-Control-Allow-Headers: A-IM, If-Match, If-Modified-Since, If-None-Match, "
+             "If-Range, If-Unmodified-Since, Range\r\nAccess-Control-Max-Age: 7200\r\n",
+             0);
+    dxup_log_result(c->log, "preflight");
+}
+
+/* Answer the first request in the input, unless one was answered in this call of received(). */
 static bool dispatch(client *c)
 {
-    while (!c->waiting && c->at == c->size && !c->last && OUT_SIZE - c->out_size >= 2 * HEAD_SIZE) {
-        http_request q;
-        assert(c->taken <= c->input_size);
-        size_t used = http_parse(c->input + c->taken, c->input_size - c->taken, &q);
-        if (!used) return true;
-        c->last = q.close;
-        c->head = q.head;
-        begin_log(c, &q);
-        if (q.status != 200) refuse(c, q.status);
-        else if (c->http->d.status) answer_status(c, c->input + c->taken, used);
-        else answer(c, c->input + c->taken, used);
-        c->taken += used;
-        if (!fill(c)) return false;
-        end_log(c);
-    }
+    http_request q;
+    if (is_busy(c) || c->last || c->taken) return true;
+    const size_t used = http_parse(c->input, c->input_size, &q);
+    if (!used) return true;
+    assert(c->out_room - c->out_size >= 2 * HEAD_SIZE);
+    c->round_ns = dx_reactor_now_ns(&c->http->reactor);
+    c->last = q.close;
+    c->head = q.head;
+    c->modified_s = DXUP_NO_DATE;
+    begin_log(c, &q);
+    if (is_preflight(c, &q, used)) answer_preflight(c);
+    else if (q.status != 200) refuse(c, q.status);
+    else if (c->http->d.status) answer_status(c, c->input, used);
+    else answer(c, c->input, used);
+    c->taken = used;
+    if (!fill(c)) return false;
+    end_log(c);
     return true;
+}
+
+/* Reserve room for the beginning of an answer, or more of a body. A head behind other output needs
+   little room, so that short answers share a block. */
+static bool reserve(client *c)
+{
+    dx_peers *peers = &c->http->peers;
+    c->out_size = 0;
+    c->out_room = is_busy(c) || !dx_peers_queued(peers, c->id) ? OUT_SIZE : 2 * HEAD_SIZE;
+    return !dx_peers_reserve(peers, c->id, (uint32_t)c->out_room, &c->out);
 }
 
 /* Answer as far as the connection accepts output; drained() continues. */
@@ -667,8 +775,7 @@ static void pump(client *c)
 {
     dx_peers *peers = &c->http->peers;
     bool more = !c->over;
-    while (more && !dx_peers_reserve(peers, c->id, OUT_SIZE, &c->out)) {
-        c->out_size = 0;
+    while (more && reserve(c)) {
         if (c->waiting) {
             c->waiting = false;
             answer_from_base(c);
@@ -677,7 +784,7 @@ static void pump(client *c)
         if (good) end_log(c);
         if (good) good = dispatch(c);
         (void)dx_peers_commit(peers, c->id, (uint32_t)c->out_size);
-        more = c->at < c->size || OUT_SIZE - c->out_size < 2 * HEAD_SIZE;
+        more = c->at < c->size;
         if (!good) {
             dxup_count(&c->http->d.metrics->damaged, 1);
             dxup_log_end(c->http->d.log, c->log, "damaged", 0);
@@ -692,6 +799,52 @@ static void pump(client *c)
     }
 }
 
+/* >>turns ------------------------------------------------------------------ */
+/* Put the connection on hold until its turn. */
+static void wait_turn(client *c)
+{
+    dxup_http *h = c->http;
+    (void)dx_peers_hold(&h->peers, c->id, true);
+    if (c->queued) return;
+    c->queued = true;
+    c->turn_next = NULL;
+    c->turn_previous = h->turn_last;
+    if (h->turn_last) h->turn_last->turn_next = c;
+    else h->turn_first = c;
+    h->turn_last = c;
+    h->turn_count++;
+    if (!dx_reactor_op_pending(&h->turn_op)) dx_reactor_timer(&h->reactor, &h->turn_op, 0);
+}
+
+static void leave_queue(client *c)
+{
+    dxup_http *h = c->http;
+    if (!c->queued) return;
+    assert(h->turn_count > 0);
+    if (c->turn_previous) c->turn_previous->turn_next = c->turn_next;
+    else h->turn_first = c->turn_next;
+    if (c->turn_next) c->turn_next->turn_previous = c->turn_previous;
+    else h->turn_last = c->turn_previous;
+    c->queued = false;
+    h->turn_count--;
+}
+
+/* Once per round: connections that wait take their turn, each at most once. */
+static void on_turn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxup_http *h = dx_reactor_op_user(op);
+    const int64_t until_ns = prog_now_ns() + TURN_NS;
+    (void)flags;
+    if (result < 0) return;
+    for (size_t left = h->turn_count; left && h->turn_first; left--) {
+        client *c = h->turn_first;
+        leave_queue(c);
+        (void)dx_peers_hold(&h->peers, c->id, false); /* calls received() */
+        if (prog_now_ns() >= until_ns) break;
+    }
+    if (h->turn_first && !dx_reactor_op_pending(op)) dx_reactor_timer(r, op, 0);
+}
+
 static client *client_of(const dx_peers *s, dx_peers_id id)
 {
     return (client *)(uintptr_t)*dx_peers_data(s, id);
@@ -701,9 +854,9 @@ static client *client_of(const dx_peers *s, dx_peers_id id)
    keep idle connections, and reconnect. */
 static void set_kind(client *c, bool half, bool answered)
 {
-    const dxup_guest_kind kind = is_busy(c) ? DXUP_GUEST_HEARD
-                                 : half     ? DXUP_GUEST_HALF
-                                            : DXUP_GUEST_SILENT;
+    const dxup_guest_kind kind = is_busy(c) || c->queued ? DXUP_GUEST_HEARD
+                                 : half                  ? DXUP_GUEST_HALF
+                                                         : DXUP_GUEST_SILENT;
     if (answered || kind != c->guest.kind)
         dxup_guests_set(c->http->guests, &c->guest, kind, prog_now_ns());
 }
@@ -739,10 +892,16 @@ static void opened(dx_peers *s, dx_peers_id id)
 static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last)
 {
     client *c = client_of(s, id);
-    assert(c && !is_busy(c));
+    assert(c && !is_busy(c) && !c->queued);
     if (c->over) return size;
     c->active_ns = prog_now_ns();
     c->http->worked = true;
+    if (size && !last && c->round_ns == dx_reactor_now_ns(&c->http->reactor)) {
+        c->left = true;
+        wait_turn(c);
+        set_kind(c, false, true);
+        return 0;
+    }
     c->input = bytes;
     c->input_size = size;
     c->taken = 0;
@@ -750,8 +909,10 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
     const size_t used = c->over ? size : c->taken;
     c->input = NULL;
     c->input_size = c->taken = 0;
-    set_kind(c, used < size, used > 0);
+    c->left = used < size;
     if (is_busy(c)) (void)dx_peers_hold(s, id, true);
+    else if (used && c->left && !c->last) wait_turn(c);
+    set_kind(c, c->left, used > 0);
     if (last && !c->last) { /* no further requests */
         c->last = true;
         pump(c);
@@ -763,9 +924,10 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
 static void go_on(client *c)
 {
     pump(c);
-    if (is_busy(c)) return;
+    if (is_busy(c) || c->queued) return;
+    if (c->left && !c->last) wait_turn(c);
     if (c->guest.kind == DXUP_GUEST_HEARD) set_kind(c, false, true);
-    (void)dx_peers_hold(&c->http->peers, c->id, false); /* calls received() */
+    if (!c->queued) (void)dx_peers_hold(&c->http->peers, c->id, false); /* calls received() */
 }
 
 static void drained(dx_peers *s, dx_peers_id id)
@@ -786,6 +948,7 @@ static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
     if (c->next) c->next->previous = c->previous;
     assert(h->client_count > 0);
     h->client_count--;
+    leave_queue(c);
     dxup_guests_leave(h->guests, &c->guest);
     dxup_log_end(h->d.log, c->log, "cut", 0);
     end_body(c);
@@ -802,7 +965,7 @@ static void drop_idle(dxup_http *h)
     for (client *c = h->clients; c; c = c->next) { /* closed() is called later */
         c->last = true;
         if (c->over ? prog_now_ns() - c->active_ns > while_ns
-                    : !is_busy(c) && !dx_peers_queued(&h->peers, c->id))
+                    : !is_busy(c) && !c->queued && !dx_peers_queued(&h->peers, c->id))
             (void)dx_peers_close(&h->peers, c->id, true);
     }
     if (!h->clients || prog_now_ns() > h->until_ns) dx_reactor_stop(&h->reactor);
@@ -839,7 +1002,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result < 0) return;
     for (client *c = h->clients, *next; c; c = next) {
         next = c->next;
-        if (!c->waiting && c->active_ns < limit_ns) (void)dx_peers_close(&h->peers, c->id, true);
+        if (!c->waiting && !c->queued && c->active_ns < limit_ns)
+            (void)dx_peers_close(&h->peers, c->id, true);
     }
     if (h->draining) drop_idle(h);
     give_back(h);
@@ -898,6 +1062,7 @@ static int open_peers(dxup_http *h)
 static void serve_until_stopped(dxup_http *h)
 {
     dx_reactor_op_init(&h->timer_op, on_timer, h);
+    dx_reactor_op_init(&h->turn_op, on_turn, h);
     dx_reactor_op_init(&h->message_op, on_message, h);
     dx_reactor_op_init(&h->close_op, NULL, NULL);
     h->status = open_peers(h);
@@ -948,6 +1113,11 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
     *out = h;
     h->d = *desc;
     h->listener = -1;
+    if (desc->allow_origin)
+        snprintf(h->origin_fields, sizeof h->origin_fields,
+                 "Access-Control-Allow-Origin: %s\r\nAccess-Control-Expose-Headers: Accept-Ranges, "
+                 "Content-Range, Date, Delta-Base, ETag, IM, Vary\r\n",
+                 desc->allow_origin);
     pthread_mutex_init(&h->lock, NULL);
     sem_init(&h->started, 0, 0);
     int status = dxup_addresses_find_mine(&addresses, desc->address,

@@ -16,6 +16,7 @@ typedef struct dxup_http_desc {
     dxup_patches *patches;
     dxup_metrics *metrics;
     dxup_logger  *log;         /* or NULL */
+    const char   *allow_origin; /* its pages may read; NULL: none, see dxup_is_origin() */
     size_t        network_max; /* connections per network, see guests.h */
     bool          status;  /* serve the status page (status.h) instead of versions */
 } dxup_http_desc;

@@ -97,16 +97,28 @@ static uint8_t *encode_whole(dxup_encoding encoding, const void *in, size_t size
 }
 
 /* >>choice ----------------------------------------------------------------- */
+/* The weight of an encoding; "*" stands for those that are not listed. */
+static int weight_of(const uint8_t *request, size_t size, const char *name)
+{
+    const int weight = dxup_field_weight(request, size, "accept-encoding", name);
+    return weight >= 0 ? weight : dxup_field_weight(request, size, "accept-encoding", "*");
+}
+
 dxup_encoding dxup_encoding_of(const uint8_t *request, size_t size)
 {
-    (void)request, (void)size;
-#ifdef VERSIONS_ZSTD_LIBRARY
-    if (dxup_field_has(request, size, "accept-encoding", "zstd")) return DXUP_ZSTD;
-#endif
+    dxup_encoding best = DXUP_IDENTITY;
+    int most = dxup_field_weight(request, size, "accept-encoding", "identity");
+    if (most < 1) most = 1;
 #ifdef DXUP_ZLIB
-    if (dxup_field_has(request, size, "accept-encoding", "gzip")) return DXUP_GZIP;
+    const int gzip = weight_of(request, size, dxup_encoding_name(DXUP_GZIP));
+    if (gzip >= most) best = DXUP_GZIP;
+    if (gzip >= most) most = gzip;
 #endif
-    return DXUP_IDENTITY;
+#ifdef VERSIONS_ZSTD_LIBRARY
+    if (weight_of(request, size, dxup_encoding_name(DXUP_ZSTD)) >= most) best = DXUP_ZSTD;
+#endif
+    (void)weight_of, (void)most;
+    return best;
 }
 
 const char *dxup_encoding_name(dxup_encoding encoding)

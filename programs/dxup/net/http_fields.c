@@ -32,36 +32,111 @@ static void trim(const uint8_t **at, const uint8_t **end)
     while (*at < *end && ((*end)[-1] == ' ' || (*end)[-1] == '\t')) --*end;
 }
 
-/* Does a weight of 0 follow a word of a list? */
-static bool is_refused(const uint8_t *at, const uint8_t *end)
+/* >>lists ------------------------------------------------------------------ */
+/* An element of a list: word *( OWS ";" OWS [ name "=" ( token / quoted-string ) ] ). */
+typedef struct element {
+    const uint8_t *word;
+    size_t         size;
+    int            weight; /* 1000 without a parameter q */
+} element;
+
+static void skip_spaces(const uint8_t **at, const uint8_t *end)
 {
-    const uint8_t *q = at;
-    while (q < end && *q != ',' && *q != '=') q++;
-    if (q == end || *q == ',') return false;
-    bool zero = false;
-    for (q++; q < end && *q != ',' && *q != ' ' && *q != ';'; q++) {
-        if (*q >= '1' && *q <= '9') return false;
-        zero = zero || *q == '0';
+    while (*at < end && (**at == ' ' || **at == '\t')) ++*at;
+}
+
+static size_t parse_token(const uint8_t **at, const uint8_t *end)
+{
+    const uint8_t *begin = *at;
+    while (*at < end && http_token(**at)) ++*at;
+    return (size_t)(*at - begin);
+}
+
+/* Parse a string in quotes, in which a backslash quotes the next byte. False: it does not end. */
+static bool parse_quoted(const uint8_t **at, const uint8_t *end)
+{
+    assert(*at < end && **at == '"');
+    for (++*at; *at < end && **at != '"'; ++*at)
+        if (**at == '\\') ++*at;
+    if (*at >= end) {
+        *at = end;
+        return false;
     }
-    return zero;
+    ++*at;
+    return true;
+}
+
+/* The weight that a text means, in thousandths: 0 to 1 with up to three decimals. -1: malformed. */
+static int weight_of(const uint8_t *text, size_t size)
+{
+    int weight = 0;
+    if (!size || size > 5 || (text[0] != '0' && text[0] != '1') || (size > 1 && text[1] != '.'))
+        return -1;
+    for (size_t i = 2; i < 5; i++) {
+        const uint8_t c = i < size ? text[i] : '0';
+        if (c < '0' || c > '9') return -1;
+        weight = weight * 10 + (c - '0');
+    }
+    weight += text[0] == '1' ? 1000 : 0;
+    return weight <= 1000 ? weight : -1;
+}
+
+/* Parse the parameters of an element. False: malformed. */
+static bool parse_parameters(const uint8_t **at, const uint8_t *end, element *e)
+{
+    for (;;) {
+        skip_spaces(at, end);
+        if (*at == end || **at == ',') return true;
+        if (**at != ';') return false;
+        ++*at;
+        skip_spaces(at, end);
+        const uint8_t *name = *at;
+        const size_t name_size = parse_token(at, end);
+        if (!name_size) continue; /* an empty parameter */
+        if (*at == end || **at != '=') return false;
+        const uint8_t *value = ++*at;
+        const bool quoted = value < end && *value == '"';
+        if (quoted ? !parse_quoted(at, end) : !parse_token(at, end)) return false;
+        if (!http_is(name, name_size, "q")) continue;
+        const int weight = quoted ? -1 : weight_of(value, (size_t)(*at - value));
+        if (weight < 0) return false;
+        if (weight < e->weight) e->weight = weight;
+    }
+}
+
+/* Parse the next element of a list. False: there are no more. */
+static bool parse_element(const uint8_t **at, const uint8_t *end, element *e)
+{
+    while (*at < end && (**at == ' ' || **at == '\t' || **at == ',')) ++*at;
+    if (*at == end) return false;
+    *e = (element){*at, 0, 1000};
+    e->size = parse_token(at, end);
+    if (e->size && parse_parameters(at, end, e)) return true;
+    e->weight = 0;
+    while (*at < end && **at != ',') {
+        if (**at == '"') (void)parse_quoted(at, end);
+        else ++*at;
+    }
+    return true;
+}
+
+int dxup_field_weight(const uint8_t *request, size_t size, const char *name, const char *word)
+{
+    const uint8_t *value;
+    size_t at = 0, value_size;
+    int weight = -1;
+    while (dxup_field_next(request, size, name, &at, &value, &value_size)) {
+        const uint8_t *end = value + value_size;
+        for (element e; parse_element(&value, end, &e);)
+            if (http_is(e.word, e.size, word) && (weight < 0 || e.weight < weight))
+                weight = e.weight;
+    }
+    return weight;
 }
 
 bool dxup_field_has(const uint8_t *request, size_t size, const char *name, const char *word)
 {
-    const uint8_t *value;
-    size_t at = 0, value_size;
-    while (dxup_field_next(request, size, name, &at, &value, &value_size)) {
-        for (size_t i = 0; i < value_size;) {
-            size_t begin, end;
-            while (i < value_size && (value[i] == ' ' || value[i] == '\t' || value[i] == ',')) i++;
-            for (begin = i; i < value_size && value[i] != ',' && value[i] != ';';) i++;
-            for (end = i; end > begin && (value[end - 1] == ' ' || value[end - 1] == '\t');) end--;
-            if (end > begin && http_is(value + begin, end - begin, word))
-                return !is_refused(value + i, value + value_size);
-            while (i < value_size && value[i] != ',') i++;
-        }
-    }
-    return false;
+    return dxup_field_weight(request, size, name, word) > 0;
 }
 
 /* >>target ----------------------------------------------------------------- */
@@ -74,12 +149,12 @@ static int digit(uint8_t c)
     return -1;
 }
 
-bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t capacity)
+/* Percent-decode until one of these bytes. False: see dxup_target_parse(). */
+static bool decode(const uint8_t *p, const uint8_t *end, const char *ends, char *out,
+                   size_t capacity)
 {
-    const uint8_t *p = memchr(request, ' ', size), *end = request + size;
     size_t n = 0;
-    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has checked it */
-    for (p += 2; p < end && *p != ' ' && *p != '?' && *p != '#'; p++) {
+    for (; p < end && *p && !strchr(ends, *p); p++) {
         int c = *p;
         if (c == '%') {
             if (end - p <= 2) return false;
@@ -96,6 +171,30 @@ bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t ca
     return true;
 }
 
+bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t capacity)
+{
+    const uint8_t *p = memchr(request, ' ', size), *end = request + size;
+    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has checked it */
+    return decode(p + 2, end, " ?#", out, capacity);
+}
+
+bool dxup_target_query(const uint8_t *request, size_t size, const char *name, char *out,
+                       size_t capacity)
+{
+    const size_t name_size = strlen(name);
+    const uint8_t *at = memchr(request, ' ', size);
+    assert(at && capacity);
+    const uint8_t *end = memchr(at + 1, ' ', size - (size_t)(at + 1 - request));
+    out[0] = 0;
+    if (!end) return true;
+    for (at = memchr(at, '?', (size_t)(end - at)); at; at = memchr(at, '&', (size_t)(end - at))) {
+        at++;
+        if ((size_t)(end - at) > name_size && !memcmp(at, name, name_size) && at[name_size] == '=')
+            return decode(at + name_size + 1, end, "&#", out, capacity);
+    }
+    return true;
+}
+
 /* Parse digits, and advance *at. Returns UINT64_MAX on overflow. */
 static uint64_t parse_number(const uint8_t **at, const uint8_t *end)
 {
@@ -107,31 +206,14 @@ static uint64_t parse_number(const uint8_t **at, const uint8_t *end)
     return number;
 }
 
-uint64_t dxup_target_number(const uint8_t *request, size_t size, const char *name)
-{
-    const size_t name_size = strlen(name);
-    const uint8_t *at = memchr(request, ' ', size);
-    assert(at);
-    const uint8_t *end = memchr(at + 1, ' ', size - (size_t)(at + 1 - request));
-    if (!end) return 0;
-    for (at = memchr(at, '?', (size_t)(end - at)); at; at = memchr(at, '&', (size_t)(end - at))) {
-        at++;
-        if ((size_t)(end - at) <= name_size || memcmp(at, name, name_size) != 0 ||
-            at[name_size] != '=')
-            continue;
-        at += name_size + 1;
-        return parse_number(&at, end);
-    }
-    return 0;
-}
-
 /* >>tags, ranges ----------------------------------------------------------- */
-bool dxup_tag_matches(const uint8_t *request, size_t size, const char *tag)
+bool dxup_tag_matches(const uint8_t *request, size_t size, const char *name, const char *tag,
+                      bool coded, bool strong)
 {
     const uint8_t *value;
     size_t at = 0, value_size;
     assert(strlen(tag) == TAG_SIZE);
-    while (dxup_field_next(request, size, "if-none-match", &at, &value, &value_size)) {
+    while (dxup_field_next(request, size, name, &at, &value, &value_size)) {
         const uint8_t *end = value + value_size, *p = value;
         trim(&p, &end);
         if (p < end && *p == '*') return true;
@@ -139,8 +221,9 @@ bool dxup_tag_matches(const uint8_t *request, size_t size, const char *tag)
             const uint8_t *closed = memchr(p + 1, '"', (size_t)(end - p - 1));
             if (!closed) break;
             const size_t length = (size_t)(closed - p - 1);
-            if (length >= TAG_SIZE && !memcmp(p + 1, tag, TAG_SIZE) &&
-                (length == TAG_SIZE || p[1 + TAG_SIZE] == '-'))
+            const bool weak = p > value && p[-1] == '/';
+            if (length >= TAG_SIZE && !memcmp(p + 1, tag, TAG_SIZE) && !(weak && strong) &&
+                (length == TAG_SIZE || (coded && p[1 + TAG_SIZE] == '-')))
                 return true;
             p = closed + 1;
         }
@@ -189,4 +272,17 @@ dxup_range dxup_range_parse(const uint8_t *request, size_t size, const char *tag
     *from = first;
     *count = last < total ? last - first + 1 : total - first;
     return DXUP_RANGE_PART;
+}
+
+bool dxup_is_origin(const char *text)
+{
+#define SMALL "abcdefghijklmnopqrstuvwxyz"
+#define SCHEME SMALL "0123456789.-"
+    if (!strcmp(text, "*")) return true;
+    const size_t at = strspn(text, SCHEME);
+    if (strlen(text) > DXUP_ORIGIN_MAX || !at || !strchr(SMALL, text[0])) return false;
+    if (strncmp(text + at, "://", 3) != 0 || !text[at + 3] || text[at + 3] == ':') return false;
+    return !text[at + 3 + strspn(text + at + 3, SCHEME ":[]_")];
+#undef SCHEME
+#undef SMALL
 }

@@ -120,9 +120,8 @@ int dxup_tree_find(versions_store *s, char *asked, dxup_found *out)
 typedef struct index_page {
     prog_line *page;
     size_t     top;     /* of path: bytes of this directory, with its slash */
-    uint64_t   skip;
-    uint64_t   seen;
-    bool       more;    /* entries than fit on the page */
+    uint64_t   seen;    /* entries on the page */
+    char       next[PROG_NAME_SIZE_MAX + 1]; /* the first entry that does not fit; "": all do */
 } index_page;
 
 /* Append text for display, escaped for HTML. */
@@ -161,21 +160,21 @@ static void begin_page(prog_line *l, const char *title, size_t size)
 
 static void end_page(const index_page *i)
 {
-    char text[80];
     prog_line_put_text(i->page, "</table>\n");
-    if (i->more) {
-        snprintf(text, sizeof text, "<p><a href=\"?from=%llu\">more</a>\n",
-                 (unsigned long long)i->seen);
-        prog_line_put_text(i->page, text);
+    if (*i->next) {
+        prog_line_put_text(i->page, "<p><a href=\"?from=");
+        put_encoded(i->page, i->next, strlen(i->next));
+        prog_line_put_text(i->page, "\">more</a>\n");
     }
     prog_line_put_text(i->page, "</html>\n");
 }
 
-/* Does one more entry fit? */
-static bool has_room(index_page *i)
+/* Does one more entry, of this name, fit? */
+static bool has_room(index_page *i, const char *name)
 {
-    i->more = i->seen - i->skip >= DXUP_INDEX_ENTRIES_MAX || i->page->size >= DXUP_INDEX_SIZE_MAX;
-    return !i->more;
+    if (i->seen < DXUP_INDEX_ENTRIES_MAX && i->page->size < DXUP_INDEX_SIZE_MAX) return true;
+    snprintf(i->next, sizeof i->next, "%s", name);
+    return false;
 }
 
 /* Append a row. reference: make it a link, for entries that can be requested. suffix: "/" for a
@@ -206,12 +205,8 @@ static int list_entry(void *user, const versions_entry *e)
 {
     index_page *i = user;
     const bool file = e->type == DX_TREE_FILE, directory = e->type == DX_TREE_DIR;
-    if (i->seen < i->skip) {
-        i->seen++;
-        return PROG_OK;
-    }
-    if (!has_room(i)) return STOP;
     assert(strlen(e->path) > i->top);
+    if (!has_room(i, e->path + i->top)) return STOP;
     put_row(i, e->path + i->top, file || directory,
             directory ? "/" : e->type == DX_TREE_LINK ? "@" : "", file ? &e->size : NULL,
             e->has_time ? &e->mtime_ns : NULL);
@@ -219,9 +214,9 @@ static int list_entry(void *user, const versions_entry *e)
     return PROG_OK;
 }
 
-int dxup_tree_index(versions_store *s, const dxup_found *found, uint64_t skip, prog_line *page)
+int dxup_tree_index(versions_store *s, const dxup_found *found, const char *from, prog_line *page)
 {
-    index_page i = {.page = page, .skip = skip};
+    index_page i = {.page = page};
     prog_line title;
     const size_t size = strlen(found->path);
     assert(found->directory);
@@ -233,21 +228,24 @@ int dxup_tree_index(versions_store *s, const dxup_found *found, uint64_t skip, p
     begin_page(page, title.bytes, title.size);
     prog_line_free(&title);
     prog_line_put_text(page, "<tr><td><a href=\"../\">../</a><td><td>\n");
-    const int status = versions_entries_visit(s, &found->version, found->path, 1, list_entry, &i);
+    const int status = versions_entries_visit_from(s, &found->version, found->path, 1, from,
+                                                   list_entry, &i);
     if (status && status != STOP) return status;
     end_page(&i);
     return PROG_OK;
 }
 
-int dxup_names_index(versions_store *s, uint64_t skip, prog_line *page)
+int dxup_names_index(versions_store *s, const char *from, prog_line *page)
 {
-    index_page i = {.page = page, .skip = skip};
+    index_page i = {.page = page};
     versions_version *list = NULL;
     size_t count = 0;
     int status = versions_version_list(s, &list, &count);
     begin_page(page, "Names", 5);
-    for (i.seen = skip; !status && i.seen < count && has_room(&i); i.seen++) {
-        const versions_version *v = &list[i.seen];
+    size_t at = 0;
+    while (!status && at < count && strcmp(list[at].name, from) < 0) at++;
+    for (; !status && at < count && has_room(&i, list[at].name); at++, i.seen++) {
+        const versions_version *v = &list[at];
         put_row(&i, v->name, true, v->kind == PROG_TREE ? "/" : "", &v->size, &v->time_ns);
     }
     free(list);

@@ -33,9 +33,10 @@ typedef struct dxup_found {
 
 /* Resolve a decoded target, and modify asked. Returns an HTTP status: 200, 302, 404 or 500. */
 int dxup_tree_find(versions_store *s, char *asked, dxup_found *out);
-/* Append the page of a directory, without its first `skip` entries. */
-int dxup_tree_index(versions_store *s, const dxup_found *found, uint64_t skip, prog_line *page);
-/* Append the page of all names. */
-int dxup_names_index(versions_store *s, uint64_t skip, prog_line *page);
+/* Append the page of a directory that begins with the first entry not below `from`. The link to the
+   next page is of this kind, too: a number would have to be counted up to. */
+int dxup_tree_index(versions_store *s, const dxup_found *found, const char *from, prog_line *page);
+/* Append the page of names, likewise. */
+int dxup_names_index(versions_store *s, const char *from, prog_line *page);
 
 #endif

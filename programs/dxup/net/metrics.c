@@ -23,12 +23,12 @@ void dxup_count_down(uint64_t *counter)
     pthread_mutex_unlock(&lock);
 }
 
-uint64_t dxup_counted(const uint64_t *counter)
+dxup_metrics dxup_metrics_now(const dxup_metrics *m)
 {
     pthread_mutex_lock(&lock);
-    const uint64_t count = *counter;
+    const dxup_metrics now = *m;
     pthread_mutex_unlock(&lock);
-    return count;
+    return now;
 }
 
 /* Append a metric. help NULL: a further sample of the previous metric. */
@@ -41,12 +41,13 @@ static void put(prog_line *l, const char *name, const char *kind, const char *he
         prog_line_put_text(l, text);
     }
     snprintf(text, sizeof text, "%s%s %llu\n", name, label,
-             (unsigned long long)dxup_counted(counter));
+             (unsigned long long)*counter);
     prog_line_put_text(l, text);
 }
 
-void dxup_metrics_put(prog_line *l, const dxup_metrics *m)
+void dxup_metrics_put(prog_line *l, const dxup_metrics *all)
 {
+    const dxup_metrics now = dxup_metrics_now(all), *m = &now;
     static const char *const outcomes[] = {"{outcome=\"unchanged\"}", "{outcome=\"patch\"}",
                                            "{outcome=\"full\"}"};
     static const char *const classes[] = {"{status=\"2xx\"}", "{status=\"3xx\"}",

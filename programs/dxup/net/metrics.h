@@ -21,7 +21,8 @@ typedef struct dxup_metrics {
 void     dxup_count(uint64_t *counter, uint64_t more);
 /* Decrement a gauge. */
 void     dxup_count_down(uint64_t *counter);
-uint64_t dxup_counted(const uint64_t *counter);
+/* Copy all counters as they are at one moment. */
+dxup_metrics dxup_metrics_now(const dxup_metrics *m);
 /* Append all of them in Prometheus's text format, version 0.0.4. m may change meanwhile. */
 void     dxup_metrics_put(prog_line *l, const dxup_metrics *m);
 

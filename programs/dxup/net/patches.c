@@ -9,6 +9,7 @@
    not held while a patch is made. */
 #include "patches.h"
 #include "contained.h"
+#include "whole.h"
 #include "wire.h"
 #include "../../common/os.h"
 #include "../../containers/container.h"
@@ -28,7 +29,8 @@ typedef struct entry {
     bool         contained; /* it is a patch between containers */
     enum { FREE, WAITING, MAKING, READY, NONE } state;
     unsigned     holders; /* connections that send it */
-    uint64_t     used;    /* clock of the last request */
+    uint64_t     since;   /* clock of the first request: patches are made in this order */
+    uint64_t     used;    /* clock of the last one */
     uint8_t     *bytes; /* the patch, size bytes, */
     dxup_plan   *plan;  /* or a plan for reading it from the store; size is the memory of the plan */
     size_t       size;
@@ -120,6 +122,7 @@ enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const versions_version 
         found->target = *target;
         found->kinds = kinds;
         found->state = WAITING;
+        found->since = p->clock + 1;
         pthread_cond_signal(&p->work);
     }
     if (found) found->used = ++p->clock;
@@ -150,6 +153,11 @@ void dxup_patches_release(dxup_patches *p, dxup_patch *patch)
 static uint8_t *load(versions_store *s, const versions_version *v)
 {
     versions_content *c;
+    if (v->entry) {
+        dx_tree_entry file = {.type = DX_TREE_FILE, .level = v->level, .size = v->size};
+        memcpy(file.id, v->root, sizeof file.id);
+        return dxup_whole_read(s, &file);
+    }
     uint8_t *bytes = malloc(v->size ? (size_t)v->size : 1);
     if (!bytes) return NULL;
     int status = versions_content_open(&c, s, v);
@@ -203,6 +211,53 @@ static uint8_t *make(versions_store *s, entry *job)
     return other;
 }
 
+/* >>files of snapshots -------------------------------------------------- */
+/* The hash of such a description identifies the content in the cache. It is that of the content only at
+   level 0. */
+static bool describe(versions_store *s, uint64_t size_max, const dx_tree_entry *file,
+                     versions_version *out)
+{
+    dx_cas_blake3 h;
+    memset(out, 0, sizeof *out);
+    out->kind = PROG_FILE;
+    out->entry = true;
+    out->level = file->level;
+    out->size = file->size;
+    memcpy(out->root, file->id, sizeof out->root);
+    memcpy(out->hash, file->id, sizeof out->hash);
+    if (file->level) {
+        uint8_t number[9] = {file->level};
+        for (int i = 0; i < 8; i++) number[1 + i] = (uint8_t)(file->size >> (8 * i) & 0xff);
+        dx_cas_blake3_init(&h);
+        dx_cas_blake3_update(&h, number, sizeof number);
+        dx_cas_blake3_update(&h, file->id, sizeof file->id);
+        dx_cas_blake3_final(&h, out->hash, sizeof out->hash);
+    }
+    return file->size <= size_max && file->size <= DXUP_CONTAINER_MAX &&
+           versions_object_has(s, file->id, file->level ? 0 : file->size);
+}
+
+enum dxup_patch_answer dxup_patches_get_file(dxup_patches *p, versions_store *s,
+                                             const dx_tree_entry *base, const dx_tree_entry *target,
+                                             unsigned kinds, dxup_patch *patch)
+{
+    versions_version from, to;
+    if (!describe(s, p->size_max, base, &from) || !describe(s, p->size_max, target, &to))
+        return DXUP_PATCH_NONE;
+    return dxup_patches_get(p, &from, &to, kinds, patch);
+}
+
+uint8_t *dxup_patches_make_file(versions_store *s, uint64_t size_max, const dx_tree_entry *base,
+                                const dx_tree_entry *target, unsigned kinds, size_t *size)
+{
+    entry job = {.kinds = kinds};
+    if (!describe(s, size_max, base, &job.base) || !describe(s, size_max, target, &job.target))
+        return NULL;
+    uint8_t *patch = make(s, &job);
+    *size = job.size;
+    return patch;
+}
+
 /* The thread: make patches in the order of the requests until stopped. */
 static void *run(void *user)
 {
@@ -211,7 +266,7 @@ static void *run(void *user)
     while (!p->stopping) {
         entry *job = NULL, copy;
         for (entry *e = p->cache; e < p->cache + CACHE_COUNT; e++)
-            if (e->state == WAITING && (!job || e->used < job->used)) job = e;
+            if (e->state == WAITING && (!job || e->since < job->since)) job = e;
         if (!job) {
             pthread_cond_wait(&p->work, &p->lock);
             continue;

@@ -5,6 +5,7 @@
 #include "plan.h"
 #include "../../common/common.h"
 #include "../../versions/tree/content.h"
+#include "../../versions/tree/tree.h"
 
 typedef struct dxup_patches dxup_patches;
 
@@ -33,6 +34,14 @@ unsigned dxup_patches_kinds(uint32_t flags);
 enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const versions_version *base,
                                         const versions_version *target, unsigned kinds,
                                         dxup_patch *patch);
+/* The same between two files of snapshots, which s has. NONE: also if one is larger than the limits,
+   or missing. */
+enum dxup_patch_answer dxup_patches_get_file(dxup_patches *p, versions_store *s,
+                                             const dx_tree_entry *base, const dx_tree_entry *target,
+                                             unsigned kinds, dxup_patch *patch);
+/* Make such a patch now. NULL: none. The caller frees it. */
+uint8_t *dxup_patches_make_file(versions_store *s, uint64_t size_max, const dx_tree_entry *base,
+                                const dx_tree_entry *target, unsigned kinds, size_t *size);
 void dxup_patches_release(dxup_patches *p, dxup_patch *patch);
 
 #endif

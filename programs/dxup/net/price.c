@@ -10,6 +10,7 @@
 #include "../../common/os.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
+#include "patches.h"
 #include "question.h"
 #include "wire.h"
 
@@ -33,6 +34,7 @@ typedef struct price {
     dxup_asker      asker;
     dxup_question   asked[DXUP_ASKED_AT_ONCE];
     unsigned        asked_count;
+    uint64_t        patch_max; /* of the server */
     uint64_t        size;
 } price;
 
@@ -78,11 +80,36 @@ static int answer_first(price *p)
     return status;
 }
 
+/* The next file that is requested as a whole: its patch, or a refusal. *none: there is no such file. */
+static int answer_whole(price *p, bool *none)
+{
+    dxup_question q;
+    uint8_t request[DXUP_WHOLE_REQUEST_MAX], reply[DXUP_WHOLE_REPLY_MAX];
+    size_t size = 0;
+    *none = !dxup_question_fill_whole(&p->asker, &q);
+    if (*none) return PROG_OK;
+    const versions_missing_whole *w = &q.whole;
+    const dxup_whole_request r = {.old = w->old, .file = w->file, .limit = w->lacking,
+                                  .kinds = container_kinds()};
+    uint8_t *patch = dxup_patches_make_file(p->store, p->patch_max, &w->old, &w->file, r.kinds, &size);
+    free(patch);
+    if (!patch || size >= w->lacking) size = 0;
+    p->size += dxup_whole_write_request(&r, request) + dxup_whole_write_reply(size, reply) +
+               REQUEST_EXTRA + frames_size(size);
+    uint8_t *bytes = size ? dxup_whole_read(p->store, &w->file) : NULL;
+    const int status = bytes ? versions_missing_take_whole(p->asker.lack, q.tickets[0], bytes) : PROG_OK;
+    if (!bytes) versions_missing_return_whole(p->asker.lack, q.tickets[0], false);
+    free(bytes);
+    return status;
+}
+
 static int transfer(price *p)
 {
     uint32_t number = 0;
     int status = PROG_OK;
     while (!status && !versions_missing_is_done(p->asker.lack)) {
+        bool no_whole = false;
+        while (!status && !no_whole) status = answer_whole(p, &no_whole);
         bool none = false, full;
         while (!status && !none && p->asked_count < DXUP_ASKED_AT_ONCE) {
             dxup_question *q = &p->asked[p->asked_count];
@@ -91,7 +118,7 @@ static int transfer(price *p)
             p->asked_count += !status && !none;
         }
         if (!status && p->asked_count) status = answer_first(p);
-        else if (!status) break; /* nothing is missing */
+        else if (!status && !versions_missing_has_whole(p->asker.lack)) break; /* nothing is missing */
         prog_progress("measuring a pull", p->size, 0, false);
     }
     prog_progress(NULL, 0, 0, true);
@@ -111,6 +138,7 @@ static int run(price *p, const uint8_t *from, const uint8_t *to)
     p->asker = (dxup_asker){.lack = versions_missing_open(p->client, to, from, &limits),
                             .store = p->client, .bundler = p->client_side, .name = "a version",
                             .patches = true};
+    versions_missing_choose(p->asker.lack, dxup_whole_is_container, p->client, DXUP_WHOLE_FROM);
     status = transfer(p);
     versions_missing_close(p->asker.lack);
     versions_store_set_seed(p->client, NULL, NULL);
@@ -118,7 +146,7 @@ static int run(price *p, const uint8_t *from, const uint8_t *to)
 }
 
 int dxup_price(versions_store *s, const uint8_t from[PROG_HASH_SIZE],
-               const uint8_t to[PROG_HASH_SIZE], uint64_t *size)
+               const uint8_t to[PROG_HASH_SIZE], uint64_t patch_max, uint64_t *size)
 {
     char folder[PROG_PATH_SIZE_MAX + 1];
     *size = 0;
@@ -129,6 +157,7 @@ int dxup_price(versions_store *s, const uint8_t from[PROG_HASH_SIZE],
     memset(p, 0, sizeof *p);
     p->store = s;
     p->size = GREETING;
+    p->patch_max = patch_max;
     p->server_side = dxup_bundler_open();
     p->client_side = dxup_bundler_open();
     int status = versions_store_open(&p->client, folder, VERSIONS_CREATE);
@@ -146,11 +175,12 @@ int dxup_price(versions_store *s, const uint8_t from[PROG_HASH_SIZE],
 }
 #else
 int dxup_price(versions_store *s, const uint8_t from[PROG_HASH_SIZE],
-               const uint8_t to[PROG_HASH_SIZE], uint64_t *size)
+               const uint8_t to[PROG_HASH_SIZE], uint64_t patch_max, uint64_t *size)
 {
     (void)s;
     (void)from;
     (void)to;
+    (void)patch_max;
     *size = 0;
     return prog_fail(PROG_SYSTEM, "--no-cost is needed here: this dxup cannot pull directories as "
                                   "objects");

@@ -7,8 +7,8 @@
 
 /* The bytes on the wire, in both directions, of a pull that updates a directory from one snapshot
    to another; from NULL: to a new directory. Valid for a client without --owner that also has no
-   other source of owners. */
+   other source of owners, and a server with this --patch-max. */
 int dxup_price(versions_store *s, const uint8_t from[PROG_HASH_SIZE],
-               const uint8_t to[PROG_HASH_SIZE], uint64_t *size);
+               const uint8_t to[PROG_HASH_SIZE], uint64_t patch_max, uint64_t *size);
 
 #endif

@@ -37,6 +37,7 @@ int dxup_question_fill(const dxup_asker *a, dxup_question *q, bool *none, bool *
     versions_missing_object object;
     uint64_t bytes = 0, base_bytes = 0;
     bool end_of_list = false;
+    q->is_whole = false;
     r->want_count = r->base_count = 0;
     while (!end_of_list && bytes < WANTED_BYTES && base_bytes < BASES_BYTES &&
            r->want_count + r->base_count + 1 + VERSIONS_MISSING_BASES_MAX <= DXUP_BUNDLE_IDS_MAX) {
@@ -78,5 +79,32 @@ int dxup_question_add(const dxup_asker *a, const dxup_question *q, const dxup_bu
     }
     for (uint32_t i = q->request.want_count; !status && i-- > b->count;)
         versions_missing_return(a->lack, q->tickets[i]);
+    return status;
+}
+
+bool dxup_question_fill_whole(const dxup_asker *a, dxup_question *q)
+{
+    q->is_whole = versions_missing_next_whole(a->lack, &q->whole, &q->tickets[0]);
+    q->announced = false;
+    q->patch = (container_bytes){.max = 0};
+    return q->is_whole;
+}
+
+int dxup_question_add_whole(const dxup_asker *a, dxup_question *q, uint64_t *got, bool *cannot)
+{
+    container_bytes made = {0};
+    int status = PROG_OK;
+    *cannot = false;
+    switch (dxup_whole_apply(a->store, &q->whole, &q->patch, &made)) {
+    case DXUP_WHOLE_MADE:
+        status = versions_missing_take_whole(a->lack, q->tickets[0], made.bytes);
+        *got += q->whole.lacking;
+        break;
+    case DXUP_WHOLE_CANNOT: *cannot = true; /* fall through */
+    case DXUP_WHOLE_STALE: versions_missing_return_whole(a->lack, q->tickets[0], false); break;
+    case DXUP_WHOLE_WRONG: status = PROG_DAMAGED; break;
+    }
+    container_drop(&made);
+    container_drop(&q->patch);
     return status;
 }

@@ -4,6 +4,7 @@
 #define DXUP_QUESTION_H
 
 #include "bundle.h"
+#include "whole.h"
 #include "../../versions/tree/missing.h"
 
 enum { DXUP_ASKED_AT_ONCE = 2 }; /* requests per connection: servers queue no more */
@@ -11,6 +12,11 @@ enum { DXUP_ASKED_AT_ONCE = 2 }; /* requests per connection: servers queue no mo
 typedef struct dxup_question { /* a request without an answer yet */
     dxup_bundle_request request;
     uint32_t            tickets[DXUP_BUNDLE_IDS_MAX];
+    /* instead of objects: */
+    bool                   is_whole; /* a patch of this file, which has tickets[0] */
+    versions_missing_whole whole;
+    bool                   announced; /* the size of the patch was */
+    container_bytes        patch;    /* what has arrived of it */
 } dxup_question;
 
 /* Missing content, counted instead of requested; each object once. Zero it first, and free it with
@@ -37,5 +43,11 @@ int dxup_question_fill(const dxup_asker *a, dxup_question *q, bool *none, bool *
    the bytes of those sent without a base to *fresh. */
 int dxup_question_add(const dxup_asker *a, const dxup_question *q, const dxup_bundle *b,
                       uint64_t *got, uint64_t *fresh);
+
+/* Make it a request for a patch of a file. False: none is offered. */
+bool dxup_question_fill_whole(const dxup_asker *a, dxup_question *q);
+/* Its patch is complete: apply it, and store the missing chunks; or mark these as missing, then *cannot
+   says whether other patches will fail here, too. */
+int dxup_question_add_whole(const dxup_asker *a, dxup_question *q, uint64_t *got, bool *cannot);
 
 #endif

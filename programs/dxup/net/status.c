@@ -6,20 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void put_counters(prog_json *j, const dxup_metrics *m)
+static void put_counters(prog_json *j, const dxup_metrics *all)
 {
-    prog_json_number(j, "unchanged", dxup_counted(&m->pulls[0]));
-    prog_json_number(j, "patched", dxup_counted(&m->pulls[1]));
-    prog_json_number(j, "full", dxup_counted(&m->pulls[2]));
-    prog_json_number(j, "refused", dxup_counted(&m->refused));
-    prog_json_number(j, "http_4xx", dxup_counted(&m->http[4]));
-    prog_json_number(j, "http_5xx", dxup_counted(&m->http[5]));
-    prog_json_number(j, "damaged", dxup_counted(&m->damaged));
-    prog_json_number(j, "log_dropped", dxup_counted(&m->log_dropped));
-    prog_json_number(j, "sent", dxup_counted(&m->sent));
-    prog_json_number(j, "spared", dxup_counted(&m->spared));
-    prog_json_number(j, "connections", dxup_counted(&m->connections));
-    prog_json_number(j, "transfers", dxup_counted(&m->transfers));
+    const dxup_metrics now = dxup_metrics_now(all), *m = &now;
+    prog_json_number(j, "unchanged", m->pulls[0]);
+    prog_json_number(j, "patched", m->pulls[1]);
+    prog_json_number(j, "full", m->pulls[2]);
+    prog_json_number(j, "refused", m->refused);
+    prog_json_number(j, "http_4xx", m->http[4]);
+    prog_json_number(j, "http_5xx", m->http[5]);
+    prog_json_number(j, "damaged", m->damaged);
+    prog_json_number(j, "log_dropped", m->log_dropped);
+    prog_json_number(j, "sent", m->sent);
+    prog_json_number(j, "spared", m->spared);
+    prog_json_number(j, "connections", m->connections);
+    prog_json_number(j, "transfers", m->transfers);
 }
 
 /* Append "names":[{...},...]. */

@@ -9,6 +9,12 @@
    while few are outstanding, and a lane is opened only when a full request waits for it: the bytes on
    the wire do not depend on N.
 
+   For a changed container a patch of the whole file is requested instead (net/whole.h), once all its
+   lists are there:
+
+       lack --> ask() --> request --> server --> reply: its size --> FileChunks --> handle_patch() --> lack
+                                                 '-- 0: its chunks are requested
+
    Received objects are committed every COMMIT_BYTES, so a killed client requests at most that much
    again. Lost connections are reopened as long as each makes progress. A server that shuts down
    answers the requests that it has begun; the rest is requested from its successor. */
@@ -32,7 +38,10 @@ enum {
     COMMIT_BYTES    = 1 << 20,
     FAILURES_MAX    = 3,         /* connections in a row without progress */
     SILENCE_LIMIT_S = 60,
-    STALL_LIMIT_S   = 120        /* for a server that answers Pings and sends nothing else */
+    STALL_LIMIT_S   = 120,       /* for a server that answers Pings and sends nothing else */
+    WHOLE_LIMIT_S   = 60,        /* for one that has not made a patch of a file: chunks are requested */
+    WHOLE_LOSSES_MAX = 2,        /* connections: a server may fail because of the patch */
+    WHOLES_AT_ONCE  = 2          /* such patches, because each is held in memory */
 };
 
 typedef struct lane {
@@ -42,6 +51,7 @@ typedef struct lane {
     unsigned     failures; /* connections of this lane in a row without progress */
     dxup_question asked[DXUP_ASKED_AT_ONCE]; /* in the order of their answers */
     unsigned     asked_count;
+    uint64_t     moved_ns; /* when data last arrived, or the only request was sent */
     size_t       answer_size;
     uint8_t     *answer;   /* DXUP_BUNDLE_ANSWER_MAX bytes, allocated for the first connection */
 } lane;
@@ -64,6 +74,9 @@ typedef struct sync {
     uint64_t          got;         /* bytes of objects in total */
     uint32_t          transfer;    /* number of the last request */
     dxup_question     next;        /* the request being filled */
+    unsigned          wholes;      /* outstanding requests for patches of files */
+    unsigned          whole_losses; /* connections that ended instead of answering one */
+    bool              no_wholes;   /* no more of them: patches fail here, or take too long */
     unsigned          lane_count;
     lane              lanes[LANES_MAX];
 } sync;
@@ -85,9 +98,23 @@ static dxup_asker asker_of(const sync *s)
 }
 
 /* Mark the objects of q as missing again. */
-static void give_back(sync *s, const dxup_question *q)
+static void give_back(sync *s, dxup_question *q)
 {
+    if (q->is_whole) {
+        container_drop(&q->patch);
+        versions_missing_return_whole(s->lack, q->tickets[0], !s->no_wholes);
+        return;
+    }
     for (uint32_t i = q->request.want_count; i--;) versions_missing_return(s->lack, q->tickets[i]);
+}
+
+static size_t write_whole(const sync *s, uint8_t *bytes)
+{
+    const dxup_question *q = &s->next;
+    const dxup_whole_request r = {.old = q->whole.old, .file = q->whole.file,
+                                  .limit = q->whole.lacking, .transfer = q->request.transfer,
+                                  .kinds = container_kinds(), .size_only = s->d->lacking != NULL};
+    return dxup_whole_write_request(&r, bytes);
 }
 
 /* Send s->next on a lane. A lane whose session has ended (on_closed() follows) takes nothing: mark
@@ -96,10 +123,14 @@ static int send_request(sync *s, lane *l)
 {
     uint8_t bytes[DXUP_BUNDLE_REQUEST_MAX];
     assert(l->open && l->asked_count < DXUP_ASKED_AT_ONCE);
+    const bool whole = s->next.is_whole;
     s->next.request.transfer = ++s->transfer;
-    size_t size = dxup_bundle_write_request(&s->next.request, bytes);
-    int error = dx_hbtp_call(dx_link_session(&s->links, l->id), DXUP_RPC_OBJECTS, bytes, size,
-                             UINT64_MAX, (void *)(uintptr_t)s->transfer, NULL);
+    size_t size = whole ? write_whole(s, bytes) : dxup_bundle_write_request(&s->next.request, bytes);
+    int error = dx_hbtp_call(dx_link_session(&s->links, l->id),
+                             whole ? DXUP_RPC_WHOLE : DXUP_RPC_OBJECTS, bytes, size, UINT64_MAX,
+                             (void *)(uintptr_t)s->transfer, NULL);
+    if (!error && !l->asked_count) l->moved_ns = dx_reactor_now_ns(&s->reactor);
+    if (!error && whole) s->wholes++;
     if (error) give_back(s, &s->next);
     else l->asked[l->asked_count++] = s->next;
     if (error == DX_HBTP_ECANCELED) l->open = false;
@@ -138,6 +169,15 @@ static void open_lanes(sync *s, unsigned count)
     while (count-- && poll_lanes(s).unused) connect_once(poll_lanes(s).unused);
 }
 
+/* Request the chunks of the files that were chosen before. */
+static void let_wholes_go(sync *s)
+{
+    versions_missing_whole whole;
+    uint32_t ticket;
+    while (versions_missing_next_whole(s->lack, &whole, &ticket))
+        versions_missing_return_whole(s->lack, ticket, false);
+}
+
 static void ask(sync *s)
 {
     const dxup_asker asker = asker_of(s);
@@ -145,8 +185,16 @@ static void ask(sync *s)
     while (!s->over && !none) {
         const lanes_state now = poll_lanes(s);
         if (!now.open || (!now.free && (!now.unused || now.connecting))) break;
+        if (s->no_wholes) let_wholes_go(s);
+        const bool wholes = now.free && s->wholes < WHOLES_AT_ONCE;
+        if (wholes && dxup_question_fill_whole(&asker, &s->next)) {
+            const int failed = send_request(s, now.free);
+            if (failed) end(s, failed);
+            continue;
+        }
         int status = dxup_question_fill(&asker, &s->next, &none, &full);
-        if (!status && none) break;
+        if (!status && none && wholes) none = !versions_missing_has_whole(s->lack);
+        if (!status && !s->next.request.want_count) continue;
         if (!status && ((!full && now.asked >= DXUP_ASKED_AT_ONCE) || !now.free)) {
             give_back(s, &s->next);
             if (full) open_lanes(s, now.open);
@@ -163,8 +211,14 @@ static void ask(sync *s)
 static void return_tickets(lane *l, unsigned k)
 {
     assert(k < l->asked_count);
+    if (l->asked[k].is_whole) l->sync->wholes--;
     give_back(l->sync, &l->asked[k]);
     memmove(l->asked + k, l->asked + k + 1, (--l->asked_count - k) * sizeof *l->asked);
+}
+
+static void count_whole_loss(sync *s)
+{
+    if (++s->whole_losses == WHOLE_LOSSES_MAX) s->no_wholes = true;
 }
 
 /* No answers come on this lane: mark the objects of all its requests as missing again. */
@@ -172,6 +226,7 @@ static void give_up(lane *l)
 {
     l->open = false;
     l->answer_size = 0;
+    if (l->asked_count && l->asked[0].is_whole) count_whole_loss(l->sync);
     while (l->asked_count) return_tickets(l, l->asked_count - 1);
 }
 
@@ -204,6 +259,85 @@ static int handle_answer(lane *l)
     return status;
 }
 
+/* Drop question k, whose answer is complete. */
+static void drop_asked(lane *l, unsigned k)
+{
+    assert(k < l->asked_count);
+    if (l->asked[k].is_whole) l->sync->wholes--;
+    memmove(l->asked + k, l->asked + k + 1, (--l->asked_count - k) * sizeof *l->asked);
+}
+
+/* Handle the reply to the request for a patch: its size. */
+static int handle_size(lane *l, unsigned k, const dx_hbtp_result *r)
+{
+    sync *s = l->sync;
+    dxup_question *q = &l->asked[k];
+    uint64_t size;
+    if (q->announced || !dxup_whole_read_reply(r->payload, r->payload_size, &size) ||
+        size >= q->whole.lacking)
+        return prog_fail(PROG_DAMAGED, "the server's reply for a patch of a file is malformed");
+    l->moved_ns = s->moved_ns = dx_reactor_now_ns(&s->reactor);
+    q->announced = true;
+    q->patch.max = (size_t)size;
+    if (size && !s->d->lacking) return PROG_OK; /* its chunks follow */
+    if (size) {
+        s->d->lacking->bytes += size;
+        versions_missing_skip_whole(s->lack, q->tickets[0]);
+    } else {
+        versions_missing_return_whole(s->lack, q->tickets[0], false);
+    }
+    drop_asked(l, k);
+    l->failures = s->failures = 0;
+    return PROG_OK;
+}
+
+/* Handle a complete patch of a file. */
+static int handle_patch(lane *l)
+{
+    sync *s = l->sync;
+    bool cannot;
+    const dxup_asker asker = asker_of(s);
+    const uint64_t lacking = l->asked[0].whole.lacking;
+    int status = dxup_question_add_whole(&asker, &l->asked[0], &s->got, &cannot);
+    s->no_wholes |= cannot;
+    s->fresh += lacking;
+    drop_asked(l, 0);
+    l->failures = s->failures = 0;
+    if (!status && s->fresh >= COMMIT_BYTES) {
+        status = versions_store_commit(s->d->store);
+        s->fresh = 0;
+    }
+    l->moved_ns = s->moved_ns = dx_reactor_now_ns(&s->reactor); /* applying takes time */
+    prog_progress(s->d->name, s->got, 0, false);
+    return status;
+}
+
+/* A chunk of a patch of a file, which is held in memory: never more than was announced. */
+static int add_patch_chunk(lane *l, const dx_hbtp_file_chunk *chunk)
+{
+    dxup_question *q = &l->asked[0];
+    container_bytes *p = &q->patch;
+    if (!q->announced || chunk->transfer != q->request.transfer || chunk->offset != p->size ||
+        !chunk->data_size || chunk->data_size > p->max - p->size ||
+        chunk->final != (chunk->data_size == p->max - p->size))
+        return prog_fail(PROG_DAMAGED, "the server sent a bad chunk: it is not of the patch that it "
+                                       "announced");
+    if (!container_add(p, chunk->data, chunk->data_size))
+        return prog_fail(PROG_SYSTEM, "the server's patch of %llu bytes does not fit into memory",
+                         (unsigned long long)p->max);
+    dxup_rate_use(l->sync->d->rate, chunk->data_size);
+    l->moved_ns = l->sync->moved_ns = dx_reactor_now_ns(&l->sync->reactor);
+    return chunk->final ? handle_patch(l) : PROG_OK;
+}
+
+static void go_on(lane *l, int status)
+{
+    sync *s = l->sync;
+    if (status) end(s, status);
+    else ask(s);
+    if (!s->over && !l->open) leave(l);
+}
+
 static int on_file_chunk(const dx_hbtp_context *context)
 {
     lane *l = context->session->desc.user;
@@ -211,6 +345,11 @@ static int on_file_chunk(const dx_hbtp_context *context)
     dx_hbtp_file_chunk chunk;
     if (s->over) return 0;
     int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
+    if (!error && l->asked_count && l->asked[0].is_whole) {
+        const int status = add_patch_chunk(l, &chunk);
+        if (status || chunk.final) go_on(l, status);
+        return 0;
+    }
     if (error || !l->asked_count || chunk.transfer != l->asked[0].request.transfer ||
         chunk.offset != l->answer_size || !chunk.data_size ||
         chunk.data_size > DXUP_BUNDLE_ANSWER_MAX - l->answer_size) {
@@ -221,12 +360,8 @@ static int on_file_chunk(const dx_hbtp_context *context)
     memcpy(l->answer + l->answer_size, chunk.data, chunk.data_size);
     l->answer_size += chunk.data_size;
     dxup_rate_use(s->d->rate, chunk.data_size);
-    s->moved_ns = dx_reactor_now_ns(&s->reactor);
-    if (!chunk.final) return 0;
-    int status = handle_answer(l);
-    if (status) end(s, status);
-    else ask(s);
-    if (!s->over && !l->open) leave(l);
+    l->moved_ns = s->moved_ns = dx_reactor_now_ns(&s->reactor);
+    if (chunk.final) go_on(l, handle_answer(l));
     return 0;
 }
 
@@ -234,10 +369,18 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 {
     lane *l = session->desc.user;
     sync *s = l->sync;
-    if (s->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
+    unsigned k = 0;
+    if (s->over || r->error == DX_HBTP_ECANCELED) return;
+    while (k < l->asked_count && l->asked[k].request.transfer != (uintptr_t)r->user) k++;
+    if (!r->error) {
+        if (k == l->asked_count || !l->asked[k].is_whole) return;
+        const int status = handle_size(l, k, r);
+        if (status || !l->asked_count || !l->asked[k].is_whole || !l->asked[k].announced) go_on(l, status);
+        return;
+    }
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_UNAVAILABLE) {
-        unsigned k = 0; /* it shuts down or is overloaded: reconnect after a second */
-        while (k < l->asked_count && l->asked[k].request.transfer != (uintptr_t)r->user) k++;
+        /* it shuts down or is overloaded: reconnect after a second */
+        if (k < l->asked_count && l->asked[k].is_whole) count_whole_loss(s);
         if (k < l->asked_count) return_tickets(l, k);
         leave(l);
         return;
@@ -317,11 +460,27 @@ static void connect_again(sync *s)
     }
 }
 
+/* A server can make no patch of a file in time, such as one with many clients: request no more. */
+static void give_up_wholes(sync *s)
+{
+    const uint64_t now_ns = dx_reactor_now_ns(&s->reactor);
+    for (unsigned i = 0; i < s->lane_count; i++) {
+        lane *l = &s->lanes[i];
+        if (!l->asked_count || !l->asked[0].is_whole || l->asked[0].announced ||
+            now_ns - l->moved_ns < (uint64_t)WHOLE_LIMIT_S * 1000000000)
+            continue;
+        s->no_wholes = true;
+        give_up(l);
+        if (l->id) (void)dx_link_abort(&s->links, l->id);
+    }
+}
+
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     sync *s = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0 || s->over) return;
+    give_up_wholes(s);
     connect_again(s);
     const lanes_state now = poll_lanes(s);
     if (!now.open && !now.connecting && s->failures >= FAILURES_MAX)
@@ -352,6 +511,13 @@ static int open_links(sync *s)
     desc.closed = on_closed;
     desc.user = s;
     return dxup_links_open(&s->links, &s->reactor, &desc, &s->links_memory);
+}
+
+/* Is a patch of this file worth a request? */
+static bool choose(void *user, const versions_missing_whole *w)
+{
+    const sync *s = user;
+    return !s->no_wholes && dxup_whole_is_container(s->d->store, w);
 }
 
 static int run(sync *s)
@@ -393,12 +559,19 @@ int dxup_sync_fetch(const dxup_sync_desc *desc)
                   ? versions_missing_open_file(desc->store, desc->file)
                   : versions_missing_open(desc->store, desc->root, desc->old, desc->limits);
     s->bundler = dxup_bundler_open();
+    if (desc->wholes && !desc->file)
+        versions_missing_choose(s->lack, choose, s, DXUP_WHOLE_FROM);
     int status = run(s);
     prog_progress(NULL, 0, 0, true);
     int kept = versions_store_commit(desc->store);
     versions_missing_close(s->lack);
     dxup_bundler_close(s->bundler);
-    for (unsigned i = 0; i < s->lane_count; i++) free(s->lanes[i].answer);
+    for (unsigned i = 0; i < s->lane_count; i++) {
+        lane *l = &s->lanes[i];
+        for (unsigned k = 0; k < l->asked_count; k++)
+            if (l->asked[k].is_whole) container_drop(&l->asked[k].patch);
+        free(l->answer);
+    }
     free(s->links_memory);
     free(s->reactor_memory);
     free(s);

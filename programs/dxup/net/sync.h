@@ -19,7 +19,8 @@ typedef struct dxup_sync_desc {
     const versions_limits    *limits; /* of the snapshot */
     uint64_t                 *sent, *received; /* the bytes on the wire are added */
     unsigned                  connections; /* limit; 0: one */
-    bool                      patches; /* the server supports patches between objects */
+    bool                      patches; /* the server supports patches between objects, */
+    bool                      wholes;  /* and makes patches of files (whole.h) */
     dxup_lacking             *lacking; /* not NULL: count content here instead of fetching it */
     dxup_rate                *rate;    /* limits the received bytes */
     uint64_t                 *fresh; /* the bytes of objects received without a base are added */

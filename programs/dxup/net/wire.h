@@ -22,8 +22,10 @@ enum {
     DXUP_OBJECTS = 8,
     /* The client supports patches between containers (docs/formats/container.md), of the kinds
        whose bits are set in the second byte of the flags, as in the header of such a patch. In a
-       range request with DXUP_RANGES: the same flags as in the pull. */
+       range request with DXUP_RANGES: the same flags as in the pull. In a request for a snapshot: the
+       client can take patches of its files; the reply says whether the server makes them. */
     DXUP_CONTAINERS = 16,
+    DXUP_SIZE_ONLY = 32, /* in a request for a patch of a file: no chunks follow the reply */
     DXUP_KINDS_SHIFT = 8
 };
 
@@ -37,8 +39,12 @@ enum {
     DXUP_RPC_DETAILS = 3,
     DXUP_RPC_SYNC    = 4, /* docs/formats/sync.md */
     DXUP_RPC_OBJECTS = 5,
-    DXUP_RPC_NAMES   = 6
+    DXUP_RPC_NAMES   = 6,
+    DXUP_RPC_WHOLE   = 7  /* a patch of one file of a snapshot */
 };
+
+/* features in the reply for a snapshot */
+enum { DXUP_WHOLES = 1 }; /* the server answers DXUP_RPC_WHOLE */
 
 enum { DXUP_RANGE_SIZE = 1 << 20, DXUP_RANGES_FROM = 4 << 20, DXUP_OBJECTS_FROM = 1024 };
 
@@ -89,7 +95,8 @@ enum dxup_outcome {
     S(name)
 
 /* The reply of a pull, and the snapshot; for a file, root is its content or a chunk list of that
-   level. kind is zero in the reply of an older server and to an older client. */
+   level. kind is zero in the reply of an older server and to an older client; features is zero to
+   clients without DXUP_CONTAINERS. */
 #define DXUP_SYNC_REPLY(F, S, A, L, E, ...) \
     F(u64, version)                         \
     F(u64, size)                            \
@@ -99,7 +106,25 @@ enum dxup_outcome {
     A(u8, hash, 32)                         \
     A(u8, root, 32)                         \
     E(u8, kind, 3)                          \
+    F(u8, level)                            \
+    F(u8, features)
+
+/* A patch from one file of a snapshot to another, each given by level, id and size as in its entry
+   (docs/formats/tree.md), if it has fewer than `limit` bytes. flags: DXUP_CONTAINERS and the kinds, or
+   with DXUP_SIZE_ONLY. The reply has the size of the patch, 0: none; its FileChunks have that transfer. */
+#define DXUP_WHOLE_REQUEST(F, S, A, ...) \
+    F(u64, old_size)                     \
+    F(u64, size)                         \
+    F(u64, limit)                        \
+    F(u32, transfer)                     \
+    F(u32, flags)                        \
+    A(u8, old, 32)                       \
+    A(u8, file, 32)                      \
+    F(u8, old_level)                     \
     F(u8, level)
+
+#define DXUP_WHOLE_REPLY(F, S, A, ...) \
+    F(u64, size)
 
 /* Request for the names of the server; with a name, for its versions, newest first, and its tags;
    without the first `skip` entries. FileChunks of transfer 1 follow an empty response: a byte, 1 if
@@ -120,6 +145,8 @@ enum dxup_outcome {
 
 DX_TELEPORT_DEFINE(names_request, DXUP_NAMES_REQUEST)
 DX_TELEPORT_DEFINE(names_entry, DXUP_NAMES_ENTRY)
+DX_TELEPORT_DEFINE(whole_request, DXUP_WHOLE_REQUEST)
+DX_TELEPORT_DEFINE(whole_reply, DXUP_WHOLE_REPLY)
 DX_TELEPORT_DEFINE(sync_request, DXUP_SYNC_REQUEST)
 DX_TELEPORT_DEFINE(sync_reply, DXUP_SYNC_REPLY)
 DX_TELEPORT_DEFINE(pull_request, DXUP_PULL_REQUEST)

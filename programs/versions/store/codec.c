@@ -161,7 +161,7 @@ versions_differ *versions_differ_open(void)
 
 void versions_differ_try_hard(versions_differ *d) { d->level = HARDEST_LEVEL; }
 
-void versions_differ_hurry(versions_differ *d) { d->hurry = true; }
+void versions_differ_hurry(versions_differ *d, bool hurry) { d->hurry = hurry; }
 
 void versions_differ_close(versions_differ *d)
 {

@@ -29,8 +29,8 @@ size_t versions_unpack_behind(versions_packer *p, void *out, size_t capacity, co
 /* Coders of deltas for the store: zstd, if built with it, and dx_patch. */
 typedef struct versions_differ versions_differ;
 versions_differ *versions_differ_open(void);
-/* From now on try only the fastest coder. */
-void versions_differ_hurry(versions_differ *d);
+/* From now on try only the fastest coder, or all again. */
+void versions_differ_hurry(versions_differ *d, bool hurry);
 void             versions_differ_close(versions_differ *d);
 void             versions_differ_try_hard(versions_differ *d);
 /* Quickly estimate the size of a delta; 0: not below capacity, or built without zstd. */

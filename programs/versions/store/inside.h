@@ -31,6 +31,9 @@ struct versions_store {
     bool             checks;   /* VERSIONS_CHECK */
     bool             hurry;    /* versions_store_hurry() */
     int64_t          whole_from_ns;
+    dx_cas_codec     delta_codec;
+    uint64_t         deltas;    /* stored */
+    uint32_t         chain_max; /* deltas in a row; 0: the default */
     versions_seed_fn *seed;  /* reads objects that are not in the log; or NULL */
     void             *seed_user;
 };

@@ -50,6 +50,15 @@ int versions_object_put_packed(versions_store *s, const void *data, size_t size,
     return status;
 }
 
+int versions_object_put_after(versions_store *s, const void *data, size_t size, const uint8_t *base,
+                              uint8_t id[PROG_HASH_SIZE])
+{
+    const size_t limit = size / 2;
+    if (!base || !limit || (s->hurry && prog_now_ns() >= s->whole_from_ns))
+        return versions_object_put(s, data, size, id);
+    return versions_object_put_like(s, data, size, base, limit, id);
+}
+
 void versions_store_set_seed(versions_store *s, versions_seed_fn *seed, void *user)
 {
     s->seed = seed;

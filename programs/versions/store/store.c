@@ -15,6 +15,7 @@
 #include <string.h>
 
 enum { OPEN_TRIES_MAX = 100 }; /* by a reader, while writers replace the log */
+#define LOCK_POLL_NS INT64_C(20000000)
 
 /* >>errors ------------------------------------------------------------- */
 int versions_store_fail(versions_store *s, int error, const char *what)
@@ -87,18 +88,44 @@ static void *grow_index(void *user, void *old, size_t size)
     return NULL;
 }
 
-/* The codec for deltas between chunks. */
+/* The codec for deltas, which counts them. */
+static int delta_compress(void *user, void *out, size_t capacity, const void *in, size_t n,
+                          size_t *got)
+{
+    versions_store *s = user;
+    const int error = s->delta_codec.compress(s->delta_codec.user, out, capacity, in, n, got);
+    s->deltas += !error;
+    return error;
+}
+
+static int delta_decompress(void *user, void *out, size_t capacity, const void *in, size_t n,
+                            size_t *got)
+{
+    const versions_store *s = user;
+    return s->delta_codec.decompress(s->delta_codec.user, out, capacity, in, n, got);
+}
+
+static bool delta_needs(void *user, const void *in, size_t n, dx_cas_id *other)
+{
+    const versions_store *s = user;
+    return s->delta_codec.needs(s->delta_codec.user, in, n, other);
+}
+
+uint64_t versions_store_deltas(const versions_store *s) { return s->deltas; }
+
+/* Deltas between chunks. */
 static dx_cas_codec describe_deltas(versions_store *s)
 {
     dx_cas_delta_desc desc = {.store = &s->cas, .coders = s->coders,
-                              .object_size_max = VERSIONS_OBJECT_MAX};
+                              .object_size_max = VERSIONS_OBJECT_MAX, .depth_max = s->chain_max};
     if (!s->differ) s->differ = versions_differ_open();
     desc.coder_count = versions_differ_coders(s->differ, s->coders);
     desc.memory_size = dx_cas_delta_memory_size(&desc);
     if (!s->delta_memory) s->delta_memory = prog_alloc(desc.memory_size);
     desc.memory = s->delta_memory;
     dx_cas_delta_init(&s->delta, &desc);
-    return dx_cas_delta_codec(&s->delta);
+    s->delta_codec = dx_cas_delta_codec(&s->delta);
+    return (dx_cas_codec){s->delta_codec.number, delta_compress, delta_decompress, s, delta_needs};
 }
 
 static dx_cas_desc describe(versions_store *s, uint32_t mode)
@@ -439,11 +466,34 @@ int versions_store_commit(versions_store *s)
     return error ? versions_store_fail(s, error, s->path) : PROG_OK;
 }
 
-void versions_store_hurry(versions_store *s, int64_t whole_from_ns)
+void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smallest)
 {
     s->hurry = true;
     s->whole_from_ns = whole_from_ns;
-    versions_differ_hurry(s->differ);
+    versions_differ_hurry(s->differ, !smallest);
+}
+
+void versions_store_set_chain(versions_store *s, uint32_t deltas_max)
+{
+    assert(deltas_max && deltas_max <= DX_CAS_DELTA_DEPTH_MAX);
+    if (s->chain_max == deltas_max) return;
+    s->chain_max = deltas_max;
+    describe_deltas(s);
+}
+
+void versions_store_wait(const char *path, int64_t until_ns)
+{
+    char lock[PROG_PATH_SIZE_MAX + 16];
+    os_info info;
+    if (strlen(path) > PROG_PATH_SIZE_MAX) return;
+    snprintf(lock, sizeof lock, "%s/lock", path);
+    while (os_stat(lock, true, &info) == 0 && prog_now_ns() < until_ns) {
+        const int fd = os_open_lock(lock);
+        const bool busy = fd < 0 && errno == EWOULDBLOCK;
+        if (fd >= 0) os_close(fd);
+        if (!busy) return;
+        os_sleep_ns(LOCK_POLL_NS);
+    }
 }
 
 /* >>verify ------------------------------------------------------------- */

@@ -65,9 +65,15 @@ uint64_t versions_store_size(versions_store *s);
 /* The same, or 0 if there are no objects. */
 uint64_t versions_store_kept(versions_store *s);
 /* New chunks are stored as deltas: by default as the smallest result of three coders; after this
-   call by the fastest coder alone, which takes a tenth of the time. From whole_from_ns
-   (prog_now_ns()) on, chunks are stored whole; INT64_MAX: never. */
-void versions_store_hurry(versions_store *s, int64_t whole_from_ns);
+   call, without `smallest`, by the fastest coder alone, which takes a tenth of the time. From
+   whole_from_ns (prog_now_ns()) on, chunks are stored whole; INT64_MAX: never. */
+void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smallest);
+/* At most so many deltas of a chunk in a row: 1 to 31. */
+void versions_store_set_chain(versions_store *s, uint32_t deltas_max);
+/* How many objects this handle has stored as deltas. */
+uint64_t versions_store_deltas(const versions_store *s);
+/* Wait while another process writes to the store at path, if there is one. */
+void versions_store_wait(const char *path, int64_t until_ns);
 /* Save the index, for a fast next open. An error costs only that. */
 void versions_store_save_index(versions_store *s);
 /* Re-read and re-hash everything; damage is reported to each. PROG_OK: read to the end; *damaged:
@@ -100,6 +106,8 @@ typedef struct versions_version {
     uint32_t torn;                 /* number of files that changed during every read */
     bool     consistent;           /* all of it is of one instant: no process wrote meanwhile */
     bool     details;              /* not the content but the details (tree/details.h) */
+    bool     entry;                /* not a version but a file of a snapshot, whose root has: */
+    uint8_t  level;
     uint64_t tagged;               /* for a tag, NAME@TAG: the version of NAME; otherwise 0 */
 } versions_version;
 
@@ -120,6 +128,9 @@ int versions_history_next(versions_history *h, versions_store *s, const char *na
 /* List the latest version of every name, sorted by name. The caller frees *list, also
    after an error. */
 int versions_version_list(versions_store *s, versions_version **list, size_t *count);
+/* May a name be created? Without a colon: in NAME:PATH it ends the name. Names that older releases
+   created stay readable, and get further versions. PROG_USAGE with a message. */
+int versions_name_check(const char *name);
 /* Make *v the next version of its name, and commit everything stored so far. Sets v->version
    and v->time_ns. */
 int versions_version_add(versions_store *s, versions_version *v);
@@ -136,6 +147,7 @@ int versions_name_remove(versions_store *s, const char *name);
 enum { VERSIONS_TAG_SIZE_MAX = 64 };
 /* Is it a letter, then letters, digits, dots, dashes and underscores? */
 bool versions_tag_is_valid(const char *tag);
+#define VERSIONS_TAG_RESERVED "latest" /* would not follow the latest version, as its readers expect */
 /* The tag at the end of a text, after its @; NULL: none. */
 const char *versions_tag_in(const char *text);
 /* Point the tag to *v, and commit. PROG_REFUSED: NAME@TAG is a name but no tag; prints a message. */
@@ -151,6 +163,9 @@ int versions_object_put_like(versions_store *s, const void *data, size_t size,
 /* The same, with `packed` from versions_pack(); packed_size 0: it did not shrink. base may be NULL. */
 int versions_object_put_packed(versions_store *s, const void *data, size_t size, const void *packed,
                                size_t packed_size, const uint8_t *base, uint8_t id[PROG_HASH_SIZE]);
+/* Store it as a delta of base (which may be NULL) if that is at most half as large, else compressed. */
+int versions_object_put_after(versions_store *s, const void *data, size_t size, const uint8_t *base,
+                              uint8_t id[PROG_HASH_SIZE]);
 /* Does it exist, with that size (0: any)? */
 bool versions_object_has(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size);
 bool versions_object_size(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t *size);

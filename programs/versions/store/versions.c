@@ -138,6 +138,13 @@ int versions_version_list(versions_store *s, versions_version **list, size_t *co
     return error == DX_CAS_ENOTFOUND ? PROG_OK : versions_store_fail(s, error, s->path);
 }
 
+int versions_name_check(const char *name)
+{
+    if (!strchr(name, ':')) return PROG_OK;
+    return prog_fail(PROG_USAGE, "'%s' is not a valid name: a new name has no colon, because "
+                                 "NAME:PATH means a path in a version", name);
+}
+
 int versions_version_add(versions_store *s, versions_version *v)
 {
     dx_cas_ref ref = {0};

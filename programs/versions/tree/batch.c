@@ -37,7 +37,7 @@ static void pack_all(versions_batch *b, versions_packer *packer)
     for (size_t i = 0; i < b->chunk_count; i++) {
         assert(used <= VERSIONS_BATCH_BYTES);
         versions_chunk *c = &b->chunks[i];
-        if (c->known || !packer) continue;
+        if (c->known || c->follows || !packer) continue;
         c->packed_at = used;
         c->packed_size = (uint32_t)versions_pack(packer, b->packed + used, c->size - 1,
                                                  b->bytes + c->at, c->size);
@@ -148,7 +148,8 @@ static void look_up(versions_ring *r)
         b->state = BUSY;
         pthread_mutex_unlock(&r->lock);
         r->look_up(r->user, b);
-        for (size_t c = 0; c < b->chunk_count; c++) pack |= !b->chunks[c].known;
+        for (size_t c = 0; c < b->chunk_count; c++)
+            pack |= !b->chunks[c].known && !b->chunks[c].follows;
         pthread_mutex_lock(&r->lock);
         assert(b->state == BUSY);
         b->state = pack ? TO_PACK : DONE;

@@ -23,6 +23,7 @@ typedef struct versions_chunk {
     uint32_t packed_at, packed_size; /* in packed; size 0: not compressed */
     uint8_t  id[PROG_HASH_SIZE];
     bool     known;                  /* the store has it */
+    bool     follows;                /* probably a delta: compressed only if it does not become one */
 } versions_chunk;
 
 typedef struct versions_event { /* an element of the published directory, in order */

@@ -1,5 +1,5 @@
-/* The entries of a tree by their paths. In a snapshot only directories that lead to the path, or
-   lie below it, are entered. A stream is read head by head, and the content between is skipped.
+/* The entries of a tree by their paths. In a snapshot each name of the path is found by a binary
+   search in its directory. A stream is read head by head, and the content between is skipped.
    See entries.h. */
 #include "entries.h"
 
@@ -15,6 +15,7 @@ enum { STREAM_MAGIC_SIZE = 8, STREAM_HEAD_SIZE = 16 };
 typedef struct walk {
     versions_store       *store;
     const char           *wanted;
+    const char           *from;  /* the first name of the wanted directory to visit */
     unsigned              depth; /* maximum depth below the wanted path */
     versions_entry_visit *visit;
     void                 *user;
@@ -55,6 +56,14 @@ static int place_of(const walk *w)
     return levels;
 }
 
+/* Is it, or does it lie below, a name of the wanted directory that comes before w->from? */
+static bool is_before(const walk *w)
+{
+    const size_t wanted = strlen(w->wanted);
+    const char *name = w->path + wanted + (wanted ? 1 : 0);
+    return dx_tree_compare_names(name, strcspn(name, "/"), w->from, strlen(w->from)) < 0;
+}
+
 /* Visit the entry if it is wanted. */
 static int show(walk *w, versions_entry *e)
 {
@@ -63,50 +72,105 @@ static int show(walk *w, versions_entry *e)
     if (place == AT) w->found = true;
     if (place < AT || place > (int)w->depth || (place == AT && e->type == DX_TREE_DIR))
         return PROG_OK;
-    return w->visit(w->user, e);
+    return place > AT && is_before(w) ? PROG_OK : w->visit(w->user, e);
 }
 
 /* >>snapshot ----------------------------------------------------------- */
-static int walk_directory(walk *w, const dx_tree_entry *dir, int depth);
+static int walk_directory(walk *w, const dx_tree_entry *dir, int depth, const char *from);
 
-static int walk_entry(walk *w, const dx_tree_entry *node, int depth)
+/* Append the name of an entry to the path. */
+static int enter(walk *w, const dx_tree_entry *node)
 {
-    versions_entry e = {.type = node->type, .mode = node->mode, .has_time = true,
-                    .mtime_ns = node->mtime_ns, .node = node};
-    const size_t before = w->path_size;
-    if (node->name_size + 1u > PROG_PATH_SIZE_MAX - before)
+    if (node->name_size + 1u > PROG_PATH_SIZE_MAX - w->path_size)
         return prog_fail(PROG_DAMAGED, "%s: the path is too long", w->path);
-    if (before) w->path[w->path_size++] = '/';
+    if (w->path_size) w->path[w->path_size++] = '/';
     memcpy(w->path + w->path_size, node->name, node->name_size);
     w->path_size += node->name_size;
     w->path[w->path_size] = 0;
+    return PROG_OK;
+}
+
+/* Call the visit for the entry at w->path. */
+static int visit_node(walk *w, const dx_tree_entry *node)
+{
+    versions_entry e = {.path = w->path, .type = node->type, .mode = node->mode, .has_time = true,
+                        .mtime_ns = node->mtime_ns, .node = node};
     if (node->type != DX_TREE_DIR) e.size = node->size;
-    int status = show(w, &e);
-    const int place = place_of(w);
-    bool enter = node->type == DX_TREE_DIR && place != ELSEWHERE && place < (int)w->depth;
-    if (!status && enter) status = walk_directory(w, node, depth + 1);
+    return w->visit(w->user, &e);
+}
+
+static int walk_entry(walk *w, const dx_tree_entry *node, int depth)
+{
+    const size_t before = w->path_size;
+    int status = enter(w, node);
+    if (status) return status;
+    status = visit_node(w, node);
+    if (!status && node->type == DX_TREE_DIR && depth < (int)w->depth)
+        status = walk_directory(w, node, depth + 1, "");
     w->path_size = before;
     w->path[before] = 0;
     return status;
 }
 
-/* Recursion is limited by PROG_DEPTH_MAX. */
-static int walk_directory(walk *w, const dx_tree_entry *dir, int depth)
+/* Visit the entries of a directory, from a name on. depth: of the entries, below the wanted path.
+   Recursion is limited by PROG_DEPTH_MAX. */
+static int walk_directory(walk *w, const dx_tree_entry *dir, int depth, const char *from)
 {
     dx_tree_entry node;
     versions_listing l;
     bool end = false;
-    int status;
-    if (depth > PROG_DEPTH_MAX)
+    if (depth > PROG_DEPTH_MAX + 1)
         return prog_fail(PROG_DAMAGED, "%s: more than %d directories deep", w->path,
                          PROG_DEPTH_MAX);
     versions_listing_open(&l, w->store, dir);
-    while (!(status = versions_listing_next(&l, &node, &end)) && !end) {
+    int status = *from ? versions_listing_seek(&l, from, strlen(from), &node, &end)
+                       : versions_listing_next(&l, &node, &end);
+    while (!status && !end) {
         status = walk_entry(w, &node, depth);
-        if (status) break;
+        if (!status) status = versions_listing_next(&l, &node, &end);
     }
     versions_listing_close(&l);
     return status;
+}
+
+/* Find the entry of a directory that is the next name of the wanted path: a directory into *dir, or
+   the last one, which is visited. */
+static int find_next(walk *w, dx_tree_entry *dir)
+{
+    const char *name = w->wanted + w->path_size + (w->path_size ? 1 : 0);
+    const size_t size = strcspn(name, "/");
+    dx_tree_entry node;
+    versions_listing l;
+    bool end = false;
+    versions_listing_open(&l, w->store, dir);
+    int status = versions_listing_seek(&l, name, size, &node, &end);
+    if (!status && (end || dx_tree_compare_names(node.name, node.name_size, name, size)))
+        status = PROG_NOT_FOUND;
+    if (!status && name[size] && node.type != DX_TREE_DIR) status = PROG_NOT_FOUND;
+    if (!status) status = enter(w, &node);
+    if (!status && node.type != DX_TREE_DIR) {
+        w->found = true;
+        status = visit_node(w, &node);
+    }
+    if (!status) {
+        *dir = node;
+        dir->name = dir->data = dir->extra = NULL; /* they point into the listing */
+        dir->name_size = dir->extra_size = 0;
+    }
+    versions_listing_close(&l);
+    return status;
+}
+
+static int walk_snapshot(walk *w, const versions_version *v)
+{
+    dx_tree_entry dir;
+    int status = versions_snapshot_root(w->store, v->root, &dir, NULL);
+    for (int depth = 0; !status && w->wanted[w->path_size]; depth++) {
+        status = depth > PROG_DEPTH_MAX ? PROG_NOT_FOUND : find_next(w, &dir);
+        if (w->found) return status;
+    }
+    w->found = !status;
+    return status || !w->depth ? status : walk_directory(w, &dir, 1, w->from);
 }
 
 /* >>stream: README.md, "A tree as bytes" --------------------------------------- */
@@ -161,19 +225,25 @@ static int walk_stream(walk *w, const versions_version *v)
     return status;
 }
 
-int versions_entries_visit(versions_store *s, const versions_version *v, const char *path,
-                           unsigned depth, versions_entry_visit *visit, void *user)
+int versions_entries_visit_from(versions_store *s, const versions_version *v, const char *path,
+                                unsigned depth, const char *from, versions_entry_visit *visit,
+                                void *user)
 {
-    dx_tree_entry root;
     walk *w = prog_alloc(sizeof *w);
     assert(v->kind == PROG_TREE && versions_entry_path_is_valid(path));
-    *w = (walk){.store = s, .wanted = path, .depth = depth, .visit = visit, .user = user};
-    w->found = !*path; /* the top always exists */
-    int status = v->snapshot ? versions_snapshot_root(s, v->root, &root, NULL) : walk_stream(w, v);
-    if (!status && v->snapshot) status = walk_directory(w, &root, 0);
+    *w = (walk){.store = s, .wanted = path, .depth = depth, .from = from, .visit = visit,
+                .user = user};
+    w->found = !v->snapshot && !*path; /* the top always exists */
+    int status = v->snapshot ? walk_snapshot(w, v) : walk_stream(w, v);
     if (!status && !w->found) status = PROG_NOT_FOUND;
     free(w);
     return status;
+}
+
+int versions_entries_visit(versions_store *s, const versions_version *v, const char *path,
+                           unsigned depth, versions_entry_visit *visit, void *user)
+{
+    return versions_entries_visit_from(s, v, path, depth, "", visit, user);
 }
 
 /* >>content ------------------------------------------------------------ */

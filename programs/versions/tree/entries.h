@@ -30,6 +30,11 @@ bool versions_entry_path_is_valid(const char *path);
    walk, and its result is returned. PROG_NOT_FOUND, without a message: no such path. */
 int versions_entries_visit(versions_store *s, const versions_version *v, const char *path,
                            unsigned depth, versions_entry_visit *visit, void *user);
+/* The same, from an entry of the directory at path on: the first whose name is not below `from`. In a
+   snapshot this costs by what is visited, not by what is skipped. */
+int versions_entries_visit_from(versions_store *s, const versions_version *v, const char *path,
+                                unsigned depth, const char *from, versions_entry_visit *visit,
+                                void *user);
 /* The content of a file, or the target of a link, during its visit. Every object is verified before
    any byte of it goes to the sink. */
 int versions_entry_stream(versions_store *s, const versions_version *v, const versions_entry *e,

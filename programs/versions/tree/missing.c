@@ -18,6 +18,7 @@
 enum {
     STACK_MAX = 1 << 20, /* only a hostile snapshot needs more */
     ASKED_MAX = 1024,
+    TRIES_MAX = 2, /* requests for a file as a whole */
     PIECE_GUESS = 4096
 };
 
@@ -35,12 +36,24 @@ typedef struct item {
     uint8_t  level; /* 0: a part; otherwise a list of parts */
     uint16_t depth; /* of directories */
     bool     used;  /* in asked: the slot is taken */
+    bool     top;   /* all of a file, which nobody has chosen or refused as a whole yet */
+    uint8_t  held;  /* a part of a file that was chosen: its slot + 1; 0: none */
     uint8_t  id[32];
     uint64_t start; /* offset in the file or directory */
     uint64_t size;  /* of everything below; DX_TREE_ANY_SIZE: unknown */
     uint64_t dir_count, dir_size; /* for a directory: as declared by its entry */
     origin   old;
 } item;
+
+/* A file that was chosen as a whole. */
+typedef struct held_file {
+    enum { FREE, GATHERING, READY, ASKED } state;
+    versions_missing_whole whole;
+    uint64_t seen;   /* bytes of the file whose chunks were visited */
+    unsigned tries;
+    item    *chunks; /* the missing ones */
+    size_t   count, room;
+} held_file;
 
 struct versions_missing {
     versions_store *store;
@@ -56,6 +69,12 @@ struct versions_missing {
     uint8_t         parts_of[32];
     bool            parts_open;
     const versions_missing_file *file; /* NULL: a snapshot */
+    bool          (*choose)(void *user, const versions_missing_whole *whole); /* NULL: none */
+    void           *choose_user;
+    uint64_t        lacking_min;
+    held_file       held[VERSIONS_MISSING_WHOLES];
+    unsigned        held_count;  /* slots in use, */
+    size_t          held_chunks; /* and their chunks */
 };
 
 static int malformed(int error)
@@ -115,6 +134,7 @@ static void push_entry(versions_missing *l, const dx_tree_entry *e, unsigned dep
     i->dir_count = e->count;
     i->dir_size = e->size;
     i->old = *old;
+    i->top = e->type == DX_TREE_FILE && old->known;
 }
 
 /* >>visit: the objects that an object refers to ------------------------------ */
@@ -134,6 +154,7 @@ static int visit_list(versions_missing *l, const item *of, const uint8_t *bytes,
         i->dir_count = of->dir_count;
         i->dir_size = of->dir_size;
         i->old = of->old;
+        i->held = of->held;
         start += under;
     }
     return PROG_OK;
@@ -190,7 +211,7 @@ static int visit(versions_missing *l, const item *of, const uint8_t *bytes, size
     else if (of->level) status = visit_list(l, of, bytes, size);
     else if (of->kind == A_DIR_PART) status = visit_piece(l, of, bytes, size);
     turn_over(l, since);
-    if (!status && l->count > STACK_MAX) return malformed(DX_TREE_ETOOBIG);
+    if (!status && l->count + l->held_chunks > STACK_MAX) return malformed(DX_TREE_ETOOBIG);
     return status;
 }
 
@@ -310,6 +331,7 @@ void versions_missing_close(versions_missing *l)
     if (!l) return;
     if (l->parts_open) versions_parts_close(&l->parts);
     versions_known_free(&l->visited);
+    for (unsigned k = 0; k < VERSIONS_MISSING_WHOLES; k++) free(l->held[k].chunks);
     free(l->stack);
     free(l->bytes);
     free(l);
@@ -337,6 +359,93 @@ static uint32_t keep(versions_missing *l, const item *i)
     return k;
 }
 
+/* >>chosen files: their chunks are held back ------------------------------ */
+static void push_back(versions_missing *l, const item *i)
+{
+    push(l, (item_kind)i->kind, i->id);
+    l->stack[l->count - 1] = *i;
+}
+
+static void release(versions_missing *l, held_file *f)
+{
+    assert(f->state != FREE && l->held_count > 0);
+    l->held_chunks -= f->count;
+    l->held_count--;
+    free(f->chunks);
+    memset(f, 0, sizeof *f);
+}
+
+/* Hand out its chunks like those of other files. */
+static void let_go(versions_missing *l, held_file *f)
+{
+    for (size_t c = f->count; c--;) {
+        f->chunks[c].held = 0;
+        push_back(l, &f->chunks[c]);
+    }
+    release(l, f);
+}
+
+/* This many bytes of a chosen file were visited: are these all? */
+static void see(versions_missing *l, held_file *f, uint64_t size)
+{
+    assert(f->state == GATHERING);
+    f->seen += size;
+    if (f->seen < f->whole.file.size) return;
+    if (f->whole.lacking && f->whole.lacking >= l->lacking_min) f->state = READY;
+    else let_go(l, f);
+}
+
+/* Everything below this item is there, or is visited elsewhere. */
+static void pass(versions_missing *l, const item *i)
+{
+    if (i->held) see(l, &l->held[i->held - 1], i->size);
+}
+
+/* Hold back a missing chunk of a chosen file. False: it is something else. */
+static bool hold(versions_missing *l, const item *i)
+{
+    if (!i->held || leads(i)) return false;
+    held_file *f = &l->held[i->held - 1];
+    if (f->count == f->room) {
+        f->room = 2 * f->room + 64;
+        f->chunks = realloc(f->chunks, f->room * sizeof *f->chunks);
+        if (!f->chunks) abort();
+    }
+    f->chunks[f->count++] = *i;
+    l->held_chunks++;
+    f->whole.lacking += i->size;
+    see(l, f, i->size);
+    return true;
+}
+
+/* A file is visited, of which the old snapshot has another content. False: wait, because no slot is
+   free, or because the same content was chosen already. */
+static bool decide(versions_missing *l, item *i, bool there)
+{
+    versions_missing_whole w = {.file = {.type = DX_TREE_FILE, .level = i->level, .size = i->size},
+                                .old = {.type = DX_TREE_FILE, .level = i->old.level,
+                                        .size = i->old.size}};
+    held_file *slot = NULL;
+    bool is_held = false;
+    memcpy(w.file.id, i->id, sizeof i->id);
+    memcpy(w.old.id, i->old.id, sizeof i->old.id);
+    for (unsigned k = 0; k < VERSIONS_MISSING_WHOLES; k++) {
+        held_file *f = &l->held[k];
+        if (f->state == FREE) slot = f;
+        else is_held |= !memcmp(f->whole.file.id, i->id, sizeof i->id);
+    }
+    if (l->choose && (!slot || is_held) && !(there && !i->level)) return false;
+    i->top = false;
+    if (!l->choose || (there && !i->level) || i->size < l->lacking_min ||
+        !memcmp(i->id, i->old.id, sizeof i->id) || !l->choose(l->choose_user, &w))
+        return true;
+    slot->state = GATHERING;
+    slot->whole = w;
+    l->held_count++;
+    i->held = (uint8_t)(slot - l->held + 1);
+    return true;
+}
+
 int versions_missing_next(versions_missing *l, versions_missing_object *out, uint32_t *ticket,
                           bool *none)
 {
@@ -345,20 +454,23 @@ int versions_missing_next(versions_missing *l, versions_missing_object *out, uin
     while (l->count && l->asked_count < ASKED_MAX) {
         item i = l->stack[--l->count];
         bool there = versions_object_has(l->store, i.id, 0);
+        if (i.top && !decide(l, &i, there)) {
+            push_back(l, &i);
+            break;
+        }
         if (there && leads(&i) && is_new(l, &i)) {
             int status = versions_object_get(l->store, i.id, l->bytes, VERSIONS_OBJECT_MAX, &size);
             if (!status) status = visit(l, &i, l->bytes, size);
             if (status) return status;
-        }
-        if (there) continue;
+        } else if (there) pass(l, &i);
+        if (there || hold(l, &i)) continue;
         memset(out, 0, sizeof *out);
         memcpy(out->id, i.id, sizeof out->id);
         out->size = i.level || i.size == DX_TREE_ANY_SIZE ? PIECE_GUESS : i.size;
         out->content = i.kind == A_FILE_PART && !i.level && i.size != DX_TREE_ANY_SIZE;
         find_bases(l, &i, out);
         if (is_asked(l, i.id)) { /* an equal object was requested, and leads to the same ones */
-            push(l, i.kind, i.id);
-            l->stack[l->count - 1] = i;
+            push_back(l, &i);
             break;
         }
         *ticket = keep(l, &i);
@@ -380,9 +492,8 @@ static item drop(versions_missing *l, uint32_t ticket)
 void versions_missing_return(versions_missing *l, uint32_t ticket)
 {
     item i = drop(l, ticket);
-    push(l, i.kind, i.id);
     i.used = false;
-    l->stack[l->count - 1] = i;
+    push_back(l, &i);
 }
 
 void versions_missing_skip(versions_missing *l, uint32_t ticket) { (void)drop(l, ticket); }
@@ -405,7 +516,80 @@ int versions_missing_store(versions_missing *l, uint32_t ticket, const uint8_t *
     int status = PROG_OK;
     if (is_list) l->file->keep(l->file->user, i.id, bytes, size);
     else status = versions_object_put(l->store, bytes, size, id);
-    return status || !leads(&i) || !is_new(l, &i) ? status : visit(l, &i, bytes, size);
+    if (status || !leads(&i)) return status;
+    if (is_new(l, &i)) return visit(l, &i, bytes, size);
+    pass(l, &i);
+    return PROG_OK;
 }
 
-bool versions_missing_is_done(const versions_missing *l) { return !l->count && !l->asked_count; }
+bool versions_missing_is_done(const versions_missing *l)
+{
+    return !l->count && !l->asked_count && !l->held_count;
+}
+
+/* >>whole files --------------------------------------------------------- */
+void versions_missing_choose(versions_missing *l,
+                             bool (*choose)(void *user, const versions_missing_whole *whole),
+                             void *user, uint64_t lacking_min)
+{
+    l->choose = choose;
+    l->choose_user = user;
+    l->lacking_min = lacking_min;
+}
+
+bool versions_missing_has_whole(const versions_missing *l)
+{
+    for (unsigned k = 0; l->held_count && k < VERSIONS_MISSING_WHOLES; k++)
+        if (l->held[k].state == READY) return true;
+    return false;
+}
+
+bool versions_missing_next_whole(versions_missing *l, versions_missing_whole *out, uint32_t *ticket)
+{
+    for (uint32_t k = 0; l->held_count && k < VERSIONS_MISSING_WHOLES; k++) {
+        if (l->held[k].state != READY) continue;
+        l->held[k].state = ASKED;
+        l->held[k].tries++;
+        *out = l->held[k].whole;
+        *ticket = k;
+        return true;
+    }
+    return false;
+}
+
+int versions_missing_take_whole(versions_missing *l, uint32_t ticket, const uint8_t *bytes)
+{
+    held_file *f = &l->held[ticket];
+    int status = PROG_OK;
+    assert(ticket < VERSIONS_MISSING_WHOLES && f->state == ASKED);
+    for (size_t c = 0; !status && c < f->count; c++) {
+        const item *i = &f->chunks[c];
+        dx_cas_id is;
+        uint8_t id[32];
+        assert(i->start <= f->whole.file.size && i->size <= f->whole.file.size - i->start);
+        dx_cas_hash(bytes + i->start, (size_t)i->size, &is);
+        if (memcmp(is.bytes, i->id, sizeof i->id) != 0)
+            return prog_fail(PROG_DAMAGED, "the server sent a patch that makes another file than it "
+                                           "announced");
+        if (versions_object_has(l->store, i->id, 0)) continue; /* meanwhile, for another file */
+        if (i->size > l->bytes_left) return malformed(DX_TREE_ESUM);
+        l->bytes_left -= i->size;
+        status = versions_object_put(l->store, bytes + i->start, (size_t)i->size, id);
+    }
+    release(l, f);
+    return status;
+}
+
+void versions_missing_return_whole(versions_missing *l, uint32_t ticket, bool again)
+{
+    held_file *f = &l->held[ticket];
+    assert(ticket < VERSIONS_MISSING_WHOLES && f->state == ASKED);
+    if (again && f->tries < TRIES_MAX) f->state = READY;
+    else let_go(l, f);
+}
+
+void versions_missing_skip_whole(versions_missing *l, uint32_t ticket)
+{
+    assert(ticket < VERSIONS_MISSING_WHOLES && l->held[ticket].state == ASKED);
+    release(l, &l->held[ticket]);
+}

@@ -43,6 +43,29 @@ int  versions_missing_store(versions_missing *l, uint32_t ticket, const uint8_t 
 void versions_missing_return(versions_missing *l, uint32_t ticket);
 /* Treat it as present. For callers that only count. */
 void versions_missing_skip(versions_missing *l, uint32_t ticket);
+
+/* A changed file as a whole, instead of its chunks: for patches of its content. Its chunks are held
+   back until all its lists are visited; then it is offered. */
+typedef struct versions_missing_whole {
+    dx_tree_entry file;    /* type, level, id and size only, */
+    dx_tree_entry old;     /* also of the file at the same path in the old snapshot */
+    uint64_t      lacking; /* bytes of its missing chunks */
+} versions_missing_whole;
+enum { VERSIONS_MISSING_WHOLES = 16 }; /* files held back at once */
+/* choose: is a patch of this file worth a request? (lacking is not set.) Otherwise its chunks are
+   handed out like all others; also if fewer than lacking_min bytes of them are missing. Called by
+   versions_missing_next(), once for each file. */
+void versions_missing_choose(versions_missing *l,
+                             bool (*choose)(void *user, const versions_missing_whole *whole),
+                             void *user, uint64_t lacking_min);
+/* The next file to request as a whole. False: none now. Pass *ticket to one of the three below. */
+bool versions_missing_next_whole(versions_missing *l, versions_missing_whole *out, uint32_t *ticket);
+bool versions_missing_has_whole(const versions_missing *l);
+/* Its content has arrived, all file.size bytes: verify and store the missing chunks. */
+int  versions_missing_take_whole(versions_missing *l, uint32_t ticket, const uint8_t *bytes);
+/* It has not arrived. again: offer it once more; a second time its chunks are handed out. */
+void versions_missing_return_whole(versions_missing *l, uint32_t ticket, bool again);
+void versions_missing_skip_whole(versions_missing *l, uint32_t ticket);
 /* Is nothing missing and nothing requested? */
 bool versions_missing_is_done(const versions_missing *l);
 

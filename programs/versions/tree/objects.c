@@ -106,20 +106,29 @@ void versions_listing_close(versions_listing *l)
     l->piece = NULL;
 }
 
+/* Load the piece that holds the byte at offset of the directory: got bytes that begin at *start. */
+static int load_piece(versions_listing *l, uint64_t offset, uint64_t *start, size_t *got)
+{
+    const uint8_t *id;
+    uint64_t size;
+    assert(l->piece);
+    int status = versions_parts_find(&l->parts, offset, &id, start, &size);
+    if (!status)
+        status = versions_object_get(l->parts.store, id, l->piece, DX_TREE_PIECE_SIZE_MAX, got);
+    if (status) return status;
+    return l->parts.level && size != *got ? damaged(DX_TREE_ESUM) : PROG_OK;
+}
+
 /* Feed the next piece of the directory to the reader. */
 static int next_piece(versions_listing *l, bool *end)
 {
-    const uint8_t *id;
-    uint64_t start, size;
+    uint64_t start;
     size_t got = 0;
-    assert(l->piece);
     *end = l->begun && (!l->parts.level || l->at == l->parts.size);
     if (*end) return PROG_OK;
-    int status = versions_parts_find(&l->parts, l->at, &id, &start, &size);
-    if (!status)
-        status = versions_object_get(l->parts.store, id, l->piece, DX_TREE_PIECE_SIZE_MAX, &got);
+    int status = load_piece(l, l->at, &start, &got);
     if (status) return status;
-    if (start != l->at || (l->parts.level && size != got)) return damaged(DX_TREE_ESUM);
+    if (start != l->at) return damaged(DX_TREE_ESUM);
     dx_tree_reader_feed(&l->reader, l->piece, got);
     l->at += got;
     l->begun = true;
@@ -133,13 +142,55 @@ int versions_listing_next(versions_listing *l, dx_tree_entry *out, bool *end)
     *end = false;
     while (!(got = l->begun ? dx_tree_reader_next(&l->reader, out) : 0)) {
         int status = next_piece(l, end);
-        if (status || (*end && l->sum.size == l->dir.size && l->sum.count == l->dir.count))
-            return status;
+        const bool whole = l->sum.size == l->dir.size && l->sum.count == l->dir.count;
+        if (status || (*end && (whole || l->sought))) return status;
         if (*end) return damaged(DX_TREE_ESUM);
     }
     if (got > 0) got = dx_tree_add_up(&l->sum, out);
     if (!got && (l->sum.size > l->dir.size || l->sum.count > l->dir.count)) got = DX_TREE_ESUM;
     return got < 0 ? damaged(got) : PROG_OK;
+}
+
+/* Find the last piece whose first name is not above this one, or the first piece: the bytes between
+   low and high are those whose order is unknown.
+
+       low             middle            high
+        |  ...  [ a piece: its first name ]  ...  |
+
+   Each step halves them, so it reads as many pieces as a directory has binary digits of bytes. */
+static int seek_piece(versions_listing *l, const void *name, size_t name_size)
+{
+    dx_tree_entry first;
+    const uint8_t *id;
+    uint64_t low = 0, start = 0, size_first;
+    size_t got = 0;
+    int status = versions_parts_find(&l->parts, 0, &id, &start, &size_first); /* and l->parts.size */
+    uint64_t high = l->parts.size;
+    assert(l->parts.level && !l->at);
+    while (!status && low < high) {
+        status = load_piece(l, low + (high - low) / 2, &start, &got);
+        if (status) break;
+        const int size = dx_tree_read_entry(l->piece, got, &first);
+        if (size < 0) return damaged(size);
+        if (dx_tree_compare_names(first.name, first.name_size, name, name_size) > 0) {
+            high = start;
+        } else {
+            l->at = start;
+            low = start + got;
+        }
+    }
+    return status;
+}
+
+int versions_listing_seek(versions_listing *l, const void *name, size_t name_size,
+                          dx_tree_entry *out, bool *end)
+{
+    assert(!l->begun);
+    int status = l->parts.level ? seek_piece(l, name, name_size) : PROG_OK;
+    l->sought = l->at > 0;
+    while (!status && !(status = versions_listing_next(l, out, end)) && !*end)
+        if (dx_tree_compare_names(out->name, out->name_size, name, name_size) >= 0) break;
+    return status;
 }
 
 bool versions_listing_find(versions_listing *l, dx_tree_entry *at, bool *end,

@@ -282,6 +282,7 @@ static int end_file(assembler *a, const versions_batch *b, const versions_event 
         if (a->seen) versions_stat_cache_add(a->seen, &seen, e->now_ns, e->fresh);
         a->out->files++;
         a->out->read_files += e->fresh;
+        a->out->large_files += e->fresh && entry.level && entry.level != DX_TREE_INLINE;
         a->out->read_bytes += e->fresh ? e->size : 0;
     }
     if (e->link) versions_links_note(a->links, e->link - 1, &entry);
@@ -327,12 +328,16 @@ static int add_chunk(assembler *a, const versions_batch *b, const versions_chunk
     if (!a->list_size) dx_tree_list_begin(&a->list, a->list_memory, put, a);
     uint64_t at = a->list_size;
     const uint8_t *base = NULL;
+    a->out->chunks++;
+    a->out->known_chunks += c->known;
     a->list_size += c->size;
     if (a->locates)
         a->locates->locate(a->locates->locate_user, a->located, c->id, at, c->size);
     if (c->known) versions_follow_note(&a->follow, c->id, at, c->size);
     else base = versions_follow_base(&a->follow, at, c->size);
-    if (!c->known)
+    if (!c->known && c->follows)
+        status = versions_object_put_after(a->store, b->bytes + c->at, c->size, base, id);
+    else if (!c->known)
         status = versions_object_put_packed(a->store, b->bytes + c->at, c->size,
                                             b->packed + c->packed_at, c->packed_size, base, id);
     if (!status) status = dx_tree_list_add(&a->list, c->id, c->size);

@@ -73,8 +73,11 @@ static int send_changed(publisher *p, int dir, const char *name, const dx_tree_e
     if (!versions_filter_takes(p->live->rules, p->path, S_ISDIR(f.mode))) return PROG_OK;
     if (S_ISDIR(f.mode)) return send_changed_dir(p, dir, name, old, folder, c);
     f.seen = S_ISREG(f.mode) && !p->live->read && versions_stat_cache_find(p->live->seen, &f.file);
-    return versions_publish_is_late(p) ? PROG_REFUSED
-                                       : versions_publish_content(p, dir, &f, folder);
+    if (versions_publish_is_late(p)) return PROG_REFUSED;
+    p->follows = old && old->type == DX_TREE_FILE && old->level <= DX_TREE_LEVELS_MAX;
+    const int status = versions_publish_content(p, dir, &f, folder);
+    p->follows = false;
+    return status;
 }
 
 /* The number of paths that share the next component of the first one, which is copied. */

@@ -122,6 +122,7 @@ static int send_chunk(publisher *p, size_t size)
     memset(c, 0, sizeof *c);
     c->at = (uint32_t)p->chunk_at;
     c->size = (uint32_t)size;
+    c->follows = p->follows;
     versions_publish_event(p, A_CHUNK, 0, "", NULL, 0, NULL)->chunk = (uint32_t)b->chunk_count++;
     p->chunk_at += size;
     return PROG_OK;

@@ -112,6 +112,7 @@ typedef struct versions_listing {
     uint8_t       *piece; /* DX_TREE_PIECE_SIZE_MAX bytes */
     uint64_t       at;    /* bytes of the directory so far */
     bool           begun;
+    bool           sought; /* entries were skipped, so the sum of the others is less */
 } versions_listing;
 
 void versions_listing_open(versions_listing *l, versions_store *s, const dx_tree_entry *dir);
@@ -119,6 +120,10 @@ void versions_listing_close(versions_listing *l);
 /* PROG_OK and an entry, or *end. The entry's name and data are valid until the next call. An entry
    that makes the directory larger than declared is an error, and not returned. */
 int  versions_listing_next(versions_listing *l, dx_tree_entry *out, bool *end);
+/* At the start of a listing: the first entry whose name is not below this one, or *end. Reads as few
+   pieces as a binary search does, so sums and order of the entries before it are not checked. */
+int  versions_listing_seek(versions_listing *l, const void *name, size_t name_size,
+                           dx_tree_entry *out, bool *end);
 /* Advance to the entry with the name of e; names must be requested in order. *at is the current
    entry, zero at first. False: not found, or it cannot be read. */
 bool versions_listing_find(versions_listing *l, dx_tree_entry *at, bool *end,
@@ -225,6 +230,8 @@ typedef struct versions_published {
     uint8_t  root[32];
     uint64_t size;                  /* of the stream */
     uint64_t files, read_files, read_bytes;
+    uint64_t large_files;           /* read, and larger than a chunk */
+    uint64_t chunks, known_chunks;  /* of the files that were read; those that the store had */
     uint64_t torn;   /* live: files that changed during every read */
     uint64_t missed; /* live: entries that were replaced meanwhile, and are left out */
     bool     linked; /* a file has several hard links in it */

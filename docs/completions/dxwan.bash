@@ -1,0 +1,92 @@
+# Completion of dxwan for bash: made by `dxwan help --as bash`.
+_dxwan() {
+    local line=${COMP_LINE:0:COMP_POINT}
+    local words word last plain=0 store= options= i
+    read -ra words <<<"$line"
+    [[ $line != *' ' ]] || words+=('')
+    word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
+    COMPREPLY=()
+    if ((${#words[@]} == 2)); then
+        mapfile -t COMPREPLY < <(compgen -W 'send recv mirror probe help --version' -- "$word")
+        return
+    fi
+    case $last in
+    --streams)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --rate)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --congestion)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --name)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --every)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --seconds)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --timeout)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --out)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --size-max)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --wait)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    esac
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --streams | --rate | --congestion | --name | --every | --seconds | --timeout | --out | --size-max | --wait | --as) ((i++)) ;;
+        -*) ;;
+        *) ((plain++)) || store=${words[i]} ;;
+        esac
+    done
+    case ${words[1]} in
+    send)
+        options='--streams --rate --congestion --name --timeout --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    recv)
+        options='--congestion --timeout --out --force --size-max --wait --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    mirror)
+        options='--streams --rate --congestion --name --every --once --timeout --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    probe)
+        options='--streams --congestion --seconds --timeout --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    esac
+    [[ $word != -* ]] ||
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+    COMPREPLY=("${COMPREPLY[@]#"${word%"$2"}"}")
+}
+complete -o filenames -F _dxwan dxwan

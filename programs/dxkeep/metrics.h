@@ -1,0 +1,18 @@
+/* Metrics of `run` and `daemon`, in the text format of Prometheus, served over HTTP by a thread. */
+#ifndef DXKEEP_METRICS_H
+#define DXKEEP_METRICS_H
+
+#include "keep.h"
+
+typedef struct keep_metrics keep_metrics;
+
+/* Listen on "HOST:PORT" (HOST numeric, or missing: all addresses), and serve until it is closed.
+   PROG_USAGE, with a message: malformed. PROG_SYSTEM: cannot listen. */
+int  keep_metrics_open(keep_metrics **out, const char *address);
+void keep_metrics_close(keep_metrics *m);
+/* A capture that began at began_ns (prog_now_ns()) has ended. m may be NULL, as below. */
+void keep_metrics_captured(keep_metrics *m, const keep_capture *c, int64_t began_ns, bool failed);
+/* The directory was restored. */
+void keep_metrics_restored(keep_metrics *m, int64_t began_ns, bool failed);
+
+#endif

@@ -1,0 +1,740 @@
+/* dxwan mirror: keep a receiver's copy like a file that changes, in rounds.
+
+       read a region --> same as in the shadow file?  --yes--> next
+                     --> record against the shadow --> sent --> stored there: into the shadow
+       all regions, all answered --> size and hash --> verified there: the round is complete
+       the last round found nothing changed --> the copy gets its name
+
+   The shadow file holds what the receiver is known to have. After a restart of either side that is
+   not known: then a region is first compared by hash. */
+#include "../wan.h"
+
+#include "../../common/json.h"
+#include "../../common/os.h"
+#include "../files/coder.h"
+#include "../files/hash.h"
+#include "../net/address.h"
+#include "../net/join.h"
+#include "../net/loop.h"
+#include "../net/path.h"
+#include "../net/region.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    SLOTS          = 64,  /* regions on their way, each with its content */
+    SCAN_MAX       = 64,  /* regions read in a turn */
+    LAST_ROUNDS    = 20,  /* that may find changes, once the end was asked for */
+    MISMATCHES_MAX = 3,   /* rounds in a row with another hash at the receiver */
+    RESTARTS_MAX   = 64,  /* of the receiver without a complete round */
+    BLOCK_SIZE     = WAN_REGION_SIZE + DX_HDE_HEAD_MAX + WAN_REGION_HEAD + 64
+};
+#define SECOND ((uint64_t)1000000000)
+#define SETTLE_NS ((int64_t)50000000) /* a time of modification that is older will change with the content */
+
+/* What is known of a region at the receiver. */
+enum { BLANK, /* nothing */ STALE, /* perhaps the shadow's */ KNOWN /* the shadow's */ };
+
+typedef enum slot_state { FREE, READY, CHECKING, SENT } slot_state;
+
+typedef struct slot {
+    slot_state state;
+    uint64_t   region;
+    uint32_t   tag;
+    uint32_t   size;
+    bool       checked; /* it was compared by hash */
+    bool       whole;   /* it was sent without a baseline */
+    dx_link_id link;    /* that it was sent on */
+    uint8_t   *bytes;
+} slot;
+
+typedef struct stream {
+    dx_link_dialer dialer;
+    dx_link_id     id;     /* 0: not connected */
+    bool           joined; /* the receiver has accepted it */
+    bool           useful; /* it has brought answers, */
+    bool           again;  /* so after its end the next one is opened at once */
+} stream;
+
+typedef enum phase { SCANNING, HASHING, TELLING, TOLD, RESTING } phase;
+
+typedef struct mirror {
+    const wan_options *o;
+    wan_loop           loop;
+    wan_join           join;
+    wan_coder          coder;
+    dx_reactor_address at;
+    stream             streams[WAN_STREAMS_MAX];
+    uint32_t           turn;     /* the stream that is asked first */
+    slot               slots[SLOTS];
+    uint32_t           busy;     /* slots that are not free */
+    uint32_t           tags;     /* used */
+    uint32_t           era;
+    int                file;
+    int                shadow;
+    uint64_t           shadow_size;
+    uint8_t           *known;    /* of each region */
+    uint64_t           known_count;
+    uint8_t           *old;      /* a region of the shadow */
+    uint64_t           far_size; /* bytes that the receiver had when it was joined */
+    phase              phase;
+    os_info            info;     /* of the file when the round began */
+    uint64_t           at_region;
+    uint64_t           changes;  /* regions that this round has sent */
+    bool               settled;  /* a change during the round would change the file's times */
+    bool               last;     /* the end was asked for when the round began */
+    wan_round          round;
+    bool               hashed;   /* round.hash is that of the shadow */
+    wan_hash           hash;
+    dx_link_id         told_on;
+    uint64_t           next_ns;  /* RESTING: the next round begins */
+    uint64_t           sent_ns;  /* --rate: nothing is sent before */
+    uint64_t           far_hashed;
+    uint32_t           mismatches;
+    uint32_t           restarts; /* of the receiver, since the last complete round */
+    uint32_t           last_rounds;
+    uint64_t           regions, whole, checked, record_bytes, rounds; /* since the beginning */
+    uint64_t           seed;
+    uint64_t           began_ns, moved_ns, moved, steps;
+    char               congestion[16];
+    bool               warned, plain, joined;
+    uint8_t            number[WAN_NUMBER_SIZE];
+    char               refusal[256];
+    bool               over;
+    int                status;
+} mirror;
+
+static void finish(mirror *m, int status)
+{
+    if (m->over) return;
+    m->over = true;
+    m->status = status;
+}
+
+static void broke(mirror *m)
+{
+    finish(m, prog_fail(PROG_NETWORK, "%s breaks the protocol", m->o->address));
+}
+
+/* >>file ----------------------------------------------------------------- */
+static int open_shadow(mirror *m)
+{
+    char folder[PROG_PATH_SIZE_MAX + 1], path[PROG_PATH_SIZE_MAX + 16];
+    if (os_make_temporary_folder(folder, sizeof folder) < 0)
+        return prog_fail_errno("the folder for the shadow file cannot be created");
+    (void)snprintf(path, sizeof path, "%s/shadow", folder);
+    m->shadow = os_open_unnamed(path);
+    const int error = errno;
+    (void)os_remove_folder(folder);
+    errno = error;
+    return m->shadow < 0 ? prog_fail_errno("%s", path) : PROG_OK;
+}
+
+static int open_file(mirror *m)
+{
+    const char *fault;
+    const char *slash = strrchr(m->o->file, '/');
+    const char *name = m->o->name ? m->o->name : slash ? slash + 1 : m->o->file;
+    fault = wan_name_fault(name, strlen(name));
+    if (fault) return prog_fail(PROG_USAGE, "'%s' cannot be sent under this name: %s; --name gives "
+                                            "it another", name, fault);
+    memcpy(m->join.name, name, strlen(name) + 1);
+    m->join.kind = WAN_MIRROR;
+    m->file = os_open(m->o->file);
+    if (m->file < 0 || os_info_of(m->file, &m->info) < 0) return prog_fail_errno("%s", m->o->file);
+    if (m->info.kind != OS_FILE) return prog_fail(PROG_USAGE, "%s is not a file", m->o->file);
+    return open_shadow(m);
+}
+
+/* Read a region, or less where the file ends. -1: the transfer is over. */
+static int64_t read_region(mirror *m, int file, uint64_t number, uint8_t *out, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        const int64_t got = os_read_at(file, number * WAN_REGION_SIZE + done, out + done, size - done);
+        if (got < 0) {
+            finish(m, prog_fail_errno("%s", file == m->file ? m->o->file : "the shadow file"));
+            return -1;
+        }
+        if (!got) break;
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+/* Bytes of a region in a file of this size. */
+static uint32_t part_of(uint64_t size, uint64_t number)
+{
+    const uint64_t at = number * WAN_REGION_SIZE;
+    if (at >= size) return 0;
+    return size - at < WAN_REGION_SIZE ? (uint32_t)(size - at) : (uint32_t)WAN_REGION_SIZE;
+}
+
+/* >>rounds --------------------------------------------------------------- */
+static void begin_round(mirror *m)
+{
+    const int64_t time = os_time_ns();
+    if (os_info_of(m->file, &m->info) < 0) {
+        finish(m, prog_fail_errno("%s", m->o->file));
+        return;
+    }
+    const uint64_t count = m->info.size / WAN_REGION_SIZE + 1;
+    if (count > WAN_REGIONS_MAX) {
+        finish(m, prog_fail(PROG_REFUSED, "%s is larger than 8 TiB", m->o->file));
+        return;
+    }
+    if (count > m->known_count) {
+        uint8_t *more = prog_alloc((size_t)count);
+        memset(more, BLANK, (size_t)count);
+        if (m->known_count) memcpy(more, m->known, (size_t)m->known_count);
+        free(m->known);
+        m->known = more;
+        m->known_count = count;
+    }
+    m->phase = SCANNING;
+    m->at_region = 0;
+    m->changes = 0;
+    m->settled = time - m->info.mtime_ns > SETTLE_NS;
+    m->last = m->o->once || wan_loop_is_ended();
+    m->round.number++;
+    m->far_hashed = 0;
+    m->round.size = m->info.size;
+    m->round.final = false;
+}
+
+/* Was the file the same during the whole round? Each region was compared after the times were
+   taken, so it was what the shadow is when the round began. */
+static bool is_final(mirror *m)
+{
+    os_info now;
+    if (!m->last || m->changes || !m->settled || os_info_of(m->file, &now) < 0) return false;
+    return now.size == m->info.size && now.mtime_ns == m->info.mtime_ns && now.size == m->round.size;
+}
+
+/* All regions are stored: hash the shadow, unless nothing has changed. */
+static void end_scan(mirror *m)
+{
+    if (m->shadow_size != m->round.size) {
+        if (ftruncate(m->shadow, (off_t)m->round.size) < 0) {
+            finish(m, prog_fail_errno("the shadow file"));
+            return;
+        }
+        for (uint64_t i = m->round.size / WAN_REGION_SIZE + 1; i < m->known_count; i++) m->known[i] = BLANK;
+        m->shadow_size = m->round.size;
+        m->hashed = false;
+    }
+    m->round.final = is_final(m);
+    m->phase = m->hashed ? TELLING : HASHING;
+    if (!m->hashed) wan_hash_begin(&m->hash);
+}
+
+static void step_hash(mirror *m)
+{
+    if (wan_hash_step(&m->hash, m->shadow, m->round.size) < 0) {
+        finish(m, prog_fail_errno("the shadow file"));
+        return;
+    }
+    m->steps++;
+    if (m->hash.bytes < m->round.size) return;
+    wan_hash_end(&m->hash, m->round.hash);
+    m->hashed = true;
+    m->phase = TELLING;
+}
+
+static void complete_round(mirror *m)
+{
+    const uint64_t now = (uint64_t)prog_now_ns();
+    m->mismatches = m->restarts = 0;
+    m->rounds++;
+    m->steps++;
+    if (m->round.final) {
+        finish(m, PROG_OK);
+        return;
+    }
+    if (m->last && ++m->last_rounds > LAST_ROUNDS) {
+        finish(m, prog_fail(PROG_REFUSED, "%s changed during each of %d rounds; stop what writes it, "
+                            "and mirror again to resume", m->o->file, LAST_ROUNDS));
+        return;
+    }
+    m->phase = RESTING;
+    m->next_ns = m->last ? now + (m->changes ? 0 : (uint64_t)SETTLE_NS) : now + m->o->every_ns;
+}
+
+/* The receiver may have other content than the shadow: compare everything by hash. */
+static void doubt_all(mirror *m)
+{
+    for (uint64_t i = 0; i < m->known_count; i++)
+        if (m->known[i] == KNOWN) m->known[i] = STALE;
+    for (int i = 0; i < SLOTS; i++) {
+        slot *s = &m->slots[i];
+        if (s->state == FREE) continue;
+        s->state = FREE;
+        m->busy--;
+    }
+    m->era++;
+    begin_round(m);
+}
+
+/* >>slots ---------------------------------------------------------------- */
+/* Look at the next region. If the receiver lacks it, it is in a slot now. */
+static slot *scan_region(mirror *m, slot *s)
+{
+    const uint64_t number = m->at_region;
+    const uint32_t want = part_of(m->round.size, number);
+    const int64_t got = read_region(m, m->file, number, s->bytes, want);
+    if (got < 0) return NULL;
+    m->at_region++;
+    if (got < (int64_t)want) m->round.size = number * WAN_REGION_SIZE + (uint64_t)got; /* it was truncated */
+    if (!got) return NULL;
+    if (m->known[number] == KNOWN && part_of(m->shadow_size, number) == (uint64_t)got) {
+        if (read_region(m, m->shadow, number, m->old, (size_t)got) < got) return NULL;
+        if (!memcmp(m->old, s->bytes, (size_t)got)) return NULL;
+    }
+    s->state = READY;
+    s->region = number;
+    s->size = (uint32_t)got;
+    s->checked = s->whole = false;
+    s->link = 0;
+    m->busy++;
+    m->changes++;
+    return s;
+}
+
+static bool is_scanned(const mirror *m) { return m->at_region * WAN_REGION_SIZE >= m->round.size; }
+
+/* A slot that is to be sent; NULL: none now. */
+static slot *next_slot(mirror *m, int *budget)
+{
+    slot *open = NULL;
+    for (int i = 0; i < SLOTS; i++) {
+        if (m->slots[i].state == READY) return &m->slots[i];
+        if (m->slots[i].state == FREE) open = &m->slots[i];
+    }
+    while (open && m->phase == SCANNING && !is_scanned(m) && *budget > 0 && !m->over) {
+        --*budget;
+        m->steps++;
+        if (scan_region(m, open)) return open;
+    }
+    return NULL;
+}
+
+/* Write the message of a slot. Returns its opcode and size. */
+static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
+{
+    wan_region r = {.era = m->era, .tag = ++m->tags, .number = s->region, .size = s->size};
+    const uint32_t old_size = part_of(m->shadow_size, s->region);
+    const bool far = s->region * WAN_REGION_SIZE < m->far_size;
+    const uint8_t *base = NULL;
+    s->tag = r.tag;
+    if (m->known[s->region] != KNOWN && far && !s->checked) {
+        dx_cas_blake3 hash;
+        dx_cas_blake3_init(&hash);
+        dx_cas_blake3_update(&hash, s->bytes, s->size);
+        wan_region_write(&r, out);
+        dx_cas_blake3_final(&hash, out + WAN_REGION_HEAD, PROG_HASH_SIZE);
+        *size = WAN_CHECK_SIZE;
+        s->state = CHECKING;
+        m->checked++;
+        return WAN_OP_CHECK;
+    }
+    if (m->known[s->region] != BLANK && old_size &&
+        read_region(m, m->shadow, s->region, m->old, old_size) == (int64_t)old_size)
+        base = m->old;
+    r.size = base ? old_size : 0;
+    wan_region_write(&r, out);
+    *size = WAN_REGION_HEAD + wan_coder_encode(&m->coder, base, r.size, s->bytes, s->size,
+                                               out + WAN_REGION_HEAD);
+    s->whole = !base;
+    s->state = SENT;
+    m->regions++;
+    m->whole += !base;
+    m->record_bytes += *size;
+    return WAN_OP_REGION;
+}
+
+/* The slot's region is stored at the receiver. */
+static void settle(mirror *m, slot *s)
+{
+    const uint64_t at = s->region * WAN_REGION_SIZE;
+    if (os_write_at(m->shadow, at, s->bytes, s->size) < 0) {
+        finish(m, prog_fail_errno("the shadow file"));
+        return;
+    }
+    if (at + s->size > m->shadow_size) m->shadow_size = at + s->size;
+    m->known[s->region] = KNOWN;
+    m->hashed = false;
+    m->steps++;
+    s->state = FREE;
+    m->busy--;
+}
+
+/* >>output --------------------------------------------------------------- */
+/* A connection that takes a message now; *out is reserved. */
+static dx_link_id reserve(mirror *m, uint32_t size, dx_hbtp_out *out)
+{
+    for (uint32_t n = 0; n < m->o->streams; n++) {
+        stream *s = &m->streams[m->turn];
+        m->turn = (m->turn + 1) % m->o->streams;
+        if (s->id && s->joined && !dx_link_reserve(&m->loop.links, s->id, size, out)) return s->id;
+    }
+    return 0;
+}
+
+/* Send a slot. False: no connection takes it now. */
+static bool send_slot(mirror *m, slot *s, uint64_t now)
+{
+    dx_hbtp_out out;
+    size_t size = 0;
+    const dx_link_id id = reserve(m, BLOCK_SIZE, &out);
+    if (!id) return false;
+    uint8_t *place = dx_hbtp_out_next(&out) + 2;
+    const uint16_t opcode = compose(m, s, place, &size);
+    const int error = dx_hbtp_write_frame(&out, opcode, 0, 0, place, size);
+    (void)dx_link_commit(&m->loop.links, id, &out);
+    s->link = id;
+    if (error) {
+        s->state = READY;
+        (void)dx_link_abort(&m->loop.links, id); /* it takes no such frame */
+        return false;
+    }
+    if (m->o->rate) {
+        if (m->sent_ns + SECOND / 10 < now) m->sent_ns = now - SECOND / 10;
+        m->sent_ns += size * SECOND / m->o->rate;
+    }
+    return true;
+}
+
+static void send_round(mirror *m)
+{
+    uint8_t bytes[WAN_ROUND_SIZE];
+    dx_hbtp_out out;
+    const dx_link_id id = reserve(m, WAN_ROUND_SIZE + 32, &out);
+    if (!id) return;
+    m->round.era = m->era;
+    wan_round_write(&m->round, bytes);
+    const int error = dx_hbtp_write_frame(&out, WAN_OP_ROUND, 0, 0, bytes, sizeof bytes);
+    (void)dx_link_commit(&m->loop.links, id, &out);
+    if (error) return;
+    m->told_on = id;
+    m->phase = TOLD;
+}
+
+/* Send what can be sent now. Returns true if there is more work at once. */
+static bool pump(mirror *m, uint64_t now)
+{
+    int budget = SCAN_MAX;
+    if (!m->joined || m->over) return false;
+    if (m->phase == RESTING && (now >= m->next_ns || (!m->last && wan_loop_is_ended()))) begin_round(m);
+    while (!m->over && (!m->o->rate || now >= m->sent_ns)) {
+        slot *s = next_slot(m, &budget);
+        if (!s || !send_slot(m, s, now)) break;
+    }
+    if (m->over) return false;
+    if (m->phase == SCANNING && is_scanned(m) && !m->busy) end_scan(m);
+    if (m->phase == HASHING && !m->over) step_hash(m);
+    if (m->phase == TELLING) send_round(m);
+    return m->phase == HASHING || (m->phase == SCANNING && budget <= 0);
+}
+
+/* >>input ---------------------------------------------------------------- */
+static void fail_far(mirror *m, const uint8_t *text, size_t size)
+{
+    finish(m, prog_fail(PROG_REFUSED, "%s gave up: %.*s", m->o->address, (int)size, (const char *)text));
+}
+
+static void take_answer(mirror *m, const uint8_t *p, size_t size)
+{
+    slot *s = NULL;
+    const uint32_t tag = (uint32_t)wan_load(p, 4);
+    for (int i = 0; i < SLOTS; i++)
+        if (m->slots[i].tag == tag && m->slots[i].state >= CHECKING) s = &m->slots[i];
+    if (p[4] == WAN_FAILED) {
+        fail_far(m, p + 5, size - 5);
+        return;
+    }
+    if (!s) return; /* of a slot that was given up */
+    const bool checking = s->state == CHECKING;
+    s->state = READY;
+    if (p[4] == WAN_STORED) {
+        settle(m, s);
+    } else if (p[4] == WAN_DIFFERENT && checking) {
+        s->checked = true;
+    } else if (p[4] == WAN_NACK && !checking && !s->whole) {
+        m->known[s->region] = BLANK;
+        s->checked = true;
+    } else if (p[4] == WAN_NO_ZSTD && !checking && m->coder.desc.zstd) {
+        wan_coder_close(&m->coder);
+        wan_coder_open(&m->coder, true);
+    } else if (p[4] != WAN_AGAIN && p[4] != WAN_NO_ZSTD) {
+        broke(m);
+    }
+}
+
+static void take_round_answer(mirror *m, const uint8_t *p, size_t size)
+{
+    if (p[4] == WAN_FAILED) {
+        fail_far(m, p + 5, size - 5);
+        return;
+    }
+    if (m->phase != TOLD || (uint32_t)wan_load(p, 4) != m->round.number) return;
+    if (p[4] == WAN_HASHING && size == 13) {
+        const uint64_t bytes = wan_load(p + 5, 8);
+        if (bytes > m->far_hashed && bytes <= m->round.size) {
+            m->far_hashed = bytes;
+            m->steps++;
+        }
+    } else if (p[4] == WAN_STORED) {
+        complete_round(m);
+    } else if (p[4] == WAN_DIFFERENT) {
+        if (++m->mismatches >= MISMATCHES_MAX) {
+            finish(m, prog_fail(PROG_DAMAGED, "%s has another content after each of %d rounds; its "
+                                "disk is damaged", m->o->address, MISMATCHES_MAX));
+            return;
+        }
+        m->far_size = UINT64_MAX;
+        doubt_all(m);
+    } else {
+        broke(m);
+    }
+}
+
+static stream *stream_of(mirror *m, dx_link_id id)
+{
+    for (uint32_t i = 0; i < m->o->streams; i++)
+        if (m->streams[i].id == id) return &m->streams[i];
+    return NULL;
+}
+
+static int on_frame(const dx_hbtp_context *c)
+{
+    mirror *m = dx_link_of(c->session)->desc.user;
+    stream *st = stream_of(m, dx_link_id_of(c->session));
+    const uint16_t opcode = c->frame->opcode;
+    if (m->over || !st) return DX_HBTP_OK;
+    st->useful = true;
+    if (c->payload_size < 5 || c->payload_size > WAN_ANSWER_MAX) broke(m);
+    else if (opcode == WAN_OP_ANSWER) take_answer(m, c->payload, c->payload_size);
+    else if (opcode == WAN_OP_ROUND_ANSWER) take_round_answer(m, c->payload, c->payload_size);
+    else broke(m);
+    return DX_HBTP_OK;
+}
+
+/* >>links ---------------------------------------------------------------- */
+static void on_opened(dx_link *l, dx_link_id id)
+{
+    mirror *m = l->desc.user;
+    uint8_t arguments[WAN_JOIN_SIZE_MAX];
+    if (m->over) return;
+    if (!wan_path_set_up(dx_link_fd(l, id), m->o->congestion, m->congestion) && !m->warned) {
+        m->warned = true;
+        prog_warn("the system does not offer congestion control '%s'; connections use '%s'",
+                  m->o->congestion, m->congestion);
+    }
+    const size_t size = wan_join_write(&m->join, arguments);
+    if (dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
+                     wan_loop_now_ns(&m->loop) + m->o->timeout_ns, NULL, NULL)) {
+        (void)dx_link_abort(l, id);
+        return;
+    }
+    for (uint32_t i = 0; i < m->o->streams; i++)
+        if (m->streams[i].dialer.id == id) {
+            m->streams[i].id = id;
+            m->streams[i].joined = m->streams[i].useful = false;
+        }
+}
+
+/* What was sent on this link and not answered is sent again, in a new era. */
+static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
+{
+    mirror *m = l->desc.user;
+    bool lost = m->phase == TOLD && m->told_on == id;
+    stream *st = stream_of(m, id);
+    (void)reason;
+    if (st) {
+        st->id = 0;
+        st->joined = false;
+        st->again = st->useful;
+    }
+    if (lost) m->phase = TELLING;
+    for (int i = 0; i < SLOTS; i++) {
+        slot *s = &m->slots[i];
+        if (s->state < CHECKING || s->link != id) continue;
+        s->state = READY;
+        lost = true;
+    }
+    if (lost) m->era++;
+}
+
+/* The answer to a join. */
+static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
+{
+    dx_link *l = dx_link_of(session);
+    mirror *m = l->desc.user;
+    stream *st = stream_of(m, dx_link_id_of(session));
+    if (m->over) return;
+    if (!result->error && result->payload_size == WAN_NUMBER_SIZE + 8 && st) {
+        const bool other = !m->joined || memcmp(m->number, result->payload, WAN_NUMBER_SIZE) != 0;
+        st->joined = true;
+        m->joined = true;
+        m->refusal[0] = 0;
+        if (!other) return;
+        memcpy(m->number, result->payload, WAN_NUMBER_SIZE);
+        m->far_size = wan_load(result->payload + WAN_NUMBER_SIZE, 8);
+        if (++m->restarts > RESTARTS_MAX)
+            finish(m, prog_fail(PROG_NETWORK, "%s was restarted %d times and completed no round",
+                                m->o->address, RESTARTS_MAX));
+        else doubt_all(m);
+        return;
+    }
+    if (result->error != DX_HBTP_EREMOTE) return;
+    (void)snprintf(m->refusal, sizeof m->refusal, "%.*s", (int)result->payload_size,
+                   (const char *)result->payload);
+    if (result->status != DX_HBTP_STATUS_UNAVAILABLE && !m->joined)
+        finish(m, prog_fail(PROG_REFUSED, "%s refused: %s", m->o->address, m->refusal));
+    (void)dx_link_abort(l, dx_link_id_of(session));
+}
+
+/* >>loop ----------------------------------------------------------------- */
+static int fail_silence(const mirror *m)
+{
+    const unsigned seconds = (unsigned)(m->o->timeout_ns / SECOND);
+    const char *where = m->o->address;
+    const int reason = m->streams[0].dialer.reason;
+    if (m->refusal[0]) return prog_fail(PROG_REFUSED, "%s refused: %s", where, m->refusal);
+    if (!m->joined)
+        return prog_fail(PROG_NETWORK, "%s: no connection within %u s: %s", where, seconds,
+                         reason < 0 ? os_error_text(-reason) : "the receiver does not answer");
+    if (m->phase == TELLING || m->phase == TOLD)
+        return prog_fail(PROG_NETWORK, "%s did not confirm a round within %u s; mirror again to resume",
+                         where, seconds);
+    return prog_fail(PROG_NETWORK, "%s acknowledged nothing for %u s; mirror again to resume", where,
+                     seconds);
+}
+
+/* A dialer waits longer after each link that lived briefly. One that brought answers is no reason
+   to wait. */
+static void dial_again(mirror *m)
+{
+    for (uint32_t i = 0; i < m->o->streams; i++) {
+        if (!m->streams[i].again) continue;
+        m->streams[i].again = false;
+        dx_link_dial_end(&m->streams[i].dialer);
+        (void)dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++);
+    }
+}
+
+static void tick(mirror *m, uint64_t now)
+{
+    if (m->steps != m->moved || (m->phase == RESTING && m->joined)) {
+        m->moved = m->steps;
+        m->moved_ns = now;
+    }
+    if (m->over) return;
+    dial_again(m);
+    if (wan_loop_ends() > 1)
+        finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted; mirror again to resume"));
+    else if (wan_loop_is_ended() && !m->joined)
+        finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted"));
+    else if (now - m->moved_ns >= m->o->timeout_ns) finish(m, fail_silence(m));
+}
+
+static int run(mirror *m)
+{
+    int status = PROG_OK;
+    while (!m->over && !status) {
+        const uint64_t now = (uint64_t)prog_now_ns();
+        const bool more = pump(m, now);
+        uint64_t wake = now + SECOND / 10;
+        if (m->phase == RESTING && m->next_ns < wake) wake = m->next_ns;
+        if (m->o->rate && m->sent_ns > now && m->sent_ns < wake) wake = m->sent_ns;
+        status = wan_loop_turn(&m->loop, more ? now : wake);
+        tick(m, (uint64_t)prog_now_ns());
+        if (!m->o->quiet) prog_progress("round", m->round.number, 0, false);
+    }
+    prog_progress("round", m->round.number, 0, true);
+    for (uint32_t i = 0; i < m->o->streams; i++) dx_link_dial_end(&m->streams[i].dialer);
+    wan_loop_drain(&m->loop);
+    return status ? status : m->status;
+}
+
+static int start(mirror *m)
+{
+    dx_link_desc links = {0};
+    int status = wan_address_find(&m->at, m->o->address);
+    if (status) return status;
+    links.links_max = m->o->streams;
+    links.block_size = BLOCK_SIZE;
+    links.user = m;
+    links.opened = on_opened;
+    links.closed = on_closed;
+    links.session.on_result = on_result;
+    status = wan_loop_open(&m->loop, &links, m->o->timeout_ns);
+    if (status) return status;
+    dx_hbtp_router_set(&m->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
+    wan_coder_open(&m->coder, false);
+    m->old = prog_alloc(WAN_REGION_SIZE);
+    for (int i = 0; i < SLOTS; i++) m->slots[i].bytes = prog_alloc(WAN_REGION_SIZE);
+    m->began_ns = m->moved_ns = (uint64_t)prog_now_ns();
+    m->phase = RESTING;
+    m->next_ns = UINT64_MAX; /* until the receiver has accepted */
+    (void)os_random(&m->seed, sizeof m->seed);
+    for (uint32_t i = 0; i < m->o->streams; i++)
+        if (dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++))
+            return prog_fail(PROG_USAGE, "cannot connect to %s", m->o->address);
+    return PROG_OK;
+}
+
+static void report(const mirror *m)
+{
+    const double seconds = (double)((uint64_t)prog_now_ns() - m->began_ns) / 1e9;
+    char size[32], sent[32], hash[65];
+    prog_json j;
+    if (m->o->quiet) return;
+    if (m->o->json) {
+        prog_json_begin(&j);
+        prog_json_text(&j, "name", m->join.name);
+        prog_json_number(&j, "size", m->round.size);
+        prog_json_number(&j, "rounds", m->rounds);
+        prog_json_number(&j, "regions_sent", m->regions);
+        prog_json_number(&j, "regions_whole", m->whole);
+        prog_json_number(&j, "regions_compared", m->checked);
+        prog_json_number(&j, "record_bytes", m->record_bytes);
+        prog_json_number(&j, "link_bytes", m->loop.links.sent);
+        prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
+        prog_json_text(&j, "congestion_control", m->congestion);
+        prog_json_hash(&j, "blake3", m->round.hash);
+        prog_json_end(&j);
+        return;
+    }
+    prog_say("%s: %s bytes, %llu rounds, %s sent in %.2f s\n", m->join.name,
+             prog_count_text(m->round.size, size), (unsigned long long)m->rounds,
+             prog_count_text(m->record_bytes, sent), seconds);
+    prog_say("blake3 %s\n", prog_hash_text(m->round.hash, hash));
+}
+
+int wan_mirror(const wan_options *o)
+{
+    mirror *m = prog_alloc(sizeof *m);
+    memset(m, 0, sizeof *m);
+    m->o = o;
+    m->file = m->shadow = -1;
+    int status = open_file(m);
+    if (!status) {
+        status = start(m);
+        if (!status) status = run(m);
+        if (!status) report(m);
+        wan_loop_close(&m->loop);
+    }
+    wan_coder_close(&m->coder);
+    for (int i = 0; i < SLOTS; i++) free(m->slots[i].bytes);
+    free(m->old);
+    free(m->known);
+    if (m->file >= 0) os_close(m->file);
+    if (m->shadow >= 0) os_close(m->shadow);
+    free(m);
+    return status;
+}

@@ -1,0 +1,507 @@
+/* dxwan recv: waits for a sender, and stores its file.
+
+       join --> the partial file is opened, its note is loaded --> chunks --> whole and hashed -->
+       renamed --> the sender is told --> its connections end */
+#include "../wan.h"
+
+#include "../../common/json.h"
+#include "../../common/os.h"
+#include "../files/hash.h"
+#include "../files/image.h"
+#include "../files/target.h"
+#include "../net/bulk.h"
+#include "../net/join.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CHUNKS_MAX    = 1 << 25, /* a bit each: 4 MiB */
+    CHUNK_MIN     = 4096,
+    FAULTS_MAX    = 64,      /* connections in a row that broke a rule */
+    SAVE_S        = 2,       /* between two notes */
+    TELL_S        = 5,       /* between two reports of hashing */
+    JOIN_S        = 10,      /* for the first message of a connection */
+    END_S         = 10,      /* for the sender to come back and hear of the end, */
+    END_FAILED_S  = 2        /* and of a failure */
+};
+#define SECOND ((uint64_t)1000000000)
+
+typedef struct recv_state {
+    const wan_options *o;
+    wan_loop     loop;
+    wan_bulk     bulk;
+    wan_target   target;
+    wan_join     join;
+    wan_image    image;     /* of a mirror */
+    wan_hash     hash;
+    uint8_t      number[WAN_NUMBER_SIZE]; /* of this process */
+    bool         joined;    /* the target is open */
+    bool         resumed;
+    bool         placed;
+    bool         sink;      /* only its address is used: the user of a connection of dxwan probe */
+    bool         heard;     /* a mirror: the sender has closed a connection after the end */
+    uint64_t     resumed_bytes;
+    uint64_t     began_ns;
+    uint64_t     moved_ns;
+    uint64_t     moved;
+    uint64_t     saved_ns;
+    uint64_t     saved_done; /* bytes_done then */
+    uint64_t     told_ns;
+    uint64_t     over_ns;    /* the sender must know by then; 0: not over */
+    bool         over;
+    int          status;
+    const char  *why;        /* why the object was refused */
+} recv_state;
+
+static void finish(recv_state *s, int status)
+{
+    if (s->over) return;
+    s->over = true;
+    s->status = status;
+    s->over_ns = (uint64_t)prog_now_ns() + (status ? END_FAILED_S : END_S) * SECOND;
+}
+
+static bool is_mirror(const recv_state *s) { return s->joined && s->join.kind == WAN_MIRROR; }
+
+/* >>join ----------------------------------------------------------------- */
+/* dx_bulk_desc.accept: take this object? */
+static int accept_object(void *user, const dx_bulk_object *o)
+{
+    wan_bulk *b = user;
+    recv_state *s = b->links->desc.user;
+    char size[32];
+    static const uint8_t none[32];
+    const bool same = b->bulk.known && b->bulk.object.size == o->size &&
+                      b->bulk.object.chunk_size == o->chunk_size &&
+                      !memcmp(b->bulk.object.hash, o->hash, sizeof o->hash);
+    if (o->size > s->o->size_max) {
+        finish(s, prog_fail(PROG_REFUSED, "%s: %s bytes are announced, above --size-max",
+                            s->join.name, prog_count_text(o->size, size)));
+        return DX_HBTP_STATUS_TOO_BIG;
+    }
+    if (o->chunk_size > WAN_CHUNK_MAX || o->chunk_size < CHUNK_MIN ||
+        o->size / o->chunk_size >= CHUNKS_MAX || !memcmp(o->hash, none, sizeof none)) {
+        finish(s, prog_fail(PROG_NETWORK, "%s: the sender announces chunks that dxwan does not use",
+                            s->join.name));
+        return DX_HBTP_STATUS_UNSUPPORTED;
+    }
+    s->resumed = same && b->bulk.metrics.bytes_done;
+    s->resumed_bytes = same ? b->bulk.metrics.bytes_done : 0;
+    if (!same && b->bulk.known) (void)os_empty(s->target.file);
+    if (!wan_target_size(&s->target, o->size, &s->why)) {
+        finish(s, prog_fail(PROG_SYSTEM, "%s: %s", s->target.path, s->why));
+        return 507;
+    }
+    s->began_ns = s->moved_ns = s->saved_ns = (uint64_t)prog_now_ns();
+    return 0;
+}
+
+/* The first join: open the target. */
+static int open_target(recv_state *s, const wan_join *j, const char **why)
+{
+    dx_bulk_desc bulk = {0};
+    int status = wan_target_open(&s->target, s->o->out, j->name, s->o->force, why);
+    if (status) return status;
+    s->join = *j;
+    s->joined = true;
+    if (j->kind == WAN_MIRROR) {
+        (void)os_remove(s->target.note); /* of a transfer: its chunks are overwritten */
+        wan_image_open(&s->image, &s->loop.links, s->target.file, s->o->size_max);
+        s->moved_ns = (uint64_t)prog_now_ns();
+        return PROG_OK;
+    }
+    bulk.accept = accept_object;
+    bulk.chunks_max = CHUNKS_MAX;
+    bulk.timeout_ns = s->o->timeout_ns;
+    wan_bulk_begin(&s->bulk, &s->loop.links, s->target.file, &bulk);
+    wan_hash_begin(&s->hash);
+    if (wan_target_resume(&s->target, &s->bulk.bulk)) return PROG_OK;
+    if (!s->bulk.bulk.known) return PROG_OK;
+    wan_bulk_end(&s->bulk); /* the note was read, and is of another file */
+    wan_bulk_begin(&s->bulk, &s->loop.links, s->target.file, &bulk);
+    return PROG_OK;
+}
+
+/* Another file than the one announced first, of which nothing was sent? */
+static void forget_idle(recv_state *s)
+{
+    if (!s->joined || is_mirror(s) || s->bulk.bulk.state != DX_BULK_WAITING) return;
+    if (s->bulk.bulk.metrics.connections) return;
+    wan_target_close(&s->target, s->bulk.bulk.known);
+    wan_bulk_end(&s->bulk);
+    s->joined = false;
+}
+
+static int refuse(const dx_hbtp_context *c, uint16_t status, const char *why)
+{
+    dx_link *l = dx_link_of(c->session);
+    const int error = dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, why);
+    if (!error) (void)dx_link_close(l, dx_link_id_of(c->session), status, why);
+    return error;
+}
+
+static bool is_probe(const dx_hbtp_session *session)
+{
+    const recv_state *s = dx_link_of(session)->desc.user;
+    return session->desc.user == &s->sink;
+}
+
+/* A block of dxwan probe. */
+static int count_block(const dx_hbtp_context *c)
+{
+    uint8_t answer[5] = {0};
+    if (c->frame->opcode != WAN_OP_SINK || c->payload_size != WAN_SINK_SIZE) {
+        (void)dx_link_close(dx_link_of(c->session), dx_link_id_of(c->session),
+                            DX_HBTP_STATUS_BAD_REQUEST, "a message breaks the rules of the probe");
+        return DX_HBTP_OK;
+    }
+    memcpy(answer, c->payload, 4);
+    answer[4] = WAN_STORED;
+    return dx_hbtp_write_frame(c->out, WAN_OP_ANSWER, 0, 0, answer, sizeof answer);
+}
+
+static int join_mirror(recv_state *s, const dx_hbtp_context *c)
+{
+    uint8_t answer[WAN_NUMBER_SIZE + 8];
+    c->session->desc.user = &s->image;
+    memcpy(answer, s->number, WAN_NUMBER_SIZE);
+    wan_store(answer + WAN_NUMBER_SIZE, s->placed ? 0 : wan_image_size(&s->image), 8);
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, answer, sizeof answer);
+}
+
+static int on_join(const dx_hbtp_context *c)
+{
+    dx_link *l = dx_link_of(c->session);
+    recv_state *s = l->desc.user;
+    const char *why = NULL;
+    wan_join j;
+    if (c->session->desc.user)
+        return refuse(c, DX_HBTP_STATUS_BAD_REQUEST, "this connection has joined already");
+    why = wan_join_read(&j, c->payload, c->payload_size);
+    if (why) return refuse(c, DX_HBTP_STATUS_BAD_REQUEST, why);
+    if (j.kind == WAN_PROBE) {
+        c->session->desc.user = &s->sink;
+        return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, s->number, sizeof s->number);
+    }
+    if (!s->joined || strcmp(s->join.name, j.name) != 0 || s->join.kind != j.kind) forget_idle(s);
+    if (s->joined && (strcmp(s->join.name, j.name) != 0 || s->join.kind != j.kind))
+        return refuse(c, DX_HBTP_STATUS_UNAVAILABLE, "another file is being received");
+    if (!s->joined) {
+        const int status = open_target(s, &j, &why);
+        if (status) {
+            finish(s, status);
+            return refuse(c, DX_HBTP_STATUS_INTERNAL, why);
+        }
+    }
+    if (is_mirror(s)) return join_mirror(s, c);
+    if (!wan_bulk_add(&s->bulk, dx_link_id_of(c->session)))
+        return refuse(c, DX_HBTP_STATUS_UNAVAILABLE, "all connections are in use");
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, s->number, sizeof s->number);
+}
+
+/* >>links ---------------------------------------------------------------- */
+static int on_frame(const dx_hbtp_context *context)
+{
+    recv_state *s = dx_link_of(context->session)->desc.user;
+    wan_stream *stream = context->session->desc.user;
+    if (is_probe(context->session)) return count_block(context);
+    if (stream && is_mirror(s)) return wan_image_handle(&s->image, context);
+    if (stream) return wan_bulk_handle(stream, context);
+    (void)dx_link_close(dx_link_of(context->session), dx_link_id_of(context->session),
+                        DX_HBTP_STATUS_BAD_REQUEST, "the connection has not joined");
+    return DX_HBTP_OK;
+}
+
+static void on_opened(dx_link *l, dx_link_id id)
+{
+    recv_state *s = l->desc.user;
+    char active[16];
+    (void)wan_path_set_up(dx_link_fd(l, id), s->o->congestion, active);
+}
+
+static void on_writable(dx_link *l, dx_link_id id)
+{
+    const recv_state *s = l->desc.user;
+    wan_stream *stream = dx_link_session(l, id)->desc.user;
+    if (stream && !is_mirror(s) && !is_probe(dx_link_session(l, id))) wan_bulk_pump(stream);
+}
+
+static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
+{
+    recv_state *s = l->desc.user;
+    if (is_probe(dx_link_session(l, id))) return;
+    if (is_mirror(s) && s->placed && s->image.answered && !reason) s->heard = true;
+    if (s->joined && !is_mirror(s)) wan_bulk_remove(&s->bulk, id);
+}
+
+/* >>progress ------------------------------------------------------------- */
+/* Hash the bytes that arrived without a gap. The complete file is placed or refused. */
+static void check(recv_state *s, uint64_t now)
+{
+    dx_bulk *b = &s->bulk.bulk;
+    uint8_t hash[32];
+    if (b->state == DX_BULK_WAITING || b->state >= DX_BULK_DONE) return;
+    if (wan_hash_step(&s->hash, s->target.file, b->front) < 0) {
+        const int status = prog_fail_errno("%s", s->target.part);
+        (void)dx_bulk_stop(b, DX_HBTP_STATUS_INTERNAL, 0, now);
+        finish(s, status);
+        return;
+    }
+    if (b->state != DX_BULK_WHOLE) return;
+    if (s->hash.bytes < b->object.size) {
+        if (now - s->told_ns < TELL_S * SECOND) return;
+        s->told_ns = now;
+        wan_bulk_tell_hashed(&s->bulk, s->hash.bytes);
+        return;
+    }
+    wan_hash_end(&s->hash, hash);
+    if (memcmp(hash, b->object.hash, sizeof hash) != 0) {
+        (void)dx_bulk_verify(b, false);
+        s->bulk.stale = true;
+        finish(s, prog_fail(PROG_DAMAGED, "%s: the content that arrived is not what the sender "
+                                          "announced; nothing was stored", s->join.name));
+        return;
+    }
+    const int status = wan_target_place(&s->target);
+    if (status) {
+        (void)dx_bulk_stop(b, DX_HBTP_STATUS_INTERNAL, 0, now);
+    } else {
+        s->placed = true;
+        (void)dx_bulk_verify(b, true);
+    }
+    s->bulk.stale = true;
+    finish(s, status);
+}
+
+/* Make the partial file durable every SAVE_S. */
+static void save(recv_state *s, uint64_t now)
+{
+    const uint64_t done = s->bulk.bulk.metrics.bytes_done;
+    if (s->bulk.bulk.state != DX_BULK_RUNNING || done == s->saved_done) return;
+    if (now - s->saved_ns < SAVE_S * SECOND) return;
+    s->saved_ns = now;
+    s->saved_done = done;
+    wan_target_save(&s->target, &s->bulk.bulk);
+}
+
+/* End a transfer that cannot be completed. */
+static void give_up(recv_state *s, uint64_t now)
+{
+    dx_bulk *b = &s->bulk.bulk;
+    const unsigned seconds = (unsigned)(s->o->timeout_ns / SECOND);
+    const bool running = s->joined && b->state != DX_BULK_WAITING;
+    if (wan_loop_is_ended()) {
+        if (s->joined) (void)dx_bulk_stop(b, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
+        finish(s, prog_fail(PROG_NETWORK, "the transfer was interrupted%s",
+                            running ? "; the partial file is kept, to be resumed" : ""));
+    } else if (s->joined && b->state == DX_BULK_FAILED) {
+        errno = s->bulk.system_error;
+        if (b->error == DX_BULK_ESYS) finish(s, prog_fail_errno("%s", s->target.part));
+        else if (b->status == DX_HBTP_STATUS_UNAVAILABLE)
+            finish(s, prog_fail(PROG_NETWORK, "the sender was ended; the partial file is kept"));
+        else finish(s, prog_fail(PROG_NETWORK, "the sender gave up (status %u); the partial file is "
+                                               "kept", (unsigned)b->status));
+    } else if (s->joined && s->bulk.faults >= FAULTS_MAX) {
+        finish(s, prog_fail(PROG_NETWORK, "the sender broke the protocol on %u connections in a row: "
+                            "%s", FAULTS_MAX, wan_bulk_fault_text(s->bulk.fault)));
+    } else if (running && now - s->moved_ns >= s->o->timeout_ns) {
+        finish(s, prog_fail(PROG_NETWORK, "nothing new has arrived for %u s; the partial file is "
+                                          "kept, to be resumed", seconds));
+    } else if (!running && s->o->wait_ns && now - s->began_ns >= s->o->wait_ns) {
+        finish(s, prog_fail(PROG_NETWORK, "no sender has come within %u s",
+                            (unsigned)(s->o->wait_ns / SECOND)));
+    }
+}
+
+/* The same for a mirror. */
+static void tick_mirror(recv_state *s, uint64_t now)
+{
+    wan_image *i = &s->image;
+    wan_image_step(i, now);
+    const uint64_t moved = wan_image_moved(i);
+    /* A mirror may rest between two rounds: its connections have keep-alive messages. */
+    if (moved != s->moved || (i->verified && !i->checking && s->loop.links.count)) s->moved_ns = now;
+    s->moved = moved;
+    if (i->finished && !s->placed && !s->over) {
+        const int status = wan_target_place(&s->target);
+        s->placed = !status;
+        wan_image_answer(i, status ? WAN_FAILED : WAN_STORED, status ? "the file cannot be renamed" : NULL);
+        finish(s, status);
+    }
+    if (s->over) return;
+    if (wan_loop_is_ended()) {
+        finish(s, prog_fail(PROG_NETWORK, "the mirror was interrupted; the partial file is kept, to be "
+                                          "resumed"));
+    } else if (i->why) {
+        finish(s, prog_fail(PROG_REFUSED, "%s: %s", s->join.name, i->why));
+    } else if (i->system_error) {
+        errno = i->system_error;
+        finish(s, prog_fail_errno("%s", s->target.part));
+    } else if (i->faults >= FAULTS_MAX) {
+        finish(s, prog_fail(PROG_NETWORK, "the sender broke the protocol on %u connections in a row: "
+                            "a message breaks the rules of the mirror", FAULTS_MAX));
+    } else if (now - s->moved_ns >= s->o->timeout_ns) {
+        finish(s, prog_fail(PROG_NETWORK, "nothing new has arrived for %u s; the partial file is "
+                            "kept, to be resumed", (unsigned)(s->o->timeout_ns / SECOND)));
+    }
+}
+
+/* After each turn. */
+static void tick(recv_state *s, uint64_t now)
+{
+    if (is_mirror(s)) {
+        tick_mirror(s, now);
+        return;
+    }
+    if (s->joined && !s->over) {
+        const dx_bulk *b = &s->bulk.bulk;
+        check(s, now);
+        save(s, now);
+        const uint64_t moved = b->metrics.bytes_done + s->hash.bytes + (uint64_t)b->state;
+        if (moved != s->moved) {
+            s->moved = moved;
+            s->moved_ns = now;
+        }
+        if (b->known)
+            prog_progress("received", b->metrics.bytes_done, b->object.size, false);
+    }
+    if (!s->over) give_up(s, now);
+}
+
+static bool is_hashing(const recv_state *s)
+{
+    if (is_mirror(s)) return s->image.checking && !s->over;
+    return s->joined && !s->over && s->bulk.bulk.state != DX_BULK_WAITING &&
+           s->hash.bytes < s->bulk.bulk.front;
+}
+
+/* Until the end, and then until the sender knows of it. */
+static int run(recv_state *s)
+{
+    uint64_t wake = 0;
+    int status = PROG_OK;
+    bool told = false;
+    while (!status) {
+        const uint64_t now = (uint64_t)prog_now_ns();
+        if (is_mirror(s)) {
+            if (s->over && now >= s->over_ns) break;
+            if (s->over && !s->loop.links.count && (s->heard || !s->placed)) break;
+            status = wan_loop_turn(&s->loop, is_hashing(s) ? now : now + SECOND);
+            tick(s, (uint64_t)prog_now_ns());
+            continue;
+        }
+        if (s->joined && (s->bulk.stale || now >= wake)) {
+            wan_bulk_pump_all(&s->bulk);
+            wake = now + SECOND / 4;
+        }
+        told = told || (s->over && s->joined && s->bulk.bulk.metrics.connections);
+        if (s->over && (!s->joined || now >= s->over_ns)) break;
+        if (s->over && !s->bulk.bulk.metrics.connections && (told || !s->placed)) break;
+        status = wan_loop_turn(&s->loop, is_hashing(s) ? now : wake ? wake : now + SECOND);
+        tick(s, (uint64_t)prog_now_ns());
+    }
+    prog_progress("received", 0, 0, true);
+    return s->over ? s->status : status;
+}
+
+static void report_mirror(const recv_state *s, double seconds)
+{
+    const wan_image *i = &s->image;
+    char size[32], hash[65];
+    prog_json j;
+    if (s->o->json) {
+        prog_json_begin(&j);
+        prog_json_text(&j, "path", s->target.path);
+        prog_json_number(&j, "size", i->round.size);
+        prog_json_number(&j, "rounds", i->rounds);
+        prog_json_number(&j, "regions_stored", i->regions);
+        prog_json_number(&j, "nacks", i->nacks);
+        prog_json_number(&j, "record_bytes", i->record_bytes);
+        prog_json_number(&j, "link_bytes", s->loop.links.received);
+        prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
+        prog_json_hash(&j, "blake3", i->round.hash);
+        prog_json_end(&j);
+        return;
+    }
+    prog_say("%s: %s bytes, %llu rounds in %.2f s\n", s->target.path,
+             prog_count_text(i->round.size, size), (unsigned long long)i->rounds, seconds);
+    prog_say("blake3 %s\n", prog_hash_text(i->round.hash, hash));
+}
+
+static void report(const recv_state *s)
+{
+    const dx_bulk *b = &s->bulk.bulk;
+    const double seconds = (double)((uint64_t)prog_now_ns() - s->began_ns) / 1e9;
+    char size[32], kept[32], hash[65];
+    prog_json j;
+    if (s->o->quiet) return;
+    if (is_mirror(s)) {
+        report_mirror(s, seconds);
+        return;
+    }
+    if (s->o->json) {
+        prog_json_begin(&j);
+        prog_json_text(&j, "path", s->target.path);
+        prog_json_number(&j, "size", b->object.size);
+        prog_json_number(&j, "resumed_bytes", s->resumed_bytes);
+        prog_json_number(&j, "received_bytes", b->metrics.bytes);
+        prog_json_number(&j, "link_bytes", s->loop.links.received);
+        prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
+        prog_json_number(&j, "connections_opened", b->metrics.opened);
+        prog_json_number(&j, "chunks_duplicate", b->metrics.chunks_duplicate);
+        prog_json_hash(&j, "blake3", b->object.hash);
+        prog_json_end(&j);
+        return;
+    }
+    prog_say("%s: %s bytes in %.2f s", s->target.path, prog_count_text(b->object.size, size),
+             seconds);
+    if (s->resumed) prog_say(", %s of them were here", prog_count_text(s->resumed_bytes, kept));
+    prog_say("\n");
+    prog_say("blake3 %s\n", prog_hash_text(b->object.hash, hash));
+}
+
+static int start(recv_state *s, int *listener)
+{
+    dx_link_desc links = {0};
+    links.links_max = WAN_STREAMS_MAX;
+    links.user = s;
+    links.opened = on_opened;
+    links.writable = on_writable;
+    links.closed = on_closed;
+    int status = wan_loop_open(&s->loop, &links, s->o->timeout_ns);
+    if (status) return status;
+    dx_hbtp_router_set_method(&s->loop.router, WAN_RPC_JOIN, on_join, NULL);
+    dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
+    dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_FILE_CHUNK, on_frame, NULL);
+    s->began_ns = (uint64_t)prog_now_ns();
+    if (!os_random(s->number, sizeof s->number))
+        return prog_fail(PROG_SYSTEM, "the system gives no random numbers");
+    return wan_loop_listen(&s->loop, s->o->address, listener);
+}
+
+int wan_recv(const wan_options *o)
+{
+    recv_state *s = prog_alloc(sizeof *s);
+    int listener = -1;
+    memset(s, 0, sizeof *s);
+    s->o = o;
+    s->target.file = -1;
+    int status = start(s, &listener);
+    if (!status) status = run(s);
+    if (s->joined && !s->placed) {
+        const bool keep = status != PROG_DAMAGED && (is_mirror(s) || s->bulk.bulk.known);
+        if (keep && !is_mirror(s)) (void)wan_target_save_now(&s->target, &s->bulk.bulk);
+        wan_target_close(&s->target, keep);
+    }
+    if (!status) report(s);
+    if (s->placed) wan_target_close(&s->target, false);
+    wan_loop_drain(&s->loop);
+    wan_loop_close(&s->loop);
+    if (is_mirror(s)) wan_image_close(&s->image);
+    else if (s->joined) wan_bulk_end(&s->bulk);
+    if (listener >= 0) os_close_socket(listener);
+    free(s);
+    return status;
+}

@@ -1,0 +1,391 @@
+/* dxwan send: a file to a receiver, over several connections. */
+#include "../wan.h"
+
+#include "../../common/json.h"
+#include "../../common/os.h"
+#include "../files/hash.h"
+#include "../net/address.h"
+#include "../net/bulk.h"
+#include "../net/join.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CHUNK_SIZE       = 65536,
+    LARGE_CHUNK_SIZE = WAN_CHUNK_MAX,
+    LOOK_NS          = 250000000 /* between two looks at the kernel's statistics */
+};
+static const uint64_t large = (uint64_t)64 << 30; /* bytes from which chunks are large */
+
+typedef struct send {
+    const wan_options *o;
+    wan_loop           loop;
+    wan_bulk           bulk;
+    wan_join           join;
+    dx_bulk_object     object;
+    dx_reactor_address at;
+    dx_link_dialer     dialers[WAN_STREAMS_MAX];
+    bool               again[WAN_STREAMS_MAX]; /* connect at once: the last link was useful */
+    uint64_t           seed;
+    int                file;
+    uint64_t           began_ns;
+    uint64_t           moved_ns;  /* when anything last moved forward */
+    uint64_t           moved;     /* the sum that shows it */
+    uint64_t           looked_ns;
+    wan_paths          paths;
+    char               congestion[16]; /* in use */
+    bool               warned;         /* it is not the one asked for */
+    uint8_t            number[WAN_NUMBER_SIZE]; /* of the receiver */
+    bool               restart;        /* it is another one now */
+    bool               joined;         /* the receiver has accepted a connection */
+    char               refusal[256];   /* what it said when it did not */
+    bool               over;
+    int                status;
+} send;
+
+/* >>file ---------------------------------------------------------------- */
+/* Copy standard input into an unnamed file, because its size and hash are announced first. */
+static int spool(send *s)
+{
+    static uint8_t bytes[PROG_IO_SIZE];
+    char folder[PROG_PATH_SIZE_MAX + 1], path[PROG_PATH_SIZE_MAX + 16];
+    int64_t got = 0;
+    if (os_make_temporary_folder(folder, sizeof folder) < 0)
+        return prog_fail_errno("the folder for standard input cannot be created");
+    (void)snprintf(path, sizeof path, "%s/input", folder);
+    s->file = os_open_unnamed(path);
+    const int error = errno;
+    (void)os_remove_folder(folder);
+    errno = error;
+    if (s->file < 0) return prog_fail_errno("%s", path);
+    for (uint64_t size = 0; !wan_loop_is_ended(); size += (uint64_t)got) {
+        got = os_read(0, bytes, sizeof bytes);
+        if (got < 0) return prog_fail_errno("standard input");
+        if (!got) break;
+        if (os_write(s->file, bytes, (size_t)got) < 0)
+            return prog_fail_errno("the copy of standard input cannot be written");
+    }
+    return PROG_OK;
+}
+
+/* The name that the receiver is told. */
+static int name_it(wan_join *j, const char *path, const char *given)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = given ? given : slash ? slash + 1 : path;
+    if (!given && !strcmp(path, "-")) name = "stdin";
+    const char *fault = wan_name_fault(name, strlen(name));
+    if (fault) return prog_fail(PROG_USAGE, "'%s' cannot be sent under this name: %s; --name gives "
+                                            "it another", name, fault);
+    memcpy(j->name, name, strlen(name) + 1);
+    return PROG_OK;
+}
+
+static int hash_file(send *s)
+{
+    wan_hash hash;
+    wan_hash_begin(&hash);
+    while (hash.bytes < s->object.size) {
+        if (wan_hash_step(&hash, s->file, s->object.size) < 0) {
+            if (errno == EIO)
+                return prog_fail(PROG_REFUSED, "%s: became shorter while it was read", s->o->file);
+            return prog_fail_errno("%s", s->o->file);
+        }
+        prog_progress("hashed", hash.bytes, s->object.size, false);
+    }
+    prog_progress("hashed", hash.bytes, s->object.size, true);
+    wan_hash_end(&hash, s->object.hash);
+    return PROG_OK;
+}
+
+/* Open the file and describe it. The transfer's number follows from the hash, so that a sender that
+   was killed and started again continues the same transfer. */
+static int open_file(send *s)
+{
+    os_info info;
+    int status = name_it(&s->join, s->o->file, s->o->name);
+    if (status) return status;
+    if (!strcmp(s->o->file, "-")) {
+        status = spool(s);
+        if (status) return status;
+    } else {
+        s->file = os_open(s->o->file);
+        if (s->file < 0) return prog_fail_errno("%s", s->o->file);
+    }
+    if (os_info_of(s->file, &info) < 0) return prog_fail_errno("%s", s->o->file);
+    if (info.kind != OS_FILE)
+        return prog_fail(PROG_USAGE, "%s is not a file", s->o->file);
+    s->object.size = info.size;
+    s->object.chunk_size = info.size < large ? CHUNK_SIZE : LARGE_CHUNK_SIZE;
+    status = hash_file(s);
+    if (status) return status;
+    for (int i = 0; i < 4; i++) s->object.transfer |= (uint32_t)s->object.hash[i] << 8 * i;
+    return PROG_OK;
+}
+
+/* >>end ------------------------------------------------------------------ */
+static void finish(send *s, int status)
+{
+    if (s->over) return;
+    s->over = true;
+    s->status = status;
+}
+
+/* The transfer has failed: say why. */
+static int fail_transfer(const send *s)
+{
+    const dx_bulk *b = &s->bulk.bulk;
+    const char *where = s->o->address;
+    if (b->error == DX_BULK_ESYS) {
+        errno = s->bulk.system_error;
+        return prog_fail_errno("%s", s->o->file);
+    }
+    switch (b->status) {
+    case DX_BULK_WRONG_HASH:
+        return prog_fail(PROG_DAMAGED, "%s: received another content; %s changed while it was sent, "
+                                       "or the receiver's disk is damaged", where, s->o->file);
+    case DX_HBTP_STATUS_TOO_BIG:
+        return prog_fail(PROG_REFUSED, "%s refused %s: the file is above its --size-max", where,
+                         s->join.name);
+    case 507:
+        return prog_fail(PROG_REFUSED, "%s refused %s: its disk has not enough room", where,
+                         s->join.name);
+    case DX_HBTP_STATUS_UNAVAILABLE:
+        return prog_fail(PROG_NETWORK, "%s was ended; send again to resume", where);
+    default:
+        return prog_fail(PROG_NETWORK, "%s gave up: it could not store the file (status %u)", where,
+                         (unsigned)b->status);
+    }
+}
+
+/* Nothing has moved for --timeout. */
+static int fail_silence(const send *s)
+{
+    const unsigned seconds = (unsigned)(s->o->timeout_ns / 1000000000);
+    const char *where = s->o->address;
+    if (s->refusal[0]) return prog_fail(PROG_REFUSED, "%s refused: %s", where, s->refusal);
+    if (!s->joined)
+        return prog_fail(PROG_NETWORK, "%s: no connection within %u s: %s", where, seconds,
+                         s->dialers[0].reason < 0 ? os_error_text(-s->dialers[0].reason)
+                                                  : "the receiver does not answer");
+    switch (s->bulk.bulk.state) {
+    case DX_BULK_WAITING:
+        return prog_fail(PROG_NETWORK, "%s does not say within %u s what it has", where, seconds);
+    case DX_BULK_WHOLE:
+        return prog_fail(PROG_NETWORK, "%s has everything, but does not confirm it within %u s",
+                         where, seconds);
+    default:
+        return prog_fail(PROG_NETWORK, "%s acknowledged nothing for %u s; send again to resume",
+                         where, seconds);
+    }
+}
+
+/* >>links ---------------------------------------------------------------- */
+static void on_opened(dx_link *l, dx_link_id id)
+{
+    send *s = l->desc.user;
+    uint8_t arguments[WAN_JOIN_SIZE_MAX];
+    const int fd = dx_link_fd(l, id);
+    if (s->over) return;
+    if (!wan_path_set_up(fd, s->o->congestion, s->congestion) && !s->warned) {
+        s->warned = true;
+        prog_warn("the system does not offer congestion control '%s'; connections use '%s'",
+                  s->o->congestion, s->congestion);
+    }
+    const size_t size = wan_join_write(&s->join, arguments);
+    if (dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
+                     wan_loop_now_ns(&s->loop) + s->o->timeout_ns, NULL, NULL) ||
+        !wan_bulk_add(&s->bulk, id)) {
+        (void)dx_link_abort(l, id);
+        return;
+    }
+    wan_stream *stream = dx_link_session(l, id)->desc.user;
+    while (stream->owner < s->o->streams && s->dialers[stream->owner].id != id) stream->owner++;
+}
+
+static void on_writable(dx_link *l, dx_link_id id)
+{
+    wan_stream *stream = dx_link_session(l, id)->desc.user;
+    if (stream) wan_bulk_pump(stream);
+}
+
+static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
+{
+    send *s = l->desc.user;
+    const wan_stream *stream = dx_link_session(l, id)->desc.user;
+    (void)reason;
+    if (stream && stream->useful && stream->owner < s->o->streams) s->again[stream->owner] = true;
+    wan_bulk_remove(&s->bulk, id);
+}
+
+/* The answer to a join. */
+static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
+{
+    dx_link *l = dx_link_of(session);
+    send *s = l->desc.user;
+    if (!result->error && result->payload_size == WAN_NUMBER_SIZE) {
+        s->restart = s->restart || (s->joined && memcmp(s->number, result->payload, WAN_NUMBER_SIZE) != 0);
+        memcpy(s->number, result->payload, WAN_NUMBER_SIZE);
+        s->joined = true;
+        s->refusal[0] = 0;
+        return;
+    }
+    if (result->error != DX_HBTP_EREMOTE) return;
+    (void)snprintf(s->refusal, sizeof s->refusal, "%.*s", (int)result->payload_size,
+                   (const char *)result->payload);
+    if (result->status != DX_HBTP_STATUS_UNAVAILABLE && !s->joined)
+        finish(s, prog_fail(PROG_REFUSED, "%s refused: %s", s->o->address, s->refusal));
+    (void)dx_link_abort(l, dx_link_id_of(session));
+}
+
+static int on_frame(const dx_hbtp_context *context)
+{
+    wan_stream *stream = context->session->desc.user;
+    return stream ? wan_bulk_handle(stream, context) : (int)DX_HBTP_ENOTFOUND;
+}
+
+/* >>loop ----------------------------------------------------------------- */
+/* A dialer waits longer after each link that lived briefly. One that moved the transfer forward is no
+   reason to wait. */
+static void dial_again(send *s)
+{
+    for (uint32_t i = 0; i < s->o->streams; i++) {
+        if (!s->again[i]) continue;
+        s->again[i] = false;
+        dx_link_dial_end(&s->dialers[i]);
+        (void)dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
+    }
+}
+
+/* After each turn. */
+static void tick(send *s, uint64_t now)
+{
+    const dx_bulk *b = &s->bulk.bulk;
+    const uint64_t moved = b->metrics.bytes_done + s->bulk.checked + (uint64_t)b->state + s->joined;
+    if (moved != s->moved) {
+        s->moved = moved;
+        s->moved_ns = now;
+    }
+    prog_progress("sent", b->metrics.bytes_done, s->object.size, false);
+    if (now - s->looked_ns >= LOOK_NS && b->metrics.connections) {
+        s->paths = wan_bulk_paths(&s->bulk);
+        s->looked_ns = now;
+    }
+    if (s->over) return;
+    if (s->restart && b->state < DX_BULK_DONE) {
+        s->restart = false;
+        wan_bulk_restart(&s->bulk);
+    }
+    if (b->state < DX_BULK_DONE) dial_again(s);
+    if (b->state == DX_BULK_DONE) finish(s, PROG_OK);
+    else if (b->state == DX_BULK_FAILED) finish(s, fail_transfer(s));
+    else if (wan_loop_is_ended()) {
+        (void)dx_bulk_stop(&s->bulk.bulk, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
+        finish(s, prog_fail(PROG_NETWORK, "the transfer was interrupted; send again to resume"));
+    } else if (now - s->moved_ns >= s->o->timeout_ns) finish(s, fail_silence(s));
+}
+
+static int run(send *s)
+{
+    uint64_t wake = 0;
+    int status = PROG_OK;
+    while (!s->over && !status) {
+        const uint64_t now = (uint64_t)prog_now_ns();
+        if (s->bulk.stale || now >= wake) {
+            wan_bulk_pump_all(&s->bulk);
+            wake = dx_bulk_wake(&s->bulk.bulk, now);
+        }
+        const uint64_t sooner = dx_bulk_wake(&s->bulk.bulk, now);
+        if (sooner < wake) wake = sooner;
+        status = wan_loop_turn(&s->loop, wake);
+        tick(s, (uint64_t)prog_now_ns());
+    }
+    prog_progress("sent", s->bulk.bulk.metrics.bytes_done, s->object.size, true);
+    for (uint32_t i = 0; i < s->o->streams; i++) dx_link_dial_end(&s->dialers[i]);
+    wan_bulk_pump_all(&s->bulk); /* the receiver is told that it ends */
+    wan_loop_drain(&s->loop);
+    return status ? status : s->status;
+}
+
+static int start(send *s)
+{
+    dx_link_desc links = {0};
+    dx_bulk_desc bulk = {0};
+    int status = wan_address_find(&s->at, s->o->address);
+    if (status) return status;
+    links.links_max = s->o->streams;
+    links.block_size = s->object.chunk_size + 4096;
+    links.user = s;
+    links.opened = on_opened;
+    links.writable = on_writable;
+    links.closed = on_closed;
+    links.session.on_result = on_result;
+    status = wan_loop_open(&s->loop, &links, s->o->timeout_ns);
+    if (status) return status;
+    dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
+    bulk.object = &s->object;
+    bulk.rate = s->o->rate;
+    bulk.patient = true;
+    bulk.timeout_ns = s->o->timeout_ns / 2;
+    wan_bulk_begin(&s->bulk, &s->loop.links, s->file, &bulk);
+    s->began_ns = s->moved_ns = (uint64_t)prog_now_ns();
+    (void)os_random(&s->seed, sizeof s->seed);
+    for (uint32_t i = 0; i < s->o->streams; i++)
+        if (dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++))
+            return prog_fail(PROG_USAGE, "cannot connect to %s", s->o->address);
+    return PROG_OK;
+}
+
+static void report(const send *s)
+{
+    const dx_bulk_metrics *m = &s->bulk.bulk.metrics;
+    const double seconds = (double)((uint64_t)prog_now_ns() - s->began_ns) / 1e9;
+    char size[32], sent[32], hash[65];
+    prog_json j;
+    if (s->o->quiet) return;
+    if (s->o->json) {
+        prog_json_begin(&j);
+        prog_json_text(&j, "name", s->join.name);
+        prog_json_number(&j, "size", s->object.size);
+        prog_json_number(&j, "sent_bytes", m->bytes);
+        prog_json_number(&j, "link_bytes", s->loop.links.sent);
+        prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
+        prog_json_number(&j, "connections_opened", m->opened);
+        prog_json_number(&j, "connections_lost", m->dropped);
+        prog_json_number(&j, "chunks_resent", m->chunks_resent);
+        prog_json_number(&j, "retransmitted_segments", s->paths.retransmitted);
+        prog_json_number(&j, "rtt_us", s->paths.rtt_us);
+        prog_json_number(&j, "ecn_connections", s->paths.ecn);
+        prog_json_text(&j, "congestion_control", s->congestion);
+        prog_json_hash(&j, "blake3", s->object.hash);
+        prog_json_end(&j);
+        return;
+    }
+    prog_say("%s: %s bytes, %s sent in %.2f s (%.1f MB/s), %u connections, %s, round trip %.1f ms, "
+             "%llu segments repeated\n", s->join.name, prog_count_text(s->object.size, size),
+             prog_count_text(m->bytes, sent), seconds, (double)m->bytes / 1e6 / (seconds + 1e-9),
+             s->o->streams, s->congestion, s->paths.rtt_us / 1000.0,
+             (unsigned long long)s->paths.retransmitted);
+    prog_say("blake3 %s\n", prog_hash_text(s->object.hash, hash));
+}
+
+int wan_send(const wan_options *o)
+{
+    send *s = prog_alloc(sizeof *s);
+    memset(s, 0, sizeof *s);
+    s->o = o;
+    s->file = -1;
+    int status = open_file(s);
+    if (!status) {
+        status = start(s);
+        if (!status) status = run(s);
+        if (!status) report(s);
+        wan_loop_close(&s->loop);
+        wan_bulk_end(&s->bulk);
+    }
+    if (s->file >= 0) os_close(s->file);
+    free(s);
+    return status;
+}

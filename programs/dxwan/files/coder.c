@@ -1,0 +1,80 @@
+/* Records of regions. See coder.h. This file holds the implementation of dx_hde.h. */
+#include "../../../dx_cas.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+static void hash_page(uint64_t offset, const uint8_t *p, size_t size, uint8_t *value)
+{
+    dx_cas_blake3 plain;
+    dx_cas_blake3_init(&plain);
+    (void)dx_cas_blake3_part(&plain, offset, p, size, value); /* it refuses other sizes only */
+}
+#define DX_HDE_BLAKE3 hash_page
+#ifdef VERSIONS_ZSTD_LIBRARY
+  #define DX_HDE_ZSTD
+#endif
+#define DX_HDE_IMPLEMENTATION
+#include "coder.h"
+
+#include "../net/region.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void wan_coder_open(wan_coder *c, bool plain)
+{
+    memset(c, 0, sizeof *c);
+    c->desc.state_max = WAN_REGION_SIZE;
+    c->desc.baselines_max = 2; /* the one that is given, and that of a whole state */
+    c->desc.level = 1;         /* a higher level searches for longer than most links take to send */
+#ifdef DX_HDE_ZSTD
+    c->zstd.cctx = ZSTD_createCCtx();
+    c->zstd.dctx = ZSTD_createDCtx();
+    if (c->zstd.cctx && c->zstd.dctx && !plain) c->desc.zstd = &c->zstd;
+#else
+    (void)plain;
+#endif
+    c->desc.memory_size = dx_hde_memory_size(&c->desc);
+    c->desc.memory = prog_alloc(c->desc.memory_size);
+    const int error = dx_hde_init(&c->h, &c->desc);
+    assert(!error);
+    (void)error;
+}
+
+void wan_coder_close(wan_coder *c)
+{
+    free(c->desc.memory);
+#ifdef DX_HDE_ZSTD
+    ZSTD_freeCCtx((ZSTD_CCtx *)c->zstd.cctx);
+    ZSTD_freeDCtx((ZSTD_DCtx *)c->zstd.dctx);
+#endif
+    memset(c, 0, sizeof *c);
+}
+
+/* Make these bytes the only baseline; NULL: none. */
+static void set_base(wan_coder *c, const uint8_t *base, size_t size)
+{
+    if (base) (void)dx_hde_keep(&c->h, 0, 0, base, size); /* it refuses larger ones only */
+    else (void)dx_hde_drop(&c->h, 0);
+}
+
+size_t wan_coder_encode(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *state,
+                        size_t size, uint8_t *out)
+{
+    size_t out_size = 0;
+    assert(size <= WAN_REGION_SIZE && base_size <= WAN_REGION_SIZE);
+    set_base(c, base, base_size);
+    const int error = dx_hde_encode(&c->h, 0, 0, state, size, out, size + DX_HDE_HEAD_MAX, &out_size);
+    assert(!error);
+    (void)error;
+    return out_size;
+}
+
+int wan_coder_decode(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *record,
+                     size_t size, uint8_t *state, size_t *state_size)
+{
+    set_base(c, base_size ? base : NULL, base_size);
+    return dx_hde_decode(&c->h, 0, 0, record, size, state, WAN_REGION_SIZE, state_size);
+}

@@ -1,0 +1,251 @@
+/* The receiver's side of a mirror. See image.h. */
+#include "image.h"
+
+#include "../../common/os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum {
+    TELL_S         = 5, /* between two reports of hashing */
+    ROUNDS_BAD_MAX = 16 /* announced in a row, and not verified */
+};
+
+void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max)
+{
+    memset(i, 0, sizeof *i);
+    wan_coder_open(&i->coder, false);
+    i->links = links;
+    i->file = file;
+    i->size_max = size_max;
+    i->base = prog_alloc(WAN_REGION_SIZE);
+    i->state = prog_alloc(WAN_REGION_SIZE);
+}
+
+void wan_image_close(wan_image *i)
+{
+    wan_coder_close(&i->coder);
+    free(i->base);
+    free(i->state);
+    i->base = i->state = NULL;
+}
+
+uint64_t wan_image_size(const wan_image *i)
+{
+    os_info info;
+    return os_info_of(i->file, &info) < 0 ? 0 : info.size;
+}
+
+uint64_t wan_image_moved(const wan_image *i) { return i->rounds * 2 + i->front + i->hash.bytes; }
+
+/* >>answers -------------------------------------------------------------- */
+static int answer(const dx_hbtp_context *c, uint32_t tag, wan_answer what, const void *more,
+                  size_t size)
+{
+    uint8_t bytes[WAN_ANSWER_MAX];
+    if (size > sizeof bytes - 5) size = sizeof bytes - 5;
+    wan_store(bytes, tag, 4);
+    bytes[4] = (uint8_t)what;
+    if (size) memcpy(bytes + 5, more, size);
+    return dx_hbtp_write_frame(c->out, WAN_OP_ANSWER, 0, 0, bytes, 5 + size);
+}
+
+static int answer_failure(wan_image *i, const dx_hbtp_context *c, uint32_t tag)
+{
+    const char *why = i->why ? i->why : os_error_text(i->system_error);
+    return answer(c, tag, WAN_FAILED, why, strlen(why));
+}
+
+/* If the connection has no room now, wan_image_step() tries again. */
+static void tell(wan_image *i, wan_answer what, const char *text)
+{
+    uint8_t bytes[WAN_ANSWER_MAX];
+    dx_hbtp_session *session = i->from ? dx_link_session(i->links, i->from) : NULL;
+    size_t size = text ? strlen(text) : 0;
+    if (size > sizeof bytes - 5) size = sizeof bytes - 5;
+    wan_store(bytes, i->round.number, 4);
+    bytes[4] = (uint8_t)what;
+    if (size) memcpy(bytes + 5, text, size);
+    if (what == WAN_HASHING) {
+        wan_store(bytes + 5, i->hash.bytes, 8);
+        size = 8;
+    }
+    if (session && !dx_hbtp_notify(session, WAN_OP_ROUND_ANSWER, 0, bytes, 5 + size))
+        i->answered = what != WAN_HASHING;
+}
+
+void wan_image_answer(wan_image *i, wan_answer what, const char *text)
+{
+    i->result = what;
+    i->text = text;
+    i->answered = false;
+    tell(i, what, text);
+}
+
+/* A message that breaks a rule: its connection ends. */
+static int expel(wan_image *i, const dx_hbtp_context *c)
+{
+    dx_link *l = dx_link_of(c->session);
+    i->faults++;
+    (void)dx_link_close(l, dx_link_id_of(c->session), DX_HBTP_STATUS_BAD_REQUEST,
+                        "a message breaks the rules of the mirror");
+    return DX_HBTP_OK;
+}
+
+/* >>regions -------------------------------------------------------------- */
+/* Read up to size bytes of a region. Fewer: the file ends there. -1: errno. */
+static int64_t read_region(const wan_image *i, uint64_t number, uint8_t *out, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        const int64_t got = os_read_at(i->file, number * WAN_REGION_SIZE + done, out + done, size - done);
+        if (got < 0) return -1;
+        if (!got) break;
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+/* May the file have this size? */
+static bool has_room(wan_image *i, uint64_t size)
+{
+    struct statvfs disk;
+    const uint64_t now = wan_image_size(i);
+    if (size > i->size_max) {
+        i->why = "the file is above --size-max";
+        return false;
+    }
+    if (size > now && fstatvfs(i->file, &disk) == 0 && (size - now) / disk.f_frsize > disk.f_bavail) {
+        i->why = "the receiver's disk has not enough room";
+        return false;
+    }
+    return true;
+}
+
+/* Write a decoded region. */
+static int store(wan_image *i, const dx_hbtp_context *c, const wan_region *r, size_t size)
+{
+    const uint64_t at = r->number * WAN_REGION_SIZE;
+    if (!has_room(i, at + size)) return answer_failure(i, c, r->tag);
+    if (os_write_at(i->file, at, i->state, size) < 0) {
+        i->system_error = errno;
+        return answer_failure(i, c, r->tag);
+    }
+    i->verified = false;
+    i->faults = 0;
+    i->regions++;
+    return answer(c, r->tag, WAN_STORED, NULL, 0);
+}
+
+static int take_region(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
+{
+    const uint8_t *record = c->payload + WAN_REGION_HEAD;
+    const size_t size = c->payload_size - WAN_REGION_HEAD;
+    uint8_t nack[DX_HDE_HEAD_MAX];
+    size_t state_size = 0, nack_size = 0;
+    const int64_t base = read_region(i, r->number, i->base, r->size);
+    if (base < 0) {
+        i->system_error = errno;
+        return answer_failure(i, c, r->tag);
+    }
+    const int error = wan_coder_decode(&i->coder, i->base, (size_t)base, record, size, i->state, &state_size);
+    i->record_bytes += size;
+    if (error == DX_HDE_ENOTFOUND && !dx_hde_write_nack(record, size, nack, &nack_size)) {
+        i->nacks++;
+        return answer(c, r->tag, WAN_NACK, nack, nack_size);
+    }
+    if (error == DX_HDE_ENOTSUP) return answer(c, r->tag, WAN_NO_ZSTD, NULL, 0);
+    return error ? expel(i, c) : store(i, c, r, state_size);
+}
+
+static int take_check(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    dx_cas_blake3 state;
+    if (c->payload_size != WAN_CHECK_SIZE) return expel(i, c);
+    const int64_t size = read_region(i, r->number, i->base, r->size);
+    if (size < 0) {
+        i->system_error = errno;
+        return answer_failure(i, c, r->tag);
+    }
+    dx_cas_blake3_init(&state);
+    dx_cas_blake3_update(&state, i->base, (size_t)size);
+    dx_cas_blake3_final(&state, hash, sizeof hash);
+    const bool same = size == (int64_t)r->size &&
+                      !memcmp(hash, c->payload + WAN_REGION_HEAD, sizeof hash);
+    return answer(c, r->tag, same ? WAN_STORED : WAN_DIFFERENT, NULL, 0);
+}
+
+/* >>rounds --------------------------------------------------------------- */
+static int take_round(wan_image *i, const dx_hbtp_context *c)
+{
+    wan_round r;
+    if (!wan_round_read(&r, c->payload, c->payload_size)) return expel(i, c);
+    const bool same = r.size == i->round.size && !memcmp(r.hash, i->round.hash, sizeof r.hash);
+    if (r.era < i->era || (i->finished && !same)) return expel(i, c);
+    const bool known = same && (i->verified || i->checking);
+    i->era = r.era;
+    i->from = dx_link_id_of(c->session);
+    i->round = r;
+    i->answered = true; /* nothing is due */
+    if (i->finished) {
+        wan_image_answer(i, WAN_STORED, NULL); /* the first answer was lost */
+        return DX_HBTP_OK;
+    }
+    if (!known) {
+        if (++i->rounds_bad > ROUNDS_BAD_MAX) i->why = "no round has the hash that was announced";
+        wan_hash_begin(&i->hash);
+        if (i->why || !has_room(i, r.size) || ftruncate(i->file, (off_t)r.size) < 0) {
+            if (!i->why) i->system_error = errno;
+            wan_image_answer(i, WAN_FAILED, i->why ? i->why : os_error_text(i->system_error));
+            return DX_HBTP_OK;
+        }
+    }
+    i->checking = true;
+    return DX_HBTP_OK;
+}
+
+void wan_image_step(wan_image *i, uint64_t now_ns)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    if (!i->checking && !i->answered && i->from) tell(i, i->result, i->text);
+    if (!i->checking || i->system_error) return;
+    if (wan_hash_step(&i->hash, i->file, i->round.size) < 0) {
+        i->system_error = errno;
+        wan_image_answer(i, WAN_FAILED, os_error_text(errno));
+        return;
+    }
+    if (i->hash.bytes < i->round.size) {
+        if (now_ns - i->told_ns < TELL_S * (uint64_t)1000000000) return;
+        i->told_ns = now_ns;
+        tell(i, WAN_HASHING, NULL);
+        return;
+    }
+    wan_hash_end(&i->hash, hash);
+    i->checking = false;
+    i->front = 0;
+    i->verified = !memcmp(hash, i->round.hash, sizeof hash);
+    i->rounds += i->verified;
+    if (i->verified) i->rounds_bad = 0;
+    i->finished = i->verified && i->round.final;
+    if (!i->finished) wan_image_answer(i, i->verified ? WAN_STORED : WAN_DIFFERENT, NULL);
+}
+
+int wan_image_handle(wan_image *i, const dx_hbtp_context *c)
+{
+    wan_region r;
+    if (i->why || i->system_error) return DX_HBTP_OK; /* it is about to end */
+    if (c->frame->opcode == WAN_OP_ROUND) return take_round(i, c);
+    if (c->frame->opcode != WAN_OP_REGION && c->frame->opcode != WAN_OP_CHECK) return expel(i, c);
+    if (!wan_region_read(&r, c->payload, c->payload_size)) return expel(i, c);
+    if (r.era < i->era) return answer(c, r.tag, WAN_AGAIN, NULL, 0);
+    if (i->checking || i->finished) return expel(i, c);
+    if (dx_hbtp_out_room(c->out) < WAN_ANSWER_MAX + 32) return DX_HBTP_EAGAIN;
+    i->era = r.era;
+    if (r.number >= i->front) i->front = r.number + 1;
+    return c->frame->opcode == WAN_OP_REGION ? take_region(i, c, &r) : take_check(i, c, &r);
+}

@@ -1,0 +1,56 @@
+/* The receiver's side of a mirror: regions are decoded into the partial file as they arrive, and at
+   the end of a round its hash is compared.
+
+       REGION --> read the baseline from the file --> decode --> write    wan_image_handle()
+       ROUND  --> set the size --> hash, a part at a time --> answer      wan_image_step() */
+#ifndef WAN_IMAGE_H
+#define WAN_IMAGE_H
+
+#include "../net/loop.h"
+#include "../net/region.h"
+#include "coder.h"
+#include "hash.h"
+
+typedef struct wan_image {
+    wan_coder  coder;
+    dx_link   *links;
+    int        file;
+    uint64_t   size_max;
+    uint8_t   *base;     /* a region each */
+    uint8_t   *state;
+    uint32_t   era;
+    uint64_t   front;    /* regions up to the last one that was heard of in this round */
+    uint64_t   rounds;   /* complete and verified */
+    uint32_t   rounds_bad; /* announced since */
+    uint64_t   regions;  /* stored */
+    uint64_t   nacks;
+    uint64_t   record_bytes;
+    wan_round  round;    /* the last one that was announced */
+    dx_link_id from;     /* by this connection */
+    bool       checking; /* it is being hashed */
+    bool       verified; /* the file has round.hash, and nothing was stored since */
+    bool       finished; /* the final round is verified: nothing is stored any more */
+    bool       answered; /* the sender was told about the round, */
+    wan_answer result;   /* this */
+    const char *text;
+    uint64_t   told_ns;
+    wan_hash   hash;
+    uint32_t   faults;   /* connections that broke a rule, since the last region */
+    int        system_error; /* errno with which the file failed; 0: none */
+    const char *why;     /* the mirror is refused: the end of a sentence */
+} wan_image;
+
+void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max);
+void wan_image_close(wan_image *i);
+uint64_t wan_image_size(const wan_image *i); /* of the partial file */
+/* A message of a mirror, of any connection that has joined. */
+int  wan_image_handle(wan_image *i, const dx_hbtp_context *context);
+/* Hash some of the file, and answer. A final round that is verified sets `finished`, and is answered
+   by wan_image_answer() once the file has its name. */
+void wan_image_step(wan_image *i, uint64_t now_ns);
+/* Answer the last round: WAN_STORED, or WAN_FAILED with a text in static storage. */
+void wan_image_answer(wan_image *i, wan_answer answer, const char *text);
+/* The sum that shows that the sender makes progress. */
+uint64_t wan_image_moved(const wan_image *i);
+
+#endif

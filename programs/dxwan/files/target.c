@@ -1,0 +1,231 @@
+/* The file that is received. See target.h. */
+#include "target.h"
+
+#include "../../common/os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* >>names ---------------------------------------------------------------- */
+/* Fill the paths. False: too long. */
+static bool name_files(wan_target *t, const char *out, const char *name, bool folder)
+{
+    const char *slash = strrchr(out, '/');
+    const size_t size = sizeof t->path;
+    int n, m;
+    if (folder) {
+        n = snprintf(t->path, size, "%s/%s", out, name);
+        m = snprintf(t->part, size, "%s/.%s.dxwan-part", out, name);
+        (void)snprintf(t->note, size, "%s/.%s.dxwan-note", out, name);
+    } else {
+        const int before = slash ? (int)(slash - out) + 1 : 0;
+        n = snprintf(t->path, size, "%s", out);
+        m = snprintf(t->part, size, "%.*s.%s.dxwan-part", before, out, out + before);
+        (void)snprintf(t->note, size, "%.*s.%s.dxwan-note", before, out, out + before);
+    }
+    return n > 0 && m > 0 && (size_t)n < size && (size_t)m + 1 < size;
+}
+
+static int refuse(int status, const char *path, const char *text, const char **why)
+{
+    *why = text;
+    return prog_fail(status, "%s: %s", path, text);
+}
+
+int wan_target_open(wan_target *t, const char *out, const char *name, bool force,
+                    const char **why)
+{
+    os_info info;
+    memset(t, 0, sizeof *t);
+    t->file = -1;
+    const bool folder = os_stat(out, true, &info) == 0 && info.kind == OS_FOLDER;
+    t->replace = force || !folder;
+    if (!name_files(t, out, name, folder))
+        return refuse(PROG_USAGE, name, "the path is too long", why);
+    if (os_stat(t->path, false, &info) == 0) {
+        if (info.kind != OS_FILE)
+            return refuse(PROG_REFUSED, t->path, "exists, and is not a file", why);
+        if (!t->replace)
+            return refuse(PROG_REFUSED, t->path, "exists; --force replaces it", why);
+    }
+    t->file = os_open_staging(t->part, false);
+    if (t->file >= 0) return PROG_OK;
+    if (errno == EWOULDBLOCK)
+        return refuse(PROG_REFUSED, t->part, "another dxwan receives this file", why);
+    *why = "the receiver cannot create the file";
+    return prog_fail_errno("%s", t->part);
+}
+
+/* >>state ---------------------------------------------------------------- */
+bool wan_target_resume(wan_target *t, dx_bulk *bulk)
+{
+    os_info info;
+    int error = -1;
+    const int file = os_open(t->note);
+    if (file >= 0 && os_info_of(file, &info) == 0 && info.kind == OS_FILE &&
+        info.size <= DX_BULK_STATE_SIZE + ((uint64_t)1 << 28)) {
+        uint8_t *bytes = prog_alloc((size_t)info.size);
+        size_t size = 0;
+        int64_t got = 1;
+        while (got > 0 && size < info.size) {
+            got = os_read(file, bytes + size, (size_t)info.size - size);
+            if (got > 0) size += (size_t)got;
+        }
+        error = dx_bulk_load(bulk, bytes, size);
+        free(bytes);
+    }
+    if (file >= 0) os_close(file);
+    /* A note of more than the partial file has would name holes as bytes. */
+    if (!error && (os_info_of(t->file, &info) < 0 || info.size != bulk->object.size)) return false;
+    if (!error) return true;
+    if (file >= 0) prog_warn("%s: the note is damaged; everything is sent again", t->note);
+    (void)ftruncate(t->file, 0);
+    return false;
+}
+
+bool wan_target_size(wan_target *t, uint64_t size, const char **why)
+{
+    struct statvfs disk;
+    os_info info;
+    if (os_info_of(t->file, &info) < 0) info.size = 0;
+    if (fstatvfs(t->file, &disk) == 0 && size > info.size &&
+        (size - info.size) / disk.f_frsize > disk.f_bavail) {
+        *why = "the receiver's disk has not enough room";
+        return false;
+    }
+    if (ftruncate(t->file, (off_t)size) == 0) return true;
+    *why = "the receiver's file system does not take a file of this size";
+    return false;
+}
+
+/* Make the file durable, then the note. Returns an errno. */
+static int make_durable(const wan_target *t, const uint8_t *bytes, size_t size)
+{
+    char fresh[PROG_PATH_SIZE_MAX + 2];
+    int error = 0;
+    (void)snprintf(fresh, sizeof fresh, "%s~", t->note);
+    if (os_sync(t->file) < 0) return errno;
+    (void)os_remove(fresh); /* left by a killed receiver */
+    const int file = os_open_append(fresh, 0600);
+    if (file < 0) return errno;
+    if (os_write(file, bytes, size) < 0 || os_sync(file) < 0 ||
+        os_replace(file, fresh, t->note, false) < 0)
+        error = errno;
+    os_close(file);
+    if (error) (void)os_remove(fresh);
+    return error;
+}
+
+/* >>thread --------------------------------------------------------------- */
+static void *run(void *user)
+{
+    wan_target *t = user;
+    pthread_mutex_lock(&t->lock);
+    while (!t->ending || t->busy) {
+        if (!t->busy) {
+            pthread_cond_wait(&t->changed, &t->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&t->lock);
+        const int error = make_durable(t, t->bytes, t->size);
+        pthread_mutex_lock(&t->lock);
+        t->error = error;
+        t->busy = false;
+    }
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+static bool start_thread(wan_target *t)
+{
+    if (t->started) return true;
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->changed, NULL);
+    t->started = pthread_create(&t->thread, NULL, run, t) == 0;
+    return t->started;
+}
+
+static void end_thread(wan_target *t)
+{
+    if (!t->started) return;
+    pthread_mutex_lock(&t->lock);
+    t->ending = true;
+    pthread_cond_signal(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    pthread_join(t->thread, NULL);
+    pthread_mutex_destroy(&t->lock);
+    pthread_cond_destroy(&t->changed);
+    t->started = false;
+    t->ending = false;
+}
+
+/* Store the state in t->bytes, while no thread is busy. False: no object is known. */
+static bool store_state(wan_target *t, const dx_bulk *bulk)
+{
+    int64_t size = dx_bulk_save(bulk, t->bytes ? t->bytes : (uint8_t *)t->path, t->room);
+    if (size == DX_BULK_ENOSPACE) {
+        const uint64_t chunks = bulk->object.size / bulk->object.chunk_size + 1;
+        free(t->bytes);
+        t->room = DX_BULK_STATE_SIZE + (size_t)(chunks / 8) + 16;
+        t->bytes = prog_alloc(t->room);
+        size = dx_bulk_save(bulk, t->bytes, t->room);
+    }
+    if (size < 0) return false;
+    t->size = (size_t)size;
+    return true;
+}
+
+void wan_target_save(wan_target *t, const dx_bulk *bulk)
+{
+    if (!start_thread(t)) return;
+    pthread_mutex_lock(&t->lock);
+    if (!t->busy && store_state(t, bulk)) {
+        t->busy = true;
+        pthread_cond_signal(&t->changed);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+int wan_target_save_now(wan_target *t, const dx_bulk *bulk)
+{
+    end_thread(t);
+    if (!store_state(t, bulk)) return PROG_OK;
+    errno = make_durable(t, t->bytes, t->size);
+    return errno ? prog_fail_errno("%s", t->note) : PROG_OK;
+}
+
+/* >>end ------------------------------------------------------------------ */
+int wan_target_place(wan_target *t)
+{
+    end_thread(t);
+    assert(t->file >= 0);
+    if (os_set_open_mode(t->file, os_new_mode()) < 0 || os_sync(t->file) < 0)
+        return prog_fail_errno("%s", t->part);
+    const int error = t->replace ? os_replace(t->file, t->part, t->path, false)
+                                 : os_place(t->file, t->part, t->path);
+    if (error < 0 && errno == EEXIST)
+        return prog_fail(PROG_REFUSED, "%s: exists now; --force replaces it", t->path);
+    if (error < 0) return prog_fail_errno("%s", t->path);
+    (void)os_remove(t->note);
+    os_close(t->file);
+    t->file = -1;
+    return prog_sync_parent(t->path);
+}
+
+void wan_target_close(wan_target *t, bool keep)
+{
+    end_thread(t);
+    if (t->file >= 0 && !keep) {
+        (void)os_drop_staging(t->file, t->part);
+        (void)os_remove(t->note);
+    } else if (t->file >= 0) {
+        os_close(t->file);
+    }
+    t->file = -1;
+    free(t->bytes);
+    t->bytes = NULL;
+}

@@ -1,0 +1,55 @@
+/* The file that is received. A partial file is renamed once it is complete:
+
+       DIR/NAME                 untouched until then
+       DIR/.NAME.dxwan-part     the bytes that have arrived
+       DIR/.NAME.dxwan-note     the chunks of them that are durable: a stored state of dx_bulk.h
+
+   Bytes are made durable before the note that names them, by a thread of its own, because a disk may
+   take seconds. */
+#ifndef WAN_TARGET_H
+#define WAN_TARGET_H
+
+#include "../../common/common.h"
+
+#include "../../../layers/dx_bulk.h"
+
+#include <pthread.h>
+
+typedef struct wan_target {
+    char            path[PROG_PATH_SIZE_MAX + 1]; /* the destination */
+    char            part[PROG_PATH_SIZE_MAX + 1];
+    char            note[PROG_PATH_SIZE_MAX + 1];
+    int             file;    /* the partial file, open and locked; -1: none */
+    bool            replace; /* a file at path is replaced */
+    pthread_t       thread;
+    pthread_mutex_t lock;
+    pthread_cond_t  changed;
+    bool            started; /* the thread */
+    bool            ending;
+    bool            busy;    /* with what follows */
+    uint8_t        *bytes;   /* of the note */
+    size_t          size;
+    size_t          room;
+    int             error;   /* errno of the thread; 0: none */
+} wan_target;
+
+/* Open or create the partial file for a destination: `out`, or `name` in it if it is a directory,
+   where an existing file is replaced only by force. Returns a status with a message, and in
+   *why the same for the sender: another receiver holds it, it exists, no permission. */
+int  wan_target_open(wan_target *t, const char *out, const char *name, bool force,
+                     const char **why);
+/* Load the note into a fresh receiver. False: it is missing or damaged: then the partial file
+   is empty. */
+bool wan_target_resume(wan_target *t, dx_bulk *bulk);
+/* The file has this size from now on, and enough room on the disk. False: *why. */
+bool wan_target_size(wan_target *t, uint64_t size, const char **why);
+/* Start to make the state durable, unless that is under way. */
+void wan_target_save(wan_target *t, const dx_bulk *bulk);
+/* Wait for the thread, and make the state durable. */
+int  wan_target_save_now(wan_target *t, const dx_bulk *bulk);
+/* The file is whole and verified: make it durable and rename it. */
+int  wan_target_place(wan_target *t);
+/* Close it. keep: the partial file and its note stay, to be resumed. */
+void wan_target_close(wan_target *t, bool keep);
+
+#endif

@@ -1,0 +1,45 @@
+/* The first message of each connection. See join.h. */
+#include "join.h"
+
+#include "../../common/line.h"
+
+#include <assert.h>
+#include <string.h>
+
+const char *wan_name_fault(const char *name, size_t size)
+{
+    if (!size) return "the name of the file is empty";
+    if (size > WAN_NAME_MAX) return "the name of the file is longer than 240 bytes";
+    if (name[0] == '.') return "the name of the file begins with a dot";
+    for (size_t i = 0; i < size;) {
+        uint32_t c;
+        const size_t n = prog_utf8(name + i, size - i, &c);
+        if (!n) return "the name of the file is not UTF-8";
+        if (c < ' ' || c == 127) return "the name of the file has a control character";
+        if (c == '/' || c == '\\') return "the name of the file has a slash";
+        i += n;
+    }
+    return NULL;
+}
+
+size_t wan_join_write(const wan_join *j, uint8_t out[WAN_JOIN_SIZE_MAX])
+{
+    const size_t size = strlen(j->name);
+    assert(size <= WAN_NAME_MAX);
+    out[0] = WAN_VERSION;
+    out[1] = (uint8_t)j->kind;
+    memcpy(out + 2, j->name, size);
+    return 2 + size;
+}
+
+const char *wan_join_read(wan_join *j, const uint8_t *bytes, size_t size)
+{
+    if (size < 2 || bytes[0] != WAN_VERSION) return "the sender speaks another version of dxwan";
+    if (bytes[1] > WAN_PROBE) return "the sender wants a transfer of another kind";
+    const char *fault = wan_name_fault((const char *)bytes + 2, size - 2);
+    if (fault) return fault;
+    j->kind = (wan_kind)bytes[1];
+    memcpy(j->name, bytes + 2, size - 2);
+    j->name[size - 2] = 0;
+    return NULL;
+}

@@ -1,0 +1,42 @@
+/* The first message of each connection: an RPC of the sender with the name of the file and the way
+   in which it comes. The frames of the transfer follow without waiting for the answer.
+
+       arguments | version 1 | kind | name ... |
+       answer    | number of this receiver, 8 bytes |     or an error with a text
+                 | the same | bytes that it has, u64 |    of a mirror
+
+   A receiver that was killed has forgotten what it acknowledged since its last note, so its successor
+   has another number, and the sender asks again for everything that is there. */
+#ifndef WAN_JOIN_H
+#define WAN_JOIN_H
+
+#include "../../common/common.h"
+
+enum {
+    WAN_VERSION  = 1,
+    WAN_RPC_JOIN = 1, /* method */
+    WAN_NAME_MAX = 240 /* bytes: the partial file and the note have longer names */
+};
+
+typedef enum wan_kind {
+    WAN_OBJECT = 0, /* a transfer of dx_bulk.h */
+    WAN_MIRROR = 1, /* messages of region.h */
+    WAN_PROBE  = 2  /* blocks that are counted; the name means nothing */
+} wan_kind;
+
+typedef struct wan_join {
+    wan_kind kind;
+    char     name[WAN_NAME_MAX + 1];
+} wan_join;
+
+enum { WAN_JOIN_SIZE_MAX = 2 + WAN_NAME_MAX, WAN_NUMBER_SIZE = 8 };
+
+/* Write the arguments. Returns their size. */
+size_t wan_join_write(const wan_join *j, uint8_t out[WAN_JOIN_SIZE_MAX]);
+/* Read arguments of a stranger. NULL, or the reason for a refusal: the end of a sentence. */
+const char *wan_join_read(wan_join *j, const uint8_t *bytes, size_t size);
+/* NULL, or the reason why a file cannot have this name: it must lie in the receiver's directory, and
+   not be hidden there. */
+const char *wan_name_fault(const char *name, size_t size);
+
+#endif

@@ -1,0 +1,147 @@
+/* The event loop and its connections. See loop.h. */
+#include "loop.h"
+
+#include "../../common/os.h"
+#include "address.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BUFFERS      = 64,     /* for input, of all connections */
+    BUFFER_SIZE  = 65536,
+    BLOCKS       = 4,      /* for output, of each connection */
+    OUT_SIZE     = 4096,   /* of a connection's small frames */
+    FRAMES_MAX   = 32,     /* handled in a row on one connection */
+    TURN_NS      = 100000000, /* a signal that arrives before the wait delays its handling by this */
+    LISTEN_TRIES = 20,
+    LISTEN_PAUSE_NS = 100000000,
+    CONNECT_S    = 10,
+    LINGER_S     = 2
+};
+#define SECOND ((uint64_t)1000000000)
+
+static volatile sig_atomic_t ended;
+static dx_reactor *volatile woken;
+
+static void on_signal(int number)
+{
+    (void)number;
+    ended = ended ? 2 : 1;
+    if (woken) dx_reactor_wake(woken);
+}
+
+static void watch_signals(dx_reactor *r)
+{
+    struct sigaction a;
+    memset(&a, 0, sizeof a);
+    a.sa_handler = on_signal;
+    woken = r;
+    sigaction(SIGTERM, &a, NULL);
+    sigaction(SIGINT, &a, NULL);
+}
+
+bool wan_loop_is_ended(void) { return ended != 0; }
+
+int wan_loop_ends(void) { return (int)ended; }
+
+/* Complete the description of the links. */
+static void describe(wan_loop *l, dx_link_desc *d, uint64_t timeout_ns)
+{
+    if (!d->block_size) d->block_size = OUT_SIZE;
+    d->block_count = BLOCKS * d->links_max + 16;
+    d->high_water = 2 * d->block_size;
+    d->out_size = OUT_SIZE;
+    d->connect_ns = CONNECT_S * SECOND;
+    d->linger_ns = LINGER_S * SECOND;
+    d->session.router = &l->router;
+    d->session.payload_max = WAN_PAYLOAD_MAX;
+    d->session.outstanding_max = 4;
+    d->session.pending_max = 1;
+    d->session.frames_max = FRAMES_MAX;
+    d->session.keepalive_ns = timeout_ns / 4;
+    d->session.frame_ns = timeout_ns;
+}
+
+int wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns)
+{
+    dx_reactor_desc r = {0};
+    assert(desc->links_max > 0 && desc->block_size <= WAN_PAYLOAD_MAX + 4096);
+    memset(l, 0, sizeof *l);
+    r.descriptors_max = desc->links_max + 16;
+    r.pending_max = 4 * desc->links_max + 64;
+    r.buffer_count = BUFFERS;
+    r.buffer_size = BUFFER_SIZE;
+    r.memory_size = dx_reactor_memory_size(&r);
+    l->reactor_memory = prog_alloc(r.memory_size);
+    r.memory = l->reactor_memory;
+    int error = dx_reactor_open(&l->reactor, &r);
+    if (error) {
+        free(l->reactor_memory);
+        l->reactor_memory = NULL;
+        return prog_fail(PROG_SYSTEM, "cannot open the event loop: %s",
+                         dx_reactor_error_name(error));
+    }
+    watch_signals(&l->reactor);
+    dx_hbtp_router_init(&l->router);
+    describe(l, desc, timeout_ns);
+    desc->memory_size = dx_link_memory_size(desc);
+    l->links_memory = prog_alloc(desc->memory_size);
+    desc->memory = l->links_memory;
+    error = dx_link_open(&l->links, &l->reactor, desc);
+    return error ? prog_fail(PROG_SYSTEM, "cannot open the connections: %s",
+                             dx_link_error_name(error)) : PROG_OK;
+}
+
+int wan_loop_listen(wan_loop *l, const char *text, int *fd)
+{
+    char bound_text[DX_REACTOR_ADDRESS_TEXT_SIZE];
+    dx_reactor_address at, bound;
+    int status = wan_address_find(&at, text);
+    if (status) return status;
+    /* The system closes the connections of a killed receiver a little later than it ends. */
+    for (int tries = 0; dx_reactor_listen(&l->reactor, &at, 0, 0, fd, &bound); tries++) {
+        if (dx_reactor_sys_errno(&l->reactor) == EADDRINUSE && tries < LISTEN_TRIES && !ended) {
+            os_sleep_ns(LISTEN_PAUSE_NS);
+            continue;
+        }
+        return prog_fail(PROG_SYSTEM, "cannot listen on %s: %s", text,
+                         os_error_text(dx_reactor_sys_errno(&l->reactor)));
+    }
+    int error = dx_link_listen(&l->links, *fd);
+    if (error)
+        return prog_fail(PROG_SYSTEM, "cannot listen on %s: %s", text, dx_link_error_name(error));
+    if (dx_reactor_address_format(&bound, bound_text, sizeof bound_text)) bound_text[0] = 0;
+    prog_say("listening on %s\n", bound_text);
+    fflush(stdout);
+    return PROG_OK;
+}
+
+int wan_loop_turn(wan_loop *l, uint64_t until_ns)
+{
+    const uint64_t now = (uint64_t)prog_now_ns();
+    uint64_t wait = until_ns > now ? until_ns - now : 0;
+    if (wait > TURN_NS) wait = TURN_NS;
+    const int done = dx_reactor_run_once(&l->reactor, (int64_t)wait);
+    if (done >= 0) return PROG_OK;
+    return prog_fail(PROG_SYSTEM, "the event loop failed: %s", dx_reactor_error_name(done));
+}
+
+void wan_loop_drain(wan_loop *l)
+{
+    const uint64_t until = (uint64_t)prog_now_ns() + SECOND;
+    dx_link_drain(&l->links, SECOND / 2);
+    while (l->links.count && (uint64_t)prog_now_ns() < until && !wan_loop_turn(l, until)) {}
+}
+
+void wan_loop_close(wan_loop *l)
+{
+    woken = NULL;
+    if (l->reactor_memory) (void)dx_reactor_close(&l->reactor);
+    free(l->links_memory);
+    free(l->reactor_memory);
+    memset(l, 0, sizeof *l);
+}

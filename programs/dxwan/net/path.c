@@ -1,0 +1,59 @@
+/* Socket options and statistics. See path.h. */
+#include "path.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    UNSENT_MAX  = 131072, /* bytes in the kernel that were not sent yet */
+    KEEPALIVE_S = 30
+};
+
+/* Without effect on sockets that are not TCP. */
+static void set(int fd, int level, int option, int value)
+{
+    (void)setsockopt(fd, level, option, &value, sizeof value);
+}
+
+bool wan_path_set_up(int fd, const char *congestion, char active[16])
+{
+    memset(active, 0, 16);
+    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#ifdef TCP_KEEPIDLE
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
+#endif
+#ifdef TCP_NOTSENT_LOWAT
+    set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MAX);
+#endif
+#ifdef TCP_CONGESTION
+    socklen_t size = 15;
+    if (congestion)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion,
+                         (socklen_t)strlen(congestion));
+    if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, active, &size) < 0) active[0] = 0;
+#endif
+    return !congestion || !strcmp(congestion, active);
+}
+
+void wan_path_add(wan_paths *paths, int fd)
+{
+#if defined(TCP_INFO) && defined(TCPI_OPT_ECN)
+    struct tcp_info i = {0};
+    socklen_t size = sizeof i;
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &size)) return;
+    if (size < offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans) return;
+    paths->connections++;
+    paths->ecn += (i.tcpi_options & TCPI_OPT_ECN) != 0;
+    paths->window += (uint64_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss;
+    paths->in_flight += (uint64_t)i.tcpi_unacked * i.tcpi_snd_mss;
+    paths->retransmitted += i.tcpi_total_retrans;
+    if (i.tcpi_rtt > paths->rtt_us) paths->rtt_us = i.tcpi_rtt;
+#else
+    (void)paths;
+    (void)fd;
+#endif
+}

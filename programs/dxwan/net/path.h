@@ -1,0 +1,24 @@
+/* Per connection: socket options, congestion control, statistics. */
+#ifndef WAN_PATH_H
+#define WAN_PATH_H
+
+#include "../../common/common.h"
+
+typedef struct wan_paths { /* of several connections; zero it first */
+    uint32_t connections;   /* with statistics: 0 where the system has none */
+    uint32_t ecn;           /* of these, those that negotiated ECN (RFC 3168) */
+    uint32_t rtt_us;        /* the longest */
+    uint64_t in_flight;     /* bytes that are not acknowledged, */
+    uint64_t window;        /* and their limit */
+    uint64_t retransmitted; /* segments */
+} wan_paths;
+
+/* Set up a connected socket: small frames at once, probes of a quiet peer, and little unsent data in
+   the kernel, so that a chunk is given to a connection as late as possible. congestion NULL: the
+   system's default. active gets the algorithm that is in use ("": unknown). False: not the one that
+   was asked for. */
+bool wan_path_set_up(int fd, const char *congestion, char active[16]);
+/* Add the statistics of a connection. */
+void wan_path_add(wan_paths *paths, int fd);
+
+#endif

@@ -1,0 +1,67 @@
+/* The messages of a mirror: program opcodes of HBTP, integers little-endian.
+
+       sender                                        receiver
+       REGION  era, tag, number, base size, record   --> ANSWER  tag, what became of it
+       CHECK   era, tag, number, size, hash          --> ANSWER  tag, same or different
+       ROUND   era, round, final, size, hash         --> ROUND_ANSWER
+
+   A record is one of dx_hde.h, and its baseline are the first `base size` bytes that the receiver
+   has of the region. Each tag is used once. The era grows when a connection with unanswered messages
+   is lost, so that a late message of that connection is not stored over a newer one. */
+#ifndef WAN_REGION_H
+#define WAN_REGION_H
+
+#include "../../common/common.h"
+
+enum {
+    WAN_REGION_SIZE = 262144,
+    WAN_REGIONS_MAX = 1 << 25, /* of a file: 8 TiB */
+
+    WAN_OP_REGION       = 0x8001,
+    WAN_OP_CHECK        = 0x8002,
+    WAN_OP_ANSWER       = 0x8003,
+    WAN_OP_ROUND        = 0x8004,
+    WAN_OP_ROUND_ANSWER = 0x8005,
+    WAN_OP_SINK         = 0x8006, /* dxwan probe: a tag and padding, answered by WAN_STORED */
+    WAN_SINK_SIZE       = 65536,
+
+    WAN_REGION_HEAD  = 20,
+    WAN_CHECK_SIZE   = WAN_REGION_HEAD + 32,
+    WAN_ROUND_SIZE   = 49,
+    WAN_ANSWER_MAX   = 5 + 250 /* bytes */
+};
+
+typedef enum wan_answer {
+    WAN_STORED    = 0, /* or the same as announced; of a round: it is complete and verified */
+    WAN_DIFFERENT = 1,
+    WAN_NACK      = 2, /* the receiver has another baseline */
+    WAN_AGAIN     = 3, /* the message is of an older era */
+    WAN_NO_ZSTD   = 4, /* the receiver is built without it */
+    WAN_FAILED    = 5, /* a text follows */
+    WAN_HASHING   = 6  /* of a round: bytes that are hashed, u64 */
+} wan_answer;
+
+typedef struct wan_region {
+    uint32_t era;
+    uint32_t tag;
+    uint64_t number;
+    uint32_t size; /* of the baseline; CHECK: of the region */
+} wan_region;
+
+typedef struct wan_round {
+    uint32_t era;
+    uint32_t number;
+    uint64_t size;
+    uint8_t  hash[PROG_HASH_SIZE];
+    bool     final; /* rename the file */
+} wan_round;
+
+uint64_t wan_load(const uint8_t *p, int bytes);
+void     wan_store(uint8_t *p, uint64_t value, int bytes);
+void     wan_region_write(const wan_region *r, uint8_t out[WAN_REGION_HEAD]);
+/* False: not the head of a region. */
+bool     wan_region_read(wan_region *r, const uint8_t *bytes, size_t size);
+void     wan_round_write(const wan_round *r, uint8_t out[WAN_ROUND_SIZE]);
+bool     wan_round_read(wan_round *r, const uint8_t *bytes, size_t size);
+
+#endif

@@ -1,0 +1,57 @@
+/* dxwan replicates a file over long or lossy links, over many connections at once. From the top:
+
+   main.c       the command line              table.c   its commands and options
+   commands/    send.c    sends a file        recv.c    receives it
+                mirror.c  sends a file that changes, in rounds
+                probe.c   measures a path
+   files/       hash.c    the hash of a file, a part at a time
+                target.c  the received file: partial file, note of what is durable, rename
+                image.c   the received file of a mirror
+                coder.c   a region of a file as a record of dx_hde.h
+   net/         join.c    the first message of each connection
+                bulk.c    a transfer of dx_bulk.h on links of dx_link.h
+                region.c  the messages of a mirror
+                path.c    socket options, congestion control, statistics of the kernel
+                loop.c    the event loop and the connections
+                address.c addresses of the command line
+
+   docs/formats/hbtp.md, section 10, has the frames of a transfer; README.md those of dxwan's own. */
+#ifndef WAN_H
+#define WAN_H
+
+#include "../common/common.h"
+#include "../common/options.h"
+
+enum { WAN_STREAMS_MAX = 256 };
+
+typedef struct wan_options {
+    const char *file;       /* send: its path; "-": standard input */
+    const char *address;
+    const char *out;        /* recv: a file or a directory */
+    const char *name;       /* send: the name that the receiver is told; NULL: of the file */
+    const char *congestion; /* NULL: the system's default */
+    uint32_t    streams;
+    uint64_t    rate;        /* bytes a second, all streams together; 0: unlimited */
+    uint64_t    timeout_ns;  /* without progress for this time a transfer has failed */
+    uint64_t    wait_ns;     /* recv: for the first sender; 0: forever */
+    uint64_t    size_max;    /* recv: bytes of a file */
+    bool        force;       /* recv: replace a file in a directory */
+    uint64_t    every_ns;    /* mirror: between two rounds */
+    uint64_t    seconds_ns;  /* probe: of each measurement */
+    bool        once;        /* mirror: end when nothing changes any more */
+    bool        quiet;
+    bool        json;
+} wan_options;
+
+/* >>commands/ ---- */
+int wan_send(const wan_options *o);
+int wan_recv(const wan_options *o);
+int wan_mirror(const wan_options *o);
+int wan_probe(const wan_options *o);
+
+/* >>table.c ---- */
+enum { WAN_SEND, WAN_RECV, WAN_MIRROR_FILE, WAN_PROBE_PATH, WAN_COMMANDS };
+
+extern const prog_program wan_program;
+
+#endif
