@@ -417,7 +417,7 @@ static void live(dxdb_client *c, uint32_t query, text_range parameters)
     dxdb_follow_watch(c->http->follow, query, values, false, &c->watch);
 }
 
-/* Has its output not moved for lag_ms? Only a client that is behind, or was told the end, counts. */
+/* Has its output not moved for lag_ms? Only unsent output counts, and the end of a stream. */
 static bool is_stuck(dxdb_http *h, dxdb_client *c)
 {
     int unread = 0;
@@ -432,8 +432,8 @@ static bool is_stuck(dxdb_http *h, dxdb_client *c)
     return true;
 }
 
-/* End a stream whose token has expired or whose client does not read. If it does not read the end
-   either, the connection is closed with what was not sent. */
+/* End a stream whose token has expired or whose client does not read. If the client does not read
+   the end either, the connection is closed and unsent output is dropped. */
 static void check_stream(dxdb_http *h, dxdb_client *c)
 {
     const bool stuck = is_stuck(h, c);

@@ -111,7 +111,7 @@ static bool unwrap(condition *c)
     return true;
 }
 
-/* Take an identifier. Its size; 0: there is none. */
+/* The size of the identifier at the begin of c; 0: it does not begin with one. */
 static size_t skip_name(condition c)
 {
     size_t at = 0;

@@ -218,7 +218,7 @@ static void on_done(void *user, const dxdb_outcome *outcome)
         fail(f, outcome->status, outcome->why);
         return;
     }
-    if (!d->is_ready || !d->rows.count) { /* it ran before a reload of the catalog, which goes on */
+    if (!d->is_ready || !d->rows.count) { /* it ran before a reload of the catalog, which is not complete */
         fail(f, DXDB_UNAVAILABLE, "the schema has changed, ask again");
         return;
     }
