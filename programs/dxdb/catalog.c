@@ -18,7 +18,9 @@ enum { AWAY, SETUP, QUERIES, TYPES, LOOK, UP };
 enum {
     STUCK_MAX        = 3,  /* heartbeats without an answer: the connection is dropped */
     SETUP_ANSWERS    = 3,  /* settings, LISTEN, sync */
-    QUERY_ANSWERS    = 7,  /* see ask_query() */
+    QUERY_ANSWERS    = 9,  /* see ask_query() */
+    PLAN_ANSWER      = 4,
+    KEYS_ANSWERS     = 2,
     LOOK_ANSWERS     = 2,
     LOADING_MS       = 10000, /* without an answer while it describes: a lock may block it */
     WAIT_MS          = 20    /* between looks at the waits */
@@ -26,7 +28,8 @@ enum {
 
 static const char settings[] =
     "SELECT set_config('application_name', 'dxdb catalog', false),"
-    " set_config('client_encoding', 'UTF8', false), set_config('statement_timeout', '0', false)";
+    " set_config('client_encoding', 'UTF8', false), set_config('statement_timeout', '0', false),"
+    " set_config('plan_cache_mode', 'force_generic_plan', false)";
 
 const char dxdb_tables_sql[] =
     "WITH RECURSIVE used AS ("
@@ -49,10 +52,11 @@ const char dxdb_tables_sql[] =
     "    JOIN pg_catalog.pg_inherits i ON i.inhparent = down.member"
     ") SELECT d.root, d.member, coalesce(d.member::regclass::text, (SELECT name FROM used"
     "    WHERE oid IS NULL LIMIT 1)),"
-    "  EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
+    "  coalesce((SELECT bit_or(t.tgtype) & 60 = 60"
+    "    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
     "    WHERE t.tgrelid = d.member AND c.relkind IN ('r', 'p')"
-    "    AND t.tgfoid = to_regproc('dxdb.changed')::oid"
-    "    AND t.tgtype & 61 = 60 AND t.tgenabled IN ('O', 'A'))"
+    "    AND t.tgfoid = to_regproc('dxdb.changed')::oid AND t.tgtype & 1 = 0"
+    "    AND t.tgattr::text = '' AND t.tgqual IS NULL AND t.tgenabled IN ('O', 'A')), false)"
     " FROM down d ORDER BY 1, 2";
 
 static const char type_names[] =
@@ -104,22 +108,40 @@ void dxdb_put_table_names(dxdb_text *t, const dxdb_query_config *q)
     dxdb_text_put(t, "}", 2); /* includes the terminator */
 }
 
-/* Send BEGIN, prepare, describe, tables, sync; ROLLBACK, sync. The second sync is needed because an
-   error skips all commands up to the first one. */
+/* Send BEGIN, prepare, describe, tables, plan, sync; ROLLBACK, DEALLOCATE ALL, sync. The second sync is
+   needed because an error skips all commands up to the first one. */
 static void ask_query(dxdb_catalog *c)
 {
     const dxdb_query_config *q = &c->config->queries[c->query];
     dxdb_connection *to = &c->connection;
-    dxdb_text names = {0};
+    dxdb_text names = {0}, explain = {0};
     const char *values[1] = {NULL};
     if (q->table_count) dxdb_put_table_names(&names, q);
+    dxdb_keys_put_explain(&explain, q->parameter_count);
     values[0] = names.bytes;
     c->answer = 0;
+    c->asks_keys = false;
     (void)(dxdb_connection_run(to, "BEGIN READ ONLY", 0, NULL) &&
-           dxdb_connection_prepare(to, "", q->sql, 0, NULL) && dxdb_connection_describe(to, "") &&
-           dxdb_connection_run(to, dxdb_tables_sql, 1, values) && dxdb_connection_sync(to) &&
-           dxdb_connection_run(to, "ROLLBACK", 0, NULL) && dxdb_connection_sync(to));
+           dxdb_connection_prepare(to, "described", q->sql, 0, NULL) &&
+           dxdb_connection_describe(to, "described") &&
+           dxdb_connection_run(to, dxdb_tables_sql, 1, values) &&
+           dxdb_connection_run(to, explain.bytes, 0, NULL) && dxdb_connection_sync(to) &&
+           dxdb_connection_run(to, "ROLLBACK", 0, NULL) &&
+           dxdb_connection_run(to, "DEALLOCATE ALL", 0, NULL) && dxdb_connection_sync(to));
     dxdb_text_free(&names);
+    dxdb_text_free(&explain);
+}
+
+/* Ask for the scans of its plan. */
+static void ask_keys(dxdb_catalog *c)
+{
+    const char *values[1] = {c->plan};
+    c->answer = 0;
+    c->asks_keys = true;
+    (void)(dxdb_connection_run(&c->connection, dxdb_keys_sql, 1, values) &&
+           dxdb_connection_sync(&c->connection));
+    free(c->plan);
+    c->plan = NULL;
 }
 
 /* Append an OID to a list {1,2,3}, which ask_with_oids() completes. */
@@ -396,6 +418,34 @@ static void handle_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *re
     }
 }
 
+static void keep_plan(dxdb_catalog *c, const dxdb_described *d, const PGresult *result)
+{
+    const uint32_t count = c->config->queries[c->query].parameter_count;
+    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) return;
+    if (!d->is_ready || !d->is_tracked || !count) return;
+    const char *plan = PQgetvalue(result, 0, 0);
+    free(c->plan);
+    c->plan = strcpy(prog_alloc(strlen(plan) + 1), plan);
+}
+
+static void ask_next_query(dxdb_catalog *c)
+{
+    if (++c->query < c->config->query_count) ask_query(c);
+    else ask_types(c);
+}
+
+/* Handle an answer to ask_keys(). */
+static void handle_keys(dxdb_catalog *c, const PGresult *result)
+{
+    dxdb_described *d = &c->queries[c->query];
+    const uint32_t count = c->config->queries[c->query].parameter_count;
+    Oid types[DXDB_PARAMETERS_MAX];
+    for (uint32_t i = 0; i < count; i++) types[i] = d->parameters[i].oid;
+    for (uint32_t i = 0; PQresultStatus(result) == PGRES_TUPLES_OK && i < d->root_count; i++)
+        dxdb_keys_find(result, d->roots[i], types, count, &d->keys[i]);
+    if (++c->answer == KEYS_ANSWERS) ask_next_query(c);
+}
+
 /* Handle an answer to ask_query(). */
 static void handle_query(dxdb_catalog *c, PGresult *result)
 {
@@ -406,7 +456,9 @@ static void handle_query(dxdb_catalog *c, PGresult *result)
         d->is_ready = true;
         d->is_timed = c->config->queries[c->query].ttl_ms > 0;
     }
-    if (status == PGRES_FATAL_ERROR) {
+    if (place == PLAN_ANSWER) {
+        keep_plan(c, d, result); /* a query without a plan has no keys */
+    } else if (status == PGRES_FATAL_ERROR) {
         blame(d, PQresultErrorMessage(result));
         d->is_refused = place == 1;
     } else if (status == PGRES_COMMAND_OK && place == 2) {
@@ -415,8 +467,8 @@ static void handle_query(dxdb_catalog *c, PGresult *result)
         handle_tables(c, d, result);
     }
     if (c->answer < QUERY_ANSWERS) return;
-    if (++c->query < c->config->query_count) ask_query(c);
-    else ask_types(c);
+    if (c->plan) ask_keys(c);
+    else ask_next_query(c);
 }
 
 /* The type of a row of type_names; text for types that are missing there. */
@@ -554,25 +606,46 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
             dxdb_connection_drop(connection, PQresultErrorMessage(result));
         else if (++c->answer == SETUP_ANSWERS) begin_queries(c);
         break;
-    case QUERIES: handle_query(c, result); break;
+    case QUERIES:
+        if (c->asks_keys) handle_keys(c, result);
+        else handle_query(c, result);
+        break;
     case TYPES: handle_types(c, result); break;
     default: handle_check(c, result); break;
     }
 }
 
-/* A trigger's payload is the OID of its table; "*": the schema has changed. */
+/* Are the changed keys of a table known for every query that has a key for it? */
+static bool has_all_keys(const dxdb_catalog *c, Oid root, const dxdb_change *change)
+{
+    for (uint32_t i = 0; i < c->config->query_count; i++) {
+        const dxdb_described *d = &c->queries[i];
+        for (uint32_t k = 0; k < d->root_count; k++)
+            if (d->roots[k] == root && d->keys[k].kind &&
+                !dxdb_change_has_column(change, d->keys[k].column))
+                return false;
+    }
+    return true;
+}
+
+/* A trigger's payload is described in keys.h; "*": the schema has changed. */
 static void on_notified(dxdb_connection *connection, const char *channel, const char *payload)
 {
     dxdb_catalog *c = connection->user;
+    dxdb_change told;
     if (strcmp(channel, DXDB_CHANNEL)) return;
     c->notifications++;
     if (!strcmp(payload, "*")) {
         dxdb_catalog_reload(c, "the schema has changed");
         return;
     }
-    const Oid member = to_oid(payload);
-    for (uint32_t i = 0; c->is_up && i < c->member_count; i++)
-        if (c->members[i].member == member) c->calls->changed(c, c->members[i].root);
+    dxdb_change_parse(&told, payload);
+    for (uint32_t i = 0; c->is_up && i < c->member_count; i++) {
+        dxdb_change change = told;
+        if (c->members[i].member != told.member) continue;
+        if (!has_all_keys(c, c->members[i].root, &told)) change.is_whole = true;
+        c->calls->changed(c, c->members[i].root, &change);
+    }
 }
 
 static void on_lost(dxdb_connection *connection, const char *why)
@@ -644,4 +717,14 @@ bool dxdb_catalog_is_ended(const dxdb_catalog *c)
 {
     return dxdb_connection_is_ended(&c->connection) && !dx_reactor_op_pending(&c->timer_op) &&
            !dx_reactor_op_pending(&c->wait_op);
+}
+
+void dxdb_catalog_free(dxdb_catalog *c)
+{
+    if (c->queries) forget(c);
+    free(c->plan);
+    free(c->queries);
+    free(c->members);
+    c->queries = NULL;
+    c->members = NULL;
 }

@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "connection.h"
+#include "keys.h"
 #include "rows.h"
 #include "text.h"
 
@@ -21,6 +22,7 @@ typedef struct dxdb_described { /* a query */
     dxdb_pg_type parameters[DXDB_PARAMETERS_MAX];
     Oid       roots[DXDB_TABLES_MAX]; /* the tables that it reads; for a partition its topmost table */
     uint32_t  root_count;
+    dxdb_key  keys[DXDB_TABLES_MAX];  /* of each of them, see keys.h */
     PGresult *columns;       /* names and types, until the types are resolved */
     char      why[DXDB_TEXT_SIZE];
 } dxdb_described;
@@ -48,8 +50,9 @@ typedef struct dxdb_catalog_calls {
     void (*up)(dxdb_catalog *c);
     /* Changes may be missed from here on, until `up`; also called when the schema has changed. */
     void (*down)(dxdb_catalog *c, const char *why);
-    /* The content of a table has changed. */
-    void (*changed)(dxdb_catalog *c, Oid root);
+    /* The content of a table has changed. If it is not whole, it lists the keys of every column that
+       is the key of a query for this table. */
+    void (*changed)(dxdb_catalog *c, Oid root, const dxdb_change *change);
 } dxdb_catalog_calls;
 
 struct dxdb_catalog { /* the first fields may be read */
@@ -69,6 +72,8 @@ struct dxdb_catalog { /* the first fields may be read */
     int             phase;      /* see catalog.c */
     uint32_t        query;      /* whose answers come next */
     uint32_t        answer;     /* index of the next one in its phase */
+    char           *plan;       /* of this query, until its scans are asked for */
+    bool            asks_keys;  /* the next answers are these */
     struct {
         Oid member;
         Oid root;
@@ -108,5 +113,7 @@ void dxdb_catalog_wait(dxdb_catalog *c, dxdb_wait *w, uint64_t position, uint64_
 void dxdb_catalog_forget(dxdb_catalog *c, dxdb_wait *w);
 void dxdb_catalog_end(dxdb_catalog *c);
 bool dxdb_catalog_is_ended(const dxdb_catalog *c);
+/* After the event loop was closed. */
+void dxdb_catalog_free(dxdb_catalog *c);
 
 #endif

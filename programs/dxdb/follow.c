@@ -75,6 +75,49 @@ static void unlink_number(dxdb_followed *one)
     *at = one->number_next;
 }
 
+/* >>places --------------------------------------------------------------------------
+   A change of some keys finds the results that it concerns without looking at the others. */
+static uint32_t bucket_of(Oid root, uint32_t column, uint64_t hash)
+{
+    const uint64_t mixed = (hash ^ (uint64_t)root << 32 ^ column) * (uint64_t)0x9e3779b97f4a7c15;
+    return (uint32_t)(mixed >> 40) % DXDB_FOLLOW_PLACES;
+}
+
+static void unplace(dxdb_followed *one)
+{
+    for (uint32_t i = 0; i < one->place_count; i++) {
+        dxdb_place *place = &one->places[i];
+        if (place->prev) place->prev->next = place->next;
+        else one->follow->by_change[place->bucket] = place->next;
+        if (place->next) place->next->prev = place->prev;
+    }
+    free(one->places);
+    one->places = NULL;
+    one->place_count = 0;
+}
+
+/* Put it where changes of its tables look for it, as they are described now. */
+static void place(dxdb_followed *one)
+{
+    dxdb_follow *f = one->follow;
+    const dxdb_described *d = &f->results->catalog.queries[one->query];
+    unplace(one);
+    if (!d->root_count) return;
+    one->places = prog_alloc(d->root_count * sizeof *one->places);
+    for (; one->place_count < d->root_count; one->place_count++) {
+        const dxdb_key *key = &d->keys[one->place_count];
+        dxdb_place *p = &one->places[one->place_count];
+        memset(p, 0, sizeof *p);
+        p->followed = one;
+        p->root = d->roots[one->place_count];
+        if (dxdb_key_hash(key, one->values, &p->hash)) p->column = key->column;
+        p->bucket = bucket_of(p->root, p->column, p->hash);
+        p->next = f->by_change[p->bucket];
+        if (p->next) p->next->prev = p;
+        f->by_change[p->bucket] = p;
+    }
+}
+
 /* >>states ------------------------------------------------------------------------ */
 static int on_find(void *user, dx_hbtp_session *session, uint32_t number, dx_states_state **state)
 {
@@ -84,7 +127,7 @@ static int on_find(void *user, dx_hbtp_session *session, uint32_t number, dx_sta
     if (status) return status;
     while (one && one->state.number != number) one = one->number_next;
     if (!one) return DXDB_NOT_FOUND;
-    one->used_ns = dx_reactor_now_ns(f->reactor);
+    one->used_ns = one->wanted_ns = dx_reactor_now_ns(f->reactor);
     *state = &one->state;
     return 0;
 }
@@ -228,6 +271,7 @@ static void remove_followed(dxdb_followed *one)
     dx_states_end(&f->states, &one->state);
     drop_record(one);
     if (!one->is_ended) unlink_key(one);
+    unplace(one);
     unlink_number(one);
     if (one->prev) one->prev->next = one->next;
     else f->all = one->next;
@@ -236,14 +280,16 @@ static void remove_followed(dxdb_followed *one)
     free(one);
 }
 
-/* Make the patch from the old record to the new one, where that is shorter. */
+/* Make the patch from the old record to the new one, where that is shorter and somebody takes it. */
 static void make_patch(dxdb_followed *one, const uint8_t *record, size_t size)
 {
     dxdb_follow *f = one->follow;
     dx_patch_create_desc desc;
     size_t patch_size = 0;
     drop_patch(one);
-    if (size < PATCH_MIN || one->record_size < PATCH_MIN) return;
+    if (size < PATCH_MIN || one->record_size < PATCH_MIN || !one->wanted_ns ||
+        dx_reactor_now_ns(f->reactor) - one->wanted_ns > (uint64_t)UNUSED_MS * 1000000)
+        return;
     memset(&desc, 0, sizeof desc);
     desc.level = 1;
     desc.memory_size = dx_patch_create_memory_size(&desc, one->record_size, size);
@@ -385,6 +431,7 @@ static dxdb_followed *new_followed(dxdb_follow *f, uint32_t query, const char *c
     if (f->all) f->all->prev = one;
     f->all = one;
     f->count++;
+    place(one);
     return one;
 }
 
@@ -479,16 +526,37 @@ void dxdb_follow_leave(dxdb_listener *l)
 }
 
 /* >>what the results tell -------------------------------------------------------------- */
-static void on_changed(void *user, Oid root)
+static void mark(dxdb_followed *one)
+{
+    one->is_dirty = true;
+    if (!one->due_ns) load(one);
+}
+
+/* Mark those in one bucket. A load that fails at once ends them, but removes none. */
+static void mark_places(dxdb_follow *f, Oid root, uint32_t column, uint64_t hash)
+{
+    for (dxdb_place *p = f->by_change[bucket_of(root, column, hash)], *next; p; p = next) {
+        next = p->next;
+        if (p->root == root && p->column == column && p->hash == hash) mark(p->followed);
+    }
+}
+
+static void on_changed(void *user, Oid root, const dxdb_change *change)
 {
     dxdb_follow *f = user;
+    const char *at = NULL;
+    uint32_t column;
+    uint64_t hash;
+    if (!change->is_whole) {
+        mark_places(f, root, 0, 0);
+        while (dxdb_change_next(change, &at, &column, &hash)) mark_places(f, root, column, hash);
+        return;
+    }
     for (dxdb_followed *one = f->all, *next; one; one = next) {
-        const dxdb_described *d = &f->results->catalog.queries[one->query];
         next = one->next;
-        for (uint32_t i = 0; i < d->root_count; i++) {
-            if (d->roots[i] != root) continue;
-            one->is_dirty = true;
-            if (!one->due_ns) load(one);
+        for (uint32_t i = 0; i < one->place_count; i++) {
+            if (one->places[i].root != root) continue;
+            mark(one);
             break;
         }
     }
@@ -517,6 +585,7 @@ static void on_up(void *user)
         const char *why = refusal(f, one->query, &status);
         next = one->next;
         if (one->is_ended) continue;
+        place(one);
         if (why) end(one, status, why);
         else if (one->record && d->rows.type.layout != one->layout)
             end(one, DXDB_GONE, "the schema has changed: the columns are others; describe it again");
@@ -536,6 +605,7 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         answer_late(one, now);
         if (one->watches || one->listeners || (one->state.count && !one->is_ended))
             one->used_ns = now;
+        if (one->state.count) one->wanted_ns = now;
         if (one->is_ended ? now >= one->due_ns
                           : now - one->used_ns > (uint64_t)UNUSED_MS * 1000000) {
             remove_followed(one);
@@ -603,4 +673,20 @@ void dxdb_follow_end(dxdb_follow *f)
 bool dxdb_follow_is_ended(const dxdb_follow *f)
 {
     return !dx_reactor_op_pending(&f->tick_op) && !dx_reactor_op_pending(&f->send_op);
+}
+
+void dxdb_follow_free(dxdb_follow *f)
+{
+    for (dxdb_followed *one = f->all, *next; one; one = next) {
+        next = one->next;
+        free(one->record);
+        free(one->patch);
+        free(one->places);
+        free(one);
+    }
+    f->all = NULL;
+    free(f->memory);
+    free(f->scratch);
+    f->memory = NULL;
+    f->scratch = NULL;
 }

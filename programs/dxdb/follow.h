@@ -69,7 +69,8 @@ struct dxdb_followed { /* fields before the line may be read */
     uint64_t      patch_from;   /* 0: none */
     uint64_t      due_ns;       /* of the next attempt after a failure; the end of an ended one */
     uint32_t      failures;
-    uint64_t      used_ns;      /* when somebody was interested last */
+    uint64_t      used_ns;      /* when somebody was interested last, */
+    uint64_t      wanted_ns;    /* and in patches */
     dxdb_watch    *watches;
     dxdb_listener *listeners;
     dxdb_followed *next;
@@ -77,11 +78,24 @@ struct dxdb_followed { /* fields before the line may be read */
     dxdb_followed *key_next;    /* in the bucket of its query and parameters */
     dxdb_followed *number_next; /* in the bucket of its number */
     uint32_t      key;
+    struct dxdb_place *places;  /* where changes look for it: one for each table that it reads */
+    uint32_t      place_count;
     const char   *values[DXDB_PARAMETERS_MAX];
     char          texts[];
 };
 
-enum { DXDB_FOLLOW_BUCKETS = 4096 };
+/* A followed result in the bucket of a table, or of a key of it. */
+typedef struct dxdb_place {
+    dxdb_followed     *followed;
+    Oid                root;
+    uint32_t           column; /* 0: any change of the table concerns it */
+    uint64_t           hash;   /* of the key */
+    uint32_t           bucket;
+    struct dxdb_place *next;
+    struct dxdb_place *prev;
+} dxdb_place;
+
+enum { DXDB_FOLLOW_BUCKETS = 4096, DXDB_FOLLOW_PLACES = 16384 };
 
 struct dxdb_follow { /* private, except states and check */
     dx_states      states;
@@ -93,6 +107,7 @@ struct dxdb_follow { /* private, except states and check */
     dxdb_followed *all;
     dxdb_followed *by_key[DXDB_FOLLOW_BUCKETS];
     dxdb_followed *by_number[DXDB_FOLLOW_BUCKETS];
+    dxdb_place    *by_change[DXDB_FOLLOW_PLACES];
     uint32_t       count;
     uint32_t       numbers;  /* given out */
     uint64_t       bytes;    /* of all records and patches */
@@ -122,5 +137,7 @@ void dxdb_follow_measure(dxdb_follow *f);
 /* No more queries. */
 void dxdb_follow_end(dxdb_follow *f);
 bool dxdb_follow_is_ended(const dxdb_follow *f);
+/* After the event loop was closed. */
+void dxdb_follow_free(dxdb_follow *f);
 
 #endif

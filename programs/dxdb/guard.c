@@ -63,6 +63,12 @@ int dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config)
     return error ? prog_fail(PROG_USAGE, "[limit]: %s", dx_middleware_error_name(error)) : PROG_OK;
 }
 
+void dxdb_guard_free(dxdb_guard *g)
+{
+    free(g->meters);
+    memset(g, 0, sizeof *g);
+}
+
 /* FNV-1a suffices: the holder of a token cannot choose its "sub". */
 static uint64_t hash_of(const void *bytes, size_t size)
 {

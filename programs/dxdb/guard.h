@@ -22,6 +22,7 @@ typedef struct dxdb_subject { /* the subject of a token; {0}: none */
 
 /* Returns PROG_OK, or prints a message. */
 int  dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config);
+void dxdb_guard_free(dxdb_guard *g); /* also after an error */
 /* Verify a token. Returns 0, or the status of the refusal. */
 uint16_t dxdb_guard_admit(dxdb_guard *g, const void *token, size_t size, dxdb_subject *subject);
 /* Without tokens the subject is the address of the peer. */

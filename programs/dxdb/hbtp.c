@@ -507,6 +507,9 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         next = peer->next;
         check_peer(h, peer);
     }
+    /* From now on, not from the time of the last wait: if something else took long, ticks that follow
+       each other at once would count as time in which a client did not read. */
+    (void)dx_reactor_refresh_now_ns(r);
     (void)dx_reactor_timer(r, op, (uint64_t)TICK_MS * 1000000);
 }
 
@@ -583,4 +586,11 @@ void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns)
 {
     (void)dx_reactor_cancel(h->links.reactor, &h->tick_op);
     dx_link_drain(&h->links, within_ns);
+}
+
+void dxdb_hbtp_free(dxdb_hbtp *h)
+{
+    assert(!h->peers);
+    free(h->memory);
+    h->memory = NULL;
 }

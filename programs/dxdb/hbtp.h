@@ -54,5 +54,7 @@ int  dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_follow *follow, dxdb_guar
                      int listening);
 /* Accept no more; complete when h->links.count is 0. */
 void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns);
+/* After the event loop was closed. */
+void dxdb_hbtp_free(dxdb_hbtp *h);
 
 #endif

@@ -11,16 +11,19 @@
 
 #include <assert.h>
 #include <http_parser.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 
 enum {
     HEAD_MAX  = 16384 - 1, /* one less than a block: dx_peers.h closes a connection that fills one */
     BLOCK_SIZE = 16384,
     BLOCKS    = 4096,
     IDLE_S    = 60,
-    PING_S    = 15, /* between comments in a stream of events, so that it is not idle */
+    TICK_MS   = 250, /* between looks at the streams of events */
+    PING_MS   = 15000, /* between comments in a stream, so that it is not idle */
     HEAD_S    = 10, /* timeout for a head, from its first byte to its last */
     PARTS_MAX = DXDB_PARAMETERS_MAX
 };
@@ -48,7 +51,10 @@ typedef struct dxdb_client {
     dxdb_subject subject;
     bool         streams;
     bool         is_late;   /* the result has changed while there were unsent bytes */
-    struct dxdb_client *next; /* of the streams */
+    size_t       sent_before; /* at the last tick: `sent`, */
+    int          unread;    /* and what the peer had not acknowledged */
+    uint64_t     stuck_ms;  /* both are the same for this time */
+    struct dxdb_client *next; /* of all clients */
     struct dxdb_client *prev;
     dxdb_text    unsent;    /* bytes that found no buffer space yet */
     size_t       sent;      /* of unsent */
@@ -387,9 +393,6 @@ static void on_live(dxdb_watch *w, uint16_t status, const char *why)
         dxdb_text_add(&c->unsent, "\r\n");
         push(c);
         c->streams = true;
-        c->next = h->streams;
-        if (c->next) c->next->prev = c;
-        h->streams = c;
         c->listener.changed = on_listened;
         dxdb_follow_listen(w->followed, &c->listener);
         put_event(c);
@@ -414,21 +417,59 @@ static void live(dxdb_client *c, uint32_t query, text_range parameters)
     dxdb_follow_watch(c->http->follow, query, values, false, &c->watch);
 }
 
-static void on_ping(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+/* Has its output not moved for lag_ms? Only a client that is behind, or was told the end, counts. */
+static bool is_stuck(dxdb_http *h, dxdb_client *c)
+{
+    int unread = 0;
+    (void)ioctl(dx_peers_fd(&h->peers, c->id), SIOCOUTQ, &unread);
+    const bool is_behind = c->unsent.size || !c->keeps;
+    if (!is_behind || c->sent != c->sent_before || unread != c->unread) c->stuck_ms = 0;
+    else c->stuck_ms += TICK_MS;
+    c->sent_before = c->sent;
+    c->unread = unread;
+    if (c->stuck_ms < h->results->config->lag_ms) return false;
+    c->stuck_ms = 0;
+    return true;
+}
+
+/* End a stream whose token has expired or whose client does not read. If it does not read the end
+   either, the connection is closed with what was not sent. */
+static void check_stream(dxdb_http *h, dxdb_client *c)
+{
+    const bool stuck = is_stuck(h, c);
+    if (!c->keeps) {
+        if (stuck) (void)dx_peers_close(&h->peers, c->id, true);
+    } else if (dxdb_guard_check(h->guard, &c->subject)) {
+        dxdb_follow_leave(&c->listener);
+        end_stream(c, 401, "the token has expired");
+    } else if (stuck) {
+        h->results->metrics.lagging++;
+        dxdb_follow_leave(&c->listener);
+        end_stream(c, 408, "it does not read what it follows");
+    }
+}
+
+static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxdb_http *h = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0) return;
-    for (dxdb_client *c = h->streams; c; c = c->next) {
-        if (dxdb_guard_check(h->guard, &c->subject)) {
-            dxdb_follow_leave(&c->listener);
-            end_stream(c, 401, "the token has expired");
-        } else if (!c->unsent.size && c->keeps) {
+    h->ping_ms += TICK_MS;
+    const bool pings = h->ping_ms >= PING_MS;
+    if (pings) h->ping_ms = 0;
+    for (dxdb_client *c = h->clients, *next; c; c = next) {
+        next = c->next;
+        if (!c->streams) continue;
+        if (pings && !c->unsent.size && c->keeps) {
             dxdb_text_add(&c->unsent, ":\n\n");
             push(c);
         }
+        check_stream(h, c);
     }
-    (void)dx_reactor_timer(r, op, (uint64_t)PING_S * 1000000000);
+    /* From now on, not from the time of the last wait: if something else took long, ticks that follow
+       each other at once would count as time in which a client did not read. */
+    (void)dx_reactor_refresh_now_ns(r);
+    (void)dx_reactor_timer(r, op, (uint64_t)TICK_MS * 1000000);
 }
 
 static void describe(dxdb_client *c, uint32_t query)
@@ -633,6 +674,9 @@ static dxdb_client *client_of(dx_peers *peers, dx_peers_id id)
     c->http = peers->desc.user;
     c->id = id;
     c->keeps = true;
+    c->next = c->http->clients;
+    if (c->next) c->next->prev = c;
+    c->http->clients = c;
     *word = (uint64_t)(uintptr_t)c;
     return c;
 }
@@ -697,11 +741,9 @@ static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
     dxdb_results_forget(&c->request);
     dxdb_follow_forget(&c->watch);
     dxdb_follow_leave(&c->listener);
-    if (c->streams) {
-        if (c->prev) c->prev->next = c->next;
-        else h->streams = c->next;
-        if (c->next) c->next->prev = c->prev;
-    }
+    if (c->prev) c->prev->next = c->next;
+    else h->clients = c->next;
+    if (c->next) c->next->prev = c->prev;
     dxdb_text_free(&c->unsent);
     free(c);
 }
@@ -728,21 +770,41 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     desc.memory_size = dx_peers_memory_size(&desc);
     h->memory = prog_alloc(desc.memory_size);
     desc.memory = h->memory;
-    dx_reactor_op_init(&h->ping_op, on_ping, h);
-    (void)dx_reactor_timer(r, &h->ping_op, (uint64_t)PING_S * 1000000000);
+    dx_reactor_op_init(&h->tick_op, on_tick, h);
+    (void)dx_reactor_timer(r, &h->tick_op, (uint64_t)TICK_MS * 1000000);
     int error = dx_peers_open(&h->peers, r, &desc);
     if (!error) error = dx_peers_listen(&h->peers, listening);
     return error ? prog_fail(PROG_SYSTEM, "cannot start the HTTP server: %s",
                                           dx_peers_error_name(error)) : PROG_OK;
 }
 
-void dxdb_http_drain(dxdb_http *h, uint64_t within_ns)
+void dxdb_http_drain(dxdb_http *h)
 {
     h->drains = true;
-    (void)dx_reactor_cancel(h->peers.reactor, &h->ping_op);
-    for (dxdb_client *c = h->streams; c; c = c->next) {
-        dxdb_follow_leave(&c->listener);
-        end_stream(c, DXDB_UNAVAILABLE, "the server is shutting down");
+    (void)dx_reactor_cancel(h->peers.reactor, &h->tick_op);
+    dx_peers_listen_end(&h->peers);
+    for (dxdb_client *c = h->clients; c; c = c->next) {
+        if (c->streams) {
+            dxdb_follow_leave(&c->listener);
+            end_stream(c, DXDB_UNAVAILABLE, "the server is shutting down");
+        } else if (c->is_waiting || c->unsent.size) {
+            c->keeps = false; /* closed after its answer */
+        }
     }
-    dx_peers_drain(&h->peers, within_ns);
+}
+
+bool dxdb_http_is_busy(const dxdb_http *h)
+{
+    for (const dxdb_client *c = h->clients; c; c = c->next)
+        if (c->is_waiting || c->unsent.size) return true;
+    return false;
+}
+
+void dxdb_http_close(dxdb_http *h, uint64_t within_ns) { dx_peers_drain(&h->peers, within_ns); }
+
+void dxdb_http_free(dxdb_http *h)
+{
+    assert(!h->clients);
+    free(h->memory);
+    h->memory = NULL;
 }

@@ -25,8 +25,9 @@ typedef struct dxdb_http { /* private, except peers */
     dxdb_follow  *follow;
     dxdb_guard   *guard;
     void         *memory;
-    struct dxdb_client *streams; /* clients of /live */
-    dx_op         ping_op;
+    struct dxdb_client *clients; /* connections that have sent something */
+    dx_op         tick_op;
+    uint64_t      ping_ms; /* since the last comments */
     bool          drains;
     uint32_t      index;  /* of the worker; set it after dxdb_http_begin() */
 } dxdb_http;
@@ -34,7 +35,12 @@ typedef struct dxdb_http { /* private, except peers */
 /* Serve on a listening descriptor. Returns PROG_OK, or prints a message. */
 int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
                      int listening);
-/* Accept no more; complete when h->peers.count is 0. */
-void dxdb_http_drain(dxdb_http *h, uint64_t within_ns);
+/* Accept no more, and end the streams. Complete when dxdb_http_is_busy() is false: all requests are
+   answered. Then dxdb_http_close(), complete when h->peers.count is 0. */
+void dxdb_http_drain(dxdb_http *h);
+bool dxdb_http_is_busy(const dxdb_http *h);
+void dxdb_http_close(dxdb_http *h, uint64_t within_ns);
+/* After the event loop was closed. */
+void dxdb_http_free(dxdb_http *h);
 
 #endif

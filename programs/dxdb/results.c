@@ -218,6 +218,10 @@ static void on_done(void *user, const dxdb_outcome *outcome)
         fail(f, outcome->status, outcome->why);
         return;
     }
+    if (!d->is_ready || !d->rows.count) { /* it ran before a reload of the catalog, which goes on */
+        fail(f, DXDB_UNAVAILABLE, "the schema has changed, ask again");
+        return;
+    }
     written = dxdb_rows_write(&d->rows, outcome->result, r->config->result_max, &w, text,
                               sizeof text);
     switch (written) {
@@ -355,7 +359,7 @@ void dxdb_results_forget_write(dxdb_writing *w)
 }
 
 /* >>what the catalog tells ------------------------------------------------------------ */
-static void on_changed(dxdb_catalog *c, Oid root)
+static void on_changed(dxdb_catalog *c, Oid root, const dxdb_change *change)
 {
     dxdb_results *r = c->user;
     char tag[24];
@@ -367,7 +371,7 @@ static void on_changed(dxdb_catalog *c, Oid root)
             if (d->roots[i] == root) outdate(f);
     }
     dx_cache_invalidate(&r->cache, tag, (size_t)size);
-    if (r->follower.changed) r->follower.changed(r->follower.user, root);
+    if (r->follower.changed) r->follower.changed(r->follower.user, root, change);
 }
 
 static void reset(dxdb_results *r)
@@ -517,4 +521,13 @@ void dxdb_results_end(dxdb_results *r)
 bool dxdb_results_is_ended(const dxdb_results *r)
 {
     return dxdb_catalog_is_ended(&r->catalog) && dxdb_pool_is_ended(&r->pool);
+}
+
+void dxdb_results_free(dxdb_results *r)
+{
+    dxdb_catalog_free(&r->catalog);
+    free(r->pool.all);
+    free(r->memory);
+    r->pool.all = NULL;
+    r->memory = NULL;
 }

@@ -43,7 +43,7 @@ struct dxdb_writing {
 typedef struct dxdb_follower {
     void (*up)(void *user);
     void (*down)(void *user, const char *why);
-    void (*changed)(void *user, Oid root);
+    void (*changed)(void *user, Oid root, const dxdb_change *change);
     void *user;
 } dxdb_follower;
 
@@ -96,5 +96,7 @@ bool dxdb_results_healthy(const dxdb_results *r);
 const dxdb_metrics *dxdb_results_measure(dxdb_results *r);
 void dxdb_results_end(dxdb_results *r);
 bool dxdb_results_is_ended(const dxdb_results *r);
+/* After the event loop was closed. */
+void dxdb_results_free(dxdb_results *r);
 
 #endif

@@ -12,7 +12,8 @@ static const prog_command commands[DXDB_COMMANDS] = {
          .details = "A result is cached until a table that it was read from changes. That needs the\n"
                     "triggers of `dxdb install-triggers`; queries of tables without them go to the\n"
                     "database each time. While the database cannot be reached, nothing is answered\n"
-                    "from memory. After SIGTERM or Ctrl-C it answers pending requests and exits.",
+                    "from memory. After SIGTERM or Ctrl-C it answers pending requests and exits; after\n"
+                    "SIGHUP it does so too, then begins again with what CONFIG has now, if it is valid.",
          .examples = "dxdb serve dxdb.toml"},
     [DXDB_INSTALL_TRIGGERS] =
         {.name = "install-triggers",

@@ -1,8 +1,9 @@
 /* `dxdb install-triggers`: makes the database notify dxdb of changes.
 
-   Every table that a query reads, and each of its partitions and children, gets a statement-level
-   trigger. The notification has the OID of the table; it is sent when the transaction commits, once
-   however many statements there were. */
+   Every table that a query reads, and each of its partitions and children, gets statement-level
+   triggers. The notification is sent when the transaction commits, and equal ones are sent once,
+   however many statements there were. For a table that some query reads by a key (keys.h) it has the
+   keys of the rows that have changed, as far as they fit. */
 #include "commands.h"
 
 #include "catalog.h"
@@ -10,17 +11,39 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Its arguments are names of columns. A payload has less than 8,000 bytes. In other encodings than
+   UTF-8 the text of a key may have no form that dxdb knows. */
 static const char function_sql[] =
     "CREATE SCHEMA IF NOT EXISTS dxdb;\n"
-    "CREATE OR REPLACE FUNCTION dxdb.changed() RETURNS trigger LANGUAGE plpgsql AS $$\n"
+    "CREATE OR REPLACE FUNCTION dxdb.changed() RETURNS trigger LANGUAGE plpgsql\n"
+    "    SET search_path = pg_catalog, pg_temp AS $$\n"
+    "DECLARE\n"
+    "    told text := TG_RELID::text;\n"
+    "    rows text := CASE TG_OP WHEN 'INSERT' THEN 'SELECT %1$I::text AS k FROM dxdb_new'\n"
+    "        WHEN 'DELETE' THEN 'SELECT %1$I::text AS k FROM dxdb_old'\n"
+    "        ELSE 'SELECT %1$I::text AS k FROM dxdb_new UNION ALL'\n"
+    "             ' SELECT %1$I::text FROM dxdb_old' END;\n"
+    "    keys text;\n"
     "BEGIN\n"
-    "    PERFORM pg_catalog.pg_notify('" DXDB_CHANNEL "', TG_RELID::text);\n"
+    "    IF TG_NARGS > 0 AND TG_OP <> 'TRUNCATE' AND getdatabaseencoding() = 'UTF8' THEN\n"
+    "        FOR i IN 0 .. TG_NARGS - 1 LOOP\n"
+    "            EXECUTE format('SELECT string_agg(left(encode(sha256(convert_to(k, ''UTF8'')),'\n"
+    "                ' ''hex''), 12), '''') FROM (SELECT DISTINCT k FROM (' || rows ||\n"
+    "                ') a WHERE k IS NOT NULL LIMIT 660) b', TG_ARGV[i]) INTO keys;\n"
+    "            told := told || ' ' || left(encode(sha256(convert_to(TG_ARGV[i], 'UTF8')), 'hex'), 8)\n"
+    "                || ':' || coalesce(keys, '');\n"
+    "        END LOOP;\n"
+    "        IF length(told) > 7900 THEN\n"
+    "            told := TG_RELID::text;\n"
+    "        END IF;\n"
+    "    END IF;\n"
+    "    PERFORM pg_notify('" DXDB_CHANNEL "', told);\n"
     "    RETURN NULL;\n"
     "END $$;\n";
 
-/* Select the tables that may have a trigger, each with its quoted name. */
+/* Select the tables that may have a trigger, each with its quoted name and OID. */
 static const char names_sql[] =
-    "SELECT format('%I.%I', n.nspname, c.relname), c.relkind IN ('r', 'p')"
+    "SELECT format('%I.%I', n.nspname, c.relname), c.relkind IN ('r', 'p'), c.oid"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.oid = ANY ($1::oid[]) ORDER BY 1";
 
@@ -44,13 +67,72 @@ static bool do_sql(PGconn *pg, const char *what, const char *sql)
     return result != NULL;
 }
 
-/* Append the OIDs of the tables of a query to the list "{1,2": see catalog.h. */
-static bool find_tables(PGconn *pg, const dxdb_query_config *q, dxdb_text *oids)
+/* A column that is the key of some query for a table. */
+typedef struct key_column {
+    Oid  root;
+    char name[DXDB_NAME_SIZE_MAX + 1];
+} key_column;
+
+typedef struct table_member {
+    Oid root;
+    Oid member;
+} table_member;
+
+typedef struct found_tables {
+    dxdb_text oids;    /* a list "{1,2" */
+    dxdb_text members; /* of table_member */
+    dxdb_text columns; /* of key_column */
+} found_tables;
+
+static Oid oid_at(const PGresult *result, int row, int column)
+{
+    return (Oid)strtoul(PQgetvalue(result, row, column), NULL, 10);
+}
+
+/* The types of the parameters of the prepared query. False: their number is another. */
+static bool find_types(PGconn *pg, const dxdb_query_config *q, Oid *types)
+{
+    PGresult *described = PQdescribePrepared(pg, "described");
+    const bool fits = PQnparams(described) == (int)q->parameter_count;
+    for (uint32_t i = 0; fits && i < q->parameter_count; i++)
+        types[i] = PQparamtype(described, (int)i);
+    PQclear(described);
+    return fits;
+}
+
+/* Add the keys that the prepared query has for its tables. One without a plan has none. */
+static bool find_keys(PGconn *pg, const dxdb_query_config *q, const PGresult *tables, found_tables *f)
+{
+    Oid types[DXDB_PARAMETERS_MAX];
+    dxdb_text explain = {0};
+    if (!q->parameter_count || !find_types(pg, q, types)) return true; /* serve refuses the latter */
+    dxdb_keys_put_explain(&explain, q->parameter_count);
+    PGresult *plan = PQexec(pg, explain.bytes);
+    const bool is_planned = PQresultStatus(plan) == PGRES_TUPLES_OK && PQntuples(plan) == 1;
+    dxdb_text_free(&explain);
+    PGresult *scans = is_planned ? run(pg, q->name, dxdb_keys_sql, PQgetvalue(plan, 0, 0), false)
+                                 : NULL;
+    for (int i = 0; scans && i < PQntuples(tables); i++) {
+        key_column column = {.root = oid_at(tables, i, 0)};
+        dxdb_key key;
+        if (i && oid_at(tables, i - 1, 0) == column.root) continue;
+        dxdb_keys_find(scans, column.root, types, q->parameter_count, &key);
+        if (!key.kind) continue;
+        memcpy(column.name, key.name, sizeof column.name);
+        dxdb_text_put(&f->columns, &column, sizeof column);
+    }
+    PQclear(plan);
+    PQclear(scans);
+    return scans || !is_planned;
+}
+
+/* Add the tables of a query: see catalog.h. */
+static bool find_tables(PGconn *pg, const dxdb_query_config *q, found_tables *f)
 {
     char why[DXDB_TEXT_SIZE];
     dxdb_text names = {0};
     if (!do_sql(pg, q->name, "BEGIN READ ONLY")) return false;
-    PGresult *prepared = PQprepare(pg, "", q->sql, 0, NULL);
+    PGresult *prepared = PQprepare(pg, "described", q->sql, 0, NULL);
     bool good = PQresultStatus(prepared) == PGRES_COMMAND_OK;
     if (!good) {
         dxdb_first_line(why, sizeof why, PQerrorMessage(pg));
@@ -60,52 +142,115 @@ static bool find_tables(PGconn *pg, const dxdb_query_config *q, dxdb_text *oids)
     if (q->table_count) dxdb_put_table_names(&names, q);
     PGresult *found = good ? run(pg, q->name, dxdb_tables_sql, names.bytes, false) : NULL;
     for (int i = 0; found && i < PQntuples(found); i++) {
+        const table_member one = {oid_at(found, i, 0), oid_at(found, i, 1)};
         if (PQgetisnull(found, i, 1)) {
             (void)prog_fail(PROG_REFUSED, "query %s: there is no table %s", q->name,
                             PQgetvalue(found, i, 2));
             good = false;
             break;
         }
-        dxdb_text_add(oids, oids->size ? "," : "{");
-        dxdb_text_add(oids, PQgetvalue(found, i, 1));
+        dxdb_text_add(&f->oids, f->oids.size ? "," : "{");
+        dxdb_text_add(&f->oids, PQgetvalue(found, i, 1));
+        dxdb_text_put(&f->members, &one, sizeof one);
     }
-    good = good && found;
+    good = good && found && find_keys(pg, q, found, f);
     PQclear(found);
     dxdb_text_free(&names);
-    return do_sql(pg, q->name, "ROLLBACK") && good;
+    return do_sql(pg, q->name, "ROLLBACK") && do_sql(pg, q->name, "DEALLOCATE ALL") && good;
 }
 
-/* Append the statements for one table. */
-static void put_trigger(dxdb_text *t, const char *table)
+static bool is_key_of(const found_tables *f, const key_column *column, Oid member)
 {
-    dxdb_text_add(t, "DROP TRIGGER IF EXISTS dxdb_changed ON ");
+    const table_member *members = (const void *)f->members.bytes;
+    for (size_t i = 0; i < f->members.size / sizeof *members; i++)
+        if (members[i].member == member && members[i].root == column->root) return true;
+    return false;
+}
+
+/* Append the names of a table's key columns, quoted, each once. Returns their number. */
+static int put_columns(PGconn *pg, dxdb_text *t, Oid member, const found_tables *f)
+{
+    const key_column *columns = (const void *)f->columns.bytes;
+    int count = 0;
+    for (size_t i = 0; i < f->columns.size / sizeof *columns; i++) {
+        bool is_new = is_key_of(f, &columns[i], member);
+        for (size_t k = 0; is_new && k < i; k++)
+            is_new = strcmp(columns[k].name, columns[i].name) || !is_key_of(f, &columns[k], member);
+        if (!is_new) continue;
+        char *quoted = PQescapeLiteral(pg, columns[i].name, strlen(columns[i].name));
+        dxdb_text_add(t, count++ ? ", " : "");
+        dxdb_text_add(t, quoted ? quoted : "''");
+        PQfreemem(quoted);
+    }
+    return count;
+}
+
+static void put_trigger(dxdb_text *t, const char *name, const char *events, const char *table,
+                        const char *rows, const dxdb_text *columns)
+{
+    dxdb_text_add(t, "CREATE TRIGGER ");
+    dxdb_text_add(t, name);
+    dxdb_text_add(t, " AFTER ");
+    dxdb_text_add(t, events);
+    dxdb_text_add(t, " ON ");
     dxdb_text_add(t, table);
-    dxdb_text_add(t, ";\nCREATE TRIGGER dxdb_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE "
-                     "ON ");
+    dxdb_text_add(t, rows);
+    dxdb_text_add(t, "\n    FOR EACH STATEMENT EXECUTE FUNCTION dxdb.changed(");
+    dxdb_text_put(t, columns->bytes, columns->size);
+    dxdb_text_add(t, ");\nALTER TABLE ");
     dxdb_text_add(t, table);
-    dxdb_text_add(t, "\n    FOR EACH STATEMENT EXECUTE FUNCTION dxdb.changed();\nALTER TABLE ");
-    dxdb_text_add(t, table);
-    dxdb_text_add(t, " ENABLE ALWAYS TRIGGER dxdb_changed;\n");
+    dxdb_text_add(t, " ENABLE ALWAYS TRIGGER ");
+    dxdb_text_add(t, name);
+    dxdb_text_add(t, ";\n");
+}
+
+/* Append the statements for one table. A trigger that sees the changed rows is for one event. */
+static void put_triggers(PGconn *pg, dxdb_text *t, const char *table, Oid oid, const found_tables *f)
+{
+    static const char *const names[] = {"dxdb_changed", "dxdb_inserted", "dxdb_updated",
+                                        "dxdb_deleted"};
+    static const char new_rows[] = "\n    REFERENCING NEW TABLE AS dxdb_new";
+    static const char old_rows[] = "\n    REFERENCING OLD TABLE AS dxdb_old";
+    static const char both[] = "\n    REFERENCING OLD TABLE AS dxdb_old NEW TABLE AS dxdb_new";
+    dxdb_text columns = {0};
+    const dxdb_text none = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        dxdb_text_add(t, "DROP TRIGGER IF EXISTS ");
+        dxdb_text_add(t, names[i]);
+        dxdb_text_add(t, " ON ");
+        dxdb_text_add(t, table);
+        dxdb_text_add(t, ";\n");
+    }
+    if (!put_columns(pg, &columns, oid, f)) {
+        put_trigger(t, names[0], "INSERT OR UPDATE OR DELETE OR TRUNCATE", table, "", &none);
+        return;
+    }
+    put_trigger(t, names[0], "TRUNCATE", table, "", &none);
+    put_trigger(t, names[1], "INSERT", table, new_rows, &columns);
+    put_trigger(t, names[2], "UPDATE", table, both, &columns);
+    put_trigger(t, names[3], "DELETE", table, old_rows, &columns);
+    dxdb_text_free(&columns);
 }
 
 /* Append all statements, for the tables of all queries. Returns the number of tables; -1: failed. */
-static int make_script(PGconn *pg, const dxdb_config *config, dxdb_text *script)
+static int make_script(PGconn *pg, const dxdb_config *config, dxdb_text *script, found_tables *f)
 {
-    dxdb_text oids = {0};
     int count = 0;
-    bool good = do_sql(pg, "cannot set up the session", "SET client_min_messages = warning");
+    bool good = do_sql(pg, "cannot set up the session",
+                       "SET client_min_messages = warning; SET client_encoding = 'UTF8';"
+                       "SET plan_cache_mode = force_generic_plan");
     for (uint32_t i = 0; good && i < config->query_count; i++)
-        good = find_tables(pg, &config->queries[i], &oids);
-    dxdb_text_put(&oids, oids.size ? "}" : "{}", oids.size ? 2 : 3);
-    PGresult *names = good ? run(pg, "cannot look up the tables", names_sql, oids.bytes, false) : NULL;
-    dxdb_text_free(&oids);
+        good = find_tables(pg, &config->queries[i], f);
+    dxdb_text_put(&f->oids, f->oids.size ? "}" : "{}", f->oids.size ? 2 : 3);
+    PGresult *names = good ? run(pg, "cannot look up the tables", names_sql, f->oids.bytes, false)
+                           : NULL;
     if (!names) return -1;
     dxdb_text_add(script, "BEGIN;\n");
     dxdb_text_add(script, function_sql);
     for (int i = 0; i < PQntuples(names); i++) {
         const char *table = PQgetvalue(names, i, 0);
         if (!strcmp(PQgetvalue(names, i, 1), "t")) {
-            put_trigger(script, table);
+            put_triggers(pg, script, table, oid_at(names, i, 2), f);
             count++;
         } else {
             prog_warn("%s is not a table, so changes to it are not noticed", table);
@@ -130,6 +275,7 @@ int dxdb_install_triggers(const dxdb_options *o)
 {
     dxdb_config config;
     dxdb_text script = {0};
+    found_tables found;
     char why[DXDB_TEXT_SIZE];
     int status = dxdb_config_read(&config, o->config);
     if (status) {
@@ -141,7 +287,11 @@ int dxdb_install_triggers(const dxdb_options *o)
         dxdb_first_line(why, sizeof why, PQerrorMessage(pg));
         status = prog_fail(PROG_NETWORK, "cannot connect to the database: %s", why);
     } else {
-        const int count = make_script(pg, &config, &script);
+        memset(&found, 0, sizeof found);
+        const int count = make_script(pg, &config, &script, &found);
+        dxdb_text_free(&found.oids);
+        dxdb_text_free(&found.members);
+        dxdb_text_free(&found.columns);
         if (count < 0) status = PROG_REFUSED;
         else if (o->print) print_lines(script.bytes);
         else if (!do_sql(pg, "cannot create the triggers", script.bytes)) status = PROG_REFUSED;

@@ -1,6 +1,10 @@
 /* `dxdb serve`: workers, each with results, HBTP and HTTP on an event loop of its own. They share
    only the configuration: each receives notifications itself, and has its own cache. The kernel
-   distributes connections over them (SO_REUSEPORT). */
+   distributes connections over them (SO_REUSEPORT).
+
+   SIGHUP reads the configuration again. If it is valid, the workers answer what they were asked,
+   close their connections and end, and others begin with it on the same listening descriptors:
+   connections that are made in between wait there. */
 #include "commands.h"
 
 #include "hbtp.h"
@@ -11,11 +15,14 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
-    DRAIN_S     = 5,
+    DRAIN_S     = 5,   /* for the answers to outstanding requests */
+    CLOSE_S     = 1,   /* then for the ends of connections */
     BUFFERS     = 256,
     BUFFER_SIZE = 16384,
     MORE_OPS    = 256, /* operations in addition to those of connections and jobs */
@@ -38,21 +45,8 @@ static dxdb_config      config;
 static worker          *workers;
 static uint32_t         worker_count;
 static dx_reactor_group group;
-
-static void on_signal(int number)
-{
-    (void)number;
-    dx_reactor_group_stop(&group);
-}
-
-static void watch_signals(void)
-{
-    struct sigaction a;
-    memset(&a, 0, sizeof a);
-    a.sa_handler = on_signal;
-    sigaction(SIGTERM, &a, NULL);
-    sigaction(SIGINT, &a, NULL);
-}
+static void            *group_memory;
+static atomic_bool      is_stopping; /* the main thread ends the workers */
 
 /* >>a worker, on its thread ----------------------------------------------------------- */
 static void on_publish(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -83,18 +77,27 @@ static int begin(dx_reactor_worker *thread)
     return status;
 }
 
+static void run_until(worker *w, dx_reactor *r, bool closing, uint64_t until_ns)
+{
+    while (dx_reactor_now_ns(r) < until_ns &&
+           (w->hbtp.links.count || (closing ? w->http.peers.count > 0 : dxdb_http_is_busy(&w->http))))
+        if (dx_reactor_run_once(r, 100000000) < 0) break;
+}
+
 /* Answer outstanding requests, then close the connections to the database. */
 static void end(dx_reactor_worker *thread)
 {
     worker *w = &workers[thread->index];
     dx_reactor *r = &thread->reactor;
-    const uint64_t within_ns = (uint64_t)DRAIN_S * 1000000000;
-    const uint64_t until_ns = dx_reactor_refresh_now_ns(r) + 2 * within_ns;
+    const uint64_t second_ns = 1000000000;
+    const uint64_t until_ns = dx_reactor_refresh_now_ns(r) + DRAIN_S * second_ns;
+    if (!atomic_load(&is_stopping)) (void)kill(getpid(), SIGTERM); /* the main thread ends the others */
     (void)dx_reactor_cancel(r, &w->publish_op);
-    if (w->hbtp_fd >= 0) dxdb_hbtp_drain(&w->hbtp, within_ns);
-    if (w->http_fd >= 0) dxdb_http_drain(&w->http, within_ns);
-    while ((w->hbtp.links.count || w->http.peers.count) && dx_reactor_now_ns(r) < until_ns)
-        if (dx_reactor_run_once(r, 100000000) < 0) break;
+    if (w->hbtp_fd >= 0) dxdb_hbtp_drain(&w->hbtp, DRAIN_S * second_ns);
+    if (w->http_fd >= 0) dxdb_http_drain(&w->http);
+    run_until(w, r, false, until_ns);
+    if (w->http_fd >= 0) dxdb_http_close(&w->http, CLOSE_S * second_ns);
+    run_until(w, r, true, dx_reactor_now_ns(r) + 2 * CLOSE_S * second_ns);
     dxdb_follow_end(&w->follow);
     dxdb_results_end(&w->results);
     while (!dxdb_results_is_ended(&w->results) || !dxdb_follow_is_ended(&w->follow))
@@ -140,15 +143,98 @@ static void describe(dx_reactor_group_desc *desc, int backend)
     desc->reactor.buffer_count = BUFFERS;
     desc->reactor.buffer_size = BUFFER_SIZE;
     desc->memory_size = dx_reactor_group_memory_size(desc);
-    desc->memory = prog_alloc(desc->memory_size);
+    desc->memory = group_memory = prog_alloc(desc->memory_size);
+}
+
+/* Free what the workers had. The listening descriptors stay open. */
+static void free_workers(void)
+{
+    for (uint32_t i = 0; i < worker_count; i++) {
+        worker *w = &workers[i];
+        dxdb_http_free(&w->http);
+        dxdb_hbtp_free(&w->hbtp);
+        dxdb_follow_free(&w->follow);
+        dxdb_results_free(&w->results);
+        dxdb_guard_free(&w->guard);
+    }
+    free(group_memory);
+    group_memory = NULL;
+}
+
+static int start_workers(int backend)
+{
+    dx_reactor_group_desc desc;
+    describe(&desc, backend);
+    atomic_store(&is_stopping, false);
+    const int error = dx_reactor_group_start(&group, &desc);
+    if (!error) return PROG_OK;
+    free_workers();
+    return error > 0 ? error /* from begin(), which printed a message */
+                     : prog_fail(PROG_SYSTEM, "cannot start the workers: %s",
+                                              dx_reactor_error_name(error));
+}
+
+static int stop_workers(void)
+{
+    atomic_store(&is_stopping, true);
+    dx_reactor_group_stop(&group);
+    const int error = dx_reactor_group_join(&group);
+    free_workers();
+    return error ? prog_fail(PROG_SYSTEM, "the event loop of a worker failed: %s",
+                                          dx_reactor_error_name(error)) : PROG_OK;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* Read the configuration, and check whether it can replace the one in use. */
+static int read_again(dxdb_config *fresh, const char *path)
+{
+    dxdb_guard guard;
+    int status = dxdb_config_read(fresh, path);
+    if (status) return status;
+    if (!is_same(fresh->hbtp, config.hbtp) || !is_same(fresh->http, config.http) ||
+        fresh->workers != config.workers)
+        return prog_fail(PROG_USAGE, "%s: hbtp, http and workers are only read at the start", path);
+    status = dxdb_guard_begin(&guard, fresh);
+    dxdb_guard_free(&guard);
+    return status;
+}
+
+/* SIGHUP. An error in the file leaves everything as it is. */
+static int reload(const char *path, int backend)
+{
+    static dxdb_config fresh, old;
+    if (read_again(&fresh, path)) {
+        dxdb_config_free(&fresh);
+        prog_warn("%s was not loaded; the old configuration stays in use", path);
+        return PROG_OK;
+    }
+    int status = stop_workers();
+    old = config;
+    config = fresh;
+    if (!status && start_workers(backend)) {
+        prog_warn("%s cannot be used; the old configuration is in use again", path);
+        fresh = old;
+        old = config;
+        config = fresh;
+        status = start_workers(backend);
+    } else if (!status) {
+        prog_say("loaded %s\n", path);
+        fflush(stdout);
+    }
+    dxdb_config_free(&old);
+    return status;
 }
 
 static int run(const dxdb_options *o)
 {
-    dx_reactor_group_desc desc;
     int backend;
     int status = prog_backend(o->backend, &backend);
     if (status) return status;
+    os_end_prepare();
     worker_count = config.workers ? config.workers : dx_reactor_cpu_count(NULL);
     if (worker_count > DXDB_WORKERS_MAX) worker_count = DXDB_WORKERS_MAX;
     workers = prog_alloc(worker_count * sizeof *workers);
@@ -156,18 +242,12 @@ static int run(const dxdb_options *o)
     for (uint32_t i = 0; i < worker_count; i++) workers[i].hbtp_fd = workers[i].http_fd = -1;
     status = listen_on("hbtp", config.hbtp, offsetof(worker, hbtp_fd));
     if (!status) status = listen_on("http", config.http, offsetof(worker, http_fd));
+    if (!status) status = start_workers(backend);
     if (status) return status;
-    describe(&desc, backend);
-    int error = dx_reactor_group_start(&group, &desc);
-    if (error > 0) return error; /* from begin(), which printed a message */
-    if (error) return prog_fail(PROG_SYSTEM, "cannot start the workers: %s",
-                                             dx_reactor_error_name(error));
-    watch_signals();
     prog_say("%u worker%s\n", (unsigned)worker_count, worker_count == 1 ? "" : "s");
     fflush(stdout);
-    error = dx_reactor_group_join(&group);
-    return error ? prog_fail(PROG_SYSTEM, "the event loop of a worker failed: %s",
-                                          dx_reactor_error_name(error)) : PROG_OK;
+    while (!status && os_end_wait() == OS_HANGUP) status = reload(o->config, backend);
+    return status ? status : stop_workers();
 }
 
 int dxdb_serve(const dxdb_options *o)
