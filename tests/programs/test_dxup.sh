@@ -1336,7 +1336,9 @@ other_libraries_pack_otherwise() { # then another patch is fetched
     cat >zlib.c <<'END'
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#ifdef OTHER_NAME
 const char *zlibVersion(void) { return "0.0.0"; }
+#endif
 int deflateInit2_(void *z, int level, int method, int window, int memory, int strategy, const char *version, int size)
 {
     int (*next)(void *, int, int, int, int, int, const char *, int);
@@ -1344,12 +1346,14 @@ int deflateInit2_(void *z, int level, int method, int window, int memory, int st
     return next(z, level < 9 ? level + 1 : 1, method, window, memory, strategy, version, size);
 }
 END
-    ${CC:-cc} -shared -fPIC -o zlib.so zlib.c -ldl || { skip "no shared library can be built"; return; }
+    ${CC:-cc} -shared -fPIC -DOTHER_NAME -o zlib.so zlib.c -ldl || { skip "no shared library can be built"; return; }
+    ${CC:-cc} -shared -fPIC -o same.so zlib.c -ldl
     expect 0 "$dxup" publish store f old.jar
     expect 0 "$dxup" publish store f new.jar
     LD_PRELOAD=$PWD/zlib.so start_server store
     cp old.jar file
     expect 0 "$dxup" pull "$address" f file
+    says "file: a patch of its unpacked contents gives another file here"
     says "zlib 0.0.0"
     same new.jar file
     [ -z "$(find . -name '.file.*part*')" ] || fail "left behind: $(ls -A)"
@@ -1358,6 +1362,12 @@ END
     cp old.jar file
     expect 0 "$dxup" pull "$address" f file
     case "$out" in *"0.0.0"*) fail "$out" ;; esac
+    stop_server
+    LD_PRELOAD=$PWD/same.so start_server store # of the same version
+    cp old.jar file
+    expect 0 "$dxup" pull "$address" f file
+    says "gives another file here"
+    same new.jar file
 }
 hostile() { # PATCH STATUS [WORDS]        a server sends it: old.jar stays unchanged
     local i
