@@ -13,21 +13,10 @@
 #include "patches.h"
 #include "question.h"
 #include "../../versions/tree/content.h"
-#include "wire.h"
-
-#include "../../../dx_hbtp.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    PIECE_SIZE    = 65536, /* of content in a FileChunk */
-    CHUNK_EXTRA   = DX_HBTP_FILE_CHUNK_OVERHEAD,
-    REQUEST_EXTRA = 24, /* frames of a request and its response */
-    GREETING      = 330, /* both connections: Hello in both directions, the first request and reply */
-    FILE_GREETING = GREETING + 150 /* a file is requested twice: a patch first, then its objects */
-};
 
 typedef struct price {
     versions_store *store;
@@ -62,21 +51,16 @@ static int read_seed(void *user, const uint8_t id[PROG_HASH_SIZE], void *out, si
     return PROG_OK;
 }
 
-static uint64_t frames_size(size_t answer)
-{
-    return answer + (answer + PIECE_SIZE - 1) / PIECE_SIZE * (uint64_t)CHUNK_EXTRA;
-}
-
 static int answer_first(price *p)
 {
-    uint8_t request[DXUP_BUNDLE_REQUEST_MAX], *answer = NULL;
+    uint8_t *answer = NULL;
     uint64_t got = 0;
     size_t size = 0;
     dxup_bundle b;
     const dxup_question *q = &p->asked[0];
     int status = dxup_bundle_make(p->server_side, p->store, &q->request, &answer, &size);
     if (status) return status;
-    p->size += dxup_bundle_write_request(&q->request, request) + REQUEST_EXTRA + frames_size(size);
+    p->size += dxup_question_cost(q, size);
     status = dxup_bundle_open(p->client_side, p->client, &q->request, answer, size, &b);
     if (!status) status = dxup_question_add(&p->asker, q, &b, &got, &p->fresh);
     free(answer);
@@ -88,18 +72,15 @@ static int answer_first(price *p)
 static int answer_whole(price *p, bool *none)
 {
     dxup_question q;
-    uint8_t request[DXUP_WHOLE_REQUEST_MAX], reply[DXUP_WHOLE_REPLY_MAX];
     size_t size = 0;
     *none = !dxup_question_fill_whole(&p->asker, &q);
     if (*none) return PROG_OK;
     const versions_missing_whole *w = &q.whole;
-    const dxup_whole_request r = {.old = w->old, .file = w->file, .limit = w->lacking,
-                                  .kinds = container_kinds()};
-    uint8_t *patch = dxup_patches_make_file(p->store, p->patch_max, &w->old, &w->file, r.kinds, &size);
+    uint8_t *patch = dxup_patches_make_file(p->store, p->patch_max, &w->old, &w->file,
+                                            container_kinds(), &size);
     free(patch);
     if (!patch || size >= w->lacking) size = 0;
-    p->size += dxup_whole_write_request(&r, request) + dxup_whole_write_reply(size, reply) +
-               REQUEST_EXTRA + frames_size(size);
+    p->size += dxup_question_whole_cost(size);
     uint8_t *bytes = size ? dxup_whole_read(p->store, &w->file) : NULL;
     const int status = bytes ? versions_missing_take_whole(p->asker.lack, q.tickets[0], bytes) : PROG_OK;
     if (!bytes) versions_missing_return_whole(p->asker.lack, q.tickets[0], false);
@@ -190,7 +171,7 @@ static int run_file(price *p, const dx_tree_entry *from, const dx_tree_entry *to
     const versions_missing_file file = {.entry = *to, .old = from, .keep = keep_list, .user = p};
     const int status = from ? note_part(p, from->id, from->level, from->size) : PROG_OK;
     if (status) return status;
-    p->size = FILE_GREETING;
+    p->size = DXUP_FILE_GREETING;
     versions_store_set_seed(p->client, read_seed, p);
     return fetch(p, versions_missing_open_file(p->client, &file));
 }
@@ -211,7 +192,7 @@ static int calculate(versions_store *s, sides *of, uint64_t patch_max, uint64_t 
     price *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->store = s;
-    p->size = GREETING;
+    p->size = DXUP_GREETING;
     p->patch_max = patch_max;
     p->server_side = dxup_bundler_open();
     p->client_side = dxup_bundler_open();
