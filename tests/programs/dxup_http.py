@@ -619,7 +619,7 @@ def a_refused_pull_is_not_a_sent_one():
         assert at > 0, case
         with open(log, "r+b") as f:
             f.seek(at)
-            f.write(b"XXXX")
+            f.write(b"else")
         own = subprocess.Popen([DXUP, "serve", broken, "--listen", "127.0.0.1:0", "--status", "127.0.0.1:0", "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
             text = b"".join(own.stdout.readline() for _ in range(2)).decode()

@@ -148,7 +148,7 @@ static int note_part(price *p, const uint8_t id[PROG_HASH_SIZE], uint8_t level, 
     uint8_t *bytes = prog_alloc(DX_TREE_LIST_SIZE_MAX);
     int status = versions_object_get(p->store, id, bytes, DX_TREE_LIST_SIZE_MAX, &got);
     if (!status && dx_tree_list_open(&view, bytes, got, level, size))
-        status = prog_fail(PROG_DAMAGED, "a list of chunks is damaged");
+        status = prog_fail(PROG_DAMAGED, "a list of chunks in %s is damaged", versions_store_path(p->store));
     for (uint32_t i = 0; !status && i < view.count; i++) {
         uint64_t under;
         const uint8_t *child = dx_tree_list_child(&view, i, &under);

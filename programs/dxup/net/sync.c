@@ -329,7 +329,7 @@ static int add_patch_chunk(lane *l, const dx_hbtp_file_chunk *chunk)
         return prog_fail(PROG_DAMAGED, "the server sent a bad chunk: it is not of the patch that it "
                                        "announced");
     if (!container_add(p, chunk->data, chunk->data_size))
-        return prog_fail(PROG_SYSTEM, "a patch does not fit into memory");
+        return prog_fail(PROG_SYSTEM, "a patch of %s does not fit into memory", l->sync->d->name);
     dxup_rate_use(l->sync->d->rate, chunk->data_size);
     l->moved_ns = l->sync->moved_ns = dx_reactor_now_ns(&l->sync->reactor);
     return chunk->final ? handle_patch(l) : PROG_OK;

@@ -569,8 +569,8 @@ int versions_missing_take_whole(versions_missing *l, uint32_t ticket, const uint
         assert(i->start <= f->whole.file.size && i->size <= f->whole.file.size - i->start);
         dx_cas_hash(bytes + i->start, (size_t)i->size, &is);
         if (memcmp(is.bytes, i->id, sizeof i->id) != 0)
-            return prog_fail(PROG_DAMAGED, "a patch of the server makes another file than it "
-                                           "announced");
+            return prog_fail(PROG_DAMAGED, "a patch that arrived for %s makes another file "
+                                           "than was announced", versions_store_path(l->store));
         if (versions_object_has(l->store, i->id, 0)) continue; /* meanwhile, for another file */
         if (i->size > l->bytes_left) return malformed(DX_TREE_ESUM);
         l->bytes_left -= i->size;
