@@ -402,6 +402,35 @@ m[0:4] = b"LOST"' "$work/mnt1/out/dir3/file3.c" <now &
     umount "$work/mnt1"
 }
 
+what_moved_is_a_base() { # a chunk is like the old one between the same neighbours, wherever that is
+    local kind wire
+    mkdir old new
+    bytes 6000000 >old/f
+    # 300,000 bytes come first, a million are removed, and 20 places change.
+    python3 -I -S -c '
+import random
+r = random.Random(6)
+old = open("old/f", "rb").read()
+old = old[:2000000] + old[3000000:]
+for k in range(20):
+    at = 100000 + 240000 * k
+    old = old[:at] + b"changed" + old[at + r.choice((0, 7)):]
+open("new/f", "wb").write(r.randbytes(300000) + old)'
+    for kind in old new; do
+        expect 0 "$dxup" publish store t $kind --quiet
+        expect 0 "$dxup" publish store f $kind/f --quiet
+    done
+    start_server store --patch-max 100K
+    for kind in t f; do
+        rm -rf out .out*
+        expect 0 "$dxup" checkout store $kind@1 out --quiet
+        expect 0 "$dxup" pull "$address" $kind out --report
+        wire=$(get wire)
+        # Of the rest each takes a few hundred bytes, and the lists of chunks some KB. 20 chunks are 640 KB.
+        [ "$wire" -le 345000 ] || fail "$kind: $wire bytes for 300,000"
+    done
+    cmp out new/f || fail "another file"
+}
 a_dry_run_changes_nothing() { # and says within 5 % what is sent
     local kind from apart
     sources v 40
@@ -1082,7 +1111,7 @@ lies_about_packages() { # in every way of dxup_evil_sync: the old directory and 
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
     a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read chunk_lists_are_kept_with_the_note a_note_that_lies_is_found_out \
-    a_dry_run_changes_nothing a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
+    what_moved_is_a_base a_dry_run_changes_nothing a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies connections_that_end a_snapshot_larger_than_it_may_be \
     containers_in_a_tree_are_patched an_earlier_release lies_about_packages; do
