@@ -383,7 +383,7 @@ def run_dxwan(folder):
 def called(text):
     """The program and its command."""
     words = text.split()
-    return words[0] if words[0] == "dxecho" else " ".join(words[:2])
+    return words[0] if words[0] == "dxecho" else " ".join(words[:2]).split("=")[0]
 
 
 def help_of(program, folder, *words):
