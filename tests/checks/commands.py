@@ -139,21 +139,21 @@ def stop():
 
 # ---- the cases: their requirements, their commands. Those of one folder share a build.
 def demo(folder):
-    """The table equals README's in its head and rows, and in the bytes of an unchanged pull, which are the same everywhere. The
-    others depend on the compiler: roughly equal, and a small part for an update."""
+    """The table has the rows of README's picture, and the bytes of an unchanged pull, which are the same everywhere. The others
+    depend on the compiler: roughly equal, and a small part for an update."""
     def table(text):
-        head = re.search(r"^pull +client has +wire bytes .*$", text, re.M)
         rows = re.findall(r"^(first copy|update|unchanged)  +(\w+(?: version)?) +(\d+) +(?:\d+\.\d\d %|not here) ", text, re.M)
-        return head and head[0], [row[:2] for row in rows], [int(row[2]) for row in rows]
-    shown = table(open(os.path.join(folder, "README.md")).read())
+        return [row[:2] for row in rows], [int(row[2]) for row in rows]
+    with open(os.path.join(folder, "docs/demo.svg")) as file:
+        shown = table(re.sub(r"<[^>]*>", "", file.read().replace("\u00a0", " ")))
     took = table(run(folder, "make demo", "unchanged"))
-    if shown[:2] != took[:2] or len(took[2]) != 3:
-        raise Wrong(f"README.md shows {shown}, make demo prints {took}")
-    first, update, unchanged = took[2]
-    if unchanged != shown[2][2]:
-        raise Wrong(f"an unchanged pull takes {unchanged} bytes; README.md shows {shown[2][2]}")
-    if not shown[2][0] / 3 < first < 3 * shown[2][0] or not shown[2][1] / 3 < update < 3 * shown[2][1] or 4 * update > first:
-        raise Wrong(f"a first copy takes {first} and an update {update} bytes; README.md shows {shown[2]}")
+    if shown[0] != took[0] or len(took[1]) != 3:
+        raise Wrong(f"docs/demo.svg shows {shown}, make demo prints {took}")
+    first, update, unchanged = took[1]
+    if unchanged != shown[1][2]:
+        raise Wrong(f"an unchanged pull takes {unchanged} bytes; docs/demo.svg shows {shown[1][2]}")
+    if not shown[1][0] / 3 < first < 3 * shown[1][0] or not shown[1][1] / 3 < update < 3 * shown[1][1] or 4 * update > first:
+        raise Wrong(f"a first copy takes {first} and an update {update} bytes; docs/demo.svg shows {shown[1]}")
 
 
 def own_files(folder):
@@ -238,6 +238,15 @@ def size(folder):
     run(folder, "make size", "dx_cas.h", 900)
 
 
+def pictures(folder):
+    before = {path: open(path, "rb").read() for path in glob.glob(os.path.join(folder, "bench/**/*.svg"), recursive=True)}
+    run(folder, "make bench")
+    changed = [path for path, bytes in before.items() if open(path, "rb").read() != bytes]
+    if changed or not before:
+        raise Wrong(f"these charts are not what the CSV files say: {changed}")
+    run(folder, "make demo-picture && grep -q '</svg>' docs/demo.svg")
+
+
 def check_usage(calls, texts):
     """Every way to call a program that is shown has a call here, with every option that is shown for it; all calls work."""
     known = {}
@@ -267,7 +276,7 @@ def dxup(folder):
              "dxup publish store old ../README.md", "dxup tag store old first", "dxup rm store old --dry-run --force --json",
              "dxup publish store old ../LICENSE", "dxup rm store old@1 --older --force --quiet", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
              "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
-             "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9 --connections-per-address 8 --log serve.log",
+             "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9 --connections-per-address 8 --log serve.log --allow-origin '*'",
              "dxup serve store --listen 127.0.0.1:7006 --json", "dxup pull 127.0.0.1:7006 file got-json --json", "dxup ls 127.0.0.1:7006 tree", "dxup pull 127.0.0.1:7006 tree got-none --dry-run",
              f"dxup pull 127.0.0.1:7001 tree got-less --owner {pulled}",
              "dxup pull 127.0.0.1:7001 tree@1 got-first --entries-max 100000 --size-max 1000000000",
@@ -326,14 +335,16 @@ def dxkeep(folder):
     watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2 --entries-max 1000 --size-max 1000000000 --grace 5 --pause-max-ms 100"
     hooks = "--before-capture 'test -d data' --after-capture true --hook-max-s 5"
     calls = [f"dxkeep run store data {watched} {hooks} --verbose --quiet -- sh -c 'echo 1 >data/a'",
-             "dxkeep run store data --name app --no-freeze --no-owner --no-xattrs -- true",
+             "dxkeep run store data --name app --no-freeze --no-owner --no-xattrs --metrics-addr 127.0.0.1:7011 -- true",
              f"dxkeep capture store data --name app --exclude '*.o' --include '*.c' --no-owner --no-xattrs --workers 2 {hooks} --json --quiet",
              "dxkeep log store --name app --limit 1 --json",
              "dxkeep restore store latest copy --name app --no-owner --no-xattrs --entries-max 1000 --size-max 1000000000 --workers 2 --force --json --quiet",
+             "dxkeep --state-dir=data --store=store -- true",
+             "dxkeep ls store latest --name app --recursive --json", "dxkeep cat store latest a --name app",
              "dxkeep verify store --json --quiet"]
     endless = f"dxkeep daemon store data {watched} {hooks} --verbose --quiet"
     # tested in tests/programs/test_dxkeep.py, with a process tree and a process group
-    frozen = "dxkeep daemon store data --freeze-pid 2 --freeze-cgroup DIR"
+    frozen = "dxkeep daemon store data --freeze-pid 2 --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
     calls_of("dxkeep", folder, calls + [endless, frozen])
     for call in calls:
         run(inside, call)
@@ -372,7 +383,7 @@ def run_dxwan(folder):
 def called(text):
     """The program and its command."""
     words = text.split()
-    return words[0] if words[0] == "dxecho" else " ".join(words[:2])
+    return words[0] if words[0] == "dxecho" else " ".join(words[:2]).split("=")[0]
 
 
 def help_of(program, folder, *words):
@@ -408,7 +419,7 @@ RUN = {
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
     "make build/asan/hbtp_peer": clients, "tests/readers/hbtp_clients.py calls": clients,
     "make run-firmware": firmware, "make run-www": www, "make windows": windows,
-    "make windows WINDOWS_CC=i686-w64-mingw32-gcc": windows_32, "make size": size,
+    "make windows WINDOWS_CC=i686-w64-mingw32-gcc": windows_32, "make size": size, "make bench": pictures, "make demo-picture": pictures,
 }
 SHARED = [demo, own_files, example, help_and_suites, everything, readme_dxup, dxup, dxpatch, dxecho, dxkeep, dxwan, run_dxwan, install, clean]
 NEEDS = {feed: ["g++"], firmware: ["arm-none-eabi-gcc", "qemu-system-arm", "riscv64-unknown-elf-gcc", "qemu-system-riscv32"],
@@ -418,9 +429,10 @@ measures = "measures, for minutes to hours, on a machine that has nothing else t
 NOT_RUN = {
     "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
     "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
-    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link", "update", "www")},
+    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link", "levels", "update", "www")},
     **{command: "needs libpq and a PostgreSQL: tests/programs/test_dxdb.py runs it" for command in ("make build/dxdb", "make run-dxdb")},
     "make mutants": "changes the headers one place at a time and runs their suites, for hours",
+    "make bench-levels PAIRS=folder": measures, "make bench-update PAIRS='OLD NEW ...'": measures,
     "make bench-patch PAIRS=folder": measures, "make bench-blocks PAIRS='OLD NEW ...'": measures,
     "make bench-hde PAIRS='ID OLD NEW ...'": measures, "bench/bench_bulk.sh uml": measures,
 }

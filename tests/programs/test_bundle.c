@@ -295,3 +295,31 @@ DX_TEST(sy_7_an_object_that_is_too_large_is_not_there)
     free(answer);
     dxup_bundler_close(b);
 }
+
+DX_TEST(sy_9_the_size_of_an_answer)
+{
+    uint8_t *answer = NULL;
+    size_t size = 0, whole = 0;
+    uint32_t count = 0;
+    dxup_bundle_request r = example();
+    dxup_bundler *b = dxup_bundler_open();
+    DX_CHECK_EQ(dxup_bundle_make(b, NULL, &r, &answer, &size), PROG_OK);
+    const size_t was = size;
+    dxup_bundle_reduce(answer, &size);
+    expect_vector("size", answer, size);
+    DX_CHECK(dxup_bundle_read_size(answer, size, r.want_count, &count, &whole));
+    DX_CHECK_EQ(count, 2);
+    DX_CHECK_EQ(whole, was);
+    DX_CHECK(!dxup_bundle_read_size(answer, size, 1, &count, &whole)); /* more than was asked for */
+    DX_CHECK(!dxup_bundle_read_size(answer, size - 1, 2, &count, &whole));
+    DX_CHECK(!dxup_bundle_read_size(answer, size + 1, 2, &count, &whole));
+    store_number(answer, 0, 4); /* no progress */
+    DX_CHECK(!dxup_bundle_read_size(answer, size, 2, &count, &whole));
+    store_number(answer, 2, 4);
+    store_number(answer + 4, DXUP_BUNDLE_ANSWER_MAX + 1, 4);
+    DX_CHECK(!dxup_bundle_read_size(answer, size, 2, &count, &whole));
+    store_number(answer + 4, DXUP_BUNDLE_ANSWER_MAX, 4);
+    DX_CHECK(dxup_bundle_read_size(answer, size, 2, &count, &whole));
+    free(answer);
+    dxup_bundler_close(b);
+}

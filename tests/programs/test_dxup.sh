@@ -509,6 +509,33 @@ a_gigabyte_in_64_megabytes() {
     [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 4000000 ] || fail "$out"
     small_memory patch
 }
+making_a_patch_takes_five_times_the_version() { # of allocated memory; both versions are mapped from files without a name
+    [ -r /proc/self/status ] || { skip "no /proc"; return; }
+    local most limit sampler size
+    mkdir temporary
+    { bytes 9000000; seq 1000000 1700000; } >f
+    expect 0 "$dxup" publish store f f
+    { tail -c 5000000 f | sed '1~3000s/1/changed/'; head -c 9000000 f; } >new # nothing stays where it was
+    expect 0 "$dxup" publish store f new
+    size=$(stat -c %s f)
+    TMPDIR=$PWD/temporary start_server store
+    while sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$server/status; do sleep 0.01; done >samples 2>/dev/null &
+    sampler=$!
+    cp new file
+    expect 0 "$dxup" pull "$address" f@1 file --report
+    [ -z "$(ls -A temporary)" ] || fail "left behind: $(ls temporary)"
+    stop_server
+    wait $sampler
+    same f file
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 100000 ] || fail "$out"
+    most=$(sort -n samples | tail -1)
+    limit=$((size * 11 / 2048 + 10000))
+    [ "${most:-$limit}" -lt $limit ] || fail "the server had $most KB allocated, at most $limit"
+    # Without a place for files they are held in memory.
+    TMPDIR=$PWD/nothing start_server store
+    expect 0 "$dxup" pull "$address" f file --report
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 100000 ] || fail "no temporary directory: $out"
+}
 small_memory() { # WHAT
     local rss
     [ "$(get rss_kb)" -lt 65536 ] || fail "client: $(get rss_kb) KB resident"
@@ -1336,7 +1363,9 @@ other_libraries_pack_otherwise() { # then another patch is fetched
     cat >zlib.c <<'END'
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#ifdef OTHER_NAME
 const char *zlibVersion(void) { return "0.0.0"; }
+#endif
 int deflateInit2_(void *z, int level, int method, int window, int memory, int strategy, const char *version, int size)
 {
     int (*next)(void *, int, int, int, int, int, const char *, int);
@@ -1344,12 +1373,14 @@ int deflateInit2_(void *z, int level, int method, int window, int memory, int st
     return next(z, level < 9 ? level + 1 : 1, method, window, memory, strategy, version, size);
 }
 END
-    ${CC:-cc} -shared -fPIC -o zlib.so zlib.c -ldl || { skip "no shared library can be built"; return; }
+    ${CC:-cc} -shared -fPIC -DOTHER_NAME -o zlib.so zlib.c -ldl || { skip "no shared library can be built"; return; }
+    ${CC:-cc} -shared -fPIC -o same.so zlib.c -ldl
     expect 0 "$dxup" publish store f old.jar
     expect 0 "$dxup" publish store f new.jar
     LD_PRELOAD=$PWD/zlib.so start_server store
     cp old.jar file
     expect 0 "$dxup" pull "$address" f file
+    says "file: a patch of its unpacked contents gives another file here"
     says "zlib 0.0.0"
     same new.jar file
     [ -z "$(find . -name '.file.*part*')" ] || fail "left behind: $(ls -A)"
@@ -1358,6 +1389,12 @@ END
     cp old.jar file
     expect 0 "$dxup" pull "$address" f file
     case "$out" in *"0.0.0"*) fail "$out" ;; esac
+    stop_server
+    LD_PRELOAD=$PWD/same.so start_server store # of the same version
+    cp old.jar file
+    expect 0 "$dxup" pull "$address" f file
+    says "gives another file here"
+    same new.jar file
 }
 hostile() { # PATCH STATUS [WORDS]        a server sends it: old.jar stays unchanged
     local i
@@ -2251,12 +2288,12 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_first_publish_that_fails_leaves_no_store a_store_is_not_pulled_over a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port names_of_hosts a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol what_is_packed_is_patched a_packed_patch_by_ranges other_libraries_pack_otherwise a_server_that_damages_packed_patches a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client two_pulls_into_one_destination many_connections \
+    no_server_and_no_such_name two_servers_on_one_port names_of_hosts a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol what_is_packed_is_patched a_packed_patch_by_ranges making_a_patch_takes_five_times_the_version other_libraries_pack_otherwise a_server_that_damages_packed_patches a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client two_pulls_into_one_destination many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store ctrl_c_and_again publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
     # With sanitizers these are slow, and their memory use is meaningless.
-    case $dxup:$case in *asan*:a_gigabyte* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo) continue ;; esac
+    case $dxup:$case in *asan*:a_gigabyte* | *asan*:making_a_patch* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo) continue ;; esac
     # Other machines belong to the other tier: their compilers and emulators are not installed here. So do slow cases.
     case ${DX_TIER:-}:$case in native:a_big_endian* | native:an_arm* | native:a_pc* | native:a_gigabyte* | native:links_swapped* | native:trees_of_every* | native:trees_as_streams* | \
         native:what_a_cut_pull* | native:a_server_that_is_ended | native:connections_are_cut* | native:many_connections | native:a_pull_goes_on* | \

@@ -685,6 +685,16 @@ what_diff_says_is_sent() { # of trees and of files, by a pull: within 5 %
             is_near "$(get wire)" "$size" || fail "$kind@$from: $size said, $(get wire) sent"
         done
     done
+    stop_server
+    start_server store --patch-max 300K # smaller than the file: it travels as objects
+    for from in 1 2; do
+        rm -rf out .out.dxup*
+        expect 0 "$dxup" checkout store f@$from out --quiet
+        expect 0 "$dxup" diff store f@$from f --patch-max 300K --json
+        size=$(echo "$out" | sed -n 's/.*"pull":"patch","pull_size":\([0-9]*\).*/\1/p')
+        expect 0 "$dxup" pull "$address" f out --report
+        is_near "$(get wire)" "$size" || fail "f@$from beyond --patch-max: $size said, $(get wire) sent"
+    done
     mkdir temporary
     expect 0 env TMPDIR="$PWD/temporary" "$dxup" diff store f t
     says "(whole)"

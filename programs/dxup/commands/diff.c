@@ -12,6 +12,7 @@
 #include "../net/patches.h"
 #include "../../containers/container.h"
 #include "../net/price.h"
+#include "../net/wire.h"
 #include "../../versions/tree/content.h"
 #include "../../versions/tree/show.h"
 
@@ -303,6 +304,32 @@ static int measure_objects(diff *d, uint64_t *size, const char **what)
     return status;
 }
 
+static int describe_file(diff *d, const versions_version *v, dx_tree_entry *file)
+{
+    memset(file, 0, sizeof *file);
+    file->type = DX_TREE_FILE;
+    file->size = v->size;
+    memcpy(file->id, v->root, sizeof file->id);
+    return versions_content_level(d->store, v, &file->level);
+}
+
+/* Measure a pull of a file without a patch. */
+static int measure_file(diff *d, uint64_t *size, const char **what)
+{
+    const versions_version *from = &d->from.version, *to = &d->to.version;
+    const bool updates = from->kind == PROG_FILE && from->size;
+    dx_tree_entry old, file;
+    bool reused = false;
+    *what = "whole";
+    *size = PULL_EXTRA + to->size;
+    if (!VERSIONS_HAS_SNAPSHOTS || to->kind != PROG_FILE || to->size < DXUP_OBJECTS_FROM) return PROG_OK;
+    int status = updates ? describe_file(d, from, &old) : PROG_OK;
+    if (!status) status = describe_file(d, to, &file);
+    if (!status) status = dxup_price_file(d->store, updates ? &old : NULL, &file, size, &reused);
+    if (reused) *what = "patch";
+    return status;
+}
+
 /* Measure what `dxup serve` would send: *size bytes, *what is their kind. */
 static int measure_pull(diff *d, uint64_t *size, const char **what)
 {
@@ -316,6 +343,10 @@ static int measure_pull(diff *d, uint64_t *size, const char **what)
     *size = 0;
     *what = "unchanged";
     if (status || !memcmp(d->from.version.hash, d->to.version.hash, PROG_HASH_SIZE)) return status;
+    if (d->to.version.kind == PROG_FILE &&
+        (d->from.version.kind != PROG_FILE || d->from.version.size > d->o->patch_max ||
+         d->to.version.size > d->o->patch_max))
+        return measure_file(d, size, what); /* as serve does */
     status = dxup_patches_start(&patches, d->o->store, d->o->patch_max, wake, &w);
     if (status) return status;
     while ((answer = dxup_patches_get(patches, &d->from.version, &d->to.version, container_kinds(),
@@ -326,11 +357,11 @@ static int measure_pull(diff *d, uint64_t *size, const char **what)
         pthread_mutex_unlock(&w.lock);
     }
     const bool patched = answer == DXUP_PATCH_READY;
-    *what = patched ? "patch" : "whole";
-    *size = PULL_EXTRA + (patched ? patch.size : d->to.version.size);
+    *what = "patch";
+    *size = PULL_EXTRA + (patched ? patch.size : 0);
     if (patched) dxup_patches_release(patches, &patch);
     dxup_patches_stop(patches);
-    return PROG_OK;
+    return patched ? PROG_OK : measure_file(d, size, what);
 }
 
 static void print_json(const diff *d, uint64_t size, const char *what)

@@ -132,16 +132,21 @@ static void print_summary(const pull *p)
     }
 }
 
-/* --dry-run. For a patch or the full content the server has sent the size. For objects the missing
-   content is known, which is an upper limit: objects are sent compressed or as deltas. */
+/* --dry-run. For a patch or the full content the server has sent the size. For objects it has said how
+   large its answers would be. A server of an earlier release does not: then the missing content is known,
+   which is an upper limit, because objects are sent compressed or as deltas. */
 static void print_plan(const pull *p)
 {
     char name[PROG_NAME_SIZE_MAX + 1], size[32], wire[32];
     uint64_t asked, most = p->transfer.sent + p->transfer.received;
+    const bool limit = p->plan.syncs && !p->transfer.lacking.sizes;
     int outcome = p->plan.outcome;
     if (outcome == DXUP_SYNCED || p->plan.syncs)
         outcome = p->plan.have_kind == p->plan.kind ? DXUP_PATCHED : DXUP_FULL;
-    if (p->plan.syncs) most += p->transfer.lacking.bytes;
+    if (limit) most += p->transfer.lacking.bytes;
+    else if (p->plan.syncs)
+        most = p->transfer.lacking.bytes +
+               (p->plan.kind == PROG_FILE && p->plan.have_kind == PROG_FILE ? DXUP_FILE_GREETING : DXUP_GREETING);
     else if (outcome != DXUP_UNCHANGED) /* a part of it may have been received already */
         most = p->transfer.sent + REPLY_SIZE + p->plan.wire_size;
     prog_progress(NULL, 0, 0, true);
@@ -149,7 +154,7 @@ static void print_plan(const pull *p)
     if (p->o->json) {
         prog_json j;
         begin_json(&j, p, name, outcome);
-        prog_json_number(&j, "wire_max", most);
+        prog_json_number(&j, limit ? "wire_max" : "wire", most);
         prog_json_number(&j, "size", p->plan.size);
         prog_json_flag(&j, "dry_run", true);
         prog_json_end(&j);
@@ -159,7 +164,7 @@ static void print_plan(const pull *p)
         prog_say("%s@%llu is in %s already\n", name, (unsigned long long)p->plan.version, p->o->path);
     else
         prog_say("%s@%llu would be pulled to %s: %s%s bytes on the wire for %s\n", name,
-                 (unsigned long long)p->plan.version, p->o->path, p->plan.syncs ? "at most " : "",
+                 (unsigned long long)p->plan.version, p->o->path, limit ? "at most " : "",
                  prog_count_text(most, wire), prog_count_text(p->plan.size, size));
 }
 

@@ -112,6 +112,7 @@ static int handle_sync_reply(pull *p, const dx_hbtp_result *r)
     p->plan.level = sync_reply_get_level(&v);
     p->plan.patches = sync_reply_get_kind(&v) != 0;
     p->plan.wholes = dxup_pull_container_flags(p) && sync_reply_get_features(&v) & DXUP_WHOLES;
+    p->transfer.lacking.sizes = p->o->dry_run && sync_reply_get_features(&v) & DXUP_SIZES;
     p->plan.known_base = sync_reply_get_known_base(&v);
     p->plan.version = sync_reply_get_version(&v);
     p->plan.size = sync_reply_get_size(&v);
@@ -197,6 +198,7 @@ static int send_sync_request(pull *p)
     p->plan.asks_sync = true;
     sync_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
     sync_request_set_flags(&w, (p->plan.have_kind ? DXUP_HAVE : 0u) | DXUP_OBJECTS |
+                                   (p->o->dry_run ? DXUP_SIZE_ONLY : 0u) |
                                    dxup_pull_container_flags(p));
     sync_request_set_have(&w, p->plan.have);
     sync_request_put_name(&w, p->o->name, strlen(p->o->name));

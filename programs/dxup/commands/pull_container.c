@@ -54,25 +54,28 @@ static int check_container(const pull *p, const container_patch *patch)
     return PROG_OK;
 }
 
-/* Handle errors that no server can predict: the local libraries compress differently, or memory is
-   short. The pull is repeated without such patches. */
+/* Handle errors that no server can predict: this machine packs the same content to other bytes, or memory
+   is short. The pull is repeated without such patches, so this is no failure yet. */
 static int run_failed(pull *p, const container_patch *patch, int error)
 {
-    /* Different output may be larger, or too small for its correction. */
-    const bool others = strcmp(patch->libraries, container_libraries()) != 0 &&
-                        (error == DX_PATCH_ETARGET || error == DX_PATCH_ETOOBIG ||
-                         error == DX_PATCH_ECORRUPT);
+    /* Other output may be larger, or too small for its correction; also of libraries that name the
+       same version. */
+    const bool others = error == DX_PATCH_ETARGET || error == DX_PATCH_ETOOBIG ||
+                        (error == DX_PATCH_ECORRUPT &&
+                         strcmp(patch->libraries, container_libraries()) != 0);
     if (error == DX_PATCH_EBASE) /* the hash was right before */
         return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
     p->transfer.cannot_pack = error == DX_PATCH_ENOMEM || others;
     if (others)
-        return prog_fail(PROG_DAMAGED,
-                         "the libraries here (%s) pack to other bytes than the server's (%s); "
-                         "fetching another patch", container_libraries(), patch->libraries);
-    if (error == DX_PATCH_ENOMEM)
-        return prog_fail(PROG_DAMAGED, "%s: not enough memory to apply the patch; fetching another",
-                         p->o->path);
-    return prog_fail(PROG_DAMAGED, "the patch cannot be applied: %s", dx_patch_error_name(error));
+        prog_warn("%s: a patch of its unpacked contents gives another file here (libraries here: %s; "
+                  "the server's: %s); fetching it another way",
+                  p->o->path, container_libraries(), patch->libraries);
+    else if (error == DX_PATCH_ENOMEM)
+        prog_warn("%s: not enough memory to apply a patch of its contents; fetching it another way",
+                  p->o->path);
+    else
+        return prog_fail(PROG_DAMAGED, "the patch cannot be applied: %s", dx_patch_error_name(error));
+    return PROG_DAMAGED;
 }
 
 int dxup_pull_run_container(pull *p, const uint8_t *base, container_bytes *made)

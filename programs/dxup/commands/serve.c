@@ -619,8 +619,10 @@ static int on_sync_asked(const dx_hbtp_context *context)
         sync_reply_set_kind(&reply, (uint8_t)c->target.kind);
         sync_reply_set_level(&reply, level);
     }
+    unsigned features = flags & DXUP_SIZE_ONLY ? DXUP_SIZES : 0;
     if (flags & DXUP_CONTAINERS && c->target.snapshot && dxup_patches_kinds(flags))
-        sync_reply_set_features(&reply, DXUP_WHOLES);
+        features |= DXUP_WHOLES;
+    sync_reply_set_features(&reply, (uint8_t)features);
     if (sync_reply_finish(&reply, &size)) return DX_HBTP_STATUS_INTERNAL;
     status = dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, bytes, size);
     if (status) return status;
@@ -679,6 +681,7 @@ static int on_objects_asked(const dx_hbtp_context *context)
     if (!c->synced_size)
         c->synced_size = check_announced(w->server, &request, &c->synced_outcome, c->log);
     if (!good) return refuse_objects(c);
+    if (request.size_only) dxup_bundle_reduce(c->answer, &size);
     c->synced_sent += size;
     return send_answer(c, context->frame->sequence, request.transfer, size);
 }

@@ -43,6 +43,7 @@ size_t dxup_bundle_write_request(const dxup_bundle_request *r, uint8_t out[DXUP_
     memset(out, 0, REQUEST_HEAD);
     store_number(out, r->transfer, 4);
     out[4] = r->zstd ? 1 + r->patches : 0;
+    out[5] = r->size_only;
     store_number(out + 6, r->want_count, 2);
     store_number(out + 8, r->base_count, 2);
     memcpy(out + REQUEST_HEAD, r->ids, ids);
@@ -51,10 +52,11 @@ size_t dxup_bundle_write_request(const dxup_bundle_request *r, uint8_t out[DXUP_
 
 bool dxup_bundle_read_request(dxup_bundle_request *r, const uint8_t *bytes, size_t size)
 {
-    if (size < REQUEST_HEAD || bytes[4] > 2 || bytes[5] || bytes[10] || bytes[11]) return false;
+    if (size < REQUEST_HEAD || bytes[4] > 2 || bytes[5] > 1 || bytes[10] || bytes[11]) return false;
     r->transfer = load_number(bytes, 4);
     r->zstd = bytes[4] > 0;
     r->patches = bytes[4] > 1;
+    r->size_only = bytes[5] > 0;
     r->want_count = load_number(bytes + 6, 2);
     r->base_count = load_number(bytes + 8, 2);
     size_t count = (size_t)r->want_count + r->base_count;
@@ -63,6 +65,24 @@ bool dxup_bundle_read_request(dxup_bundle_request *r, const uint8_t *bytes, size
         return false;
     memcpy(r->ids, bytes + REQUEST_HEAD, count * PROG_HASH_SIZE);
     return true;
+}
+
+/* >>sizes -------------------------------------------------------------- */
+void dxup_bundle_reduce(uint8_t *answer, size_t *size)
+{
+    assert(*size >= DXUP_BUNDLE_HEAD);
+    store_number(answer, load_number(answer + 2, 2), 4);
+    store_number(answer + 4, (uint32_t)*size, 4);
+    *size = DXUP_BUNDLE_SIZE;
+}
+
+bool dxup_bundle_read_size(const uint8_t *answer, size_t size, uint32_t want_count, uint32_t *count,
+                           size_t *whole)
+{
+    if (size != DXUP_BUNDLE_SIZE) return false;
+    *count = load_number(answer, 4);
+    *whole = load_number(answer + 4, 4);
+    return *count && *count <= want_count && *whole <= DXUP_BUNDLE_ANSWER_MAX;
 }
 
 /* >>bundler ------------------------------------------------------------ */

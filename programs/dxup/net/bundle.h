@@ -20,6 +20,7 @@ typedef struct dxup_bundle_request {
     uint32_t transfer;   /* number of the answer's FileChunks */
     bool     zstd;       /* the client can decompress it, */
     bool     patches;    /* and can apply patches of dx_patch.h */
+    bool     size_only;  /* the answer is that of dxup_bundle_reduce() */
     uint32_t want_count; /* at least 1 */
     uint32_t base_count;
     uint8_t  ids[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE]; /* wanted, then bases */
@@ -40,6 +41,13 @@ bool dxup_bundler_has_zstd(const dxup_bundler *b);
 /* Make an answer. The caller frees *answer. */
 int  dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                       uint8_t **answer, size_t *size);
+
+enum { DXUP_BUNDLE_SIZE = 8 };
+/* Replace an answer by what it would be: the number of its objects, and its bytes. */
+void dxup_bundle_reduce(uint8_t *answer, size_t *size);
+/* False: it is no such answer to a request for so many objects. */
+bool dxup_bundle_read_size(const uint8_t *answer, size_t size, uint32_t want_count, uint32_t *count,
+                           size_t *whole);
 
 /* The content of an answer: the first `count` wanted objects, concatenated. */
 typedef struct dxup_bundle {

@@ -9,7 +9,6 @@
    not held while a patch is made. */
 #include "patches.h"
 #include "contained.h"
-#include "whole.h"
 #include "wire.h"
 #include "../../common/os.h"
 #include "../../containers/container.h"
@@ -21,7 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHE_COUNT = 64, CACHE_SIZE_MAX = 64 << 20 };
+enum {
+    CACHE_COUNT    = 64,
+    CACHE_SIZE_MAX = 12 << 20,
+    PATCH_SIZE_MAX = 8 << 20,  /* compressed chunks are hardly larger than such a patch */
+    MEMORY_FROM    = 1 << 20,  /* larger versions are mapped from a temporary file */
+    PIECE_SIZE     = 1 << 20   /* at least an object */
+};
 
 typedef struct entry {
     versions_version base, target;
@@ -148,44 +153,126 @@ void dxup_patches_release(dxup_patches *p, dxup_patch *patch)
     memset(patch, 0, sizeof *patch);
 }
 
-/* >>thread ------------------------------------------------------------- */
-/* Load the content of a version. NULL: failed. */
-static uint8_t *load(versions_store *s, const versions_version *v)
+/* >>content ------------------------------------------------------------ */
+/* The content of a version. A large one is in a temporary file without a name, and mapped: the system
+   can take these pages back, unlike allocated ones. */
+typedef struct content {
+    uint8_t *bytes; /* NULL: it cannot be read */
+    size_t   size;
+    bool     mapped;
+    char     folder[PROG_PATH_SIZE_MAX + 1]; /* of the temporary file */
+} content;
+
+/* Reads a version, or a file of a snapshot, from its beginning. */
+typedef struct source {
+    versions_content *version; /* NULL: it is a file */
+    versions_store   *store;
+    versions_parts    parts;
+} source;
+
+/* Read the next piece, at most capacity bytes at `at`. */
+static int read_piece(source *from, uint64_t at, uint64_t left, uint8_t *out, size_t capacity,
+                      size_t *size)
 {
-    versions_content *c;
-    if (v->entry) {
-        dx_tree_entry file = {.type = DX_TREE_FILE, .level = v->level, .size = v->size};
-        memcpy(file.id, v->root, sizeof file.id);
-        return dxup_whole_read(s, &file);
-    }
-    uint8_t *bytes = malloc(v->size ? (size_t)v->size : 1);
-    if (!bytes) return NULL;
-    int status = versions_content_open(&c, s, v);
-    if (!status) {
-        status = versions_content_read(c, 0, bytes, (size_t)v->size);
-        versions_content_close(c);
-    }
-    if (!status) return bytes;
-    free(bytes);
-    return NULL;
+    const uint8_t *id;
+    uint64_t start, whole;
+    *size = left < capacity ? (size_t)left : capacity;
+    if (from->version) return versions_content_read(from->version, at, out, *size);
+    int status = versions_parts_find(&from->parts, at, &id, &start, &whole);
+    if (!status && (start != at || whole > *size || !whole)) status = PROG_DAMAGED;
+    if (!status) status = versions_parts_read(from->store, id, whole, out, (size_t)whole);
+    *size = (size_t)whole;
+    return status;
 }
 
-/* Make the patch between both contents as they are. NULL: it fails, or is not smaller
-   than the target. */
-static uint8_t *make_plain(const uint8_t *base, size_t base_size, const uint8_t *target,
-                           size_t target_size, size_t *size)
+/* Write the content to file, or to memory if that is -1. */
+static int copy(source *from, int file, uint8_t *memory, uint64_t size)
+{
+    uint8_t *piece = file < 0 ? NULL : prog_alloc(PIECE_SIZE);
+    size_t got = 0;
+    int status = PROG_OK;
+    for (uint64_t at = 0; !status && at < size; at += got) {
+        status = read_piece(from, at, size - at, piece ? piece : memory + at, PIECE_SIZE, &got);
+        if (!status && piece && !prog_write_all(file, piece, got)) status = PROG_SYSTEM;
+    }
+    free(piece);
+    return status;
+}
+
+/* A file that has no name from now on. -1: there is no place for it. */
+static int open_temporary(content *c)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    if (os_make_temporary_folder(c->folder, sizeof c->folder) < 0) {
+        c->folder[0] = 0;
+        return -1;
+    }
+    snprintf(path, sizeof path, "%s/version", c->folder);
+    const int file = os_open_unnamed(path);
+    if (os_remove_folder(c->folder) == 0) c->folder[0] = 0; /* not where open files keep their names */
+    return file;
+}
+
+static void unload(content *c)
+{
+    if (c->mapped) os_unmap(c->bytes, c->size);
+    else free(c->bytes);
+    if (c->folder[0]) (void)prog_remove_all(c->folder);
+    c->bytes = NULL;
+}
+
+/* Is the content in a temporary file now? If not, there is no space for it, or it cannot be read. */
+static bool map_copy(content *c, source *from)
+{
+    const int file = open_temporary(c);
+    if (file < 0) return false;
+    if (!copy(from, file, NULL, c->size)) c->bytes = (uint8_t *)(uintptr_t)os_map(file, c->size);
+    c->mapped = c->bytes != NULL;
+    (void)os_close(file);
+    return c->mapped;
+}
+
+static void load(content *c, versions_store *s, const versions_version *v)
+{
+    dx_tree_entry file = {.type = DX_TREE_FILE, .level = v->level, .size = v->size};
+    source *from = prog_alloc(sizeof *from);
+    int status = PROG_OK;
+    *c = (content){.size = (size_t)v->size};
+    *from = (source){.store = s};
+    memcpy(file.id, v->root, sizeof file.id);
+    prog_mute(v->entry);
+    if (v->entry) versions_parts_open(&from->parts, s, &file);
+    else status = versions_content_open(&from->version, s, v);
+    if (!status && (v->size < MEMORY_FROM || !map_copy(c, from))) {
+        c->bytes = malloc(v->size ? c->size : 1);
+        if (c->bytes && copy(from, -1, c->bytes, c->size)) {
+            free(c->bytes);
+            c->bytes = NULL;
+        }
+    }
+    if (v->entry) versions_parts_close(&from->parts);
+    else if (from->version) versions_content_close(from->version);
+    prog_mute(false);
+    free(from);
+}
+
+/* >>making ------------------------------------------------------------- */
+/* Make the patch between both contents as they are. NULL: it fails, or has PATCH_SIZE_MAX bytes or more,
+   or is not smaller than the target. */
+static uint8_t *make_plain(const content *base, const content *target, size_t *size)
 {
     dx_patch_create_desc desc = {0};
-    desc.memory_size = dx_patch_create_memory_size(&desc, base_size, target_size);
+    const size_t room = target->size < PATCH_SIZE_MAX ? target->size : PATCH_SIZE_MAX;
+    desc.memory_size = dx_patch_create_memory_size(&desc, base->size, target->size);
     desc.memory = malloc(desc.memory_size);
     desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
-    uint8_t *out = malloc(target_size ? target_size : 1);
+    uint8_t *out = malloc(room ? room : 1);
     *size = 0;
     if (!desc.memory || !out ||
-        dx_patch_create(&desc, base, base_size, target, target_size, out, target_size, size))
+        dx_patch_create(&desc, base->bytes, base->size, target->bytes, target->size, out, room, size))
         *size = 0;
     free(desc.memory);
-    assert(*size <= target_size);
+    assert(*size <= room);
     if (*size) return realloc(out, *size);
     free(out);
     return NULL;
@@ -195,15 +282,19 @@ static uint8_t *make_plain(const uint8_t *base, size_t base_size, const uint8_t 
    smaller than the target, which is then sent in full. */
 static uint8_t *make(versions_store *s, entry *job)
 {
-    uint8_t *base = load(s, &job->base), *target = base ? load(s, &job->target) : NULL;
+    content *c = prog_alloc(2 * sizeof *c), *base = c, *target = c + 1;
     uint8_t *out = NULL, *other = NULL;
-    size_t base_size = (size_t)job->base.size, target_size = (size_t)job->target.size, size = 0;
-    if (target) out = make_plain(base, base_size, target, target_size, &job->size);
-    if (target && job->kinds)
-        other = dxup_contained_make(base, base_size, target, target_size, job->kinds,
-                                    out ? job->size : target_size, &size);
-    free(base);
-    free(target);
+    size_t size = 0;
+    *target = (content){.bytes = NULL};
+    load(base, s, &job->base);
+    if (base->bytes) load(target, s, &job->target);
+    if (target->bytes) out = make_plain(base, target, &job->size);
+    if (target->bytes && job->kinds)
+        other = dxup_contained_make(base->bytes, base->size, target->bytes, target->size, job->kinds,
+                                    out ? job->size : target->size, &size);
+    unload(base);
+    unload(target);
+    free(c);
     if (!other) return out;
     free(out);
     job->contained = true;
@@ -258,6 +349,7 @@ uint8_t *dxup_patches_make_file(versions_store *s, uint64_t size_max, const dx_t
     return patch;
 }
 
+/* >>thread ------------------------------------------------------------- */
 /* The thread: make patches in the order of the requests until stopped. */
 static void *run(void *user)
 {

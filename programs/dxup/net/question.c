@@ -1,11 +1,17 @@
 /* See question.h. */
 #include "question.h"
 
+#include "../../../dx_hbtp.h"
+
 #include <string.h>
 
 enum {
     WANTED_BYTES = 800 << 10, /* per request, as far as sizes are known */
-    BASES_BYTES  = 640 << 10  /* the server ignores bases beyond 960 KiB */
+    BASES_BYTES  = 640 << 10, /* the server ignores bases beyond 960 KiB */
+    PIECE_SIZE    = 65536, /* of content in a FileChunk */
+    CHUNK_EXTRA   = DX_HBTP_FILE_CHUNK_OVERHEAD,
+    REQUEST_EXTRA = 24, /* frames of a request and its response */
+    WHOLE_EXTRA   = 130 /* a request for a patch of a file, and its reply */
 };
 
 /* Add bases, except those that the request already has. Returns the bytes added. */
@@ -30,14 +36,61 @@ static void count_lacking(dxup_lacking *l, const versions_missing_object *object
     l->objects++;
 }
 
+/* >>counting ----------------------------------------------------------- */
+static uint64_t frames_size(size_t answer)
+{
+    return answer + (answer + PIECE_SIZE - 1) / PIECE_SIZE * (uint64_t)CHUNK_EXTRA;
+}
+
+uint64_t dxup_question_cost(const dxup_question *q, size_t answer)
+{
+    uint8_t request[DXUP_BUNDLE_REQUEST_MAX];
+    return dxup_bundle_write_request(&q->request, request) + REQUEST_EXTRA + frames_size(answer);
+}
+
+uint64_t dxup_question_whole_cost(size_t patch)
+{
+    return WHOLE_EXTRA + REQUEST_EXTRA + frames_size(patch);
+}
+
+/* While sizes are counted: does the next object belong to this request? *skip: it was counted and needs
+   no other request. An object that refers to others comes twice: the second time it is fetched. */
+static bool suits(const dxup_lacking *l, dxup_question *q, const versions_missing_object *object,
+                  bool *skip)
+{
+    const bool counted = versions_known_has(&l->seen, object->id);
+    *skip = counted && object->content;
+    if (*skip) return true;
+    if (!q->request.want_count) q->request.size_only = !counted;
+    return q->request.size_only == !counted;
+}
+
+bool dxup_question_count(const dxup_asker *a, const dxup_question *q, const uint8_t *answer,
+                         size_t size)
+{
+    uint32_t count = 0;
+    size_t whole = 0;
+    if (!dxup_bundle_read_size(answer, size, q->request.want_count, &count, &whole)) return false;
+    a->lacking->bytes += dxup_question_cost(q, whole);
+    for (uint32_t i = q->request.want_count; i-- > 0;) {
+        const bool done = i < count;
+        if (done && versions_known_put(&a->lacking->seen, q->request.ids[i])) a->lacking->objects++;
+        if (done && q->content[i]) versions_missing_skip(a->lack, q->tickets[i]);
+        else versions_missing_return(a->lack, q->tickets[i]);
+    }
+    return true;
+}
+
+/* >>requests ----------------------------------------------------------- */
 int dxup_question_fill(const dxup_asker *a, dxup_question *q, bool *none, bool *full)
 {
     uint8_t bases[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE];
     dxup_bundle_request *r = &q->request;
     versions_missing_object object;
     uint64_t bytes = 0, base_bytes = 0;
-    bool end_of_list = false;
-    q->is_whole = false;
+    bool end_of_list = false, skip = false;
+    const bool sizes = a->lacking && a->lacking->sizes;
+    q->is_whole = r->size_only = false;
     r->want_count = r->base_count = 0;
     while (!end_of_list && bytes < WANTED_BYTES && base_bytes < BASES_BYTES &&
            r->want_count + r->base_count + 1 + VERSIONS_MISSING_BASES_MAX <= DXUP_BUNDLE_IDS_MAX) {
@@ -45,11 +98,16 @@ int dxup_question_fill(const dxup_asker *a, dxup_question *q, bool *none, bool *
             versions_missing_next(a->lack, &object, &q->tickets[r->want_count], &end_of_list);
         if (status) return status;
         if (end_of_list) break;
-        if (a->lacking && object.content) {
-            count_lacking(a->lacking, &object);
+        if (sizes && !suits(a->lacking, q, &object, &skip)) {
+            versions_missing_return(a->lack, q->tickets[r->want_count]);
+            break;
+        }
+        if (sizes ? skip : a->lacking && object.content) {
+            if (!sizes) count_lacking(a->lacking, &object);
             versions_missing_skip(a->lack, q->tickets[r->want_count]);
             continue;
         }
+        q->content[r->want_count] = object.content;
         memcpy(r->ids[r->want_count++], object.id, PROG_HASH_SIZE);
         base_bytes += add_bases(a->store, r, bases, &object);
         bytes += object.size;

@@ -243,10 +243,14 @@ static int handle_answer(lane *l)
     dxup_bundle b;
     sync *s = l->sync;
     dxup_question *q = &l->asked[0];
-    int status = dxup_bundle_open(s->bundler, s->d->store, &q->request, l->answer, l->answer_size,
-                                  &b);
     const dxup_asker asker = asker_of(s);
-    if (!status) status = dxup_question_add(&asker, q, &b, &s->got, s->d->fresh);
+    int status = PROG_OK;
+    if (!q->request.size_only)
+        status = dxup_bundle_open(s->bundler, s->d->store, &q->request, l->answer, l->answer_size, &b);
+    else if (!dxup_question_count(&asker, q, l->answer, l->answer_size))
+        status = prog_fail(PROG_DAMAGED, "the server's reply for the size of an answer is malformed");
+    if (!status && !q->request.size_only)
+        status = dxup_question_add(&asker, q, &b, &s->got, s->d->fresh);
     s->fresh += l->answer_size;
     l->answer_size = 0;
     l->failures = s->failures = 0;
@@ -280,6 +284,8 @@ static int handle_size(lane *l, unsigned k, const dx_hbtp_result *r)
     q->announced = true;
     q->patch.max = (size_t)size;
     if (size && !s->d->lacking) return PROG_OK; /* its chunks follow */
+    if (s->d->lacking && s->d->lacking->sizes)
+        s->d->lacking->bytes += dxup_question_whole_cost((size_t)size) - size;
     if (size) {
         s->d->lacking->bytes += size;
         versions_missing_skip_whole(s->lack, q->tickets[0]);

@@ -132,10 +132,9 @@ static enum dxup_whole_result apply_container(const uint8_t *old, const versions
     if (p.form_max > DXUP_CONTAINER_MAX) return wrong("it needs too much memory");
     error = container_run(&p, old, (size_t)w->old.size, DXUP_CONTAINER_MEMORY, made);
     if (!error) return DXUP_WHOLE_MADE;
-    /* Other libraries may compress to other bytes. */
-    if (error == DX_PATCH_ENOMEM ||
-        (strcmp(p.libraries, container_libraries()) != 0 &&
-         (error == DX_PATCH_ETARGET || error == DX_PATCH_ETOOBIG || error == DX_PATCH_ECORRUPT)))
+    /* Other libraries may compress to other bytes, even those with the same version. */
+    if (error == DX_PATCH_ENOMEM || error == DX_PATCH_ETARGET || error == DX_PATCH_ETOOBIG ||
+        (error == DX_PATCH_ECORRUPT && strcmp(p.libraries, container_libraries()) != 0))
         return DXUP_WHOLE_CANNOT;
     return wrong(dx_patch_error_name(error));
 }

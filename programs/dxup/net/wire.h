@@ -25,7 +25,9 @@ enum {
        range request with DXUP_RANGES: the same flags as in the pull. In a request for a snapshot: the
        client can take patches of its files; the reply says whether the server makes them. */
     DXUP_CONTAINERS = 16,
-    DXUP_SIZE_ONLY = 32, /* in a request for a patch of a file: no chunks follow the reply */
+    /* In a request for a patch of a file: no chunks follow the reply. In a request for a snapshot: the
+       client will ask for the sizes of answers; the reply says whether the server tells them. */
+    DXUP_SIZE_ONLY = 32,
     DXUP_KINDS_SHIFT = 8
 };
 
@@ -44,7 +46,10 @@ enum {
 };
 
 /* features in the reply for a snapshot */
-enum { DXUP_WHOLES = 1 }; /* the server answers DXUP_RPC_WHOLE */
+enum {
+    DXUP_WHOLES = 1, /* the server answers DXUP_RPC_WHOLE, */
+    DXUP_SIZES  = 2  /* and DXUP_RPC_OBJECTS with the size of an answer */
+};
 
 enum { DXUP_RANGE_SIZE = 1 << 20, DXUP_RANGES_FROM = 4 << 20, DXUP_OBJECTS_FROM = 1024 };
 
@@ -95,8 +100,8 @@ enum dxup_outcome {
     S(name)
 
 /* The reply of a pull, and the snapshot; for a file, root is its content or a chunk list of that
-   level. kind is zero in the reply of an older server and to an older client; features is zero to
-   clients without DXUP_CONTAINERS. */
+   level. kind is zero in the reply of an older server and to an older client; features has
+   only what the flags of the request ask for. */
 #define DXUP_SYNC_REPLY(F, S, A, L, E, ...) \
     F(u64, version)                         \
     F(u64, size)                            \

@@ -6,8 +6,14 @@
    Objects that the store has are visited at once; missing ones are handed out, and visited when they
    arrive. Each piece and list is visited once, however many directories contain it, so the work is
    bounded by the size of a hostile snapshot. The entry of the old snapshot at the same path goes
-   along with each directory and file: its parts are suggested as bases. */
+   along with each directory and file: its parts are suggested as bases. In a file, those are suggested
+   that are as far from a known chunk as the missing one is:
+
+       old    | a | b | c |   d   | e |
+       new    | x | a | b | c |  D  | e |         x moved everything: d is the base for D
+*/
 #include "missing.h"
+#include "places.h"
 
 #include "../../../dx_cas.h"
 
@@ -42,6 +48,8 @@ typedef struct item {
     uint64_t start; /* offset in the file or directory */
     uint64_t size;  /* of everything below; DX_TREE_ANY_SIZE: unknown */
     uint64_t dir_count, dir_size; /* for a directory: as declared by its entry */
+    uint64_t before, after; /* for a chunk: how far the known chunks around it are moved in the old file,
+                               modulo 2^64 */
     origin   old;
 } item;
 
@@ -68,6 +76,9 @@ struct versions_missing {
     versions_parts  parts;       /* of parts_of, a file or directory of the old snapshot */
     uint8_t         parts_of[32];
     bool            parts_open;
+    versions_places *places;     /* of places_of, an old file; NULL: not known */
+    uint8_t         places_of[32];
+    uint64_t        moved;       /* the last known chunk of that file, modulo 2^64 */
     const versions_missing_file *file; /* NULL: a snapshot */
     bool          (*choose)(void *user, const versions_missing_whole *whole); /* NULL: none */
     void           *choose_user;
@@ -137,11 +148,48 @@ static void push_entry(versions_missing *l, const dx_tree_entry *e, unsigned dep
     i->top = e->type == DX_TREE_FILE && old->known;
 }
 
+/* >>moves -------------------------------------------------------------- */
+/* The table of the old file, for a list of chunks of the new one. False: there is none. */
+static bool has_places(versions_missing *l, const item *of)
+{
+    if (!of->old.known || !of->old.level || of->kind != A_FILE_PART || of->level != 1) return false;
+    if (memcmp(l->places_of, of->old.id, sizeof l->places_of) != 0) {
+        dx_tree_entry e = {.type = DX_TREE_FILE, .level = of->old.level, .size = of->old.size};
+        memcpy(e.id, of->old.id, sizeof e.id);
+        memcpy(l->places_of, of->old.id, sizeof l->places_of);
+        versions_places_close(l->places);
+        l->places = versions_places_open(l->store, &e);
+        l->moved = 0;
+    }
+    return l->places != NULL;
+}
+
+/* The chunks of a list were pushed since, in order: note how far the known ones around each are moved. */
+static void note_moves(versions_missing *l, size_t since)
+{
+    uint64_t start, next = 0;
+    bool any = false;
+    for (size_t k = since; k < l->count; k++) {
+        item *i = &l->stack[k];
+        if (versions_places_find(l->places, i->id, &start)) l->moved = start - i->start;
+        i->before = l->moved;
+    }
+    for (size_t k = l->count; k-- > since;) {
+        item *i = &l->stack[k];
+        if (versions_places_find(l->places, i->id, &start)) {
+            next = start - i->start;
+            any = true;
+        }
+        i->after = any ? next : i->before;
+    }
+}
+
 /* >>visit: the objects that an object refers to ------------------------------ */
 static int visit_list(versions_missing *l, const item *of, const uint8_t *bytes, size_t size)
 {
     dx_tree_list_view view;
     uint64_t start = of->start, under;
+    const size_t since = l->count;
     int error = dx_tree_list_open(&view, bytes, size, of->level, of->size);
     if (error) return malformed(error);
     for (uint32_t c = 0; c < view.count; c++) {
@@ -157,6 +205,7 @@ static int visit_list(versions_missing *l, const item *of, const uint8_t *bytes,
         i->held = of->held;
         start += under;
     }
+    if (has_places(l, of)) note_moves(l, since);
     return PROG_OK;
 }
 
@@ -244,7 +293,8 @@ static void add_base(versions_missing *l, versions_missing_object *out, const ui
 static void find_list(versions_missing *l, const item *i, versions_missing_object *out)
 {
     uint8_t id[32];
-    uint64_t total = DX_TREE_ANY_SIZE, at = i->start;
+    const bool same = !memcmp(l->places_of, i->old.id, sizeof l->places_of);
+    uint64_t total = DX_TREE_ANY_SIZE, at = i->start + (same ? l->moved : 0);
     dx_tree_list_view view;
     size_t size;
     memcpy(id, i->old.id, sizeof id);
@@ -284,7 +334,7 @@ static void find_bases(versions_missing *l, const item *i, versions_missing_obje
     if (versions_parts_find(&l->parts, 0, &id, &start, &size)) return;
     if (i->size != DX_TREE_ANY_SIZE && i->size) last += i->size - 1;
     uint64_t total = l->parts.level ? l->parts.size : 1;
-    const uint64_t places[VERSIONS_MISSING_BASES_MAX] = {i->start, last};
+    const uint64_t places[VERSIONS_MISSING_BASES_MAX] = {i->start + i->before, last + i->after};
     for (unsigned k = 0; k < VERSIONS_MISSING_BASES_MAX; k++) {
         uint64_t at = places[k] < total ? places[k] : total - 1;
         if (!versions_parts_find(&l->parts, at, &id, &start, &size)) add_base(l, out, id);
@@ -330,6 +380,7 @@ void versions_missing_close(versions_missing *l)
 {
     if (!l) return;
     if (l->parts_open) versions_parts_close(&l->parts);
+    versions_places_close(l->places);
     versions_known_free(&l->visited);
     for (unsigned k = 0; k < VERSIONS_MISSING_WHOLES; k++) free(l->held[k].chunks);
     free(l->stack);
