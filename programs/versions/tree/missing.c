@@ -49,7 +49,7 @@ typedef struct item {
     uint64_t size;  /* of everything below; DX_TREE_ANY_SIZE: unknown */
     uint64_t dir_count, dir_size; /* for a directory: as declared by its entry */
     uint64_t before, after; /* for a chunk: how far the known chunks around it are moved in the old file,
-                               modulo 2^64 */
+                               or may be, modulo 2^64 */
     origin   old;
 } item;
 
@@ -164,6 +164,15 @@ static bool has_places(versions_missing *l, const item *of)
     return l->places != NULL;
 }
 
+/* No chunk after this one is known: programs grow everywhere, so its part of the whole difference in size
+   is a fair guess. */
+static uint64_t guess_move(const item *i)
+{
+    const double change = (double)i->old.size - (double)i->dir_size;
+    const double guess = change * ((double)i->start / (double)i->dir_size);
+    return guess > -0x1p62 && guess < 0x1p62 ? (uint64_t)(int64_t)guess : 0; /* not of any real file */
+}
+
 /* The chunks of a list were pushed since, in order: note how far the known ones around each are moved. */
 static void note_moves(versions_missing *l, size_t since)
 {
@@ -180,7 +189,7 @@ static void note_moves(versions_missing *l, size_t since)
             next = start - i->start;
             any = true;
         }
-        i->after = any ? next : i->before;
+        i->after = any ? next : guess_move(i);
     }
 }
 
