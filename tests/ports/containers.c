@@ -40,14 +40,14 @@ static uint8_t *load(const char *path, size_t *size)
 /* Count the members of a recipe, and the bytes that correct them. */
 static unsigned read_recipe(const uint8_t *form, size_t size, counts *c, size_t *fixes)
 {
-    reader r = {form, size, DX_PATCH_OK}, recipe = take_part(&r);
+    reader r = {form, size, DX_PATCH_OK}, recipe = read_part(&r);
     container_way way = {0};
     unsigned members = 0;
     for (; recipe.left && !recipe.error; members++) {
         correction fix;
-        take_number(&recipe);
-        take_number(&recipe);
-        take_way(&recipe, &way, &fix);
+        read_number(&recipe);
+        read_number(&recipe);
+        read_way(&recipe, &way, &fix);
         if (fix.cut || fix.size) c->corrected++;
         else c->exact++;
         *fixes += fix.size;
