@@ -192,12 +192,12 @@ def table(rows):
     out = ["| size | content | first copy | of rsync -z | update | of rsync -z | server, MB of memory (anonymous) | client |", "|---" * 8 + "|"]
     for (size, content, tool), r in sorted(rows.items()):
         peer = rows.get((size, content, "rsync -z"))
-        if tool != "dxup" or not peer:
+        if tool != "dxup":
             continue
+        part = lambda k: "%.2f" % (int(r[k]) / int(peer[k])) if peer else "not measured"
         mb = ["%.0f (%.0f)" % (int(r[k + 1]) / 1024, int(r[k]) / 1024) for k in (5, 7)]
-        out.append("| %s | %s | %s | %.2f | %s | %.2f | %s | %s |" % (
-            size_text(size), content, format(int(r[3]), ","), int(r[3]) / int(peer[3]), format(int(r[4]), ","),
-            int(r[4]) / int(peer[4]), mb[0], mb[1]))
+        out.append("| %s | %s | %s | %s | %s | %s | %s | %s |" % (
+            size_text(size), content, format(int(r[3]), ","), part(3), format(int(r[4]), ","), part(4), mb[0], mb[1]))
     return "\n".join(out) + "\n"
 
 
