@@ -24,7 +24,7 @@ modes() { # HEADER NAME COMMAND...
     compile "$name declarations" "$@"
     compile_later "$name implementation -O0" "$@" -DDX_IMPLEMENTATION
     case "$name" in *c99*) ;; *) return ;; esac
-    compile "$name implementation -O2" "$@" -O2 -D${x}_IMPLEMENTATION
+    compile_later "$name implementation -O2" "$@" -O2 -D${x}_IMPLEMENTATION
     compile_later "$name implementation -O0 NDEBUG" "$@" -DNDEBUG -DDX_IMPLEMENTATION
     # Some private copies are used, although they may stay unused.
     case "$name" in *every*) set -- "$@" -Wno-used-but-marked-unused ;; esac
