@@ -458,7 +458,7 @@ def case_a_file_that_changes_while_it_is_sent():
     write("f", content := bytes(6000000))
     r = receive()
     s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "2M")
-    time.sleep(0.7)
+    await_bytes("in/.f.dxwan-part", 1) # it has been hashed, and is read a second time
     with open("f", "r+b") as f:
         f.seek(5000000)
         f.write(b"changed")
@@ -467,7 +467,7 @@ def case_a_file_that_changes_while_it_is_sent():
     only("in")
     r = receive()
     s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "2M")
-    time.sleep(0.7)
+    await_bytes("in/.f.dxwan-part", 1)
     os.truncate("f", 100000)
     s.end(5, "f: Input/output error")
     r.end(3, "the sender gave up")
