@@ -998,9 +998,12 @@ def deltas_as_diffkeeper_asks_for_them(dice):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that no other program is given meanwhile: below the ports that the system hands out."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 def ask(port, request, patience=10):
