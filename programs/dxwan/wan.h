@@ -5,6 +5,7 @@
                 mirror.c  sends a file that changes, in rounds
                 probe.c   measures a path
    files/       hash.c    the hash of a file, a part at a time
+                unnamed.c a temporary file without a name
                 target.c  the received file: partial file, note of what is durable, rename
                 image.c   the received file of a mirror
                 coder.c   a region of a file as a record of dx_hde.h

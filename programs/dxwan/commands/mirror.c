@@ -13,6 +13,7 @@
 #include "../../common/os.h"
 #include "../files/coder.h"
 #include "../files/hash.h"
+#include "../files/unnamed.h"
 #include "../net/address.h"
 #include "../net/join.h"
 #include "../net/loop.h"
@@ -121,33 +122,15 @@ static void broke(mirror *m)
 }
 
 /* >>file ----------------------------------------------------------------- */
-static int open_shadow(mirror *m)
-{
-    char folder[PROG_PATH_SIZE_MAX + 1], path[PROG_PATH_SIZE_MAX + 16];
-    if (os_make_temporary_folder(folder, sizeof folder) < 0)
-        return prog_fail_errno("the folder for the shadow file cannot be created");
-    (void)snprintf(path, sizeof path, "%s/shadow", folder);
-    m->shadow = os_open_unnamed(path);
-    const int error = errno;
-    (void)os_remove_folder(folder);
-    errno = error;
-    return m->shadow < 0 ? prog_fail_errno("%s", path) : PROG_OK;
-}
-
 static int open_file(mirror *m)
 {
-    const char *fault;
-    const char *slash = strrchr(m->o->file, '/');
-    const char *name = m->o->name ? m->o->name : slash ? slash + 1 : m->o->file;
-    fault = wan_name_fault(name, strlen(name));
-    if (fault) return prog_fail(PROG_USAGE, "'%s' cannot be sent under this name: %s; --name gives "
-                                            "it another", name, fault);
-    memcpy(m->join.name, name, strlen(name) + 1);
+    const int status = wan_join_name(&m->join, m->o->file, m->o->name);
+    if (status) return status;
     m->join.kind = WAN_MIRROR;
     m->file = os_open(m->o->file);
     if (m->file < 0 || os_info_of(m->file, &m->info) < 0) return prog_fail_errno("%s", m->o->file);
     if (m->info.kind != OS_FILE) return prog_fail(PROG_USAGE, "%s is not a file", m->o->file);
-    return open_shadow(m);
+    return wan_unnamed_open(&m->shadow, "shadow", "the shadow file");
 }
 
 /* Read a region, or less where the file ends. -1: the transfer is over. */
@@ -446,7 +429,7 @@ static void fail_far(mirror *m, const uint8_t *text, size_t size)
     finish(m, prog_fail(PROG_REFUSED, "%s gave up: %.*s", m->o->address, (int)size, (const char *)text));
 }
 
-static void take_answer(mirror *m, const uint8_t *p, size_t size)
+static void handle_answer(mirror *m, const uint8_t *p, size_t size)
 {
     slot *s = NULL;
     const uint32_t tag = (uint32_t)wan_load(p, 4);
@@ -474,7 +457,7 @@ static void take_answer(mirror *m, const uint8_t *p, size_t size)
     }
 }
 
-static void take_round_answer(mirror *m, const uint8_t *p, size_t size)
+static void handle_round_answer(mirror *m, const uint8_t *p, size_t size)
 {
     if (p[4] == WAN_FAILED) {
         fail_far(m, p + 5, size - 5);
@@ -517,8 +500,8 @@ static int on_frame(const dx_hbtp_context *c)
     if (m->over || !st) return DX_HBTP_OK;
     st->useful = true;
     if (c->payload_size < 5 || c->payload_size > WAN_ANSWER_MAX) broke(m);
-    else if (opcode == WAN_OP_ANSWER) take_answer(m, c->payload, c->payload_size);
-    else if (opcode == WAN_OP_ROUND_ANSWER) take_round_answer(m, c->payload, c->payload_size);
+    else if (opcode == WAN_OP_ANSWER) handle_answer(m, c->payload, c->payload_size);
+    else if (opcode == WAN_OP_ROUND_ANSWER) handle_round_answer(m, c->payload, c->payload_size);
     else broke(m);
     return DX_HBTP_OK;
 }
@@ -529,11 +512,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     mirror *m = l->desc.user;
     uint8_t arguments[WAN_JOIN_SIZE_MAX];
     if (m->over) return;
-    if (!wan_path_set_up(dx_link_fd(l, id), m->o->congestion, m->congestion) && !m->warned) {
-        m->warned = true;
-        prog_warn("the system does not offer congestion control '%s'; connections use '%s'",
-                  m->o->congestion, m->congestion);
-    }
+    wan_path_set_up_or_warn(dx_link_fd(l, id), m->o->congestion, m->congestion, &m->warned);
     const size_t size = wan_join_write(&m->join, arguments);
     if (dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
                      wan_loop_now_ns(&m->loop) + m->o->timeout_ns, NULL, NULL)) {

@@ -4,9 +4,12 @@
 #include "../../common/json.h"
 #include "../../common/os.h"
 #include "../files/hash.h"
+#include "../files/unnamed.h"
 #include "../net/address.h"
 #include "../net/bulk.h"
 #include "../net/join.h"
+#include "../net/path.h"
+#include "../net/region.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,16 +53,9 @@ typedef struct send {
 static int spool(send *s)
 {
     static uint8_t bytes[PROG_IO_SIZE];
-    char folder[PROG_PATH_SIZE_MAX + 1], path[PROG_PATH_SIZE_MAX + 16];
     int64_t got = 0;
-    if (os_make_temporary_folder(folder, sizeof folder) < 0)
-        return prog_fail_errno("the folder for standard input cannot be created");
-    (void)snprintf(path, sizeof path, "%s/input", folder);
-    s->file = os_open_unnamed(path);
-    const int error = errno;
-    (void)os_remove_folder(folder);
-    errno = error;
-    if (s->file < 0) return prog_fail_errno("%s", path);
+    const int status = wan_unnamed_open(&s->file, "input", "standard input");
+    if (status) return status;
     for (uint64_t size = 0; !wan_loop_is_ended(); size += (uint64_t)got) {
         got = os_read(0, bytes, sizeof bytes);
         if (got < 0) return prog_fail_errno("standard input");
@@ -67,19 +63,6 @@ static int spool(send *s)
         if (os_write(s->file, bytes, (size_t)got) < 0)
             return prog_fail_errno("the copy of standard input cannot be written");
     }
-    return PROG_OK;
-}
-
-/* The name that the receiver is told. */
-static int name_it(wan_join *j, const char *path, const char *given)
-{
-    const char *slash = strrchr(path, '/');
-    const char *name = given ? given : slash ? slash + 1 : path;
-    if (!given && !strcmp(path, "-")) name = "stdin";
-    const char *fault = wan_name_fault(name, strlen(name));
-    if (fault) return prog_fail(PROG_USAGE, "'%s' cannot be sent under this name: %s; --name gives "
-                                            "it another", name, fault);
-    memcpy(j->name, name, strlen(name) + 1);
     return PROG_OK;
 }
 
@@ -105,9 +88,10 @@ static int hash_file(send *s)
 static int open_file(send *s)
 {
     os_info info;
-    int status = name_it(&s->join, s->o->file, s->o->name);
+    const bool is_input = !strcmp(s->o->file, "-");
+    int status = wan_join_name(&s->join, is_input ? "stdin" : s->o->file, s->o->name);
     if (status) return status;
-    if (!strcmp(s->o->file, "-")) {
+    if (is_input) {
         status = spool(s);
         if (status) return status;
     } else {
@@ -121,7 +105,7 @@ static int open_file(send *s)
     s->object.chunk_size = info.size < large ? CHUNK_SIZE : LARGE_CHUNK_SIZE;
     status = hash_file(s);
     if (status) return status;
-    for (int i = 0; i < 4; i++) s->object.transfer |= (uint32_t)s->object.hash[i] << 8 * i;
+    s->object.transfer = (uint32_t)wan_load(s->object.hash, 4);
     return PROG_OK;
 }
 
@@ -189,11 +173,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     uint8_t arguments[WAN_JOIN_SIZE_MAX];
     const int fd = dx_link_fd(l, id);
     if (s->over) return;
-    if (!wan_path_set_up(fd, s->o->congestion, s->congestion) && !s->warned) {
-        s->warned = true;
-        prog_warn("the system does not offer congestion control '%s'; connections use '%s'",
-                  s->o->congestion, s->congestion);
-    }
+    wan_path_set_up_or_warn(fd, s->o->congestion, s->congestion, &s->warned);
     const size_t size = wan_join_write(&s->join, arguments);
     if (dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
                      wan_loop_now_ns(&s->loop) + s->o->timeout_ns, NULL, NULL) ||

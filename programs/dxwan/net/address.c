@@ -8,7 +8,7 @@
 
 enum { HOST_SIZE_MAX = 256 };
 
-static void take_first(void *user, const void *address, size_t size)
+static void copy_first(void *user, const void *address, size_t size)
 {
     dx_reactor_address *a = user;
     if (a->size || size > sizeof a->bytes) return;
@@ -32,7 +32,7 @@ int wan_address_find(dx_reactor_address *a, const char *text)
     if (status) return status;
     memcpy(host, text, (size_t)(colon - text));
     host[colon - text] = 0;
-    const char *why = os_resolve(host, colon + 1, take_first, a);
+    const char *why = os_resolve(host, colon + 1, copy_first, a);
     if (why) return prog_fail(PROG_NETWORK, "%s: %s", text, why);
     return a->size ? PROG_OK : prog_fail(PROG_NETWORK, "%s: no address found", text);
 }

@@ -2,6 +2,7 @@
 #include "bulk.h"
 
 #include "../../common/os.h"
+#include "region.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -140,11 +141,10 @@ static void expel(wan_stream *s, int error)
 }
 
 /* >>input ---------------------------------------------------------------- */
-static int take_hashed(wan_stream *s, const dx_hbtp_frame *f)
+static int handle_hashed(wan_stream *s, const dx_hbtp_frame *f)
 {
-    uint64_t bytes = 0;
     if (f->payload_size != 8 || !s->all->sends) return DX_BULK_ECORRUPT;
-    for (int i = 0; i < 8; i++) bytes |= (uint64_t)f->payload[i] << 8 * i;
+    const uint64_t bytes = wan_load(f->payload, 8);
     if (bytes > s->all->bulk.object.size) return DX_BULK_ECORRUPT;
     if (bytes > s->all->checked) s->all->checked = bytes;
     return DX_BULK_OK;
@@ -157,7 +157,7 @@ int wan_bulk_handle(wan_stream *s, const dx_hbtp_context *context)
     const dx_bulk_state state = b->bulk.state;
     int error;
     if (s->error) return DX_HBTP_OK; /* it is about to be closed */
-    if (context->frame->opcode == WAN_OP_HASHED) error = take_hashed(s, context->frame);
+    if (context->frame->opcode == WAN_OP_HASHED) error = handle_hashed(s, context->frame);
     else error = dx_bulk_frame(&b->bulk, number_of(s), context->frame, context->now_ns);
     s->error = error;
     if (b->bulk.metrics.bytes_done > done) {
@@ -234,7 +234,7 @@ void wan_bulk_pump_all(wan_bulk *b)
 void wan_bulk_tell_hashed(wan_bulk *b, uint64_t bytes)
 {
     uint8_t payload[8];
-    for (int i = 0; i < 8; i++) payload[i] = (uint8_t)(bytes >> 8 * i & 0xff);
+    wan_store(payload, bytes, 8);
     for (int i = 0; i < WAN_STREAMS_MAX; i++) {
         dx_hbtp_session *session =
             b->streams[i].id ? dx_link_session(b->links, b->streams[i].id) : NULL;

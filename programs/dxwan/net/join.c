@@ -43,3 +43,14 @@ const char *wan_join_read(wan_join *j, const uint8_t *bytes, size_t size)
     j->name[size - 2] = 0;
     return NULL;
 }
+
+int wan_join_name(wan_join *j, const char *path, const char *given)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = given ? given : slash ? slash + 1 : path;
+    const char *fault = wan_name_fault(name, strlen(name));
+    if (fault) return prog_fail(PROG_USAGE, "'%s' cannot be sent under this name: %s; --name gives "
+                                            "it another", name, fault);
+    memcpy(j->name, name, strlen(name) + 1);
+    return PROG_OK;
+}

@@ -39,6 +39,14 @@ bool wan_path_set_up(int fd, const char *congestion, char active[16])
     return !congestion || !strcmp(congestion, active);
 }
 
+void wan_path_set_up_or_warn(int fd, const char *congestion, char active[16], bool *warned)
+{
+    if (wan_path_set_up(fd, congestion, active) || *warned) return;
+    *warned = true;
+    prog_warn("the system does not offer congestion control '%s'; connections use '%s'", congestion,
+              active);
+}
+
 void wan_path_add(wan_paths *paths, int fd)
 {
 #if defined(TCP_INFO) && defined(TCPI_OPT_ECN)

@@ -18,6 +18,8 @@ typedef struct wan_paths { /* of several connections; zero it first */
    system's default. active gets the algorithm that is in use ("": unknown). False: not the one that
    was asked for. */
 bool wan_path_set_up(int fd, const char *congestion, char active[16]);
+/* The same; the first connection with another algorithm causes a warning and sets *warned. */
+void wan_path_set_up_or_warn(int fd, const char *congestion, char active[16], bool *warned);
 /* Add the statistics of a connection. */
 void wan_path_add(wan_paths *paths, int fd);
 
