@@ -84,7 +84,7 @@ export class Cache {
             } catch (error) {
                 if (!isFull(error)) throw error;
             }
-            // The browser, or the disk, has less room than the quota: what was used last is let go, a fifth at a time.
+            // The browser, or the disk, has less room than the quota: evict the least recently used entries, a fifth at a time.
             if (!await this.shrink()) return this.change((t, state) => this.count(state, 'refused'));
         }
     }
@@ -141,7 +141,7 @@ export class Cache {
             return result;
         });
     }
-    // Counts that cannot be read begin anew. Records that make no sense go.
+    // Unreadable counts restart at zero. Malformed records are deleted.
     async recount(t, was) {
         const zeros = Object.fromEntries(counts.map(name => [name, 0])), senseless = [];
         const state = isState(was) ? was : { version: VERSION, used: 0, sequences: [], ...zeros, damaged: was === undefined ? 0 : 1 };

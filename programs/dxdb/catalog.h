@@ -107,7 +107,7 @@ void dxdb_catalog_begin(dxdb_catalog *c, dx_reactor *r, const dxdb_config *confi
                         const dxdb_catalog_calls *calls, void *user, uint64_t seed);
 /* Describe everything again: a result did not match the catalog. */
 void dxdb_catalog_reload(dxdb_catalog *c, const char *why);
-/* Wait for a position, at most so long. `reached` may be called inside. */
+/* Wait for a position, at most for the given time. `reached` may be called inside. */
 void dxdb_catalog_wait(dxdb_catalog *c, dxdb_wait *w, uint64_t position, uint64_t within_ns);
 /* Allowed also after the end of the wait. */
 void dxdb_catalog_forget(dxdb_catalog *c, dxdb_wait *w);

@@ -132,7 +132,7 @@ static int on_find(void *user, dx_hbtp_session *session, uint32_t number, dx_sta
     return 0;
 }
 
-static void put_number(uint8_t *out, uint64_t value, int size)
+void dxdb_put_number(uint8_t *out, uint64_t value, int size)
 {
     for (int i = 0; i < size; i++) out[i] = (uint8_t)(value >> 8 * i);
 }
@@ -150,10 +150,10 @@ static int on_write(void *user, dx_states_state *state, uint64_t from, uint8_t *
         body_size = strlen(one->why);
     }
     if (HEAD_SIZE + body_size > capacity) return DX_STATES_ENOSPACE;
-    put_number(out, one->position, 8);
-    put_number(out + 8, one->status, 2);
-    put_number(out + 10, 0, 2);
-    put_number(out + 12, one->is_ended ? body_size : one->record_size, 4);
+    dxdb_put_number(out, one->position, 8);
+    dxdb_put_number(out + 8, one->status, 2);
+    dxdb_put_number(out + 10, 0, 2);
+    dxdb_put_number(out + 12, one->is_ended ? body_size : one->record_size, 4);
     if (body_size) memcpy(out + HEAD_SIZE, body, body_size);
     *size = HEAD_SIZE + body_size;
     return is_patch ? 0 : DX_STATES_WHOLE;

@@ -128,6 +128,8 @@ void dxdb_follow_watch(dxdb_follow *f, uint32_t query, const char *const *values
 void dxdb_follow_forget(dxdb_watch *w);
 /* Is it the epoch of a result that is followed here? */
 bool dxdb_follow_has_epoch(const dxdb_follow *f, uint64_t epoch);
+/* Write an integer as subscribers and callers get it: little-endian. */
+void dxdb_put_number(uint8_t *out, uint64_t value, int size);
 /* The first 16 bytes of the SHA-256 of its record. */
 void dxdb_follow_checksum(const dxdb_followed *f, uint8_t out[16]);
 /* Be called for changes of w->followed, which was just ready. */

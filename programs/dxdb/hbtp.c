@@ -119,11 +119,6 @@ static void on_answered(dxdb_request *request, const dxdb_result *result)
     answer_result(CALL_OF(request, request), result);
 }
 
-static void put_number(uint8_t *out, uint64_t value, int size)
-{
-    for (int i = 0; i < size; i++) out[i] = (uint8_t)(value >> 8 * i);
-}
-
 static uint64_t get_number(const uint8_t *bytes)
 {
     uint64_t value = 0;
@@ -134,8 +129,9 @@ static uint64_t get_number(const uint8_t *bytes)
 static void on_written(dxdb_writing *w, const dxdb_outcome *outcome)
 {
     uint8_t bytes[8 + 8 * DXDB_STATEMENTS_MAX];
-    put_number(bytes, outcome->position, 8);
-    for (uint32_t i = 0; i < outcome->count; i++) put_number(bytes + 8 + 8 * i, outcome->counts[i], 8);
+    dxdb_put_number(bytes, outcome->position, 8);
+    for (uint32_t i = 0; i < outcome->count; i++)
+        dxdb_put_number(bytes + 8 + 8 * i, outcome->counts[i], 8);
     answer(CALL_OF(w, writing), outcome->status,
            outcome->status == DXDB_OK ? (const void *)bytes : outcome->why, 8 + 8 * outcome->count);
 }
@@ -149,15 +145,15 @@ static void on_watched(dxdb_watch *w, uint16_t status, const char *why)
         answer(call, status, why, 0);
         return;
     }
-    put_number(bytes, f->state.number, 4);
-    put_number(bytes + 4, 0, 4);
+    dxdb_put_number(bytes, f->state.number, 4);
+    dxdb_put_number(bytes + 4, 0, 4);
     if (call->has_record && call->epoch != f->state.epoch) {
         dxdb_follow_checksum(f, checksum);
-        put_number(bytes + 4, !memcmp(checksum, call->checksum, sizeof checksum), 4);
+        dxdb_put_number(bytes + 4, !memcmp(checksum, call->checksum, sizeof checksum), 4);
     }
-    put_number(bytes + 8, f->state.epoch, 8);
-    put_number(bytes + 16, f->state.version, 8);
-    put_number(bytes + 24, f->position, 8);
+    dxdb_put_number(bytes + 8, f->state.epoch, 8);
+    dxdb_put_number(bytes + 16, f->state.version, 8);
+    dxdb_put_number(bytes + 24, f->position, 8);
     answer(call, DXDB_OK, bytes, sizeof bytes);
 }
 

@@ -1,18 +1,20 @@
 /* Run a hook in a process group of its own, so that all its processes can be killed. See hook.h. */
 #include "hook.h"
 
+#include "../common/os.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/prctl.h>
 #endif
 
 enum { NO_SHELL = 127 };
+#define POLL_NS INT64_C(1000000) /* for its end */
 
 static void execute(const char *command, uint64_t version, bool consistent)
 {
@@ -35,13 +37,12 @@ static void execute(const char *command, uint64_t version, bool consistent)
 /* False: not before until_ns. */
 static bool wait_for(pid_t pid, int64_t until_ns, int *status)
 {
-    const struct timespec nap = {.tv_nsec = 1000000};
     for (;;) {
         const pid_t ended = waitpid(pid, status, WNOHANG);
         if (ended == pid) return true;
         if (ended < 0 && errno != EINTR) return false;
         if (prog_now_ns() >= until_ns) return false;
-        nanosleep(&nap, NULL);
+        os_sleep_ns(POLL_NS);
     }
 }
 

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#define POLL_NS INT64_C(1000000) /* until processes that were killed have ended */
 
 /* Read a small file as text. False: it cannot be read. */
 static bool read_text(const char *path, char *out, size_t size)
@@ -99,10 +100,9 @@ static bool kill_below(pid_t self, pid_t except)
 
 void keep_processes_end(int64_t until_ns, pid_t except)
 {
-    const struct timespec nap = {.tv_nsec = 1000000};
     while (kill_below(getpid(), except)) {
         while (waitpid(-1, NULL, WNOHANG) > 0) continue;
         if (prog_now_ns() >= until_ns) return;
-        nanosleep(&nap, NULL);
+        os_sleep_ns(POLL_NS);
     }
 }

@@ -208,8 +208,14 @@ static bool is_silent(const connection *c, int outcome, uint64_t wire_size)
            c->target.size >= DXUP_OBJECTS_FROM;
 }
 
-/* Send the reply of a pull; the reply of a range is empty. A reply to a waiting request goes
-   through the session, others directly into the output. */
+/* Write a reply: to a waiting request through the session, to others directly into the output. */
+static int write_reply(connection *c, uint16_t sequence, const uint8_t *bytes, size_t size)
+{
+    return c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
+                      : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, bytes, size);
+}
+
+/* Send the reply of a pull; the reply of a range is empty. */
 static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool known_base,
                          uint64_t wire_size)
 {
@@ -218,8 +224,7 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     pull_reply_writer w;
     size_t size = 0;
     if (c->range) /* the client knows the rest from the reply to its pull */
-        return c->waiting ? dx_hbtp_reply(c->session, sequence, NULL, 0)
-                          : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, NULL, 0);
+        return write_reply(c, sequence, NULL, 0);
     c->silent = is_silent(c, outcome, wire_size);
     pull_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
     pull_reply_set_version(&w, c->target.version);
@@ -235,8 +240,7 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     int error = pull_reply_finish(&w, &size);
     if (error) return DX_HBTP_STATUS_INTERNAL;
     const bool synced = c->silent && c->objects && outcome == DXUP_FULL;
-    error = c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
-                       : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, bytes, size);
+    error = write_reply(c, sequence, bytes, size);
     if (error) return error; /* a pull that was refused was not answered */
     log_outcome(c, outcome);
     if (synced) dxup_log_drop(c->log); /* on_sync() counts and logs it */
@@ -707,9 +711,7 @@ static int start_file(connection *c, uint16_t sequence)
     c->transfer = r->transfer;
     if (!c->silent) c->synced_sent += c->size;
     const size_t size = dxup_whole_write_reply(c->size, reply);
-    const int result = c->waiting
-                           ? dx_hbtp_reply(c->session, sequence, reply, size)
-                           : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, reply, size);
+    const int result = write_reply(c, sequence, reply, size);
     if (result) end_transfer(c);
     return result;
 }

@@ -43,9 +43,9 @@ int  dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_requ
                       uint8_t **answer, size_t *size);
 
 enum { DXUP_BUNDLE_SIZE = 8 };
-/* Replace an answer by what it would be: the number of its objects, and its bytes. */
+/* Replace an answer by its description: the number of its objects, and its bytes. */
 void dxup_bundle_reduce(uint8_t *answer, size_t *size);
-/* False: it is no such answer to a request for so many objects. */
+/* False: it is not such an answer to a request for this number of objects. */
 bool dxup_bundle_read_size(const uint8_t *answer, size_t size, uint32_t want_count, uint32_t *count,
                            size_t *whole);
 

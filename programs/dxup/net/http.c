@@ -760,7 +760,7 @@ static bool dispatch(client *c)
     return true;
 }
 
-/* Reserve room for the beginning of an answer, or more of a body. A head behind other output needs
+/* Reserve room for the beginning of an answer, or more of a body. A head after other output needs
    little room, so that short answers share a block. */
 static bool reserve(client *c)
 {

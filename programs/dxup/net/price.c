@@ -82,7 +82,7 @@ static int answer_whole(price *p, bool *none)
     if (!patch || size >= w->lacking) size = 0;
     p->size += dxup_question_whole_cost(size);
     uint8_t *bytes = size ? dxup_whole_read(p->store, &w->file) : NULL;
-    const int status = bytes ? versions_missing_take_whole(p->asker.lack, q.tickets[0], bytes) : PROG_OK;
+    const int status = bytes ? versions_missing_store_whole(p->asker.lack, q.tickets[0], bytes) : PROG_OK;
     if (!bytes) versions_missing_return_whole(p->asker.lack, q.tickets[0], false);
     free(bytes);
     return status;

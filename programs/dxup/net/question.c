@@ -155,7 +155,7 @@ int dxup_question_add_whole(const dxup_asker *a, dxup_question *q, uint64_t *got
     *cannot = false;
     switch (dxup_whole_apply(a->store, &q->whole, &q->patch, &made)) {
     case DXUP_WHOLE_MADE:
-        status = versions_missing_take_whole(a->lack, q->tickets[0], made.bytes);
+        status = versions_missing_store_whole(a->lack, q->tickets[0], made.bytes);
         *got += q->whole.lacking;
         break;
     case DXUP_WHOLE_CANNOT: *cannot = true; /* fall through */

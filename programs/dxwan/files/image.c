@@ -141,7 +141,7 @@ static int store(wan_image *i, const dx_hbtp_context *c, const wan_region *r, si
     return answer(c, r->tag, WAN_STORED, NULL, 0);
 }
 
-static int take_region(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
+static int handle_region(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
 {
     const uint8_t *record = c->payload + WAN_REGION_HEAD;
     const size_t size = c->payload_size - WAN_REGION_HEAD;
@@ -162,7 +162,7 @@ static int take_region(wan_image *i, const dx_hbtp_context *c, const wan_region 
     return error ? expel(i, c) : store(i, c, r, state_size);
 }
 
-static int take_check(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
+static int handle_check(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
 {
     uint8_t hash[PROG_HASH_SIZE];
     dx_cas_blake3 state;
@@ -181,7 +181,7 @@ static int take_check(wan_image *i, const dx_hbtp_context *c, const wan_region *
 }
 
 /* >>rounds --------------------------------------------------------------- */
-static int take_round(wan_image *i, const dx_hbtp_context *c)
+static int handle_round(wan_image *i, const dx_hbtp_context *c)
 {
     wan_round r;
     if (!wan_round_read(&r, c->payload, c->payload_size)) return expel(i, c);
@@ -239,7 +239,7 @@ int wan_image_handle(wan_image *i, const dx_hbtp_context *c)
 {
     wan_region r;
     if (i->why || i->system_error) return DX_HBTP_OK; /* it is about to end */
-    if (c->frame->opcode == WAN_OP_ROUND) return take_round(i, c);
+    if (c->frame->opcode == WAN_OP_ROUND) return handle_round(i, c);
     if (c->frame->opcode != WAN_OP_REGION && c->frame->opcode != WAN_OP_CHECK) return expel(i, c);
     if (!wan_region_read(&r, c->payload, c->payload_size)) return expel(i, c);
     if (r.era < i->era) return answer(c, r.tag, WAN_AGAIN, NULL, 0);
@@ -247,5 +247,5 @@ int wan_image_handle(wan_image *i, const dx_hbtp_context *c)
     if (dx_hbtp_out_room(c->out) < WAN_ANSWER_MAX + 32) return DX_HBTP_EAGAIN;
     i->era = r.era;
     if (r.number >= i->front) i->front = r.number + 1;
-    return c->frame->opcode == WAN_OP_REGION ? take_region(i, c, &r) : take_check(i, c, &r);
+    return c->frame->opcode == WAN_OP_REGION ? handle_region(i, c, &r) : handle_check(i, c, &r);
 }

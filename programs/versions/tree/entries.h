@@ -31,7 +31,7 @@ bool versions_entry_path_is_valid(const char *path);
 int versions_entries_visit(versions_store *s, const versions_version *v, const char *path,
                            unsigned depth, versions_entry_visit *visit, void *user);
 /* The same, from an entry of the directory at path on: the first whose name is not below `from`. In a
-   snapshot this costs by what is visited, not by what is skipped. */
+   snapshot this costs as much as the visited entries, however many come before them. */
 int versions_entries_visit_from(versions_store *s, const versions_version *v, const char *path,
                                 unsigned depth, const char *from, versions_entry_visit *visit,
                                 void *user);

@@ -617,7 +617,7 @@ bool versions_missing_next_whole(versions_missing *l, versions_missing_whole *ou
     return false;
 }
 
-int versions_missing_take_whole(versions_missing *l, uint32_t ticket, const uint8_t *bytes)
+int versions_missing_store_whole(versions_missing *l, uint32_t ticket, const uint8_t *bytes)
 {
     held_file *f = &l->held[ticket];
     int status = PROG_OK;

@@ -62,7 +62,7 @@ void versions_missing_choose(versions_missing *l,
 bool versions_missing_next_whole(versions_missing *l, versions_missing_whole *out, uint32_t *ticket);
 bool versions_missing_has_whole(const versions_missing *l);
 /* Its content has arrived, all file.size bytes: verify and store the missing chunks. */
-int  versions_missing_take_whole(versions_missing *l, uint32_t ticket, const uint8_t *bytes);
+int  versions_missing_store_whole(versions_missing *l, uint32_t ticket, const uint8_t *bytes);
 /* It has not arrived. again: offer it once more; a second time its chunks are handed out. */
 void versions_missing_return_whole(versions_missing *l, uint32_t ticket, bool again);
 void versions_missing_skip_whole(versions_missing *l, uint32_t ticket);
