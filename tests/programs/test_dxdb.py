@@ -540,9 +540,9 @@ class Lock:
         return self
 
     def free(self):
-        if self.holder:
-            self.holder.communicate()
-        self.holder = None
+        holder, self.holder = self.holder, None  # a thread of the case may free it, too
+        if holder:
+            holder.communicate()
 
     def __exit__(self, *_):
         self.free()
