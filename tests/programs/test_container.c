@@ -729,7 +729,7 @@ DX_TEST(ct_2_tokens_of_zlib_are_predicted)
     }
 }
 
-static size_t read_part(const char *name, const char *part, uint8_t *out, size_t room)
+static size_t read_file_part(const char *name, const char *part, uint8_t *out, size_t room)
 {
     char vector[64];
     snprintf(vector, sizeof vector, "%s-%s", name, part);
@@ -744,10 +744,10 @@ DX_TEST(ct_4_streams_of_other_encoders)
     static uint8_t stream[10000], fix[2000];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         uint8_t numbers[5];
-        DX_CHECK_EQ(read_part(names[i], "way", numbers, sizeof numbers), 5);
+        DX_CHECK_EQ(read_file_part(names[i], "way", numbers, sizeof numbers), 5);
         container_way way = {numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], {0}, 0}, found = {0};
         container_bytes content = {.max = 200000}, out = {.max = sizeof stream}, again = {.max = sizeof stream};
-        size_t size = read_part(names[i], "stream", stream, sizeof stream), fix_size = read_part(names[i], "correction", fix, sizeof fix), taken;
+        size_t size = read_file_part(names[i], "stream", stream, sizeof stream), fix_size = read_file_part(names[i], "correction", fix, sizeof fix), taken;
         engine *e = calloc(1, sizeof *e);
         DX_CHECK_EQ(container_inflate(CONTAINER_DEFLATE, stream, size, MEMORY_MAX, &content, &taken, NULL), 0);
         DX_CHECK_EQ(container_tokens_pack(&way, content.bytes, content.size, fix, fix_size, &out), 0);
