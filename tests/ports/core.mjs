@@ -11,10 +11,10 @@ const expect = (condition, what) => {
 };
 function attempt(name, test) {
     try {
-        console.log(`    ok   ${name}${test() ?? ''}`);
+        console.log(`ok   ${name}${test() ?? ''}`);
         passed++;
     } catch (error) {
-        console.log(`    FAIL ${name}: ${error.message}`);
+        console.log(`FAIL ${name}: ${error.message}`);
         failed++;
     }
 }

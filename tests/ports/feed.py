@@ -44,7 +44,7 @@ def main():
         if not good or min(kills.values()) >= 10:
             break
     good = good and min(kills.values()) >= 10
-    print(f"    {'ok  ' if good else 'FAIL'} {kills['producer']} kills of the C++ producer, {kills['consumer']} of the C consumer: {said}, "
+    print(f"{'ok  ' if good else 'FAIL'} {kills['producer']} kills of the C++ producer, {kills['consumer']} of the C consumer: {said}, "
           f"{'each tick once and in order' if good else 'not ' + wanted}")
     print(f"feed: {int(good)} passed, {int(not good)} failed, 0 skipped")
     return not good

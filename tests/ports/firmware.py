@@ -350,10 +350,10 @@ def attempt(name, test, board):
     try:
         said = test(board)
         counts["passed"] += 1
-        print(f"    ok   {board.name}: {name}" + (f": {said}" if said else ""))
+        print(f"ok   {board.name}: {name}" + (f": {said}" if said else ""))
     except Exception as error:
         counts["failed"] += 1
-        print(f"    FAIL {board.name}: {name}: {error!r}")
+        print(f"FAIL {board.name}: {name}: {error!r}")
     finally:
         if board.process and board.process.poll() is None:
             board.kill()

@@ -46,10 +46,10 @@ const between = createServer((q, a) => {
 });
 async function attempt(name, test) {
     try {
-        console.log(`    ok   ${name}: ${await test()}`);
+        console.log(`ok   ${name}: ${await test()}`);
         passed++;
     } catch (error) {
-        console.log(`    FAIL ${name}: ${error.message}`);
+        console.log(`FAIL ${name}: ${error.message}`);
         failed++;
     }
 }

@@ -80,10 +80,10 @@ def attempt(test):
     try:
         test()
         passed += 1
-        print(f"    ok   {test.__name__} {time.time() - began:.1f} s")
+        print(f"ok   {test.__name__} {time.time() - began:.1f} s")
     except Exception as error:
         failed += 1
-        print(f"    FAIL {test.__name__}: {error!r}")
+        print(f"FAIL {test.__name__}: {error!r}")
 
 
 def ec_11_whole_with_a_strong_etag():
@@ -677,6 +677,7 @@ def a_refused_pull_is_not_a_sent_one():
 def the_log_of_hostile_requests():
     """Whatever a request contains, it makes exactly one line, and cannot forge another."""
     forged = b'{"time":"2026-01-01T00:00:00Z","request":"GET","path":"/forged"}'
+    publish("cut", dice.randbytes(16000000))
     own = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1", "--log", f"{work}/hostile.log"], stdout=subprocess.PIPE)
     asked = [b"GET /\n" + forged + b"\n HTTP/1.1\r\n\r\n", b"GET /\r" + forged + b" HTTP/1.1\r\n\r\n", b"\0" + forged + b"\r\n\r\n", b"GET /\x1b[2J\"\\ HTTP/1.1\r\n\r\n",
              b"GET /\xe2\x80\xa8\xff HTTP/1.1\r\n\r\n", b'GET /"},{" HTTP/1.1\r\nConnection: close\r\n\r\n', b"GET /" + b"y" * 8000 + b" HTTP/1.1\r\nConnection: close\r\n\r\n",
@@ -686,9 +687,10 @@ def the_log_of_hostile_requests():
         to = int(re.search(r":(\d+) for HTTP", text).group(1))
         for data in asked:
             assert raw(data, to=to, shut=True).startswith(b"HTTP/1.1 "), data[:40]
-        s = socket.create_connection(("127.0.0.1", to)) # closes in the middle of an answer
+        s = socket.socket() # closes in the middle of an answer, which is larger than what the system's buffers hold
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        s.sendall(b"GET /site/sub/large.bin HTTP/1.1\r\n\r\n")
+        s.connect(("127.0.0.1", to))
+        s.sendall(b"GET /cut HTTP/1.1\r\n\r\n")
         s.recv(1000)
         s.close()
         time.sleep(0.3)

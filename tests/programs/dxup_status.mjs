@@ -26,10 +26,10 @@ function publish(name, size, change) {
 async function attempt(name, test) {
     try {
         await test();
-        console.log(`    ok   ${name}`);
+        console.log(`ok   ${name}`);
         passed++;
     } catch (error) {
-        console.log(`    FAIL ${name}: ${error.message}`);
+        console.log(`FAIL ${name}: ${error.message}`);
         failed++;
     }
 }
