@@ -1,8 +1,9 @@
 #!/bin/bash
-# Declarations and implementation compile as C++11 to C++20 without a warning; layers at each optimisation level, too, and after
-# <windows.h> (dx_bulk_net.h is POSIX only; their other modes: tests/checks/layers.sh).
+# Declarations and implementation compile as C++11 to C++20 without a warning; the layers together at each optimisation level,
+# too, and after <windows.h> (each alone: tests/checks/layers.sh).
 . "$(dirname "$0")/lib.sh"
 layers=$(ls layers/dx_*.h 2>/dev/null)
+ported=${layers/layers\/dx_bulk_net.h/} # that one is for POSIX alone
 for compiler in g++ clang++; do
     has $compiler || { skip $compiler "not installed"; continue; }
     for std in c++11 c++14 c++17 c++20; do
@@ -10,6 +11,7 @@ for compiler in g++ clang++; do
         case $std in c++11 | c++20) try=try ;; *) try=later ;; esac
         for h in $headers; do
             for mode in "declarations " "implementation -DDX_IMPLEMENTATION" "static -DDX_IMPLEMENTATION -D$(upper "$h")_STATIC"; do
+                case $std,$mode in c++1[47],[ds]*) continue ;; esac # no other than between the oldest and the newest
                 $try "$h $compiler $std ${mode%% *}" $compiler -std=$std -Wall -Wextra ${mode#* } \
                     $(including "$h") -x c++ "$one" -S -o /dev/null
             done
@@ -23,18 +25,17 @@ for compiler in g++ clang++; do
         try "$h $compiler strict" $compiler -std=c++17 $strict_cxx -DDX_IMPLEMENTATION $(including "$h") -x c++ "$one" -S -o /dev/null
     done
 done
-for h in $layers; do
-    has g++ || continue
+if [ -n "$layers" ] && has g++; then
+    together $layers >"$work/layers.cc"
     for level in -O0 -O2 -O3 -Os; do
-        later "$h g++ $level" g++ -std=c++17 $strict_cxx $level -DDX_CAS_LANES=1 -DDX_IMPLEMENTATION $(including "$h") -x c++ "$one" -S -o /dev/null
+        later "layers g++ $level" g++ -std=c++17 $strict_cxx $level $by_words -I"$top" -S "$work/layers.cc" -o /dev/null
     done
-done
-for h in $headers $layers; do
-    [ "$h" != layers/dx_bulk_net.h ] || continue
-    if has x86_64-w64-mingw32-g++; then
-        behind_windows "$h" >"$work/windows.$(basename "$h" .h).cc" # it declares types (byte, LONG) that a local name hides
-        try "$h behind <windows.h>" x86_64-w64-mingw32-g++ -std=c++17 $strict_cxx -Wno-shadow -O2 -DDX_CAS_LANES=1 -I"$top" \
-            -S "$work/windows.$(basename "$h" .h).cc" -o /dev/null
+fi
+for h in $headers ${layers:+layers}; do
+    if has x86_64-w64-mingw32-g++; then # <windows.h> declares types (byte, LONG) that a local name hides
+        behind_windows $([ "$h" = layers ] && echo $ported || echo "$h") >"$work/windows.${h%.h}.cc"
+        try "$h behind <windows.h>" x86_64-w64-mingw32-g++ -std=c++17 $strict_cxx -Wno-shadow -O2 $by_words -I"$top" \
+            -S "$work/windows.${h%.h}.cc" -o /dev/null
     else
         skip "$h behind <windows.h>" "x86_64-w64-mingw32-g++ is not installed"
     fi

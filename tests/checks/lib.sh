@@ -62,10 +62,17 @@ accepts() { [ -z "$(: | "$1" "$2" -x "${3:-c}" -fsyntax-only - 2>&1)" ]; } # COM
 # Debian's 32-bit C library keeps its <asm/...> headers in the 64-bit folder.
 m32="-m32 -idirafter /usr/include/$(uname -m)-linux-gnu"
 including() { echo "-I$top -DHEADER=\"$1\""; } # flags with which tests/checks/compile/one.c includes it
-# A C or C++ file: <windows.h> and the sockets' headers first, as a program for Windows has them, then HEADER.
-behind_windows() { # HEADER
+# A C or C++ file: <windows.h> and the sockets' headers first, as a program for Windows has them, then each HEADER.
+behind_windows() { # HEADER...
     printf '#define _WIN32_WINNT 0x0A00\n#include <winsock2.h>\n#include <ws2tcpip.h>\n#include <mswsock.h>\n#include <windows.h>\n'
-    printf '#define DX_IMPLEMENTATION\n#include "%s"\n' "$1"
+    printf '#define DX_IMPLEMENTATION\n'
+    printf '#include "%s"\n' "$@"
+}
+# A C or C++ file: the implementation of all HEADERs, with what they include. Layers in one file are optimised once with their
+# cores, where one file a layer compiles each core twenty times.
+together() { # HEADER...
+    printf '#define DX_IMPLEMENTATION\n'
+    printf '#include "%s"\n' "$@"
 }
 
 # SIGNATURE-LINE LENGTH NAME of every function: from the line of its name to the brace that ends it.

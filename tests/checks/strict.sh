@@ -1,8 +1,9 @@
 #!/bin/bash
-# No warning under the strict flags of gcc and clang and under clang's -Weverything, in any mode of a core; of a layer at each
-# optimisation level, with other C libraries and after <windows.h> (its other modes: tests/checks/layers.sh).
+# No warning under the strict flags of gcc and clang and under clang's -Weverything, in any mode of a core; of the layers together
+# at each optimisation level, with other C libraries and after <windows.h> (each alone: tests/checks/layers.sh).
 . "$(dirname "$0")/lib.sh"
 layers=$(ls layers/dx_*.h 2>/dev/null)
+ported=${layers/layers\/dx_bulk_net.h/} # that one is for POSIX alone
 
 # -Wpadded is about layout, not about mistakes; the others are newer than C99 or ask for C++ habits.
 everything="-Weverything -Wno-padded -Wno-declaration-after-statement"
@@ -59,12 +60,12 @@ for h in $headers; do
 done
 
 # The same for layers, with their dependencies: a core may be wrong only where a layer that calls it is inlined.
-for h in $layers; do
-    has gcc || continue
+if [ -n "$layers" ] && has gcc; then
+    together $layers >"$work/layers.c"
     for level in -O0 -O2 -O3 -Os; do
-        compile_later "$h gcc $level" gcc -std=c99 $strict $level $by_words $(including "$h") -DDX_IMPLEMENTATION
+        later "layers gcc $level" gcc -std=c99 $strict $level $by_words -I"$top" -S "$work/layers.c" -o /dev/null
     done
-done
+fi
 
 # Optional parts: whatever remains has no unused function.
 while read -r h option; do
@@ -118,21 +119,22 @@ for h in $headers $layers; do
 done
 
 # Another C library on Linux: other types and macros with the same names.
-for h in $headers $layers; do
-    if has musl-gcc; then
-        compile "$h musl" musl-gcc -std=c99 $strict -O2 $by_words $(including "$h") -DDX_IMPLEMENTATION
-    else
+for h in $headers ${layers:+layers}; do
+    if ! has musl-gcc; then
         skip "$h musl" "musl-gcc is not installed"
+    elif [ "$h" = layers ]; then
+        try "layers musl" musl-gcc -std=c99 $strict -O2 $by_words -I"$top" -S "$work/layers.c" -o /dev/null
+    else
+        compile "$h musl" musl-gcc -std=c99 $strict -O2 $by_words $(including "$h") -DDX_IMPLEMENTATION
     fi
 done
 
 # After <windows.h>, which defines a few thousand macros. A POSIX-only file stops at its first header.
-for h in $headers $layers; do
-    [ "$h" != layers/dx_bulk_net.h ] || continue
+for h in $headers ${layers:+layers}; do
     if has x86_64-w64-mingw32-gcc; then
-        behind_windows "$h" >"$work/windows.$(basename "$h" .h).c"
+        behind_windows $([ "$h" = layers ] && echo $ported || echo "$h") >"$work/windows.${h%.h}.c"
         try "$h behind <windows.h>" x86_64-w64-mingw32-gcc -std=c99 $strict -O2 $by_words -I"$top" \
-            -S "$work/windows.$(basename "$h" .h).c" -o /dev/null
+            -S "$work/windows.${h%.h}.c" -o /dev/null
     else
         skip "$h behind <windows.h>" "x86_64-w64-mingw32-gcc is not installed"
     fi
