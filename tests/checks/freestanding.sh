@@ -39,15 +39,19 @@ without_maker() {
     [ -z "$left" ] || echo "of the maker there is" $left
 }
 case " $headers " in *" dx_patch.h "*) try "dx_patch.h without its maker" without_maker ;; esac
-# With a small C library, as in most firmware: without POSIX, and on AVR with a 16-bit int and size_t. Layers, too, except those
-# on the reactor or on sockets.
-for h in $headers $(ls layers/dx_*.h 2>/dev/null); do
-    case $h in dx_reactor.h | layers/dx_bulk_net.h) continue ;; esac
-    ! grep -q '^ *#include "../dx_reactor.h"\|^ *#include "dx_\(peers\|link\).h"' "$h" || continue
+# With a small C library, as in most firmware: without POSIX, and on AVR with a 16-bit int and size_t. Layers, too (in one file),
+# except those on the reactor or on sockets.
+small=
+for h in $(ls layers/dx_*.h 2>/dev/null); do
+    [ "$h" != layers/dx_bulk_net.h ] || continue
+    grep -q '^ *#include "../dx_reactor.h"\|^ *#include "dx_\(peers\|link\).h"' "$h" || small+=" $h"
+done
+for h in ${headers/dx_reactor.h/} ${small:+layers}; do
+    together $([ "$h" = layers ] && echo $small || echo "$h") >"$work/small.${h%.h}.c"
     while read -r name compiler flags; do
         has "$compiler" || { skip "$h $name" "$compiler is not installed"; continue; }
         echo '#include <string.h>' | $compiler $flags -x c -fsyntax-only - 2>/dev/null || { skip "$h $name" "no C library for it"; continue; }
-        try "$h $name" $compiler $flags -Os -Wall -Wextra $(including "$h") -DDX_IMPLEMENTATION -S "$one" -o /dev/null
+        try "$h $name" $compiler $flags -Os -Wall -Wextra -I"$top" -S "$work/small.${h%.h}.c" -o /dev/null
     done <<END
 newlib arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -std=c11
 newlib-c99 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb -std=c99
