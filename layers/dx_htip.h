@@ -1157,7 +1157,7 @@ static int dx_htip_p_add(dx_htip_writer *w, dx_htip_op op, uint16_t node, int a,
 {
     const uint32_t size = dx_htip_p_op_size((uint8_t)op);
     uint8_t       *p;
-    DX_HTIP_ASSERT(w->ops_size_ <= w->ops_size_max_ && a <= 65535 && b <= 65535);
+    DX_HTIP_ASSERT(w->ops_size_ <= w->ops_size_max_);
     if (a < 0) return dx_htip_p_fail(w, a);
     if (b < 0) return dx_htip_p_fail(w, b);
     if (size > w->ops_size_max_ - w->ops_size_) return dx_htip_p_fail(w, DX_HTIP_ENOSPACE);
