@@ -288,7 +288,7 @@ extern "C" {
     X(-38, ECHECKSUM)  /* the CRC-32C differs */                                                   \
     X(-39, EORDER)     /* writer: not in schema order, or the field was put before */              \
     X(-40, ESTATE)     /* writer: finished already */                                              \
-    X(-41, ETRAILING)  /* bytes behind the end of the record */
+    X(-41, ETRAILING)  /* bytes after the end of the record */
 
 typedef enum dx_teleport_error {
 #define DX_TELEPORT_P_ENUM(value, constant) DX_TELEPORT_##constant = value,
@@ -318,7 +318,7 @@ typedef struct dx_teleport_fault {
     uint32_t    version; /* schema version of the data; 0 if it was not reached */
 } dx_teleport_fault;
 
-/* What a header says. Nothing but the header is checked. */
+/* The fields of a header. Only the header is checked. */
 typedef struct dx_teleport_info {
     uint64_t layout;      /* checksum of the writer's layout: user_layout(version) */
     uint32_t size;        /* bytes of the whole record with header and checksum */
@@ -457,12 +457,12 @@ typedef struct dx_teleport_ext_walk {
 /* Start a walk of a record that was opened: user_any(v). EINVAL: it was not. The view may be gone
    afterwards, the bytes must stay. */
 DX_TELEPORT_API int dx_teleport_ext_begin(dx_teleport_ext_walk *walk, const dx_teleport_view *v);
-/* What the reference at `field` points at: *count elements of `unit` bytes at *data, which is not
-   NULL even if there are none. Follow references in the order of the schema, those of nested
+/* Resolve the reference at `field`: *count elements of `unit` bytes at *data, which is not NULL
+   even if *count is 0. Follow references in the order of the schema, those of nested
    records in their place. EREF: the bytes changed since open, or the order is another. */
 DX_TELEPORT_API int dx_teleport_ext_follow(dx_teleport_ext_walk *walk, const uint8_t *field,
                                            uint32_t unit, const uint8_t **data, uint32_t *count);
-/* Bytes of the scalar in a field's code: 1, 2, 4 or 8; 0 if there is none in it. */
+/* Bytes of the scalar in a field's code: 1, 2, 4 or 8; 0: the field has no scalar. */
 DX_TELEPORT_API uint32_t dx_teleport_ext_scalar_size(unsigned code);
 /* That scalar at p, as a number without sign: two's complement or IEEE 754 bits. */
 DX_TELEPORT_API uint64_t dx_teleport_ext_scalar(unsigned code, const uint8_t *p);
@@ -471,8 +471,8 @@ DX_TELEPORT_API uint64_t dx_teleport_ext_scalar(unsigned code, const uint8_t *p)
    memcpy of a constant size is how a value is loaded from any address: compilers turn it into one
    load where the processor allows that, and into single bytes where it does not. */
 /* Pin a value that was loaded from memory which another process may write: use it, do not load it
-   again. Without this a compiler may load the bytes a second time, and what was checked would not
-   be what is used. */
+   again. Without this a compiler may load the bytes a second time, and the value used could differ
+   from the value checked. */
 #if (defined(__GNUC__) || defined(__clang__)) && UINTPTR_MAX > UINT32_MAX
   #define DX_TELEPORT_P_PIN(type, value) __asm__ volatile("" : "+r"(value))
 #else
@@ -563,9 +563,9 @@ DX_TELEPORT_P_INLINE uint32_t dx_teleport_p_load_once(const uint8_t *p)
                           |
         form     0 -------+----> the part: `elements` of them
 
-   Offsets count from the first byte of the form (the header, or the record when bare). Parts lie
-   behind the record in the order of their references, each at the next place that its alignment
-   allows, so no two overlap. Nothing there: {0, 0}. */
+   Offsets count from the first byte of the form (the header, or the record when bare). Parts
+   follow the record in the order of their references, each at the next offset that its alignment
+   allows, so no two overlap. An empty part is {0, 0}. */
 typedef struct dx_teleport_p_ref {
     uint32_t offset;
     uint32_t elements; /* not `count`, which is a parameter of the visitors in >>schema */
@@ -583,8 +583,8 @@ DX_TELEPORT_P_FORCE_INLINE dx_teleport_p_ref dx_teleport_p_ref_once(const uint8_
 
 /* >>generated: what the functions made by DX_TELEPORT_DEFINE() are made of ------
    The X-macros of >>schema turn each field into one or two calls of the functions from here to
-   >>schema. They are inline, so that offsets, sizes and tests that cannot fail fold away: what is
-   left of user_get_id() is one load, and of user_begin() to user_finish() a row of stores. */
+   >>schema. They are inline, so that offsets, sizes and tests that cannot fail fold away:
+   user_get_id() becomes one load, and user_begin() to user_finish() a row of stores. */
 #define DX_TELEPORT_P_FLAG_EDIT 4u /* in a writer's flags: begun by user_edit() */
 #define DX_TELEPORT_P_MEASURING 1  /* a writer's error_: begun by user_measure(), stores nothing */
 #define DX_TELEPORT_P_NON_ASCII UINT64_C(0x8080808080808080) /* bits that ASCII leaves zero */
@@ -727,15 +727,15 @@ DX_TELEPORT_P_INLINE size_t dx_teleport_p_header_size(unsigned version)
 /* >>check: the careful check of received bytes ------------------------------
    open() looks at every byte that an accessor may touch later, field by field in the order of the
    schema, and stops at the first fault, which it reports with its place. Two cursors move forward
-   only: through the record, and (*end) through the parts behind it. So the check takes no longer
-   than the data is large, and no part can overlap another or refer back to itself.
+   only: through the record, and (*end) through the parts after it. So the time is linear in the
+   size of the data, and no part can overlap another or refer back to itself.
 
         header | record: fields and padding | part | 0 | part | part ...
                  ^ field by field             ^ *end, moved by each reference
 
    When the data is not newer than the reader (v->exact_), every byte is known, and padding must be
    zero and parts must follow each other at once. Of newer data the reader knows some fields only;
-   what lies between their parts is not looked at.
+   bytes between their parts are not read.
 
    These functions return 0, or make the view unusable and return the error of the fault. */
 /* Padding at from .. to - 1 of the record. */
@@ -766,9 +766,9 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_layout(dx_teleport_view *v,
     return dx_teleport_p_fail(v, DX_TELEPORT_ELAYOUT, at, "layout");
 }
 
-/* The reference at `slot`, to elements of `unit` bytes: its part must lie behind all parts before
-   it (*end) and be aligned; in data that is known completely it must be at the very next place.
-   *ref receives what was checked: use that, as the bytes may have changed since. */
+/* The reference at `slot`, to elements of `unit` bytes: its part must begin after all earlier
+   parts (*end) and be aligned; in data that is known completely it must be at the very next offset.
+   *ref receives the checked reference: use that, as the bytes may have changed since. */
 DX_TELEPORT_P_INLINE int dx_teleport_p_check_ref(dx_teleport_view *v, uint32_t *end, uint32_t slot,
                                                  uint32_t unit, uint32_t align, const char *field,
                                                  dx_teleport_p_ref *ref)
@@ -793,7 +793,7 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_ref(dx_teleport_view *v, uint32_t *
     return DX_TELEPORT_OK;
 }
 
-/* An optional scalar {is it there: 0 or 1, zeros, value}: all zeros where there is none. */
+/* An optional scalar {set: 0 or 1, zeros, value}: all zeros if it is not set. */
 DX_TELEPORT_P_INLINE int dx_teleport_p_check_option(dx_teleport_view *v, uint32_t slot,
                                                     uint32_t size, const char *field)
 {
@@ -825,8 +825,8 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_nested(dx_teleport_view *v, const d
 
 /* >>scan: the fast check -----------------------------------------------------
    Almost all records are good, so open() first asks only whether this one is. The scan accepts only
-   what the careful check accepts too; when it says no, the careful check finds the fault, or finds
-   that there is none (text that is UTF-8, but not ASCII). It applies to data that is known
+   what the careful check accepts too; when it says no, the careful check finds the fault, or
+   accepts the record (text that is UTF-8, but not ASCII). It applies to data that is known
    completely, and is fast because it does not branch:
 
    - What must be zero (padding, upper bits of bools, differences between an offset and the place
@@ -839,8 +839,8 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_nested(dx_teleport_view *v, const d
 typedef struct dx_teleport_p_scan {
     const uint8_t *bytes; /* of the form */
     uint64_t       size;  /* where references end */
-    uint64_t       end;   /* of the last part so far; may lie behind `size` while that is text */
-    uint64_t       text;  /* where the run of text in front of `end` starts */
+    uint64_t       end;   /* of the last part seen; may be beyond `size` while that is text */
+    uint64_t       text;  /* where the run of text before `end` starts */
     uint64_t       bad;   /* bits that should be zero */
 } dx_teleport_p_scan;
 
@@ -900,7 +900,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_scan_bytes(dx_teleport_p_scan *s, const uin
 }
 
 /* A list whose elements are aligned, or looked at later: this one is checked at once, because the
-   caller goes on to read its elements at *ref. */
+   caller reads its elements at *ref next. */
 DX_TELEPORT_P_HOT bool dx_teleport_p_scan_list(dx_teleport_p_scan *s, const uint8_t *p,
                                                uint32_t unit, uint32_t align,
                                                dx_teleport_p_ref *ref)
@@ -929,7 +929,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_scan_end(const dx_teleport_p_scan *s)
    After open, an accessor is a load at record_ + offset. A field that is newer than the data is not
    there: the accessors test v->version_, unless the field came with version 1, where the test folds
    away. Views of nested records share the buffer and have a record_ of their own. */
-/* A view of a record behind a header of that size; nothing is checked yet. */
+/* A view of a record after a header of that size; nothing is checked yet. */
 DX_TELEPORT_P_HOT void dx_teleport_p_view(dx_teleport_view *v, const uint8_t *p, size_t header_size,
                                           size_t size, uint64_t layout, unsigned version)
 {
@@ -965,7 +965,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_is_header(dx_teleport_view *v, const void *
     return true;
 }
 
-/* A view of a record inside another; of `zeros` where there is none (record is NULL). */
+/* A view of a record inside another; of `zeros` if record is NULL. */
 DX_TELEPORT_P_INLINE dx_teleport_view dx_teleport_p_child(const dx_teleport_view *v,
                                                           const uint8_t *record,
                                                           const uint8_t *zeros, unsigned version)
@@ -1122,7 +1122,7 @@ DX_TELEPORT_P_HOT int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t slot
     return DX_TELEPORT_OK;
 }
 
-/* A string is checked while it is copied; what is not UTF-8 makes the record unusable. */
+/* A string is checked while it is copied; invalid UTF-8 makes the record unusable. */
 DX_TELEPORT_P_HOT int dx_teleport_p_put_string(dx_teleport_writer *w, uint32_t slot,
                                                const char *data, size_t size)
 {
@@ -1269,7 +1269,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 
    Two steps make a visitor out of an operator. DX_TELEPORT_P_ARGS_F and its siblings know what a
    field of their kind is in these terms. And because the user's list calls F(u64, id) without p and
-   q, what is passed as F must bring them along, as unfinished text: the operator's replacement
+   q, the macro passed as F must bring them along, as unfinished text: the operator's replacement
 
         visitor OPEN EMPTY() () p, q ARGS_F       followed in the list by   (u64, id)
 
@@ -1301,9 +1301,9 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 /* The visitor for what a pass does not concern. */
 #define DX_TELEPORT_P_SKIP(p, q, ...)
 
-/* What a field of each kind is: its place in the record, its code, its element's scalar. References
-   take 8 bytes at a multiple of 4; an optional scalar lies behind a byte that says whether it is
-   there, aligned as if it were two. */
+/* The layout of a field of each kind: its offset in the record, its code, its element's scalar.
+   References take 8 bytes at a multiple of 4; an optional scalar follows a byte that says whether
+   it is set, aligned as if it were two. */
 enum {
     DX_TELEPORT_P_REF_SIZE = 8,
     DX_TELEPORT_P_REF_ALIGN = 4
@@ -1361,7 +1361,7 @@ enum {
 #define DX_TELEPORT_P_OFFSET_V(p, q, number)                                                       \
     p##_p_mark_end_##number, p##_p_mark_last_##number = p##_p_mark_end_##number - 1,
 
-/* Pass: the largest alignment so far, carried the same way: next_align is it plus one. */
+/* Pass: the largest alignment up to here, carried the same way: next_align is it plus one. */
 #define DX_TELEPORT_P_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define DX_TELEPORT_P_ALIGN(p, q, name, T, size, align, code, count, range)                        \
     p##_p_next_align_##name,                                                                       \
@@ -1653,8 +1653,8 @@ enum {
         if (to) p##_p_fill_##name(to, data, elements);                                             \
         return DX_TELEPORT_OK;                                                                     \
     }
-/* has, get, set, clear. The value lies behind the byte that says whether it is there, aligned: at
-   the offset plus its size. */
+/* has, get, set, clear. The value follows the byte that says whether it is set, aligned: at the
+   offset plus its size. */
 #define DX_TELEPORT_P_ACCESS_O(p, q, name, T, size, align, code, count, range)                     \
     DX_TELEPORT_P_INLINE bool p##_has_##name(const p##_view *v)                                    \
     {                                                                                              \
@@ -1729,7 +1729,7 @@ enum {
     {                                                                                              \
         return dx_teleport_p_leave(&w->writer_, &child->writer_);                                  \
     }
-/* What arrays (A) and lists (L) have in common: p##_count_##name and p##_p_bytes_##name say how
+/* Arrays (A) and lists (L) share this: p##_count_##name and p##_p_bytes_##name say how
    many elements there are and where. They are copied with one memcpy where the host's elements look
    as the wire's do: bytes (but not bools, which must become 0 or 1), and on little-endian hosts
    everything. */
@@ -1812,8 +1812,8 @@ enum {
         return p##_record_size;                                                                    \
     }
 
-/* The careful check of the record that v shows, and of `count` records one behind the other, as
-   nested types need it. *end: where the last part ended. */
+/* The careful check of the record that v shows, and of `count` consecutive records, which
+   nested types need. *end: where the last part ended. */
 #define DX_TELEPORT_P_DEFINE_CHECK(p, schema)                                                      \
     DX_TELEPORT_P_INLINE int p##_p_check_fields(dx_teleport_view *v, uint32_t *end)                \
     {                                                                                              \
@@ -1865,7 +1865,7 @@ enum {
 /* open, open_bare, and what goes with a view. user_p_check() runs the fast check, and the careful
    one where that says no; `end` is where the record ends. A record of version 1 with exactly the
    expected header skips the reading of the header. The checksums of all versions that both sides
-   know are compared: those before the newest common one lie behind the header. */
+   know are compared: those before the newest common one follow the header. */
 #define DX_TELEPORT_P_DEFINE_READER(p)                                                             \
     DX_TELEPORT_P_INLINE int p##_p_check(dx_teleport_view *v, uint32_t end)                        \
     {                                                                                              \
@@ -2260,8 +2260,8 @@ DX_TELEPORT_P_NOINLINE bool dx_teleport_p_copy_text(uint8_t *to, const char *fro
 }
 
 /* >>open: headers, and faults ------------------------------------------------
-   A fault makes the view unusable, and remains readable with user_fault(). What stands in the
-   header comes first; >>check goes on from there. */
+   A fault makes the view unusable, and remains readable with user_fault(). The header is
+   checked here, the rest by >>check. */
 DX_TELEPORT_API int dx_teleport_p_fail(dx_teleport_view *v, int error, size_t offset,
                                        const char *field)
 {
@@ -2501,7 +2501,7 @@ DX_TELEPORT_API uint64_t dx_teleport_ext_scalar(unsigned code, const uint8_t *p)
 
 /* >>interner: texts to numbers -----------------------------------------------
    A hash table with open addressing: a text's hash names a slot, and if another text is there, the
-   search goes on to the next one, up to a free slot. Two thirds of the slots are used at most.
+   search probes the next ones, up to a free slot. Two thirds of the slots are used at most.
 
         texts   [0] "rose"  [1] "is"  [2] "a"  ...     a text's index is its number
         slots   | 0 | 3 | 0 | 0 | 1 | 2 | 0 | 0 |      a number plus one; 0: free
@@ -2547,7 +2547,7 @@ DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *mem
     return DX_TELEPORT_OK;
 }
 
-/* SipHash of a text: whoever does not know the seed cannot choose texts that collide. */
+/* SipHash of a text: without the seed nobody can choose texts that collide. */
 static uint64_t dx_teleport_p_siphash(const uint64_t *seed, const uint8_t *p, size_t size)
 {
     uint64_t v[4];

@@ -1,5 +1,5 @@
-/* Block patches of dx_patch.h: size and speed for scattered changes; the XOR of runs beside a plain loop over the
-   same bytes. Flash patches of pairs given as OLD NEW: size beside a sequential delta of the same applier memory.
+/* Block patches of dx_patch.h: size and speed for scattered changes; the XOR of runs and a plain loop over the
+   same bytes. Flash patches of pairs given as OLD NEW: size, and that of a sequential delta of the same applier memory.
    usage: bench_blocks [OLD NEW]...        prints CSV */
 #define NDEBUG
 #define DX_PATCH_IMPLEMENTATION

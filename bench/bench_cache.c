@@ -97,7 +97,7 @@ static void store(bench *b, unsigned n)
 {
     uint64_t key[2] = {n, 0x1234567890abcdefu};
     char table[16];
-    static const uint8_t hash[32] = {1}; /* known: hashing is not what is measured */
+    static const uint8_t hash[32] = {1}; /* known: hashing is not measured */
     dx_cache_tag tag = {table, (size_t)snprintf(table, sizeof table, "t%u", n % b->tables)};
     dx_cache_item item;
     memset(&item, 0, sizeof item);

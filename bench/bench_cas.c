@@ -39,7 +39,7 @@ static unsigned char *data, *back;
 static char folder[3000];
 static volatile unsigned sink;
 
-/* What only computes is measured in CPU time, since other work on the machine does not count there. */
+/* Code that only computes is measured in CPU time, which other work on the machine does not add to. */
 static clockid_t clock_id = CLOCK_PROCESS_CPUTIME_ID;
 
 static double now(void)
@@ -307,13 +307,13 @@ static const char *path_of(const char *name)
 
 static dx_cas_store store;
 static dx_cas_file store_file;
-static dx_devices_mapped view; /* in front of store_file */
+static dx_devices_mapped view; /* reads store_file */
 static dx_cas_id *stored;
 enum { STORED_MAX = 1 << 20 };
 
 static dx_cas_store once;
 static dx_cas_file once_file;
-static dx_devices_buffer gather; /* in front of once_file */
+static dx_devices_buffer gather; /* writes to once_file */
 
 static void open_dx(dx_cas_store *s, dx_cas_file *file, const char *name, uint32_t durability)
 {
@@ -558,7 +558,7 @@ static void put_files(size_t size, size_t count)
     }
 }
 
-/* What the device needs for the same bytes, at a place that exists: a write and fdatasync. */
+/* The time of the device alone for the same bytes: overwrite existing ones, then fdatasync. */
 static void put_device(size_t size, size_t count)
 {
     static int fd = -1;

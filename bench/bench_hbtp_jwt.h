@@ -63,7 +63,7 @@ static size_t jwt_libjwt(void *user)
 }
 #endif
 
-/* What dx_sha256.h uses: the instructions of the processor unless -DDX_SHA256_PORTABLE says otherwise. */
+/* The name of the case: dx_sha256.h uses the instructions of the processor, except with -DDX_SHA256_PORTABLE. */
 static const char *jwt_case(void)
 {
 #if defined(__x86_64__) && !defined(DX_SHA256_PORTABLE)

@@ -1,4 +1,4 @@
-/* layers/dx_hde.h: states against baselines, beside a compare loop and plain zstd. One CSV row a line: what, size of the state,
+/* layers/dx_hde.h: states against baselines, compared with a compare loop and plain zstd. One CSV row a line: what, size of the state,
    bytes of the record, seconds to encode, GB/s, seconds to decode, what it is beside.
    Seconds are of the processor, medians of nine. usage: bench_hde [ID OLD NEW]...      ID names the pair in the output */
 #define _GNU_SOURCE
@@ -95,7 +95,7 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* What any encoder must do at least: look at every block of both. */
+/* The least that any encoder must do: read every block of both. */
 static size_t compare_blocks(const uint8_t *a, const uint8_t *b, size_t size)
 {
     size_t at, same = 0;

@@ -92,7 +92,7 @@ static void *poster(void *unused)
             i++;
             continue;
         }
-        uint64_t t = now(); /* full: the loop is behind */
+        uint64_t t = now(); /* full: the loop lags */
         while (dx_reactor_post(&r, &m) != DX_REACTOR_OK) {}
         i++;
         waited += now() - t;

@@ -1,4 +1,4 @@
-// examples/www/teleport.js beside JSON.parse, for one order: open and read all values, or open and read one.
+// examples/www/teleport.js compared with JSON.parse, for one order: open and read all values, or open and read one.
 import { readFileSync } from 'node:fs';
 import { teleport } from '../examples/www/teleport.js';
 

@@ -1,4 +1,4 @@
-/* What a record costs in code on a small machine: PARTS 0 none, 1 a flat one, 2 also an order with items. */
+/* Code size of a record on a small machine: PARTS 0 none, 1 a flat one, 2 also an order with items. */
 #define DX_TELEPORT_STATIC
 #define DX_TELEPORT_IMPLEMENTATION
 #include "../dx_teleport.h"

@@ -306,52 +306,52 @@ DX_CACHE_API const char *dx_cache_error_name(int error);
 /* Required memory in bytes; 0: above SIZE_MAX, or a field is out of range. */
 DX_CACHE_API size_t dx_cache_memory_size(const dx_cache_desc *desc);
 /* EINVAL, ENOMEM. There is no close function: free the memory. */
-DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc);
+DX_CACHE_API int dx_cache_init(dx_cache *cache, const dx_cache_desc *desc);
 
 /* OK, ESTALE (the view holds it), ENOTFOUND. */
-DX_CACHE_API int dx_cache_get(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+DX_CACHE_API int dx_cache_get(dx_cache *cache, const void *key, size_t key_size, uint64_t now_ms,
                               dx_cache_view *view);
 /* As get; but if the entry is missing or stale, one caller at a time gets COMPUTE and the others
    WAIT; the view then has the stale entry, if any. EAGAIN: flights_max computations are running. A
    computation that takes longer than desc.flight_ms counts as dead, and the next caller gets
    COMPUTE; the same after the key was removed or everything was invalidated. */
-DX_CACHE_API int dx_cache_begin(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+DX_CACHE_API int dx_cache_begin(dx_cache *cache, const void *key, size_t key_size, uint64_t now_ms,
                                 dx_cache_view *view, dx_cache_ticket *ticket);
 /* After WAIT, with its ticket: WAIT, the error of the failed computation, or the result of another
    begin. */
-DX_CACHE_API int dx_cache_poll(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+DX_CACHE_API int dx_cache_poll(dx_cache *cache, const void *key, size_t key_size, uint64_t now_ms,
                                dx_cache_view *view, dx_cache_ticket *ticket);
 /* Store the answer; ends the computation with any result. ticket NULL: an answer without begin,
    newer than any computation under way. view may be NULL. EOUTDATED, ETOOBIG (above the quota) and
    ENOMEM (views and puts hold too much): not stored; EAGAIN. */
-DX_CACHE_API int dx_cache_put(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_item *item,
-                              uint64_t now_ms, dx_cache_view *view);
+DX_CACHE_API int dx_cache_put(dx_cache *cache, const dx_cache_ticket *ticket,
+                              const dx_cache_item *item, uint64_t now_ms, dx_cache_view *view);
 /* Revalidate ("304"): the entry of this view is current, and fresh again. Ends the computation.
    ENOTFOUND: the entry is gone, request the whole answer. ttl_ms 0: desc.ttl_ms. */
-DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket,
+DX_CACHE_API int dx_cache_renew(dx_cache *cache, const dx_cache_ticket *ticket,
                                 const dx_cache_view *view, uint64_t now_ms, uint64_t ttl_ms);
 /* The computation failed: nothing is stored, waiters get the error (< 0), later callers start a new
    one. */
-DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int error,
+DX_CACHE_API int dx_cache_fail(dx_cache *cache, const dx_cache_ticket *ticket, int error,
                                uint64_t now_ms);
-DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view); /* empties the view */
+DX_CACHE_API void dx_cache_release(dx_cache *cache, dx_cache_view *view); /* empties the view */
 
 /* Invalidate all entries with this tag, and answers with it that are being computed. */
-DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size);
+DX_CACHE_API void dx_cache_invalidate(dx_cache *cache, const void *tag, size_t size);
 /* The payload of a notification: TAG, or TAG:INSERT, :UPDATE, :DELETE, :TRUNCATE in any case of
    letters. */
-DX_CACHE_API void dx_cache_notify(dx_cache *c, const void *payload, size_t size);
+DX_CACHE_API void dx_cache_notify(dx_cache *cache, const void *payload, size_t size);
 /* Invalidate everything: also after missed notifications. */
-DX_CACHE_API void dx_cache_invalidate_all(dx_cache *c);
+DX_CACHE_API void dx_cache_invalidate_all(dx_cache *cache);
 /* OK or ENOTFOUND. A computation of the key becomes outdated. */
-DX_CACHE_API int dx_cache_remove(dx_cache *c, const void *key, size_t key_size);
+DX_CACHE_API int dx_cache_remove(dx_cache *cache, const void *key, size_t key_size);
 /* Free the memory of at most entries_max invalid entries; returns how many. Puts also do it when
    they need room. */
-DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t entries_max);
+DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *cache, uint32_t entries_max);
 /* All valid entries, in no order, stale ones too. *cursor = 0 begins; ENOTFOUND ends. Release each
    view. */
-DX_CACHE_API int dx_cache_next(dx_cache *c, uint32_t *cursor, dx_cache_view *view);
-DX_CACHE_API void dx_cache_get_stats(dx_cache *c, dx_cache_stats *out);
+DX_CACHE_API int dx_cache_next(dx_cache *cache, uint32_t *cursor, dx_cache_view *view);
+DX_CACHE_API void dx_cache_get_stats(dx_cache *cache, dx_cache_stats *out);
 
 /* The strong ETag: the hash as 64 hex digits in quotes, and NUL. */
 DX_CACHE_API void dx_cache_etag(const dx_cache_view *view, char out[67]);
@@ -367,32 +367,32 @@ DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, 
    Entries that are damaged, or find no room, are dropped. A store without a cache of this name: OK.
    ECORRUPT, EVERSION: its epochs cannot be read; errors of dx_cas.h. After an error the cache is
    empty: load again, or continue without; the next save then deletes the saved entries. */
-DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store);
+DX_CACHE_API int dx_cache_load(dx_cache *cache, dx_cas_store *store);
 /* Write all changes into the store that was loaded (or a new one), and commit: everything put,
    removed or invalidated before this call is durable when it returns 0, all or nothing. Other
    threads need not stop. After an error call it again (DX_CAS_ENOMEM: grow the store first). One
    thread saves at a time. Entries above the store's object_size_max are not saved. */
-DX_CACHE_API int dx_cache_save(dx_cache *c, dx_cas_store *store);
+DX_CACHE_API int dx_cache_save(dx_cache *cache, dx_cas_store *store);
 
 /* >>extension ----------------------------------------------------------
    For layers that keep data of their own in the memory of a cache, under its lock. As stable as the
    rest. Between lock and unlock only call functions that say so. */
-DX_CACHE_API void dx_cache_ext_lock(dx_cache *c);
-DX_CACHE_API void dx_cache_ext_unlock(dx_cache *c);
+DX_CACHE_API void dx_cache_ext_lock(dx_cache *cache);
+DX_CACHE_API void dx_cache_ext_unlock(dx_cache *cache);
 /* With the lock held: a block aligned to 16 bytes; may evict entries; NULL: no room. And free one;
    NULL is allowed. Blocks do not count as entries. */
-DX_CACHE_API void *dx_cache_ext_alloc(dx_cache *c, size_t size);
-DX_CACHE_API void dx_cache_ext_free(dx_cache *c, void *block);
+DX_CACHE_API void *dx_cache_ext_alloc(dx_cache *cache, size_t size);
+DX_CACHE_API void dx_cache_ext_free(dx_cache *cache, void *block);
 /* The keyed hash of keys and tags. With or without the lock. */
-DX_CACHE_API uint64_t dx_cache_ext_hash(const dx_cache *c, const void *data, size_t size);
+DX_CACHE_API uint64_t dx_cache_ext_hash(const dx_cache *cache, const void *data, size_t size);
 /* The hash of values, 32 bytes: desc.hash, or dx_cas_hash(). Without the lock. */
-DX_CACHE_API void dx_cache_ext_value_hash(const dx_cache *c, const void *data, size_t size,
+DX_CACHE_API void dx_cache_ext_value_hash(const dx_cache *cache, const void *data, size_t size,
                                           uint8_t out[32]);
 /* desc.entry_tags_max, or its default. With or without the lock. */
-DX_CACHE_API uint32_t dx_cache_ext_tags_max(const dx_cache *c);
+DX_CACHE_API uint32_t dx_cache_ext_tags_max(const dx_cache *cache);
 /* End a computation as outdated, for a reason that only the layer knows, as a put does after an
    invalidation. Returns DX_CACHE_EOUTDATED. */
-DX_CACHE_API int dx_cache_ext_outdate(dx_cache *c, const dx_cache_ticket *ticket);
+DX_CACHE_API int dx_cache_ext_outdate(dx_cache *cache, const dx_cache_ticket *ticket);
 /* Does the view hold an entry? False for an empty view, and for one that a layer filled. */
 DX_CACHE_API bool dx_cache_ext_holds(const dx_cache_view *view);
 
@@ -525,25 +525,25 @@ static inline uint64_t dx_cache_p_sip_end(uint64_t v[4], uint64_t last)
 /* <<shared */
 
 
-static void dx_cache_p_lock(dx_cache *c)
+static void dx_cache_p_lock(dx_cache *cache)
 {
-    if (c->desc_.lock) c->desc_.lock(c->desc_.user);
+    if (cache->desc_.lock) cache->desc_.lock(cache->desc_.user);
 }
 
-static void dx_cache_p_unlock(dx_cache *c)
+static void dx_cache_p_unlock(dx_cache *cache)
 {
-    if (c->desc_.unlock) c->desc_.unlock(c->desc_.user);
+    if (cache->desc_.unlock) cache->desc_.unlock(cache->desc_.user);
 }
 
 /* SipHash, keyed with desc.seed: untrusted keys and tags cannot fill one bucket. */
-static uint64_t dx_cache_p_hash(const dx_cache *c, const void *data, size_t size)
+static uint64_t dx_cache_p_hash(const dx_cache *cache, const void *data, size_t size)
 {
     const uint8_t *p = (const uint8_t *)data;
     uint64_t v[4];
     uint64_t last = (uint64_t)(size & 255) << 56;
     unsigned i;
     DX_CACHE_ASSERT(data || size == 0);
-    dx_cache_p_sip_start(v, c->desc_.seed);
+    dx_cache_p_sip_start(v, cache->desc_.seed);
     for (; size >= 8; p += 8, size -= 8) dx_cache_p_sip_word(v, dx_cache_p_load64(p));
     for (i = 0; i < size; i++) last |= (uint64_t)p[i] << 8 * i;
     return dx_cache_p_sip_end(v, last);
@@ -615,51 +615,51 @@ static void dx_cache_p_class(uint32_t units, unsigned *row, unsigned *column)
 }
 
 /* Insert a free block at the front of its list. */
-static void dx_cache_p_list(dx_cache *c, uint32_t at)
+static void dx_cache_p_list(dx_cache *cache, uint32_t at)
 {
-    dx_cache_unit_ *u = &c->arena_[at];
+    dx_cache_unit_ *unit = &cache->arena_[at];
     unsigned row, column;
-    DX_CACHE_ASSERT(u->units >= 2 && !(u->before & DX_CACHE_P_IS_FREE));
-    dx_cache_p_class(u->units, &row, &column);
-    u->before |= DX_CACHE_P_IS_FREE;
-    u->prev = DX_CACHE_P_NONE;
-    u->next = c->free_[row][column];
-    if (u->next != DX_CACHE_P_NONE) c->arena_[u->next].prev = at;
-    c->free_[row][column] = at;
-    c->maps_[row] |= DX_CACHE_P_BIT(column);
-    c->map_ |= DX_CACHE_P_BIT(row);
+    DX_CACHE_ASSERT(unit->units >= 2 && !(unit->before & DX_CACHE_P_IS_FREE));
+    dx_cache_p_class(unit->units, &row, &column);
+    unit->before |= DX_CACHE_P_IS_FREE;
+    unit->prev = DX_CACHE_P_NONE;
+    unit->next = cache->free_[row][column];
+    if (unit->next != DX_CACHE_P_NONE) cache->arena_[unit->next].prev = at;
+    cache->free_[row][column] = at;
+    cache->maps_[row] |= DX_CACHE_P_BIT(column);
+    cache->map_ |= DX_CACHE_P_BIT(row);
 }
 
 /* Remove a block from its free list. */
-static void dx_cache_p_unlist(dx_cache *c, uint32_t at)
+static void dx_cache_p_unlist(dx_cache *cache, uint32_t at)
 {
-    dx_cache_unit_ *u = &c->arena_[at];
+    dx_cache_unit_ *unit = &cache->arena_[at];
     unsigned row, column;
-    DX_CACHE_ASSERT(u->units >= 2 && (u->before & DX_CACHE_P_IS_FREE));
-    dx_cache_p_class(u->units, &row, &column);
-    u->before &= ~DX_CACHE_P_IS_FREE;
-    if (u->next != DX_CACHE_P_NONE) c->arena_[u->next].prev = u->prev;
-    if (u->prev != DX_CACHE_P_NONE) {
-        c->arena_[u->prev].next = u->next;
+    DX_CACHE_ASSERT(unit->units >= 2 && (unit->before & DX_CACHE_P_IS_FREE));
+    dx_cache_p_class(unit->units, &row, &column);
+    unit->before &= ~DX_CACHE_P_IS_FREE;
+    if (unit->next != DX_CACHE_P_NONE) cache->arena_[unit->next].prev = unit->prev;
+    if (unit->prev != DX_CACHE_P_NONE) {
+        cache->arena_[unit->prev].next = unit->next;
         return;
     }
-    c->free_[row][column] = u->next;
-    if (u->next != DX_CACHE_P_NONE) return;
-    c->maps_[row] &= ~DX_CACHE_P_BIT(column);
-    if (!c->maps_[row]) c->map_ &= ~DX_CACHE_P_BIT(row);
+    cache->free_[row][column] = unit->next;
+    if (unit->next != DX_CACHE_P_NONE) return;
+    cache->maps_[row] &= ~DX_CACHE_P_BIT(column);
+    if (!cache->maps_[row]) cache->map_ &= ~DX_CACHE_P_BIT(row);
 }
 
 /* Set the size of a block, also in the header of the next one. */
-static void dx_cache_p_shape(dx_cache *c, uint32_t at, uint32_t units)
+static void dx_cache_p_shape(dx_cache *cache, uint32_t at, uint32_t units)
 {
-    dx_cache_unit_ *behind = &c->arena_[at + units];
+    dx_cache_unit_ *behind = &cache->arena_[at + units];
     DX_CACHE_ASSERT(units > 0);
-    c->arena_[at].units = units;
+    cache->arena_[at].units = units;
     behind->before = (behind->before & DX_CACHE_P_IS_FREE) | units;
 }
 
 /* Allocate that many bytes, aligned to 16; NULL: no free block is large enough. */
-static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
+static uint8_t *dx_cache_p_alloc(dx_cache *cache, uint64_t size)
 {
     uint64_t wanted = size / 16 + (size % 16 != 0) + 1, rounded = wanted;
     uint32_t at, units = (uint32_t)wanted, rest;
@@ -670,45 +670,46 @@ static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
     }
     if (rounded >= DX_CACHE_P_UNITS_MAX) return NULL;
     dx_cache_p_class((uint32_t)rounded, &row, &column);
-    if (!(c->maps_[row] & DX_CACHE_P_FROM_BIT(column))) {
-        if (!(c->map_ & DX_CACHE_P_FROM_BIT(row + 1))) return NULL;
-        row = dx_cache_p_low_bit(c->map_ & DX_CACHE_P_FROM_BIT(row + 1));
+    if (!(cache->maps_[row] & DX_CACHE_P_FROM_BIT(column))) {
+        if (!(cache->map_ & DX_CACHE_P_FROM_BIT(row + 1))) return NULL;
+        row = dx_cache_p_low_bit(cache->map_ & DX_CACHE_P_FROM_BIT(row + 1));
         column = 0;
     }
-    at = c->free_[row][dx_cache_p_low_bit(c->maps_[row] & DX_CACHE_P_FROM_BIT(column))];
-    DX_CACHE_ASSERT(at != DX_CACHE_P_NONE && c->arena_[at].units >= units);
-    dx_cache_p_unlist(c, at);
-    rest = c->arena_[at].units - units;
+    at = cache->free_[row][dx_cache_p_low_bit(cache->maps_[row] & DX_CACHE_P_FROM_BIT(column))];
+    DX_CACHE_ASSERT(at != DX_CACHE_P_NONE && cache->arena_[at].units >= units);
+    dx_cache_p_unlist(cache, at);
+    rest = cache->arena_[at].units - units;
     if (rest >= 2) {
-        c->arena_[at + units].before = 0;
-        dx_cache_p_shape(c, at + units, rest);
-        dx_cache_p_shape(c, at, units);
-        dx_cache_p_list(c, at + units);
+        cache->arena_[at + units].before = 0;
+        dx_cache_p_shape(cache, at + units, rest);
+        dx_cache_p_shape(cache, at, units);
+        dx_cache_p_list(cache, at + units);
     }
-    return (uint8_t *)(c->arena_ + at + 1);
+    return (uint8_t *)(cache->arena_ + at + 1);
 }
 
 /* Free a block (or NULL), and merge it with free neighbours. */
-static void dx_cache_p_free(dx_cache *c, uint8_t *block)
+static void dx_cache_p_free(dx_cache *cache, uint8_t *block)
 {
     uint32_t at, behind, before;
     if (!block) return;
-    at = (uint32_t)((size_t)(block - (uint8_t *)c->arena_) / sizeof *c->arena_) - 1;
-    DX_CACHE_ASSERT((size_t)(block - (uint8_t *)c->arena_) % sizeof *c->arena_ == 0);
-    DX_CACHE_ASSERT(!(c->arena_[at].before & DX_CACHE_P_IS_FREE)); /* no double free */
-    behind = at + c->arena_[at].units;
-    DX_CACHE_ASSERT((c->arena_[behind].before & ~DX_CACHE_P_IS_FREE) == c->arena_[at].units);
-    before = c->arena_[at].before;
-    if (c->arena_[behind].before & DX_CACHE_P_IS_FREE) {
-        dx_cache_p_unlist(c, behind);
-        dx_cache_p_shape(c, at, c->arena_[at].units + c->arena_[behind].units);
+    at = (uint32_t)((size_t)(block - (uint8_t *)cache->arena_) / sizeof *cache->arena_) - 1;
+    DX_CACHE_ASSERT((size_t)(block - (uint8_t *)cache->arena_) % sizeof *cache->arena_ == 0);
+    DX_CACHE_ASSERT(!(cache->arena_[at].before & DX_CACHE_P_IS_FREE)); /* no double free */
+    behind = at + cache->arena_[at].units;
+    DX_CACHE_ASSERT((cache->arena_[behind].before & ~DX_CACHE_P_IS_FREE) ==
+                    cache->arena_[at].units);
+    before = cache->arena_[at].before;
+    if (cache->arena_[behind].before & DX_CACHE_P_IS_FREE) {
+        dx_cache_p_unlist(cache, behind);
+        dx_cache_p_shape(cache, at, cache->arena_[at].units + cache->arena_[behind].units);
     }
-    if (before && (c->arena_[at - before].before & DX_CACHE_P_IS_FREE)) {
-        dx_cache_p_unlist(c, at - before);
-        dx_cache_p_shape(c, at - before, before + c->arena_[at].units);
+    if (before && (cache->arena_[at - before].before & DX_CACHE_P_IS_FREE)) {
+        dx_cache_p_unlist(cache, at - before);
+        dx_cache_p_shape(cache, at - before, before + cache->arena_[at].units);
         at -= before;
     }
-    dx_cache_p_list(c, at);
+    dx_cache_p_list(cache, at);
 }
 
 /* >>tags ----------------------------------------------------------------
@@ -727,119 +728,129 @@ static void dx_cache_p_free(dx_cache *c, uint8_t *block)
    from the dead (dx_cache_p_bury()). The head of a tag without entries is in the idle ring, and
    keeps its name and epoch until another name replaces it. */
 /* Remove a link from its ring. */
-static void dx_cache_p_unhang(dx_cache *c, uint32_t i)
+static void dx_cache_p_unhang(dx_cache *cache, uint32_t i)
 {
-    dx_cache_link_ *l = &c->links_[i];
-    DX_CACHE_ASSERT(c->links_[l->prev].next == i && c->links_[l->next].prev == i);
-    c->links_[l->prev].next = l->next;
-    c->links_[l->next].prev = l->prev;
-    l->prev = l->next = i;
+    dx_cache_link_ *link = &cache->links_[i];
+    DX_CACHE_ASSERT(cache->links_[link->prev].next == i && cache->links_[link->next].prev == i);
+    cache->links_[link->prev].next = link->next;
+    cache->links_[link->next].prev = link->prev;
+    link->prev = link->next = i;
 }
 
 /* Append a link to a ring. */
-static void dx_cache_p_hang(dx_cache *c, uint32_t i, uint32_t head)
+static void dx_cache_p_hang(dx_cache *cache, uint32_t i, uint32_t head)
 {
-    dx_cache_link_ *l = &c->links_[i];
-    DX_CACHE_ASSERT(l->next == i && l->prev == i); /* in no ring */
-    l->next = head;
-    l->prev = c->links_[head].prev;
-    c->links_[l->prev].next = i;
-    c->links_[head].prev = i;
+    dx_cache_link_ *link = &cache->links_[i];
+    DX_CACHE_ASSERT(link->next == i && link->prev == i); /* in no ring */
+    link->next = head;
+    link->prev = cache->links_[head].prev;
+    cache->links_[link->prev].next = i;
+    cache->links_[head].prev = i;
 }
 
 /* The heads of the dead and the idle ring. */
-static uint32_t dx_cache_p_dead(const dx_cache *c) { return c->heads_ + c->desc_.tags_max; }
-static uint32_t dx_cache_p_idle(const dx_cache *c) { return c->heads_ + c->desc_.tags_max + 1; }
+static uint32_t dx_cache_p_dead(const dx_cache *cache)
+{
+    return cache->heads_ + cache->desc_.tags_max;
+}
+static uint32_t dx_cache_p_idle(const dx_cache *cache)
+{
+    return cache->heads_ + cache->desc_.tags_max + 1;
+}
 
 /* The number of a known tag, or NONE; and the hash of its name. */
-static uint32_t dx_cache_p_find_tag(const dx_cache *c, const void *name, size_t size,
+static uint32_t dx_cache_p_find_tag(const dx_cache *cache, const void *name, size_t size,
                                     uint64_t *hash)
 {
     uint32_t i;
-    *hash = dx_cache_p_hash(c, name, size);
-    for (i = c->tag_buckets_[*hash & c->tag_mask_]; i != DX_CACHE_P_NONE; i = c->tags_[i].chain) {
-        const dx_cache_tag_ *t = &c->tags_[i];
-        if (t->hash == *hash && t->size == size && DX_CACHE_MEMCMP(t->name, name, size) == 0) break;
+    *hash = dx_cache_p_hash(cache, name, size);
+    for (i = cache->tag_buckets_[*hash & cache->tag_mask_]; i != DX_CACHE_P_NONE;
+         i = cache->tags_[i].chain) {
+        const dx_cache_tag_ *tag = &cache->tags_[i];
+        if (tag->hash == *hash && tag->size == size && DX_CACHE_MEMCMP(tag->name, name, size) == 0)
+            break;
     }
     return i;
 }
 
 /* The number of a tag; a new one replaces the tag that was idle longest, whose last invalidation
    then counts for all forgotten tags (floor_). NONE: all are in use. */
-static uint32_t dx_cache_p_tag(dx_cache *c, const void *name, size_t size)
+static uint32_t dx_cache_p_tag(dx_cache *cache, const void *name, size_t size)
 {
     uint64_t hash;
-    uint32_t i = dx_cache_p_find_tag(c, name, size, &hash);
-    uint32_t *at = &c->tag_buckets_[hash & c->tag_mask_];
+    uint32_t i = dx_cache_p_find_tag(cache, name, size, &hash);
+    uint32_t *at = &cache->tag_buckets_[hash & cache->tag_mask_];
     uint32_t *old;
-    dx_cache_tag_ *t;
+    dx_cache_tag_ *tag;
     DX_CACHE_ASSERT(size > 0 && size <= DX_CACHE_TAG_MAX);
     if (i != DX_CACHE_P_NONE) return i;
-    i = c->links_[dx_cache_p_idle(c)].next;
-    if (i == dx_cache_p_idle(c)) return DX_CACHE_P_NONE;
-    i -= c->heads_;
-    t = &c->tags_[i];
-    DX_CACHE_ASSERT(t->count == 0);
-    if (t->size) { /* remove its former name */
-        old = &c->tag_buckets_[t->hash & c->tag_mask_];
-        while (*old != i) old = &c->tags_[*old].chain;
-        *old = t->chain;
-        if (c->floor_ < t->epoch) c->floor_ = t->epoch;
+    i = cache->links_[dx_cache_p_idle(cache)].next;
+    if (i == dx_cache_p_idle(cache)) return DX_CACHE_P_NONE;
+    i -= cache->heads_;
+    tag = &cache->tags_[i];
+    DX_CACHE_ASSERT(tag->count == 0);
+    if (tag->size) { /* remove its former name */
+        old = &cache->tag_buckets_[tag->hash & cache->tag_mask_];
+        while (*old != i) old = &cache->tags_[*old].chain;
+        *old = tag->chain;
+        if (cache->floor_ < tag->epoch) cache->floor_ = tag->epoch;
     }
-    dx_cache_p_unhang(c, c->heads_ + i);
-    dx_cache_p_hang(c, c->heads_ + i, dx_cache_p_idle(c));
-    DX_CACHE_MEMCPY(t->name, name, size);
-    t->size = (uint32_t)size;
-    t->hash = hash;
-    t->epoch = 0;
-    t->chain = *at;
+    dx_cache_p_unhang(cache, cache->heads_ + i);
+    dx_cache_p_hang(cache, cache->heads_ + i, dx_cache_p_idle(cache));
+    DX_CACHE_MEMCPY(tag->name, name, size);
+    tag->size = (uint32_t)size;
+    tag->hash = hash;
+    tag->epoch = 0;
+    tag->chain = *at;
     *at = i;
     return i;
 }
 
 /* Remove an entry from the rings of its tags (or of the dead). */
-static void dx_cache_p_untag(dx_cache *c, uint32_t entry)
+static void dx_cache_p_untag(dx_cache *cache, uint32_t entry)
 {
-    uint32_t i = entry * c->desc_.entry_tags_max, end = i + c->entries_[entry].tag_count;
+    uint32_t i = entry * cache->desc_.entry_tags_max, end = i + cache->entries_[entry].tag_count;
     for (; i < end; i++) {
-        uint32_t tag = c->links_[i].tag;
-        DX_CACHE_ASSERT(tag < c->desc_.tags_max && c->tags_[tag].count > 0);
-        dx_cache_p_unhang(c, i);
-        if (--c->tags_[tag].count == 0) dx_cache_p_hang(c, c->heads_ + tag, dx_cache_p_idle(c));
+        uint32_t tag = cache->links_[i].tag;
+        DX_CACHE_ASSERT(tag < cache->desc_.tags_max && cache->tags_[tag].count > 0);
+        dx_cache_p_unhang(cache, i);
+        if (--cache->tags_[tag].count == 0)
+            dx_cache_p_hang(cache, cache->heads_ + tag, dx_cache_p_idle(cache));
     }
-    c->entries_[entry].tag_count = 0;
+    cache->entries_[entry].tag_count = 0;
 }
 
 /* Add an entry to the rings of the tags in its record. DX_CACHE_ENOMEM: all tags are in use;
    dx_cache_p_untag() undoes the additions. */
-static int dx_cache_p_add_tags(dx_cache *c, uint32_t entry)
+static int dx_cache_p_add_tags(dx_cache *cache, uint32_t entry)
 {
-    dx_cache_entry_ *e = &c->entries_[entry];
-    const uint8_t *p = e->block + DX_CACHE_P_HEAD + e->key_size, *end = p + e->tags_size;
-    DX_CACHE_ASSERT(e->tag_count == 0);
+    dx_cache_entry_ *owner = &cache->entries_[entry];
+    const uint8_t *p = owner->block + DX_CACHE_P_HEAD + owner->key_size;
+    const uint8_t *end = p + owner->tags_size;
+    DX_CACHE_ASSERT(owner->tag_count == 0);
     for (; p < end; p += 1 + *p) {
-        uint32_t i = entry * c->desc_.entry_tags_max + e->tag_count;
-        uint32_t tag = dx_cache_p_tag(c, p + 1, *p);
-        DX_CACHE_ASSERT(e->tag_count < c->desc_.entry_tags_max);
+        uint32_t i = entry * cache->desc_.entry_tags_max + owner->tag_count;
+        uint32_t tag = dx_cache_p_tag(cache, p + 1, *p);
+        DX_CACHE_ASSERT(owner->tag_count < cache->desc_.entry_tags_max);
         if (tag == DX_CACHE_P_NONE) return DX_CACHE_ENOMEM;
-        if (c->tags_[tag].count++ == 0) dx_cache_p_unhang(c, c->heads_ + tag);
-        c->links_[i].tag = tag;
-        dx_cache_p_hang(c, i, c->heads_ + tag);
-        e->tag_count++;
+        if (cache->tags_[tag].count++ == 0) dx_cache_p_unhang(cache, cache->heads_ + tag);
+        cache->links_[i].tag = tag;
+        dx_cache_p_hang(cache, i, cache->heads_ + tag);
+        owner->tag_count++;
     }
     return DX_CACHE_OK;
 }
 
 /* Was nothing that this entry depends on invalidated since its computation began? */
-static bool dx_cache_p_valid(const dx_cache *c, uint32_t entry)
+static bool dx_cache_p_valid(const dx_cache *cache, uint32_t entry)
 {
-    const dx_cache_entry_ *e = &c->entries_[entry];
-    const dx_cache_link_ *l = &c->links_[entry * c->desc_.entry_tags_max];
-    const dx_cache_link_ *end = l + e->tag_count;
-    DX_CACHE_ASSERT(entry < c->slots_);
-    if (e->epoch < c->all_epoch_) return false;
-    for (; l < end; l++) {
-        if (c->tags_[l->tag].epoch > e->epoch) return false;
+    const dx_cache_entry_ *owner = &cache->entries_[entry];
+    const dx_cache_link_ *link = &cache->links_[entry * cache->desc_.entry_tags_max];
+    const dx_cache_link_ *end = link + owner->tag_count;
+    DX_CACHE_ASSERT(entry < cache->slots_);
+    if (owner->epoch < cache->all_epoch_) return false;
+    for (; link < end; link++) {
+        if (cache->tags_[link->tag].epoch > owner->epoch) return false;
     }
     return true;
 }
@@ -853,111 +864,113 @@ static bool dx_cache_p_valid(const dx_cache *c, uint32_t entry)
    Live slots are in a chain of their hash bucket, and in the LRU list, whose head is the slot after
    the last one: head.newer is the oldest, head.older the newest. */
 /* The bytes of an entry that count for desc.bytes_max: without its header and padding. */
-static uint64_t dx_cache_p_size(const dx_cache_entry_ *e)
+static uint64_t dx_cache_p_size(const dx_cache_entry_ *entry)
 {
-    return e->value_size + e->key_size + e->tags_size;
+    return entry->value_size + entry->key_size + entry->tags_size;
 }
 
 /* The live slot of a key, or NONE. Its LRU neighbours are prefetched while the key is compared: a
    hit moves the slot in that list, which writes to all three. */
-static uint32_t dx_cache_p_find(const dx_cache *c, uint64_t hash, const void *key, size_t size)
+static uint32_t dx_cache_p_find(const dx_cache *cache, uint64_t hash, const void *key, size_t size)
 {
-    uint32_t i = c->buckets_[hash & c->bucket_mask_];
+    uint32_t i = cache->buckets_[hash & cache->bucket_mask_];
     while (i != DX_CACHE_P_NONE) {
-        const dx_cache_entry_ *e = &c->entries_[i];
-        if (e->hash == hash) {
-            DX_CACHE_P_PREFETCH(&c->entries_[e->older]);
-            DX_CACHE_P_PREFETCH(&c->entries_[e->newer]);
-            DX_CACHE_P_PREFETCH(&e->value_size);
-            if (e->key_size == size && DX_CACHE_MEMCMP(e->block + DX_CACHE_P_HEAD, key, size) == 0)
+        const dx_cache_entry_ *entry = &cache->entries_[i];
+        if (entry->hash == hash) {
+            DX_CACHE_P_PREFETCH(&cache->entries_[entry->older]);
+            DX_CACHE_P_PREFETCH(&cache->entries_[entry->newer]);
+            DX_CACHE_P_PREFETCH(&entry->value_size);
+            if (entry->key_size == size &&
+                DX_CACHE_MEMCMP(entry->block + DX_CACHE_P_HEAD, key, size) == 0)
                 return i;
         }
-        i = e->chain;
+        i = entry->chain;
     }
     return DX_CACHE_P_NONE;
 }
 
 /* Make a slot the most recently used. One that is in no list points at itself. */
-static void dx_cache_p_use(dx_cache *c, uint32_t i)
+static void dx_cache_p_use(dx_cache *cache, uint32_t i)
 {
-    dx_cache_entry_ *e = &c->entries_[i], *head = &c->entries_[c->slots_];
-    DX_CACHE_ASSERT(i < c->slots_);
+    dx_cache_entry_ *entry = &cache->entries_[i], *head = &cache->entries_[cache->slots_];
+    DX_CACHE_ASSERT(i < cache->slots_);
     if (head->older == i) return;
-    if (e->older != i) {
-        c->entries_[e->older].newer = e->newer;
-        c->entries_[e->newer].older = e->older;
+    if (entry->older != i) {
+        cache->entries_[entry->older].newer = entry->newer;
+        cache->entries_[entry->newer].older = entry->older;
     }
-    e->older = head->older;
-    e->newer = c->slots_;
-    c->entries_[e->older].newer = i;
+    entry->older = head->older;
+    entry->newer = cache->slots_;
+    cache->entries_[entry->older].newer = i;
     head->older = i;
 }
 
 /* Free a slot and its block. */
-static void dx_cache_p_free_slot(dx_cache *c, uint32_t i)
+static void dx_cache_p_free_slot(dx_cache *cache, uint32_t i)
 {
-    dx_cache_entry_ *e = &c->entries_[i];
-    DX_CACHE_ASSERT(e->pins == 0 && e->tag_count == 0 && e->state != DX_CACHE_P_LIVE);
-    dx_cache_p_free(c, e->block);
-    e->block = NULL;
-    e->state = DX_CACHE_P_FREE;
-    e->chain = c->free_slot_;
-    c->free_slot_ = i;
+    dx_cache_entry_ *entry = &cache->entries_[i];
+    DX_CACHE_ASSERT(entry->pins == 0 && entry->tag_count == 0 && entry->state != DX_CACHE_P_LIVE);
+    dx_cache_p_free(cache, entry->block);
+    entry->block = NULL;
+    entry->state = DX_CACHE_P_FREE;
+    entry->chain = cache->free_slot_;
+    cache->free_slot_ = i;
 }
 
 /* Release a view: the last one of a removed slot frees it. */
-static void dx_cache_p_unpin(dx_cache *c, uint32_t i)
+static void dx_cache_p_unpin(dx_cache *cache, uint32_t i)
 {
-    DX_CACHE_ASSERT(i < c->slots_ && c->entries_[i].pins > 0);
-    if (--c->entries_[i].pins == 0 && c->entries_[i].state == DX_CACHE_P_GONE)
-        dx_cache_p_free_slot(c, i);
+    DX_CACHE_ASSERT(i < cache->slots_ && cache->entries_[i].pins > 0);
+    if (--cache->entries_[i].pins == 0 && cache->entries_[i].state == DX_CACHE_P_GONE)
+        dx_cache_p_free_slot(cache, i);
 }
 
 /* Remove a slot from its key. Its memory stays while it is viewed. */
-static void dx_cache_p_remove(dx_cache *c, uint32_t i)
+static void dx_cache_p_remove(dx_cache *cache, uint32_t i)
 {
-    dx_cache_entry_ *e = &c->entries_[i];
-    uint32_t *at = &c->buckets_[e->hash & c->bucket_mask_];
-    DX_CACHE_ASSERT(e->state == DX_CACHE_P_LIVE);
-    while (*at != i) at = &c->entries_[*at].chain;
-    *at = e->chain;
-    c->entries_[e->older].newer = e->newer;
-    c->entries_[e->newer].older = e->older;
-    e->older = e->newer = i;
-    dx_cache_p_untag(c, i);
-    c->stats_.bytes -= dx_cache_p_size(e);
-    c->stats_.entries--;
-    c->stats_.removed++;
-    e->state = DX_CACHE_P_GONE;
-    e->dirty = true;
-    e->pins++; /* unpinned next: frees the slot unless it is viewed */
-    dx_cache_p_unpin(c, i);
+    dx_cache_entry_ *entry = &cache->entries_[i];
+    uint32_t *at = &cache->buckets_[entry->hash & cache->bucket_mask_];
+    DX_CACHE_ASSERT(entry->state == DX_CACHE_P_LIVE);
+    while (*at != i) at = &cache->entries_[*at].chain;
+    *at = entry->chain;
+    cache->entries_[entry->older].newer = entry->newer;
+    cache->entries_[entry->newer].older = entry->older;
+    entry->older = entry->newer = i;
+    dx_cache_p_untag(cache, i);
+    cache->stats_.bytes -= dx_cache_p_size(entry);
+    cache->stats_.entries--;
+    cache->stats_.removed++;
+    entry->state = DX_CACHE_P_GONE;
+    entry->dirty = true;
+    entry->pins++; /* unpinned next: frees the slot unless it is viewed */
+    dx_cache_p_unpin(cache, i);
 }
 
 /* Make a filled slot, with its tags, the live one of its key, and the most recently used. */
-static void dx_cache_p_enter(dx_cache *c, uint32_t i)
+static void dx_cache_p_enter(dx_cache *cache, uint32_t i)
 {
-    dx_cache_entry_ *e = &c->entries_[i];
-    uint32_t *at = &c->buckets_[e->hash & c->bucket_mask_];
-    DX_CACHE_ASSERT(e->state != DX_CACHE_P_LIVE && e->block);
-    e->chain = *at;
+    dx_cache_entry_ *entry = &cache->entries_[i];
+    uint32_t *at = &cache->buckets_[entry->hash & cache->bucket_mask_];
+    DX_CACHE_ASSERT(entry->state != DX_CACHE_P_LIVE && entry->block);
+    entry->chain = *at;
     *at = i;
-    e->older = e->newer = i;
-    dx_cache_p_use(c, i);
-    e->state = DX_CACHE_P_LIVE;
-    c->stats_.bytes += dx_cache_p_size(e);
-    c->stats_.entries++;
+    entry->older = entry->newer = i;
+    dx_cache_p_use(cache, i);
+    entry->state = DX_CACHE_P_LIVE;
+    cache->stats_.bytes += dx_cache_p_size(entry);
+    cache->stats_.entries++;
 }
 
 /* Free one invalid entry: of an invalidated tag, or older than the last invalidation of all. */
-static bool dx_cache_p_bury(dx_cache *c)
+static bool dx_cache_p_bury(dx_cache *cache)
 {
-    uint32_t dead = c->links_[dx_cache_p_dead(c)].next; /* a link; its entry owns a row of them */
-    uint32_t oldest = c->entries_[c->slots_].newer;
-    if (dead != dx_cache_p_dead(c)) {
-        dx_cache_p_remove(c, dead / c->desc_.entry_tags_max);
-    } else if (oldest != c->slots_ && c->entries_[oldest].epoch < c->all_epoch_) {
-        dx_cache_p_remove(c, oldest);
+    /* A link; its entry owns a row of them. */
+    uint32_t dead = cache->links_[dx_cache_p_dead(cache)].next;
+    uint32_t oldest = cache->entries_[cache->slots_].newer;
+    if (dead != dx_cache_p_dead(cache)) {
+        dx_cache_p_remove(cache, dead / cache->desc_.entry_tags_max);
+    } else if (oldest != cache->slots_ && cache->entries_[oldest].epoch < cache->all_epoch_) {
+        dx_cache_p_remove(cache, oldest);
     } else {
         return false;
     }
@@ -965,43 +978,43 @@ static bool dx_cache_p_bury(dx_cache *c)
 }
 
 /* Remove the least recently used entry, although it is valid. */
-static bool dx_cache_p_evict(dx_cache *c)
+static bool dx_cache_p_evict(dx_cache *cache)
 {
-    uint32_t oldest = c->entries_[c->slots_].newer;
-    if (oldest == c->slots_) return false;
-    DX_CACHE_ASSERT(c->entries_[oldest].state == DX_CACHE_P_LIVE);
-    dx_cache_p_remove(c, oldest);
-    c->stats_.removed--;
-    c->stats_.evicted++;
+    uint32_t oldest = cache->entries_[cache->slots_].newer;
+    if (oldest == cache->slots_) return false;
+    DX_CACHE_ASSERT(cache->entries_[oldest].state == DX_CACHE_P_LIVE);
+    dx_cache_p_remove(cache, oldest);
+    cache->stats_.removed--;
+    cache->stats_.evicted++;
     return true;
 }
 
 /* Fill a view, which pins the slot: its bytes stay valid until it is released. */
-static void dx_cache_p_show(dx_cache *c, uint32_t i, dx_cache_view *view)
+static void dx_cache_p_show(dx_cache *cache, uint32_t i, dx_cache_view *view)
 {
-    dx_cache_entry_ *e = &c->entries_[i];
-    DX_CACHE_ASSERT(e->state == DX_CACHE_P_LIVE && e->block);
-    view->hash = e->block + DX_CACHE_P_HASH_AT;
-    view->key = e->block + DX_CACHE_P_HEAD;
-    view->key_size = e->key_size;
-    view->value = e->block + e->value_at;
-    view->value_size = (size_t)e->value_size;
-    view->time_ms = e->time_ms;
-    view->expires_ms = e->expires_ms;
-    view->hits = e->hits;
+    dx_cache_entry_ *entry = &cache->entries_[i];
+    DX_CACHE_ASSERT(entry->state == DX_CACHE_P_LIVE && entry->block);
+    view->hash = entry->block + DX_CACHE_P_HASH_AT;
+    view->key = entry->block + DX_CACHE_P_HEAD;
+    view->key_size = entry->key_size;
+    view->value = entry->block + entry->value_at;
+    view->value_size = (size_t)entry->value_size;
+    view->time_ms = entry->time_ms;
+    view->expires_ms = entry->expires_ms;
+    view->hits = entry->hits;
     view->entry_ = i + 1;
-    e->pins++;
+    entry->pins++;
 }
 
 /* Is the usage above these bounds, with puts under way, but without the entry to be replaced? */
-static bool dx_cache_p_over(const dx_cache *c, uint32_t old, uint64_t bytes, uint64_t entries)
+static bool dx_cache_p_over(const dx_cache *cache, uint32_t old, uint64_t bytes, uint64_t entries)
 {
     bool replaces = old != DX_CACHE_P_NONE;
-    DX_CACHE_ASSERT(!replaces || c->stats_.bytes >= dx_cache_p_size(&c->entries_[old]));
-    return c->stats_.bytes + c->reserved_bytes_ -
-                   (replaces ? dx_cache_p_size(&c->entries_[old]) : 0) >
+    DX_CACHE_ASSERT(!replaces || cache->stats_.bytes >= dx_cache_p_size(&cache->entries_[old]));
+    return cache->stats_.bytes + cache->reserved_bytes_ -
+                   (replaces ? dx_cache_p_size(&cache->entries_[old]) : 0) >
                bytes ||
-           c->stats_.entries + c->reserved_entries_ - replaces > entries;
+           cache->stats_.entries + cache->reserved_entries_ - replaces > entries;
 }
 
 /* Make room for an answer: a slot, a block, and usage within desc. Invalid entries go first. If
@@ -1009,43 +1022,44 @@ static bool dx_cache_p_over(const dx_cache *c, uint32_t old, uint64_t bytes, uin
    are evicted in one batch instead of one for each put. The lock is released every DX_CACHE_P_BATCH
    steps, which voids earlier lookups: hence each step looks up the entry to be replaced again.
    DX_CACHE_EAGAIN: puts under way take all the room. */
-static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *item,
+static int dx_cache_p_reserve(dx_cache *cache, uint64_t hash, const dx_cache_item *item,
                               uint64_t block_size, uint32_t *slot)
 {
-    uint64_t bytes = c->desc_.bytes_max, entries = c->desc_.entries_max;
+    uint64_t bytes = cache->desc_.bytes_max, entries = cache->desc_.entries_max;
     unsigned steps;
     uint8_t *block = NULL;
     bool evicting = false;
     for (steps = 1;; steps++) {
-        uint32_t old = dx_cache_p_find(c, hash, item->key, item->key_size);
-        if (dx_cache_p_over(c, old, bytes, entries)) {
-            if (!dx_cache_p_bury(c)) {
+        uint32_t old = dx_cache_p_find(cache, hash, item->key, item->key_size);
+        if (dx_cache_p_over(cache, old, bytes, entries)) {
+            if (!dx_cache_p_bury(cache)) {
                 if (!evicting) {
-                    if (dx_cache_p_over(c, old, bytes, UINT64_MAX)) bytes = bytes * 4 / 5;
-                    if (dx_cache_p_over(c, old, UINT64_MAX, entries)) entries = entries * 4 / 5;
+                    if (dx_cache_p_over(cache, old, bytes, UINT64_MAX)) bytes = bytes * 4 / 5;
+                    if (dx_cache_p_over(cache, old, UINT64_MAX, entries)) entries = entries * 4 / 5;
                     evicting = true;
-                } else if (!dx_cache_p_evict(c)) {
-                    if (dx_cache_p_over(c, old, c->desc_.bytes_max, c->desc_.entries_max))
+                } else if (!dx_cache_p_evict(cache)) {
+                    if (dx_cache_p_over(cache, old, cache->desc_.bytes_max,
+                                        cache->desc_.entries_max))
                         return DX_CACHE_EAGAIN;
                     bytes = entries = UINT64_MAX; /* empty, and below the bounds: continue */
                 }
             }
-        } else if (c->free_slot_ != DX_CACHE_P_NONE &&
-                   (block = dx_cache_p_alloc(c, block_size)) != NULL) {
+        } else if (cache->free_slot_ != DX_CACHE_P_NONE &&
+                   (block = dx_cache_p_alloc(cache, block_size)) != NULL) {
             break;
-        } else if (!dx_cache_p_bury(c) && !dx_cache_p_evict(c)) {
+        } else if (!dx_cache_p_bury(cache) && !dx_cache_p_evict(cache)) {
             return DX_CACHE_ENOMEM;
         }
         if (steps % DX_CACHE_P_BATCH == 0) {
-            dx_cache_p_unlock(c);
-            dx_cache_p_lock(c);
+            dx_cache_p_unlock(cache);
+            dx_cache_p_lock(cache);
         }
     }
-    DX_CACHE_ASSERT(c->entries_[c->free_slot_].state == DX_CACHE_P_FREE);
-    *slot = c->free_slot_;
-    c->free_slot_ = c->entries_[*slot].chain;
-    c->entries_[*slot].block = block;
-    c->entries_[*slot].state = DX_CACHE_P_BUSY;
+    DX_CACHE_ASSERT(cache->entries_[cache->free_slot_].state == DX_CACHE_P_FREE);
+    *slot = cache->free_slot_;
+    cache->free_slot_ = cache->entries_[*slot].chain;
+    cache->entries_[*slot].block = block;
+    cache->entries_[*slot].state = DX_CACHE_P_BUSY;
     return DX_CACHE_OK;
 }
 
@@ -1058,94 +1072,96 @@ static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *i
 
    The flight stores the epoch at which it began. A later invalidation has a higher epoch. */
 /* The flight of a ticket, running or ended; NULL: its slot was reused. */
-static dx_cache_flight_ *dx_cache_p_flight(dx_cache *c, const dx_cache_ticket *t)
+static dx_cache_flight_ *dx_cache_p_flight(dx_cache *cache, const dx_cache_ticket *ticket)
 {
-    dx_cache_flight_ *f = t->flight_ < c->desc_.flights_max ? &c->flights_[t->flight_] : NULL;
-    return f && t->id_ && f->id == t->id_ ? f : NULL;
+    const uint32_t number = ticket->flight_;
+    dx_cache_flight_ *flight = number < cache->desc_.flights_max ? &cache->flights_[number] : NULL;
+    return flight && ticket->id_ && flight->id == ticket->id_ ? flight : NULL;
 }
 
 /* The running flight of a key, or NULL. */
-static dx_cache_flight_ *dx_cache_p_flight_of(dx_cache *c, uint64_t hash, const void *key,
+static dx_cache_flight_ *dx_cache_p_flight_of(dx_cache *cache, uint64_t hash, const void *key,
                                               size_t size)
 {
-    dx_cache_flight_ *f = c->flights_, *end = f + c->desc_.flights_max;
-    for (; f < end; f++) {
-        if (f->running && f->hash == hash && f->key_size == size &&
-            DX_CACHE_MEMCMP(f->key, key, size) == 0)
-            return f;
+    dx_cache_flight_ *flight = cache->flights_, *end = flight + cache->desc_.flights_max;
+    for (; flight < end; flight++) {
+        if (flight->running && flight->hash == hash && flight->key_size == size &&
+            DX_CACHE_MEMCMP(flight->key, key, size) == 0)
+            return flight;
     }
     return NULL;
 }
 
 /* End a flight. Waiters see its error, or look the key up. */
-static void dx_cache_p_land(dx_cache *c, dx_cache_flight_ *f, int error)
+static void dx_cache_p_land(dx_cache *cache, dx_cache_flight_ *flight, int error)
 {
-    DX_CACHE_ASSERT(f->running);
-    dx_cache_p_free(c, f->key);
-    f->key = NULL;
-    f->running = false;
-    f->error = error;
+    DX_CACHE_ASSERT(flight->running);
+    dx_cache_p_free(cache, flight->key);
+    flight->key = NULL;
+    flight->running = false;
+    flight->error = error;
 }
 
 /* This ticket's holder computes from now on; answers with earlier tickets are outdated. */
-static void dx_cache_p_depart(dx_cache *c, dx_cache_flight_ *f, uint64_t now_ms,
+static void dx_cache_p_depart(dx_cache *cache, dx_cache_flight_ *flight, uint64_t now_ms,
                               dx_cache_ticket *ticket)
 {
-    DX_CACHE_ASSERT(f->key && f >= c->flights_ && f < c->flights_ + c->desc_.flights_max);
-    f->id = ++c->sequence_;
-    f->epoch = c->epoch_;
-    f->deadline_ms =
-        now_ms > UINT64_MAX - c->desc_.flight_ms ? UINT64_MAX : now_ms + c->desc_.flight_ms;
-    f->running = true;
-    f->doomed = false;
-    ticket->id_ = f->id;
-    ticket->flight_ = (uint32_t)(f - c->flights_);
+    DX_CACHE_ASSERT(flight->key && flight >= cache->flights_ &&
+                    flight < cache->flights_ + cache->desc_.flights_max);
+    flight->id = ++cache->sequence_;
+    flight->epoch = cache->epoch_;
+    flight->deadline_ms =
+        now_ms > UINT64_MAX - cache->desc_.flight_ms ? UINT64_MAX : now_ms + cache->desc_.flight_ms;
+    flight->running = true;
+    flight->doomed = false;
+    ticket->id_ = flight->id;
+    ticket->flight_ = (uint32_t)(flight - cache->flights_);
 }
 
 /* Begin a flight for a key, in a free slot or in place of a timed-out flight. */
-static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t size,
+static int dx_cache_p_board(dx_cache *cache, uint64_t hash, const void *key, size_t size,
                             uint64_t now_ms, dx_cache_ticket *ticket)
 {
-    dx_cache_flight_ *f = NULL;
+    dx_cache_flight_ *flight = NULL;
     uint8_t *copy;
     uint32_t i;
-    for (i = 0; i < c->desc_.flights_max && !f; i++) {
-        dx_cache_flight_ *one = &c->flights_[c->flight_hand_++ % c->desc_.flights_max];
-        if (!one->running || now_ms >= one->deadline_ms) f = one;
+    for (i = 0; i < cache->desc_.flights_max && !flight; i++) {
+        dx_cache_flight_ *one = &cache->flights_[cache->flight_hand_++ % cache->desc_.flights_max];
+        if (!one->running || now_ms >= one->deadline_ms) flight = one;
     }
-    if (!f) return DX_CACHE_EAGAIN;
-    if (f->running) dx_cache_p_land(c, f, DX_CACHE_OK);
-    while ((copy = dx_cache_p_alloc(c, size)) == NULL) {
-        if (!dx_cache_p_bury(c) && !dx_cache_p_evict(c)) return DX_CACHE_ENOMEM;
+    if (!flight) return DX_CACHE_EAGAIN;
+    if (flight->running) dx_cache_p_land(cache, flight, DX_CACHE_OK);
+    while ((copy = dx_cache_p_alloc(cache, size)) == NULL) {
+        if (!dx_cache_p_bury(cache) && !dx_cache_p_evict(cache)) return DX_CACHE_ENOMEM;
     }
-    DX_CACHE_ASSERT(!f->running && !f->key);
+    DX_CACHE_ASSERT(!flight->running && !flight->key);
     DX_CACHE_MEMCPY(copy, key, size);
-    f->key = copy;
-    f->key_size = (uint32_t)size;
-    f->hash = hash;
-    dx_cache_p_depart(c, f, now_ms, ticket);
+    flight->key = copy;
+    flight->key_size = (uint32_t)size;
+    flight->hash = hash;
+    dx_cache_p_depart(cache, flight, now_ms, ticket);
     return DX_CACHE_COMPUTE;
 }
 
 /* Look a key up, and count it. DX_CACHE_ENOTFOUND, or with the view filled DX_CACHE_OK or ESTALE:
    valid but expired. Invalid entries, and expired ones with desc.drop_expired, are removed. */
-static int dx_cache_p_lookup(dx_cache *c, uint64_t hash, const void *key, size_t size,
+static int dx_cache_p_lookup(dx_cache *cache, uint64_t hash, const void *key, size_t size,
                              uint64_t now_ms, dx_cache_view *view)
 {
-    uint32_t i = dx_cache_p_find(c, hash, key, size);
-    bool fresh = i != DX_CACHE_P_NONE && now_ms < c->entries_[i].expires_ms;
-    if (i != DX_CACHE_P_NONE && dx_cache_p_valid(c, i)) {
-        if (fresh || !c->desc_.drop_expired) {
-            dx_cache_p_use(c, i);
-            c->entries_[i].hits++;
-            if (fresh) c->stats_.hits++;
-            else c->stats_.stale++;
-            dx_cache_p_show(c, i, view);
+    uint32_t i = dx_cache_p_find(cache, hash, key, size);
+    bool fresh = i != DX_CACHE_P_NONE && now_ms < cache->entries_[i].expires_ms;
+    if (i != DX_CACHE_P_NONE && dx_cache_p_valid(cache, i)) {
+        if (fresh || !cache->desc_.drop_expired) {
+            dx_cache_p_use(cache, i);
+            cache->entries_[i].hits++;
+            if (fresh) cache->stats_.hits++;
+            else cache->stats_.stale++;
+            dx_cache_p_show(cache, i, view);
             return fresh ? DX_CACHE_OK : DX_CACHE_ESTALE;
         }
-        dx_cache_p_remove(c, i);
+        dx_cache_p_remove(cache, i);
     }
-    c->stats_.misses++;
+    cache->stats_.misses++;
     return DX_CACHE_ENOTFOUND;
 }
 
@@ -1154,106 +1170,108 @@ static bool dx_cache_p_key_ok(const void *key, size_t size)
     return key && size > 0 && size <= DX_CACHE_P_KEY_MAX;
 }
 
-DX_CACHE_API int dx_cache_get(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+DX_CACHE_API int dx_cache_get(dx_cache *cache, const void *key, size_t key_size, uint64_t now_ms,
                               dx_cache_view *view)
 {
     uint64_t hash;
     int result;
-    if (!c || !view || !dx_cache_p_key_ok(key, key_size)) return DX_CACHE_EINVAL;
+    if (!cache || !view || !dx_cache_p_key_ok(key, key_size)) return DX_CACHE_EINVAL;
     DX_CACHE_MEMSET(view, 0, sizeof *view);
-    hash = dx_cache_p_hash(c, key, key_size);
-    dx_cache_p_lock(c);
-    result = dx_cache_p_lookup(c, hash, key, key_size, now_ms, view);
-    dx_cache_p_unlock(c);
+    hash = dx_cache_p_hash(cache, key, key_size);
+    dx_cache_p_lock(cache);
+    result = dx_cache_p_lookup(cache, hash, key, key_size, now_ms, view);
+    dx_cache_p_unlock(cache);
     return result;
 }
 
-DX_CACHE_API int dx_cache_poll(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+DX_CACHE_API int dx_cache_poll(dx_cache *cache, const void *key, size_t key_size, uint64_t now_ms,
                                dx_cache_view *view, dx_cache_ticket *ticket)
 {
-    dx_cache_flight_ *f;
+    dx_cache_flight_ *flight;
     uint64_t hash;
     int result;
-    if (!c || !view || !ticket || !dx_cache_p_key_ok(key, key_size)) return DX_CACHE_EINVAL;
+    if (!cache || !view || !ticket || !dx_cache_p_key_ok(key, key_size)) return DX_CACHE_EINVAL;
     DX_CACHE_MEMSET(view, 0, sizeof *view);
-    hash = dx_cache_p_hash(c, key, key_size);
-    dx_cache_p_lock(c);
-    f = dx_cache_p_flight(c, ticket);
-    if (f && !f->running && f->error) {
-        result = f->error;
+    hash = dx_cache_p_hash(cache, key, key_size);
+    dx_cache_p_lock(cache);
+    flight = dx_cache_p_flight(cache, ticket);
+    if (flight && !flight->running && flight->error) {
+        result = flight->error;
     } else {
-        result = dx_cache_p_lookup(c, hash, key, key_size, now_ms, view);
+        result = dx_cache_p_lookup(cache, hash, key, key_size, now_ms, view);
         if (result != DX_CACHE_OK) {
-            f = dx_cache_p_flight_of(c, hash, key, key_size);
-            if (!f) {
-                result = dx_cache_p_board(c, hash, key, key_size, now_ms, ticket);
-            } else if (now_ms >= f->deadline_ms || f->doomed || f->epoch < c->all_epoch_) {
-                dx_cache_p_depart(c, f, now_ms, ticket);
+            flight = dx_cache_p_flight_of(cache, hash, key, key_size);
+            if (!flight) {
+                result = dx_cache_p_board(cache, hash, key, key_size, now_ms, ticket);
+            } else if (now_ms >= flight->deadline_ms || flight->doomed ||
+                       flight->epoch < cache->all_epoch_) {
+                dx_cache_p_depart(cache, flight, now_ms, ticket);
                 result = DX_CACHE_COMPUTE;
             } else {
-                ticket->id_ = f->id;
-                ticket->flight_ = (uint32_t)(f - c->flights_);
+                ticket->id_ = flight->id;
+                ticket->flight_ = (uint32_t)(flight - cache->flights_);
                 if (result == DX_CACHE_ENOTFOUND)
-                    c->stats_.misses--; /* the miss of the computing caller counts */
+                    cache->stats_.misses--; /* the miss of the computing caller counts */
                 result = DX_CACHE_WAIT;
             }
         }
     }
-    dx_cache_p_unlock(c);
+    dx_cache_p_unlock(cache);
     return result;
 }
 
-DX_CACHE_API int dx_cache_begin(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+DX_CACHE_API int dx_cache_begin(dx_cache *cache, const void *key, size_t key_size, uint64_t now_ms,
                                 dx_cache_view *view, dx_cache_ticket *ticket)
 {
     if (ticket) ticket->id_ = 0;
-    return dx_cache_poll(c, key, key_size, now_ms, view, ticket);
+    return dx_cache_poll(cache, key, key_size, now_ms, view, ticket);
 }
 
 /* End a computation, if this ticket is current, and release the lock. */
-static int dx_cache_p_end(dx_cache *c, const dx_cache_ticket *ticket, int result, int told)
+static int dx_cache_p_end(dx_cache *cache, const dx_cache_ticket *ticket, int result, int told)
 {
-    dx_cache_flight_ *f = dx_cache_p_flight(c, ticket);
-    bool ended = f && f->running;
-    if (ended) dx_cache_p_land(c, f, told);
-    if (result == DX_CACHE_EOUTDATED) c->stats_.outdated++;
-    dx_cache_p_unlock(c);
-    if (ended && c->desc_.wake) c->desc_.wake(c->desc_.user);
+    dx_cache_flight_ *flight = dx_cache_p_flight(cache, ticket);
+    bool ended = flight && flight->running;
+    if (ended) dx_cache_p_land(cache, flight, told);
+    if (result == DX_CACHE_EOUTDATED) cache->stats_.outdated++;
+    dx_cache_p_unlock(cache);
+    if (ended && cache->desc_.wake) cache->desc_.wake(cache->desc_.user);
     return result;
 }
 
 /* The computation of this ticket, if its answer may be stored. */
-static dx_cache_flight_ *dx_cache_p_current(dx_cache *c, const dx_cache_ticket *ticket)
+static dx_cache_flight_ *dx_cache_p_current(dx_cache *cache, const dx_cache_ticket *ticket)
 {
-    dx_cache_flight_ *f = dx_cache_p_flight(c, ticket);
-    return f && f->running && !f->doomed && f->epoch >= c->floor_ ? f : NULL;
+    dx_cache_flight_ *flight = dx_cache_p_flight(cache, ticket);
+    if (!flight || !flight->running || flight->doomed || flight->epoch < cache->floor_) return NULL;
+    return flight;
 }
 
 /* Was one of its tags invalidated since its computation began? */
-static bool dx_cache_p_overtaken(const dx_cache *c, const dx_cache_item *item, uint64_t epoch)
+static bool dx_cache_p_overtaken(const dx_cache *cache, const dx_cache_item *item, uint64_t epoch)
 {
     uint64_t hash;
     uint32_t i, tag;
     for (i = 0; i < item->tag_count; i++) {
-        tag = dx_cache_p_find_tag(c, item->tags[i].data, item->tags[i].size, &hash);
-        if (tag != DX_CACHE_P_NONE && c->tags_[tag].epoch > epoch) return true;
+        tag = dx_cache_p_find_tag(cache, item->tags[i].data, item->tags[i].size, &hash);
+        if (tag != DX_CACHE_P_NONE && cache->tags_[tag].epoch > epoch) return true;
     }
     return false;
 }
 
 /* When an answer of now expires; ttl_ms 0: desc.ttl_ms. UINT64_MAX: never. */
-static uint64_t dx_cache_p_expiry(const dx_cache *c, uint64_t now_ms, uint64_t ttl_ms)
+static uint64_t dx_cache_p_expiry(const dx_cache *cache, uint64_t now_ms, uint64_t ttl_ms)
 {
-    uint64_t ttl = ttl_ms ? ttl_ms : c->desc_.ttl_ms;
+    uint64_t ttl = ttl_ms ? ttl_ms : cache->desc_.ttl_ms;
     return ttl > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + ttl;
 }
 
 /* Bytes of the list of tags in a record; SIZE_MAX: a tag is invalid. */
-static size_t dx_cache_p_tags_size(const dx_cache *c, const dx_cache_item *item)
+static size_t dx_cache_p_tags_size(const dx_cache *cache, const dx_cache_item *item)
 {
     size_t size = 0;
     uint32_t i;
-    if (item->tag_count > c->desc_.entry_tags_max || (item->tag_count && !item->tags))
+    if (item->tag_count > cache->desc_.entry_tags_max || (item->tag_count && !item->tags))
         return SIZE_MAX;
     for (i = 0; i < item->tag_count; i++) {
         if (!item->tags[i].data || item->tags[i].size == 0 || item->tags[i].size > DX_CACHE_TAG_MAX)
@@ -1264,173 +1282,177 @@ static size_t dx_cache_p_tags_size(const dx_cache *c, const dx_cache_item *item)
 }
 
 /* Fill a slot that no other thread sees, without the lock. */
-static void dx_cache_p_fill(dx_cache *c, uint32_t slot, const dx_cache_item *item, size_t tags_size)
+static void dx_cache_p_fill(dx_cache *cache, uint32_t slot, const dx_cache_item *item,
+                            size_t tags_size)
 {
-    dx_cache_entry_ *e = &c->entries_[slot];
-    uint8_t *p = e->block + DX_CACHE_P_HEAD;
+    dx_cache_entry_ *entry = &cache->entries_[slot];
+    uint8_t *p = entry->block + DX_CACHE_P_HEAD;
     uint32_t i;
-    DX_CACHE_ASSERT(e->state == DX_CACHE_P_BUSY);
-    DX_CACHE_MEMSET(e->block, 0, DX_CACHE_P_HEAD);
+    DX_CACHE_ASSERT(entry->state == DX_CACHE_P_BUSY);
+    DX_CACHE_MEMSET(entry->block, 0, DX_CACHE_P_HEAD);
     DX_CACHE_MEMCPY(p, item->key, item->key_size);
     p += item->key_size;
     for (i = 0; i < item->tag_count; i++, p += 1 + *p) {
         *p = (uint8_t)item->tags[i].size;
         DX_CACHE_MEMCPY(p + 1, item->tags[i].data, item->tags[i].size);
     }
-    for (; (p - e->block) % 16; p++) *p = 0;
-    DX_CACHE_ASSERT(p >= e->block + DX_CACHE_P_HEAD + item->key_size + tags_size);
-    e->key_size = (uint32_t)item->key_size;
-    e->tags_size = (uint32_t)tags_size;
-    e->value_at = (uint32_t)(p - e->block);
-    e->value_size = item->value_size;
+    for (; (p - entry->block) % 16; p++) *p = 0;
+    DX_CACHE_ASSERT(p >= entry->block + DX_CACHE_P_HEAD + item->key_size + tags_size);
+    entry->key_size = (uint32_t)item->key_size;
+    entry->tags_size = (uint32_t)tags_size;
+    entry->value_at = (uint32_t)(p - entry->block);
+    entry->value_size = item->value_size;
     if (item->value_size) DX_CACHE_MEMCPY(p, item->value, item->value_size);
-    if (item->hash) DX_CACHE_MEMCPY(e->block + DX_CACHE_P_HASH_AT, item->hash, 32);
-    else c->desc_.hash(c->desc_.user, p, item->value_size, e->block + DX_CACHE_P_HASH_AT);
+    if (item->hash) DX_CACHE_MEMCPY(entry->block + DX_CACHE_P_HASH_AT, item->hash, 32);
+    else
+        cache->desc_.hash(cache->desc_.user, p, item->value_size,
+                          entry->block + DX_CACHE_P_HASH_AT);
 }
 
 /* With the lock held again: publish the slot as the entry of its key, unless it is outdated. */
-static int dx_cache_p_publish(dx_cache *c, const dx_cache_ticket *ticket, uint32_t slot)
+static int dx_cache_p_publish(dx_cache *cache, const dx_cache_ticket *ticket, uint32_t slot)
 {
-    dx_cache_flight_ *f = dx_cache_p_current(c, ticket);
-    dx_cache_entry_ *e = &c->entries_[slot];
+    dx_cache_flight_ *flight = dx_cache_p_current(cache, ticket);
+    dx_cache_entry_ *entry = &cache->entries_[slot];
     uint32_t old;
     int error;
-    DX_CACHE_ASSERT(e->state == DX_CACHE_P_BUSY);
-    if (!f) return DX_CACHE_EOUTDATED;
-    e->epoch = f->epoch;
-    e->hash = f->hash;
-    error = dx_cache_p_add_tags(c, slot);
-    if (error == DX_CACHE_OK && (e->epoch < c->floor_ || !dx_cache_p_valid(c, slot)))
+    DX_CACHE_ASSERT(entry->state == DX_CACHE_P_BUSY);
+    if (!flight) return DX_CACHE_EOUTDATED;
+    entry->epoch = flight->epoch;
+    entry->hash = flight->hash;
+    error = dx_cache_p_add_tags(cache, slot);
+    if (error == DX_CACHE_OK && (entry->epoch < cache->floor_ || !dx_cache_p_valid(cache, slot)))
         error = DX_CACHE_EOUTDATED;
     if (error != DX_CACHE_OK) {
-        dx_cache_p_untag(c, slot);
+        dx_cache_p_untag(cache, slot);
         return error;
     }
-    old = dx_cache_p_find(c, e->hash, e->block + DX_CACHE_P_HEAD, e->key_size);
-    if (old != DX_CACHE_P_NONE) dx_cache_p_remove(c, old);
-    e->sequence = ++c->sequence_;
-    e->hits = 0;
-    e->dirty = true;
-    dx_cache_p_enter(c, slot);
+    old = dx_cache_p_find(cache, entry->hash, entry->block + DX_CACHE_P_HEAD, entry->key_size);
+    if (old != DX_CACHE_P_NONE) dx_cache_p_remove(cache, old);
+    entry->sequence = ++cache->sequence_;
+    entry->hits = 0;
+    entry->dirty = true;
+    dx_cache_p_enter(cache, slot);
     return DX_CACHE_OK;
 }
 
 /* The steps of a put, with the lock held at both ends. */
-static int dx_cache_p_store(dx_cache *c, dx_cache_ticket *ticket, const dx_cache_item *item,
+static int dx_cache_p_store(dx_cache *cache, dx_cache_ticket *ticket, const dx_cache_item *item,
                             size_t tags_size, uint64_t now_ms, dx_cache_view *view)
 {
-    uint64_t hash = dx_cache_p_hash(c, item->key, item->key_size);
+    uint64_t hash = dx_cache_p_hash(cache, item->key, item->key_size);
     uint64_t size = (uint64_t)item->value_size + item->key_size + tags_size;
-    dx_cache_flight_ *f = dx_cache_p_flight(c, ticket);
+    dx_cache_flight_ *flight = dx_cache_p_flight(cache, ticket);
     uint32_t slot = DX_CACHE_P_NONE, i;
     int error = DX_CACHE_OK;
     if (ticket->id_ == 0) {
-        f = dx_cache_p_flight_of(c, hash, item->key, item->key_size);
-        if (f) dx_cache_p_depart(c, f, now_ms, ticket);
-        else error = dx_cache_p_board(c, hash, item->key, item->key_size, now_ms, ticket);
-    } else if (f && f->running && (f->hash != hash || f->key_size != item->key_size ||
-                                   DX_CACHE_MEMCMP(f->key, item->key, item->key_size) != 0)) {
+        flight = dx_cache_p_flight_of(cache, hash, item->key, item->key_size);
+        if (flight) dx_cache_p_depart(cache, flight, now_ms, ticket);
+        else error = dx_cache_p_board(cache, hash, item->key, item->key_size, now_ms, ticket);
+    } else if (flight && flight->running &&
+               (flight->hash != hash || flight->key_size != item->key_size ||
+                DX_CACHE_MEMCMP(flight->key, item->key, item->key_size) != 0)) {
         return DX_CACHE_EINVAL;
     }
     if (error < 0) return error;
-    f = dx_cache_p_current(c, ticket);
-    if (!f || dx_cache_p_overtaken(c, item, f->epoch))
+    flight = dx_cache_p_current(cache, ticket);
+    if (!flight || dx_cache_p_overtaken(cache, item, flight->epoch))
         return DX_CACHE_EOUTDATED; /* do not evict anything for it */
-    if (size > c->desc_.bytes_max) return DX_CACHE_ETOOBIG;
-    for (i = 0; i < DX_CACHE_P_BATCH / 4 && dx_cache_p_bury(c); i++) {}
-    c->reserved_bytes_ += size;
-    c->reserved_entries_++;
-    error = dx_cache_p_reserve(c, hash, item, DX_CACHE_P_HEAD + 16 + size, &slot);
+    if (size > cache->desc_.bytes_max) return DX_CACHE_ETOOBIG;
+    for (i = 0; i < DX_CACHE_P_BATCH / 4 && dx_cache_p_bury(cache); i++) {}
+    cache->reserved_bytes_ += size;
+    cache->reserved_entries_++;
+    error = dx_cache_p_reserve(cache, hash, item, DX_CACHE_P_HEAD + 16 + size, &slot);
     if (error == DX_CACHE_OK) {
-        DX_CACHE_ASSERT(slot < c->slots_);
-        dx_cache_p_unlock(c);
-        dx_cache_p_fill(c, slot, item, tags_size);
-        dx_cache_p_lock(c);
-        c->entries_[slot].time_ms = now_ms;
-        c->entries_[slot].expires_ms = dx_cache_p_expiry(c, now_ms, item->ttl_ms);
-        error = dx_cache_p_publish(c, ticket, slot);
-        if (error != DX_CACHE_OK) dx_cache_p_free_slot(c, slot);
+        DX_CACHE_ASSERT(slot < cache->slots_);
+        dx_cache_p_unlock(cache);
+        dx_cache_p_fill(cache, slot, item, tags_size);
+        dx_cache_p_lock(cache);
+        cache->entries_[slot].time_ms = now_ms;
+        cache->entries_[slot].expires_ms = dx_cache_p_expiry(cache, now_ms, item->ttl_ms);
+        error = dx_cache_p_publish(cache, ticket, slot);
+        if (error != DX_CACHE_OK) dx_cache_p_free_slot(cache, slot);
     }
-    DX_CACHE_ASSERT(c->reserved_bytes_ >= size && c->reserved_entries_ > 0);
-    c->reserved_bytes_ -= size;
-    c->reserved_entries_--;
+    DX_CACHE_ASSERT(cache->reserved_bytes_ >= size && cache->reserved_entries_ > 0);
+    cache->reserved_bytes_ -= size;
+    cache->reserved_entries_--;
     if (error != DX_CACHE_OK) return error;
-    c->stats_.puts++;
-    if (item->patch_size) c->stats_.patches++;
+    cache->stats_.puts++;
+    if (item->patch_size) cache->stats_.patches++;
     if (item->patch_size && item->patch_size < item->value_size) {
-        c->stats_.saved_bytes += item->value_size - item->patch_size;
+        cache->stats_.saved_bytes += item->value_size - item->patch_size;
     }
-    if (view) dx_cache_p_show(c, slot, view);
+    if (view) dx_cache_p_show(cache, slot, view);
     return DX_CACHE_OK;
 }
 
-DX_CACHE_API int dx_cache_put(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_item *item,
-                              uint64_t now_ms, dx_cache_view *view)
+DX_CACHE_API int dx_cache_put(dx_cache *cache, const dx_cache_ticket *ticket,
+                              const dx_cache_item *item, uint64_t now_ms, dx_cache_view *view)
 {
     dx_cache_ticket own = {0, 0};
     size_t tags_size;
     int result;
     if (view) DX_CACHE_MEMSET(view, 0, sizeof *view);
-    if (!c || !item || !dx_cache_p_key_ok(item->key, item->key_size) ||
+    if (!cache || !item || !dx_cache_p_key_ok(item->key, item->key_size) ||
         (!item->value && item->value_size)) {
         return DX_CACHE_EINVAL;
     }
-    tags_size = dx_cache_p_tags_size(c, item);
+    tags_size = dx_cache_p_tags_size(cache, item);
     if (tags_size == SIZE_MAX || (ticket && ticket->id_ == 0)) return DX_CACHE_EINVAL;
     if (ticket) own = *ticket;
-    dx_cache_p_lock(c);
-    result = dx_cache_p_store(c, &own, item, tags_size, now_ms, view);
+    dx_cache_p_lock(cache);
+    result = dx_cache_p_store(cache, &own, item, tags_size, now_ms, view);
     if (result == DX_CACHE_EINVAL) {
-        dx_cache_p_unlock(c);
+        dx_cache_p_unlock(cache);
         return result;
     }
-    return dx_cache_p_end(c, &own, result, result == DX_CACHE_EOUTDATED ? DX_CACHE_OK : result);
+    return dx_cache_p_end(cache, &own, result, result == DX_CACHE_EOUTDATED ? DX_CACHE_OK : result);
 }
 
-DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket,
+DX_CACHE_API int dx_cache_renew(dx_cache *cache, const dx_cache_ticket *ticket,
                                 const dx_cache_view *view, uint64_t now_ms, uint64_t ttl_ms)
 {
-    dx_cache_flight_ *f;
-    dx_cache_entry_ *e;
+    dx_cache_flight_ *flight;
+    dx_cache_entry_ *entry;
     int result = DX_CACHE_ENOTFOUND;
-    if (!c || !ticket) return DX_CACHE_EINVAL;
-    dx_cache_p_lock(c);
-    f = dx_cache_p_current(c, ticket);
-    if (!f) {
+    if (!cache || !ticket) return DX_CACHE_EINVAL;
+    dx_cache_p_lock(cache);
+    flight = dx_cache_p_current(cache, ticket);
+    if (!flight) {
         result = DX_CACHE_EOUTDATED;
     } else if (view && view->entry_) {
-        e = &c->entries_[view->entry_ - 1];
-        if (e->state == DX_CACHE_P_LIVE && e->hash == f->hash &&
-            dx_cache_p_valid(c, view->entry_ - 1)) {
-            e->time_ms = now_ms;
-            e->expires_ms = dx_cache_p_expiry(c, now_ms, ttl_ms);
-            e->epoch = f->epoch;
-            e->dirty = true;
-            c->stats_.renewals++;
-            c->stats_.saved_bytes += e->value_size;
+        entry = &cache->entries_[view->entry_ - 1];
+        if (entry->state == DX_CACHE_P_LIVE && entry->hash == flight->hash &&
+            dx_cache_p_valid(cache, view->entry_ - 1)) {
+            entry->time_ms = now_ms;
+            entry->expires_ms = dx_cache_p_expiry(cache, now_ms, ttl_ms);
+            entry->epoch = flight->epoch;
+            entry->dirty = true;
+            cache->stats_.renewals++;
+            cache->stats_.saved_bytes += entry->value_size;
             result = DX_CACHE_OK;
         }
     }
-    return dx_cache_p_end(c, ticket, result, DX_CACHE_OK);
+    return dx_cache_p_end(cache, ticket, result, DX_CACHE_OK);
 }
 
-DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int error,
+DX_CACHE_API int dx_cache_fail(dx_cache *cache, const dx_cache_ticket *ticket, int error,
                                uint64_t now_ms)
 {
     (void)now_ms;
-    if (!c || !ticket || error >= 0) return DX_CACHE_EINVAL;
-    dx_cache_p_lock(c);
-    if (dx_cache_p_current(c, ticket)) c->stats_.failed++;
-    return dx_cache_p_end(c, ticket, DX_CACHE_OK, error);
+    if (!cache || !ticket || error >= 0) return DX_CACHE_EINVAL;
+    dx_cache_p_lock(cache);
+    if (dx_cache_p_current(cache, ticket)) cache->stats_.failed++;
+    return dx_cache_p_end(cache, ticket, DX_CACHE_OK, error);
 }
 
-DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view)
+DX_CACHE_API void dx_cache_release(dx_cache *cache, dx_cache_view *view)
 {
     DX_CACHE_ASSERT(view);
     if (!view->entry_) return;
-    dx_cache_p_lock(c);
-    dx_cache_p_unpin(c, view->entry_ - 1);
-    dx_cache_p_unlock(c);
+    dx_cache_p_lock(cache);
+    dx_cache_p_unpin(cache, view->entry_ - 1);
+    dx_cache_p_unlock(cache);
     DX_CACHE_MEMSET(view, 0, sizeof *view);
 }
 
@@ -1447,37 +1469,37 @@ DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view)
 
    An entry has the epoch at which its computation began, not that at which it was stored: it may
    lack changes that were invalidated in between. */
-DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size)
+DX_CACHE_API void dx_cache_invalidate(dx_cache *cache, const void *tag, size_t size)
 {
     uint32_t i, head, dead, first, last;
     if (!tag || size == 0 || size > DX_CACHE_TAG_MAX) return; /* no entry can have it */
-    dx_cache_p_lock(c);
-    i = dx_cache_p_tag(c, tag, size);
-    c->epoch_++;
+    dx_cache_p_lock(cache);
+    i = dx_cache_p_tag(cache, tag, size);
+    cache->epoch_++;
     if (i == DX_CACHE_P_NONE) {
-        c->floor_ = c->epoch_; /* no entry has it, but an answer under way may */
+        cache->floor_ = cache->epoch_; /* no entry has it, but an answer under way may */
     } else {
-        c->tags_[i].epoch = c->epoch_;
-        head = c->heads_ + i;
-        dead = dx_cache_p_dead(c);
-        first = c->links_[head].next;
-        last = c->links_[head].prev;
-        if (c->tags_[i].count == 0) { /* idle: make it the last to be forgotten */
-            dx_cache_p_unhang(c, head);
-            dx_cache_p_hang(c, head, dx_cache_p_idle(c));
+        cache->tags_[i].epoch = cache->epoch_;
+        head = cache->heads_ + i;
+        dead = dx_cache_p_dead(cache);
+        first = cache->links_[head].next;
+        last = cache->links_[head].prev;
+        if (cache->tags_[i].count == 0) { /* idle: make it the last to be forgotten */
+            dx_cache_p_unhang(cache, head);
+            dx_cache_p_hang(cache, head, dx_cache_p_idle(cache));
         } else if (first != head) { /* move its whole ring to the dead */
-            DX_CACHE_ASSERT(c->links_[first].tag == i && c->links_[last].tag == i);
-            c->links_[first].prev = c->links_[dead].prev;
-            c->links_[c->links_[dead].prev].next = first;
-            c->links_[last].next = dead;
-            c->links_[dead].prev = last;
-            c->links_[head].next = c->links_[head].prev = head;
+            DX_CACHE_ASSERT(cache->links_[first].tag == i && cache->links_[last].tag == i);
+            cache->links_[first].prev = cache->links_[dead].prev;
+            cache->links_[cache->links_[dead].prev].next = first;
+            cache->links_[last].next = dead;
+            cache->links_[dead].prev = last;
+            cache->links_[head].next = cache->links_[head].prev = head;
         }
     }
-    dx_cache_p_unlock(c);
+    dx_cache_p_unlock(cache);
 }
 
-DX_CACHE_API void dx_cache_notify(dx_cache *c, const void *payload, size_t size)
+DX_CACHE_API void dx_cache_notify(dx_cache *cache, const void *payload, size_t size)
 {
     static const char *const ops[] = {":INSERT", ":UPDATE", ":DELETE", ":TRUNCATE"};
     const char *text = (const char *)payload;
@@ -1489,72 +1511,72 @@ DX_CACHE_API void dx_cache_notify(dx_cache *c, const void *payload, size_t size)
         size -= n;
         break;
     }
-    dx_cache_invalidate(c, payload, size);
+    dx_cache_invalidate(cache, payload, size);
 }
 
-DX_CACHE_API void dx_cache_invalidate_all(dx_cache *c)
+DX_CACHE_API void dx_cache_invalidate_all(dx_cache *cache)
 {
-    dx_cache_p_lock(c);
-    c->all_epoch_ = c->floor_ = ++c->epoch_;
-    dx_cache_p_unlock(c);
+    dx_cache_p_lock(cache);
+    cache->all_epoch_ = cache->floor_ = ++cache->epoch_;
+    dx_cache_p_unlock(cache);
 }
 
-DX_CACHE_API int dx_cache_remove(dx_cache *c, const void *key, size_t key_size)
+DX_CACHE_API int dx_cache_remove(dx_cache *cache, const void *key, size_t key_size)
 {
-    dx_cache_flight_ *f;
+    dx_cache_flight_ *flight;
     uint64_t hash;
     uint32_t i;
     bool valid;
-    if (!c || !dx_cache_p_key_ok(key, key_size)) return DX_CACHE_EINVAL;
-    hash = dx_cache_p_hash(c, key, key_size);
-    dx_cache_p_lock(c);
-    f = dx_cache_p_flight_of(c, hash, key, key_size);
-    if (f) f->doomed = true;
-    i = dx_cache_p_find(c, hash, key, key_size);
-    valid = i != DX_CACHE_P_NONE && dx_cache_p_valid(c, i);
-    if (i != DX_CACHE_P_NONE) dx_cache_p_remove(c, i);
-    dx_cache_p_unlock(c);
+    if (!cache || !dx_cache_p_key_ok(key, key_size)) return DX_CACHE_EINVAL;
+    hash = dx_cache_p_hash(cache, key, key_size);
+    dx_cache_p_lock(cache);
+    flight = dx_cache_p_flight_of(cache, hash, key, key_size);
+    if (flight) flight->doomed = true;
+    i = dx_cache_p_find(cache, hash, key, key_size);
+    valid = i != DX_CACHE_P_NONE && dx_cache_p_valid(cache, i);
+    if (i != DX_CACHE_P_NONE) dx_cache_p_remove(cache, i);
+    dx_cache_p_unlock(cache);
     return valid ? DX_CACHE_OK : DX_CACHE_ENOTFOUND;
 }
 
-DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t entries_max)
+DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *cache, uint32_t entries_max)
 {
     uint32_t done = 0;
-    dx_cache_p_lock(c);
-    while (done < entries_max && dx_cache_p_bury(c)) {
+    dx_cache_p_lock(cache);
+    while (done < entries_max && dx_cache_p_bury(cache)) {
         if (++done % DX_CACHE_P_BATCH) continue;
-        dx_cache_p_unlock(c);
-        dx_cache_p_lock(c);
+        dx_cache_p_unlock(cache);
+        dx_cache_p_lock(cache);
     }
-    dx_cache_p_unlock(c);
+    dx_cache_p_unlock(cache);
     return done;
 }
 
-DX_CACHE_API int dx_cache_next(dx_cache *c, uint32_t *cursor, dx_cache_view *view)
+DX_CACHE_API int dx_cache_next(dx_cache *cache, uint32_t *cursor, dx_cache_view *view)
 {
     int result = DX_CACHE_ENOTFOUND;
     unsigned steps = 0;
     DX_CACHE_MEMSET(view, 0, sizeof *view);
-    dx_cache_p_lock(c);
-    while (*cursor < c->slots_ && result != DX_CACHE_OK) {
+    dx_cache_p_lock(cache);
+    while (*cursor < cache->slots_ && result != DX_CACHE_OK) {
         uint32_t i = (*cursor)++;
-        if (c->entries_[i].state == DX_CACHE_P_LIVE && dx_cache_p_valid(c, i)) {
-            dx_cache_p_show(c, i, view);
+        if (cache->entries_[i].state == DX_CACHE_P_LIVE && dx_cache_p_valid(cache, i)) {
+            dx_cache_p_show(cache, i, view);
             result = DX_CACHE_OK;
         } else if (++steps % DX_CACHE_P_BATCH == 0) {
-            dx_cache_p_unlock(c);
-            dx_cache_p_lock(c);
+            dx_cache_p_unlock(cache);
+            dx_cache_p_lock(cache);
         }
     }
-    dx_cache_p_unlock(c);
+    dx_cache_p_unlock(cache);
     return result;
 }
 
-DX_CACHE_API void dx_cache_get_stats(dx_cache *c, dx_cache_stats *out)
+DX_CACHE_API void dx_cache_get_stats(dx_cache *cache, dx_cache_stats *out)
 {
-    dx_cache_p_lock(c);
-    *out = c->stats_;
-    dx_cache_p_unlock(c);
+    dx_cache_p_lock(cache);
+    *out = cache->stats_;
+    dx_cache_p_unlock(cache);
 }
 
 /* >>etag ----------------------------------------------------------------
@@ -1636,22 +1658,22 @@ static size_t dx_cache_p_length(const char *text)
 }
 
 /* Replace zeros by the defaults; false: a field is above its limit. */
-static bool dx_cache_p_defaults(dx_cache_desc *d)
+static bool dx_cache_p_defaults(dx_cache_desc *full)
 {
-    if (!d->bytes_max) d->bytes_max = (uint64_t)50 << 20;
-    if (!d->entries_max) d->entries_max = 100;
-    if (!d->ttl_ms) d->ttl_ms = 7 * (uint64_t)86400000;
-    if (!d->tags_max) d->tags_max = 1024;
-    if (!d->entry_tags_max) d->entry_tags_max = 8;
-    if (!d->flights_max) d->flights_max = 64;
-    if (!d->flight_ms) d->flight_ms = 30000;
-    if (!d->held_max) d->held_max = 64;
-    if (!d->name) d->name = "cache";
-    if (!d->hash) d->hash = dx_cache_p_default_hash;
-    return d->bytes_max <= (uint64_t)1 << 33 && d->entries_max <= DX_CACHE_P_BIT(26) &&
-           d->tags_max <= DX_CACHE_P_BIT(20) && d->entry_tags_max <= DX_CACHE_TAGS_MAX &&
-           d->flights_max <= DX_CACHE_P_BIT(16) && d->held_max <= DX_CACHE_P_BIT(20) &&
-           dx_cache_p_length(d->name) <= DX_CACHE_NAME_MAX && !d->lock == !d->unlock;
+    if (!full->bytes_max) full->bytes_max = (uint64_t)50 << 20;
+    if (!full->entries_max) full->entries_max = 100;
+    if (!full->ttl_ms) full->ttl_ms = 7 * (uint64_t)86400000;
+    if (!full->tags_max) full->tags_max = 1024;
+    if (!full->entry_tags_max) full->entry_tags_max = 8;
+    if (!full->flights_max) full->flights_max = 64;
+    if (!full->flight_ms) full->flight_ms = 30000;
+    if (!full->held_max) full->held_max = 64;
+    if (!full->name) full->name = "cache";
+    if (!full->hash) full->hash = dx_cache_p_default_hash;
+    return full->bytes_max <= (uint64_t)1 << 33 && full->entries_max <= DX_CACHE_P_BIT(26) &&
+           full->tags_max <= DX_CACHE_P_BIT(20) && full->entry_tags_max <= DX_CACHE_TAGS_MAX &&
+           full->flights_max <= DX_CACHE_P_BIT(16) && full->held_max <= DX_CACHE_P_BIT(20) &&
+           dx_cache_p_length(full->name) <= DX_CACHE_NAME_MAX && !full->lock == !full->unlock;
 }
 
 /* The smallest one that is >= n. */
@@ -1664,85 +1686,86 @@ static uint32_t dx_cache_p_power_of_two(uint32_t n)
 }
 
 /* Lay out the tables in the memory; the arena follows. base NULL: only their size. */
-static uint64_t dx_cache_p_tables(dx_cache *c, const dx_cache_desc *d, uint8_t *base)
+static uint64_t dx_cache_p_tables(dx_cache *cache, const dx_cache_desc *full, uint8_t *base)
 {
-    uint32_t slots = d->entries_max + d->held_max, heads = slots * d->entry_tags_max;
+    uint32_t slots = full->entries_max + full->held_max, heads = slots * full->entry_tags_max;
     uint32_t buckets = dx_cache_p_power_of_two(slots);
-    uint32_t tag_buckets = dx_cache_p_power_of_two(d->tags_max);
+    uint32_t tag_buckets = dx_cache_p_power_of_two(full->tags_max);
     uint64_t at = 0;
     DX_CACHE_ASSERT((uintptr_t)base % 64 == 0);
 #define DX_CACHE_P_TABLE(field, type, count)                                                       \
-    if (base) c->field = (type *)(void *)(base + (size_t)at);                                      \
+    if (base) cache->field = (type *)(void *)(base + (size_t)at);                                  \
     at += ((uint64_t)(count) * sizeof(type) + 63) / 64 * 64
     DX_CACHE_P_TABLE(entries_, dx_cache_entry_, (uint64_t)slots + 1);
-    DX_CACHE_P_TABLE(links_, dx_cache_link_, (uint64_t)heads + d->tags_max + 2);
-    DX_CACHE_P_TABLE(tags_, dx_cache_tag_, d->tags_max);
-    DX_CACHE_P_TABLE(flights_, dx_cache_flight_, d->flights_max);
+    DX_CACHE_P_TABLE(links_, dx_cache_link_, (uint64_t)heads + full->tags_max + 2);
+    DX_CACHE_P_TABLE(tags_, dx_cache_tag_, full->tags_max);
+    DX_CACHE_P_TABLE(flights_, dx_cache_flight_, full->flights_max);
     DX_CACHE_P_TABLE(buckets_, uint32_t, buckets);
     DX_CACHE_P_TABLE(tag_buckets_, uint32_t, tag_buckets);
     DX_CACHE_P_TABLE(arena_, dx_cache_unit_, 0);
 #undef DX_CACHE_P_TABLE
     if (base) {
-        c->slots_ = slots;
-        c->heads_ = heads;
-        c->bucket_mask_ = buckets - 1;
-        c->tag_mask_ = tag_buckets - 1;
+        cache->slots_ = slots;
+        cache->heads_ = heads;
+        cache->bucket_mask_ = buckets - 1;
+        cache->tag_mask_ = tag_buckets - 1;
     }
     return at;
 }
 
 DX_CACHE_API size_t dx_cache_memory_size(const dx_cache_desc *desc)
 {
-    dx_cache_desc d = *desc;
+    dx_cache_desc full = *desc;
     uint64_t size;
-    if (!dx_cache_p_defaults(&d)) return 0;
+    if (!dx_cache_p_defaults(&full)) return 0;
     /* 1/8 for fragmentation; for each entry its record's header, padding and class */
-    size = 128 + dx_cache_p_tables(NULL, &d, NULL) + d.bytes_max + d.bytes_max / 8 + 65536 +
-           ((uint64_t)d.entries_max + d.held_max) * (DX_CACHE_P_HEAD + 64) +
-           (uint64_t)d.flights_max * 64 + (uint64_t)d.tags_max * 144;
+    size = 128 + dx_cache_p_tables(NULL, &full, NULL) + full.bytes_max + full.bytes_max / 8 +
+           65536 + ((uint64_t)full.entries_max + full.held_max) * (DX_CACHE_P_HEAD + 64) +
+           (uint64_t)full.flights_max * 64 + (uint64_t)full.tags_max * 144;
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
 /* Reset: each link is a ring of itself, all slots are free, all tags idle. */
-static void dx_cache_p_start(dx_cache *c)
+static void dx_cache_p_start(dx_cache *cache)
 {
     uint32_t i, j;
-    DX_CACHE_ASSERT(c->slots_ > 0);
-    for (i = 0; i <= c->slots_; i++) {
-        c->entries_[i].older = c->entries_[i].newer = i;
-        c->entries_[i].chain = i + 1 < c->slots_ ? i + 1 : DX_CACHE_P_NONE;
+    DX_CACHE_ASSERT(cache->slots_ > 0);
+    for (i = 0; i <= cache->slots_; i++) {
+        cache->entries_[i].older = cache->entries_[i].newer = i;
+        cache->entries_[i].chain = i + 1 < cache->slots_ ? i + 1 : DX_CACHE_P_NONE;
     }
-    for (i = 0; i < c->heads_ + c->desc_.tags_max + 2; i++)
-        c->links_[i].prev = c->links_[i].next = i;
-    for (i = 0; i < c->desc_.tags_max; i++) dx_cache_p_hang(c, c->heads_ + i, dx_cache_p_idle(c));
-    for (i = 0; i <= c->bucket_mask_; i++) c->buckets_[i] = DX_CACHE_P_NONE;
-    for (i = 0; i <= c->tag_mask_; i++) c->tag_buckets_[i] = DX_CACHE_P_NONE;
+    for (i = 0; i < cache->heads_ + cache->desc_.tags_max + 2; i++)
+        cache->links_[i].prev = cache->links_[i].next = i;
+    for (i = 0; i < cache->desc_.tags_max; i++)
+        dx_cache_p_hang(cache, cache->heads_ + i, dx_cache_p_idle(cache));
+    for (i = 0; i <= cache->bucket_mask_; i++) cache->buckets_[i] = DX_CACHE_P_NONE;
+    for (i = 0; i <= cache->tag_mask_; i++) cache->tag_buckets_[i] = DX_CACHE_P_NONE;
     for (i = 0; i < DX_CACHE_CLASSES_; i++) {
-        for (j = 0; j < 16; j++) c->free_[i][j] = DX_CACHE_P_NONE;
+        for (j = 0; j < 16; j++) cache->free_[i][j] = DX_CACHE_P_NONE;
     }
 }
 
-DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc)
+DX_CACHE_API int dx_cache_init(dx_cache *cache, const dx_cache_desc *desc)
 {
     uint64_t tables, size;
     uint8_t *base;
-    if (!c || !desc || !desc->memory) return DX_CACHE_EINVAL;
-    DX_CACHE_MEMSET(c, 0, sizeof *c);
-    c->desc_ = *desc;
-    if (!dx_cache_p_defaults(&c->desc_)) return DX_CACHE_EINVAL;
+    if (!cache || !desc || !desc->memory) return DX_CACHE_EINVAL;
+    DX_CACHE_MEMSET(cache, 0, sizeof *cache);
+    cache->desc_ = *desc;
+    if (!dx_cache_p_defaults(&cache->desc_)) return DX_CACHE_EINVAL;
     base = (uint8_t *)desc->memory + (64 - (uintptr_t)desc->memory % 64) % 64;
-    tables = dx_cache_p_tables(NULL, &c->desc_, NULL);
+    tables = dx_cache_p_tables(NULL, &cache->desc_, NULL);
     size = desc->memory_size;
     if (size < 64 || size - 64 < tables || size - 64 - tables < 4096) return DX_CACHE_ENOMEM;
-    size = (size - 64 - tables) / sizeof *c->arena_;
+    size = (size - 64 - tables) / sizeof *cache->arena_;
     if (size > DX_CACHE_P_UNITS_MAX - 1) size = DX_CACHE_P_UNITS_MAX - 1;
     DX_CACHE_MEMSET(base, 0, (size_t)tables);
-    (void)dx_cache_p_tables(c, &c->desc_, base);
-    dx_cache_p_start(c);
-    c->arena_[0].before = c->arena_[size - 1].before = 0;
-    c->arena_[size - 1].units = 0;
-    dx_cache_p_shape(c, 0, (uint32_t)size - 1);
-    dx_cache_p_list(c, 0);
+    (void)dx_cache_p_tables(cache, &cache->desc_, base);
+    dx_cache_p_start(cache);
+    cache->arena_[0].before = cache->arena_[size - 1].before = 0;
+    cache->arena_[size - 1].units = 0;
+    dx_cache_p_shape(cache, 0, (uint32_t)size - 1);
+    dx_cache_p_list(cache, 0);
     return DX_CACHE_OK;
 }
 
@@ -1770,11 +1793,11 @@ enum {
 };
 
 /* The name of a slot; NONE: that of the epochs. */
-static void dx_cache_p_name(const dx_cache *c, uint32_t slot, char *out)
+static void dx_cache_p_name(const dx_cache *cache, uint32_t slot, char *out)
 {
-    size_t n = dx_cache_p_length(c->desc_.name), digits = 1;
+    size_t n = dx_cache_p_length(cache->desc_.name), digits = 1;
     uint32_t v;
-    DX_CACHE_MEMCPY(out, c->desc_.name, n);
+    DX_CACHE_MEMCPY(out, cache->desc_.name, n);
     out[n++] = '/';
     if (slot == DX_CACHE_P_NONE) {
         DX_CACHE_MEMCPY(out + n, "epochs", 7);
@@ -1787,31 +1810,31 @@ static void dx_cache_p_name(const dx_cache *c, uint32_t slot, char *out)
 }
 
 /* The number of the slot with this name; NONE: not the name of a slot. */
-static uint32_t dx_cache_p_number(const dx_cache *c, const char *name)
+static uint32_t dx_cache_p_number(const dx_cache *cache, const char *name)
 {
-    size_t n = dx_cache_p_length(c->desc_.name);
+    size_t n = dx_cache_p_length(cache->desc_.name);
     char same[DX_CACHE_P_SLOT_NAME];
     uint64_t v = 0;
     const char *p;
-    if (DX_CACHE_MEMCMP(name, c->desc_.name, n) != 0 || name[n] != '/') return DX_CACHE_P_NONE;
+    if (DX_CACHE_MEMCMP(name, cache->desc_.name, n) != 0 || name[n] != '/') return DX_CACHE_P_NONE;
     for (p = name + n + 1; *p >= '0' && *p <= '9' && v < UINT32_MAX; p++)
         v = v * 10 + (uint64_t)(*p - '0');
     if (v >= UINT32_MAX) return DX_CACHE_P_NONE;
-    dx_cache_p_name(c, (uint32_t)v, same);
+    dx_cache_p_name(cache, (uint32_t)v, same);
     for (n = 0; same[n] && same[n] == name[n]; n++) {}
     return same[n] == name[n] ? (uint32_t)v : DX_CACHE_P_NONE;
 }
 
 /* Put an object, and make it the only version of a slot's name. */
-static int dx_cache_p_write(dx_cache *c, dx_cas_store *store, uint32_t slot, const uint8_t *data,
-                            size_t size, uint64_t time_ms)
+static int dx_cache_p_write(dx_cache *cache, dx_cas_store *store, uint32_t slot,
+                            const uint8_t *data, size_t size, uint64_t time_ms)
 {
     dx_cas_ref ref;
     uint64_t version;
     int error;
     DX_CACHE_ASSERT(data && size > 0);
     DX_CACHE_MEMSET(&ref, 0, sizeof ref);
-    dx_cache_p_name(c, slot, ref.name);
+    dx_cache_p_name(cache, slot, ref.name);
     error = dx_cas_put(store, data, size, &ref.root);
     if (error != DX_CAS_OK) return error;
     ref.content = ref.root;
@@ -1822,104 +1845,105 @@ static int dx_cache_p_write(dx_cache *c, dx_cas_store *store, uint32_t slot, con
 }
 
 /* Delete the name of a slot, if it has one. */
-static int dx_cache_p_forget(dx_cache *c, dx_cas_store *store, uint32_t slot)
+static int dx_cache_p_forget(dx_cache *cache, dx_cas_store *store, uint32_t slot)
 {
     char name[DX_CACHE_P_SLOT_NAME];
     int error;
-    dx_cache_p_name(c, slot, name);
+    dx_cache_p_name(cache, slot, name);
     error = dx_cas_ref_delete(store, name, DX_CAS_ANY_VERSION);
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
 /* Update the header of a record. The hash is set when the slot is filled. */
-static void dx_cache_p_encode(const dx_cache_entry_ *e)
+static void dx_cache_p_encode(const dx_cache_entry_ *entry)
 {
-    uint8_t *p = e->block;
-    DX_CACHE_ASSERT(p && e->state == DX_CACHE_P_LIVE);
+    uint8_t *p = entry->block;
+    DX_CACHE_ASSERT(p && entry->state == DX_CACHE_P_LIVE);
     DX_CACHE_MEMCPY(p, "DXCE\1\0", 6);
-    p[6] = e->tag_count;
-    dx_cache_p_store32(p + 8, e->key_size);
-    dx_cache_p_store32(p + 12, e->tags_size);
-    dx_cache_p_store64(p + 16, e->value_size);
-    dx_cache_p_store64(p + 24, e->time_ms);
-    dx_cache_p_store64(p + 32, e->expires_ms);
-    dx_cache_p_store64(p + 40, e->epoch);
-    dx_cache_p_store64(p + 48, e->sequence);
-    dx_cache_p_store64(p + 56, e->hits);
+    p[6] = entry->tag_count;
+    dx_cache_p_store32(p + 8, entry->key_size);
+    dx_cache_p_store32(p + 12, entry->tags_size);
+    dx_cache_p_store64(p + 16, entry->value_size);
+    dx_cache_p_store64(p + 24, entry->time_ms);
+    dx_cache_p_store64(p + 32, entry->expires_ms);
+    dx_cache_p_store64(p + 40, entry->epoch);
+    dx_cache_p_store64(p + 48, entry->sequence);
+    dx_cache_p_store64(p + 56, entry->hits);
 }
 
 /* Save the changes of one slot; the lock is held at both ends. */
-static int dx_cache_p_save_slot(dx_cache *c, dx_cas_store *store, uint32_t i)
+static int dx_cache_p_save_slot(dx_cache *cache, dx_cas_store *store, uint32_t i)
 {
-    dx_cache_entry_ *e = &c->entries_[i];
-    bool keep = e->state == DX_CACHE_P_LIVE && dx_cache_p_valid(c, i), had = e->saved;
-    uint64_t size = 0, time_ms = e->time_ms;
-    const uint8_t *block = e->block;
+    dx_cache_entry_ *entry = &cache->entries_[i];
+    bool keep = entry->state == DX_CACHE_P_LIVE && dx_cache_p_valid(cache, i), had = entry->saved;
+    uint64_t size = 0, time_ms = entry->time_ms;
+    const uint8_t *block = entry->block;
     int error = DX_CAS_OK;
-    DX_CACHE_ASSERT(i < c->slots_);
-    if (keep ? !e->dirty : !had) return DX_CAS_OK; /* nothing to write or delete */
-    e->dirty = false;
-    e->saved = keep;
+    DX_CACHE_ASSERT(i < cache->slots_);
+    if (keep ? !entry->dirty : !had) return DX_CAS_OK; /* nothing to write or delete */
+    entry->dirty = false;
+    entry->saved = keep;
     if (keep) {
-        e->pins++;
-        size = e->value_at + e->value_size;
-        dx_cache_p_encode(e);
+        entry->pins++;
+        size = entry->value_at + entry->value_size;
+        dx_cache_p_encode(entry);
     }
-    dx_cache_p_unlock(c);
+    dx_cache_p_unlock(cache);
     if (keep) {
-        error = dx_cache_p_write(c, store, i, block, (size_t)size, time_ms);
-        if (error == DX_CAS_ETOOBIG) error = had ? dx_cache_p_forget(c, store, i) : DX_CAS_OK;
+        error = dx_cache_p_write(cache, store, i, block, (size_t)size, time_ms);
+        if (error == DX_CAS_ETOOBIG) error = had ? dx_cache_p_forget(cache, store, i) : DX_CAS_OK;
     } else {
-        error = dx_cache_p_forget(c, store, i);
+        error = dx_cache_p_forget(cache, store, i);
     }
-    dx_cache_p_lock(c);
-    if (keep) dx_cache_p_unpin(c, i);
+    dx_cache_p_lock(cache);
+    if (keep) dx_cache_p_unpin(cache, i);
     return error;
 }
 
 /* Save the epochs of all tags. They are read after the entries, so that no entry is saved without
    the invalidations before it. */
-static int dx_cache_p_save_epochs(dx_cache *c, dx_cas_store *store)
+static int dx_cache_p_save_epochs(dx_cache *cache, dx_cas_store *store)
 {
-    uint64_t room = DX_CACHE_P_STATE_HEAD + (uint64_t)c->desc_.tags_max * (9 + DX_CACHE_TAG_MAX);
+    uint64_t room =
+        DX_CACHE_P_STATE_HEAD + (uint64_t)cache->desc_.tags_max * (9 + DX_CACHE_TAG_MAX);
     uint8_t *block, *p;
     uint32_t i, count = 0;
     int error;
-    while ((block = dx_cache_p_alloc(c, room)) == NULL) {
-        if (!dx_cache_p_bury(c) && !dx_cache_p_evict(c)) return DX_CACHE_ENOMEM;
+    while ((block = dx_cache_p_alloc(cache, room)) == NULL) {
+        if (!dx_cache_p_bury(cache) && !dx_cache_p_evict(cache)) return DX_CACHE_ENOMEM;
     }
     p = block + DX_CACHE_P_STATE_HEAD;
-    for (i = 0; i < c->desc_.tags_max; i++) {
-        const dx_cache_tag_ *t = &c->tags_[i];
-        if (t->epoch) {
-            dx_cache_p_store64(p, t->epoch);
-            p[8] = (uint8_t)t->size;
-            DX_CACHE_MEMCPY(p + 9, t->name, t->size);
-            p += 9 + t->size;
+    for (i = 0; i < cache->desc_.tags_max; i++) {
+        const dx_cache_tag_ *tag = &cache->tags_[i];
+        if (tag->epoch) {
+            dx_cache_p_store64(p, tag->epoch);
+            p[8] = (uint8_t)tag->size;
+            DX_CACHE_MEMCPY(p + 9, tag->name, tag->size);
+            p += 9 + tag->size;
             count++;
         }
         if (i % DX_CACHE_P_BATCH) continue;
-        dx_cache_p_unlock(c);
-        dx_cache_p_lock(c);
+        dx_cache_p_unlock(cache);
+        dx_cache_p_lock(cache);
     }
     DX_CACHE_ASSERT((uint64_t)(p - block) <= room);
     DX_CACHE_MEMCPY(block, "DXCS\1\0\0", 8);
     dx_cache_p_store32(block + 8, count);
     dx_cache_p_store32(block + 12, 0);
-    dx_cache_p_store64(block + 16, c->epoch_);
-    dx_cache_p_store64(block + 24, c->floor_);
-    dx_cache_p_store64(block + 32, c->all_epoch_);
-    dx_cache_p_store64(block + 40, c->sequence_);
-    dx_cache_p_unlock(c);
-    error = dx_cache_p_write(c, store, DX_CACHE_P_NONE, block, (size_t)(p - block), 0);
-    dx_cache_p_lock(c);
-    dx_cache_p_free(c, block);
+    dx_cache_p_store64(block + 16, cache->epoch_);
+    dx_cache_p_store64(block + 24, cache->floor_);
+    dx_cache_p_store64(block + 32, cache->all_epoch_);
+    dx_cache_p_store64(block + 40, cache->sequence_);
+    dx_cache_p_unlock(cache);
+    error = dx_cache_p_write(cache, store, DX_CACHE_P_NONE, block, (size_t)(p - block), 0);
+    dx_cache_p_lock(cache);
+    dx_cache_p_free(cache, block);
     return error;
 }
 
 /* Delete names of slots beyond this cache's, left by a larger cache. A deletion ends the walk
    through all names, so they are collected in batches. */
-static int dx_cache_p_forget_foreign(dx_cache *c, dx_cas_store *store)
+static int dx_cache_p_forget_foreign(dx_cache *cache, dx_cas_store *store)
 {
     uint32_t found[DX_CACHE_P_FOREIGN], count, i;
     int error = DX_CAS_OK;
@@ -1929,139 +1953,141 @@ static int dx_cache_p_forget_foreign(dx_cache *c, dx_cas_store *store)
         count = 0;
         while (count < DX_CACHE_P_FOREIGN &&
                (error = dx_cas_ref_next(store, &cursor, &ref)) == DX_CAS_OK) {
-            i = dx_cache_p_number(c, ref.name);
-            if (i != DX_CACHE_P_NONE && i >= c->slots_) found[count++] = i;
+            i = dx_cache_p_number(cache, ref.name);
+            if (i != DX_CACHE_P_NONE && i >= cache->slots_) found[count++] = i;
         }
         if (count < DX_CACHE_P_FOREIGN && error != DX_CAS_ENOTFOUND) return error;
         error = DX_CAS_OK;
         for (i = 0; error == DX_CAS_OK && i < count; i++)
-            error = dx_cache_p_forget(c, store, found[i]);
+            error = dx_cache_p_forget(cache, store, found[i]);
     } while (error == DX_CAS_OK && count == DX_CACHE_P_FOREIGN);
     return error;
 }
 
-DX_CACHE_API int dx_cache_save(dx_cache *c, dx_cas_store *store)
+DX_CACHE_API int dx_cache_save(dx_cache *cache, dx_cas_store *store)
 {
     uint32_t i;
     int error = DX_CAS_OK;
-    if (!c || !store) return DX_CACHE_EINVAL;
-    if (c->foreign_) error = dx_cache_p_forget_foreign(c, store);
-    dx_cache_p_lock(c);
-    for (i = 0; error == DX_CAS_OK && i < c->slots_; i++) {
-        error = dx_cache_p_save_slot(c, store, i);
+    if (!cache || !store) return DX_CACHE_EINVAL;
+    if (cache->foreign_) error = dx_cache_p_forget_foreign(cache, store);
+    dx_cache_p_lock(cache);
+    for (i = 0; error == DX_CAS_OK && i < cache->slots_; i++) {
+        error = dx_cache_p_save_slot(cache, store, i);
         if (i % DX_CACHE_P_BATCH) continue;
-        dx_cache_p_unlock(c);
-        dx_cache_p_lock(c);
+        dx_cache_p_unlock(cache);
+        dx_cache_p_lock(cache);
     }
-    if (error == DX_CAS_OK) error = dx_cache_p_save_epochs(c, store);
-    dx_cache_p_unlock(c);
+    if (error == DX_CAS_OK) error = dx_cache_p_save_epochs(cache, store);
+    dx_cache_p_unlock(cache);
     if (error == DX_CAS_OK) error = dx_cas_commit(store);
     if (error == DX_CAS_OK) {
-        c->foreign_ = false;
+        cache->foreign_ = false;
         return DX_CAS_OK;
     }
-    dx_cache_p_lock(c); /* the store's state is unknown: write everything next time */
-    for (i = 0; i < c->slots_; i++) {
-        c->entries_[i].saved = c->entries_[i].dirty = true;
+    dx_cache_p_lock(cache); /* the store's state is unknown: write everything next time */
+    for (i = 0; i < cache->slots_; i++) {
+        cache->entries_[i].saved = cache->entries_[i].dirty = true;
         if (i % DX_CACHE_P_BATCH) continue;
-        dx_cache_p_unlock(c);
-        dx_cache_p_lock(c);
+        dx_cache_p_unlock(cache);
+        dx_cache_p_lock(cache);
     }
-    dx_cache_p_unlock(c);
+    dx_cache_p_unlock(cache);
     return error;
 }
 
 /* Check that a block is a valid record, and copy its fields. */
-static bool dx_cache_p_decode(const dx_cache *c, dx_cache_entry_ *e, uint64_t size)
+static bool dx_cache_p_decode(const dx_cache *cache, dx_cache_entry_ *entry, uint64_t size)
 {
-    const uint8_t *p = e->block, *tag, *end;
+    const uint8_t *p = entry->block, *tag, *end;
     uint8_t hash[32];
     uint32_t tags = 0;
     uint64_t at;
     DX_CACHE_ASSERT(p);
     if (size < DX_CACHE_P_HEAD || DX_CACHE_MEMCMP(p, "DXCE\1\0", 6) != 0 || p[7] != 0) return false;
-    e->key_size = dx_cache_p_load32(p + 8);
-    e->tags_size = dx_cache_p_load32(p + 12);
-    e->value_size = dx_cache_p_load64(p + 16);
-    e->time_ms = dx_cache_p_load64(p + 24);
-    e->expires_ms = dx_cache_p_load64(p + 32);
-    e->epoch = dx_cache_p_load64(p + 40);
-    e->sequence = dx_cache_p_load64(p + 48);
-    e->hits = dx_cache_p_load64(p + 56);
-    if (e->key_size == 0 || e->key_size > DX_CACHE_P_KEY_MAX ||
-        e->tags_size > DX_CACHE_TAGS_MAX * (1 + DX_CACHE_TAG_MAX))
+    entry->key_size = dx_cache_p_load32(p + 8);
+    entry->tags_size = dx_cache_p_load32(p + 12);
+    entry->value_size = dx_cache_p_load64(p + 16);
+    entry->time_ms = dx_cache_p_load64(p + 24);
+    entry->expires_ms = dx_cache_p_load64(p + 32);
+    entry->epoch = dx_cache_p_load64(p + 40);
+    entry->sequence = dx_cache_p_load64(p + 48);
+    entry->hits = dx_cache_p_load64(p + 56);
+    if (entry->key_size == 0 || entry->key_size > DX_CACHE_P_KEY_MAX ||
+        entry->tags_size > DX_CACHE_TAGS_MAX * (1 + DX_CACHE_TAG_MAX))
         return false;
-    at = ((uint64_t)DX_CACHE_P_HEAD + e->key_size + e->tags_size + 15) / 16 * 16;
-    e->value_at = (uint32_t)at;
-    if (at > size || e->value_size != size - at) return false;
-    tag = p + DX_CACHE_P_HEAD + e->key_size;
-    for (end = tag + e->tags_size; tag < end; tag += 1 + *tag, tags++) {
+    at = ((uint64_t)DX_CACHE_P_HEAD + entry->key_size + entry->tags_size + 15) / 16 * 16;
+    entry->value_at = (uint32_t)at;
+    if (at > size || entry->value_size != size - at) return false;
+    tag = p + DX_CACHE_P_HEAD + entry->key_size;
+    for (end = tag + entry->tags_size; tag < end; tag += 1 + *tag, tags++) {
         if (*tag == 0 || *tag > DX_CACHE_TAG_MAX || *tag >= end - tag) return false;
     }
-    if (tags != p[6] || tags > c->desc_.entry_tags_max) return false;
+    if (tags != p[6] || tags > cache->desc_.entry_tags_max) return false;
     for (; end < p + at; end++) {
         if (*end) return false;
     }
-    c->desc_.hash(c->desc_.user, p + at, (size_t)e->value_size, hash);
-    return DX_CACHE_MEMCMP(hash, p + DX_CACHE_P_HASH_AT, 32) == 0 && e->epoch <= c->epoch_ &&
-           e->sequence <= c->sequence_;
+    cache->desc_.hash(cache->desc_.user, p + at, (size_t)entry->value_size, hash);
+    return DX_CACHE_MEMCMP(hash, p + DX_CACHE_P_HASH_AT, 32) == 0 &&
+           entry->epoch <= cache->epoch_ && entry->sequence <= cache->sequence_;
 }
 
 /* Read a whole object into a new block. OK with NULL: no room for it. */
-static int dx_cache_p_read(dx_cache *c, dx_cas_store *store, const dx_cas_id *root, uint8_t **block,
-                           uint64_t *size)
+static int dx_cache_p_read(dx_cache *cache, dx_cas_store *store, const dx_cas_id *root,
+                           uint8_t **block, uint64_t *size)
 {
     size_t got = 0;
     int error = dx_cas_object_size(store, root, size);
     *block = NULL;
     if (error != DX_CAS_OK || *size > (uint64_t)1 << 34) return error;
-    *block = dx_cache_p_alloc(c, *size);
+    *block = dx_cache_p_alloc(cache, *size);
     if (!*block) return DX_CAS_OK;
     error = dx_cas_get(store, root, *block, (size_t)*size, &got);
     if (error == DX_CAS_OK) return DX_CAS_OK;
-    dx_cache_p_free(c, *block);
+    dx_cache_p_free(cache, *block);
     *block = NULL;
     return error;
 }
 
 /* Load the slot with this number as an entry, if there is room and its object is valid. */
-static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_ref *ref, uint32_t i)
+static int dx_cache_p_load_slot(dx_cache *cache, dx_cas_store *store, const dx_cas_ref *ref,
+                                uint32_t i)
 {
-    dx_cache_entry_ *e = &c->entries_[i];
+    dx_cache_entry_ *entry = &cache->entries_[i];
     uint64_t size = 0;
     uint32_t same = DX_CACHE_P_NONE;
-    int error = dx_cache_p_read(c, store, &ref->root, &e->block, &size);
-    bool good = error == DX_CAS_OK && e->block && dx_cache_p_decode(c, e, size);
-    DX_CACHE_ASSERT(i < c->slots_ && e->pins == 0);
+    int error = dx_cache_p_read(cache, store, &ref->root, &entry->block, &size);
+    bool good = error == DX_CAS_OK && entry->block && dx_cache_p_decode(cache, entry, size);
+    DX_CACHE_ASSERT(i < cache->slots_ && entry->pins == 0);
     if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTFOUND) return error;
-    if (!good && (e->block || error != DX_CAS_OK)) c->stats_.damaged++;
-    e->saved = true;
-    e->dirty = !good;
+    if (!good && (entry->block || error != DX_CAS_OK)) cache->stats_.damaged++;
+    entry->saved = true;
+    entry->dirty = !good;
     if (good) {
-        const uint8_t *key = e->block + DX_CACHE_P_HEAD;
-        uint64_t floor = c->floor_;
-        e->hash = dx_cache_p_hash(c, key, e->key_size);
-        same = dx_cache_p_find(c, e->hash, key, e->key_size);
-        good = dx_cache_p_add_tags(c, i) == DX_CACHE_OK;
+        const uint8_t *key = entry->block + DX_CACHE_P_HEAD;
+        uint64_t floor = cache->floor_;
+        entry->hash = dx_cache_p_hash(cache, key, entry->key_size);
+        same = dx_cache_p_find(cache, entry->hash, key, entry->key_size);
+        good = dx_cache_p_add_tags(cache, i) == DX_CACHE_OK;
         /* a forgotten tag: older entries may have had it */
-        if (c->floor_ > floor) c->all_epoch_ = c->floor_;
-        good = good && dx_cache_p_valid(c, i) && c->stats_.entries < c->desc_.entries_max &&
-               dx_cache_p_size(e) <= c->desc_.bytes_max - c->stats_.bytes &&
-               (same == DX_CACHE_P_NONE || c->entries_[same].sequence < e->sequence);
+        if (cache->floor_ > floor) cache->all_epoch_ = cache->floor_;
+        good = good && dx_cache_p_valid(cache, i) &&
+               cache->stats_.entries < cache->desc_.entries_max &&
+               dx_cache_p_size(entry) <= cache->desc_.bytes_max - cache->stats_.bytes &&
+               (same == DX_CACHE_P_NONE || cache->entries_[same].sequence < entry->sequence);
     }
     if (good) {
-        if (same != DX_CACHE_P_NONE) dx_cache_p_remove(c, same);
-        dx_cache_p_enter(c, i);
+        if (same != DX_CACHE_P_NONE) dx_cache_p_remove(cache, same);
+        dx_cache_p_enter(cache, i);
         return DX_CAS_OK;
     }
-    dx_cache_p_untag(c, i);
-    dx_cache_p_free(c, e->block);
-    e->block = NULL;
+    dx_cache_p_untag(cache, i);
+    dx_cache_p_free(cache, entry->block);
+    entry->block = NULL;
     return DX_CAS_OK;
 }
 
 /* Load the object of the epochs, before any entry. */
-static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
+static int dx_cache_p_load_epochs(dx_cache *cache, const uint8_t *p, uint64_t size)
 {
     uint32_t count, i;
     uint64_t at = DX_CACHE_P_STATE_HEAD;
@@ -2069,13 +2095,15 @@ static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
         return DX_CACHE_ECORRUPT;
     if (DX_CACHE_MEMCMP(p + 4, "\1\0\0", 4) != 0) return DX_CACHE_EVERSION;
     count = dx_cache_p_load32(p + 8);
-    c->epoch_ = dx_cache_p_load64(p + 16);
-    c->floor_ = dx_cache_p_load64(p + 24);
-    c->all_epoch_ = dx_cache_p_load64(p + 32);
-    c->sequence_ = dx_cache_p_load64(p + 40);
-    if (c->floor_ > c->epoch_ || c->all_epoch_ > c->floor_ || c->epoch_ >= UINT64_MAX / 2)
+    cache->epoch_ = dx_cache_p_load64(p + 16);
+    cache->floor_ = dx_cache_p_load64(p + 24);
+    cache->all_epoch_ = dx_cache_p_load64(p + 32);
+    cache->sequence_ = dx_cache_p_load64(p + 40);
+    if (cache->floor_ > cache->epoch_ || cache->all_epoch_ > cache->floor_ ||
+        cache->epoch_ >= UINT64_MAX / 2)
         return DX_CACHE_ECORRUPT;
-    if (c->sequence_ >= UINT64_MAX / 2 || dx_cache_p_load32(p + 12) != 0) return DX_CACHE_ECORRUPT;
+    if (cache->sequence_ >= UINT64_MAX / 2 || dx_cache_p_load32(p + 12) != 0)
+        return DX_CACHE_ECORRUPT;
     for (i = 0; i < count; i++) {
         uint64_t epoch;
         uint32_t tag;
@@ -2083,26 +2111,26 @@ static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
             return DX_CACHE_ECORRUPT;
         if (size - at - 9 < p[at + 8]) return DX_CACHE_ECORRUPT;
         epoch = dx_cache_p_load64(p + at);
-        if (epoch > c->epoch_) return DX_CACHE_ECORRUPT;
-        tag = dx_cache_p_tag(c, p + at + 9, p[at + 8]);
+        if (epoch > cache->epoch_) return DX_CACHE_ECORRUPT;
+        tag = dx_cache_p_tag(cache, p + at + 9, p[at + 8]);
         DX_CACHE_ASSERT(tag != DX_CACHE_P_NONE); /* there are no entries, so all tags are idle */
-        if (c->tags_[tag].epoch < epoch) c->tags_[tag].epoch = epoch;
+        if (cache->tags_[tag].epoch < epoch) cache->tags_[tag].epoch = epoch;
         at += 9u + p[at + 8];
     }
-    if (count > c->desc_.tags_max)
-        c->all_epoch_ = c->floor_ = c->epoch_ + 1; /* some tags are forgotten */
-    if (c->floor_ > c->epoch_) c->epoch_ = c->floor_;
+    if (count > cache->desc_.tags_max)
+        cache->all_epoch_ = cache->floor_ = cache->epoch_ + 1; /* some tags are forgotten */
+    if (cache->floor_ > cache->epoch_) cache->epoch_ = cache->floor_;
     return at == size ? DX_CACHE_OK : DX_CACHE_ECORRUPT;
 }
 
 /* Merge two lists, linked by `older`, the newest first. */
-static uint32_t dx_cache_p_merge(dx_cache *c, uint32_t a, uint32_t b)
+static uint32_t dx_cache_p_merge(dx_cache *cache, uint32_t a, uint32_t b)
 {
     uint32_t first = DX_CACHE_P_NONE, *at = &first;
     while (a != DX_CACHE_P_NONE && b != DX_CACHE_P_NONE) {
-        uint32_t *from = c->entries_[a].sequence > c->entries_[b].sequence ? &a : &b;
+        uint32_t *from = cache->entries_[a].sequence > cache->entries_[b].sequence ? &a : &b;
         *at = *from;
-        at = &c->entries_[*at].older;
+        at = &cache->entries_[*at].older;
         *from = *at;
     }
     *at = a != DX_CACHE_P_NONE ? a : b;
@@ -2111,32 +2139,32 @@ static uint32_t dx_cache_p_merge(dx_cache *c, uint32_t a, uint32_t b)
 
 /* Sort the list by use by the order in which entries were put: a merge sort from below, where
    lists[n] has 2^n entries or none, like the bits of a counter. */
-static void dx_cache_p_sort(dx_cache *c)
+static void dx_cache_p_sort(dx_cache *cache)
 {
-    uint32_t lists[32], i, n, all = DX_CACHE_P_NONE, head = c->slots_;
+    uint32_t lists[32], i, n, all = DX_CACHE_P_NONE, head = cache->slots_;
     for (n = 0; n < 32; n++) lists[n] = DX_CACHE_P_NONE;
-    while ((i = c->entries_[head].older) != head) {
-        c->entries_[head].older = c->entries_[i].older;
-        c->entries_[i].older = DX_CACHE_P_NONE;
+    while ((i = cache->entries_[head].older) != head) {
+        cache->entries_[head].older = cache->entries_[i].older;
+        cache->entries_[i].older = DX_CACHE_P_NONE;
         for (n = 0; lists[n] != DX_CACHE_P_NONE; n++) {
-            i = dx_cache_p_merge(c, lists[n], i);
+            i = dx_cache_p_merge(cache, lists[n], i);
             lists[n] = DX_CACHE_P_NONE;
         }
         DX_CACHE_ASSERT(n < 32);
         lists[n] = i;
     }
-    for (n = 0; n < 32; n++) all = dx_cache_p_merge(c, lists[n], all);
+    for (n = 0; n < 32; n++) all = dx_cache_p_merge(cache, lists[n], all);
     for (n = head; all != DX_CACHE_P_NONE; n = all, all = i) {
-        i = c->entries_[all].older;
-        c->entries_[n].older = all;
-        c->entries_[all].newer = n;
+        i = cache->entries_[all].older;
+        cache->entries_[n].older = all;
+        cache->entries_[all].newer = n;
     }
-    c->entries_[n].older = head;
-    c->entries_[head].newer = n;
+    cache->entries_[n].older = head;
+    cache->entries_[head].newer = n;
 }
 
 /* Load everything. After an error it is incomplete, and the lists are unsorted. */
-static int dx_cache_p_load(dx_cache *c, dx_cas_store *store)
+static int dx_cache_p_load(dx_cache *cache, dx_cas_store *store)
 {
     char name[DX_CACHE_P_SLOT_NAME];
     dx_cas_ref ref;
@@ -2144,53 +2172,53 @@ static int dx_cache_p_load(dx_cache *c, dx_cas_store *store)
     uint8_t *block = NULL;
     uint32_t i;
     int error;
-    DX_CACHE_ASSERT(c->sequence_ == 0 && c->epoch_ == 0 && c->stats_.entries == 0);
-    dx_cache_p_name(c, DX_CACHE_P_NONE, name);
+    DX_CACHE_ASSERT(cache->sequence_ == 0 && cache->epoch_ == 0 && cache->stats_.entries == 0);
+    dx_cache_p_name(cache, DX_CACHE_P_NONE, name);
     error = dx_cas_ref_get(store, name, 0, &ref);
     if (error == DX_CAS_ENOTFOUND) return DX_CACHE_OK;
-    if (error == DX_CAS_OK) error = dx_cache_p_read(c, store, &ref.root, &block, &size);
+    if (error == DX_CAS_OK) error = dx_cache_p_read(cache, store, &ref.root, &block, &size);
     if (error != DX_CAS_OK) return error;
     if (!block) return DX_CACHE_ENOMEM;
-    error = dx_cache_p_load_epochs(c, block, size);
-    dx_cache_p_free(c, block);
+    error = dx_cache_p_load_epochs(cache, block, size);
+    dx_cache_p_free(cache, block);
     while (error == DX_CAS_OK && (error = dx_cas_ref_next(store, &cursor, &ref)) == DX_CAS_OK) {
-        i = dx_cache_p_number(c, ref.name);
-        if (i < c->slots_) error = dx_cache_p_load_slot(c, store, &ref, i);
-        else if (i != DX_CACHE_P_NONE) c->foreign_ = true;
+        i = dx_cache_p_number(cache, ref.name);
+        if (i < cache->slots_) error = dx_cache_p_load_slot(cache, store, &ref, i);
+        else if (i != DX_CACHE_P_NONE) cache->foreign_ = true;
     }
     if (error != DX_CAS_ENOTFOUND) return error;
-    dx_cache_p_sort(c);
-    c->free_slot_ = DX_CACHE_P_NONE;
-    for (i = c->slots_; i-- > 0;) {
-        if (c->entries_[i].state != DX_CACHE_P_LIVE) dx_cache_p_free_slot(c, i);
+    dx_cache_p_sort(cache);
+    cache->free_slot_ = DX_CACHE_P_NONE;
+    for (i = cache->slots_; i-- > 0;) {
+        if (cache->entries_[i].state != DX_CACHE_P_LIVE) dx_cache_p_free_slot(cache, i);
     }
     /* never reuse a number: those after the last save are unknown */
-    c->epoch_ += (uint64_t)1 << 32;
-    c->sequence_ += (uint64_t)1 << 32;
-    c->stats_.removed = 0;
+    cache->epoch_ += (uint64_t)1 << 32;
+    cache->sequence_ += (uint64_t)1 << 32;
+    cache->stats_.removed = 0;
     return DX_CACHE_OK;
 }
 
 /* Reset after a failed load, whose entries can be neither freed nor trusted. The store may have an
    object under each name, and its epochs are unknown here, so an entry that stayed there could
    outlive an invalidation: the next save deletes them. */
-static void dx_cache_p_abandon(dx_cache *c)
+static void dx_cache_p_abandon(dx_cache *cache)
 {
-    const dx_cache_desc desc = c->desc_;
-    const int error = dx_cache_init(c, &desc);
+    const dx_cache_desc desc = cache->desc_;
+    const int error = dx_cache_init(cache, &desc);
     uint32_t i;
     DX_CACHE_ASSERT(error == DX_CACHE_OK); /* it succeeded before, with the same memory */
     (void)error;
-    for (i = 0; i < c->slots_; i++) c->entries_[i].saved = c->entries_[i].dirty = true;
-    c->foreign_ = true;
+    for (i = 0; i < cache->slots_; i++) cache->entries_[i].saved = cache->entries_[i].dirty = true;
+    cache->foreign_ = true;
 }
 
-DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
+DX_CACHE_API int dx_cache_load(dx_cache *cache, dx_cas_store *store)
 {
     int error;
-    if (!c || !store || c->sequence_ || c->epoch_) return DX_CACHE_EINVAL;
-    error = dx_cache_p_load(c, store);
-    if (error != DX_CACHE_OK) dx_cache_p_abandon(c);
+    if (!cache || !store || cache->sequence_ || cache->epoch_) return DX_CACHE_EINVAL;
+    error = dx_cache_p_load(cache, store);
+    if (error != DX_CACHE_OK) dx_cache_p_abandon(cache);
     return error;
 }
 
@@ -2202,51 +2230,51 @@ DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
           dx_cache_ext_*               memory, one lock, one hash
                 |
             dx_cache.h                                                                       */
-DX_CACHE_API void dx_cache_ext_lock(dx_cache *c)
+DX_CACHE_API void dx_cache_ext_lock(dx_cache *cache)
 {
-    dx_cache_p_lock(c);
+    dx_cache_p_lock(cache);
 }
 
-DX_CACHE_API void dx_cache_ext_unlock(dx_cache *c)
+DX_CACHE_API void dx_cache_ext_unlock(dx_cache *cache)
 {
-    dx_cache_p_unlock(c);
+    dx_cache_p_unlock(cache);
 }
 
-DX_CACHE_API void *dx_cache_ext_alloc(dx_cache *c, size_t size)
+DX_CACHE_API void *dx_cache_ext_alloc(dx_cache *cache, size_t size)
 {
-    uint8_t *block = dx_cache_p_alloc(c, size);
-    while (!block && (dx_cache_p_bury(c) || dx_cache_p_evict(c))) {
-        block = dx_cache_p_alloc(c, size);
+    uint8_t *block = dx_cache_p_alloc(cache, size);
+    while (!block && (dx_cache_p_bury(cache) || dx_cache_p_evict(cache))) {
+        block = dx_cache_p_alloc(cache, size);
     }
     return block;
 }
 
-DX_CACHE_API void dx_cache_ext_free(dx_cache *c, void *block)
+DX_CACHE_API void dx_cache_ext_free(dx_cache *cache, void *block)
 {
-    dx_cache_p_free(c, (uint8_t *)block);
+    dx_cache_p_free(cache, (uint8_t *)block);
 }
 
-DX_CACHE_API uint64_t dx_cache_ext_hash(const dx_cache *c, const void *data, size_t size)
+DX_CACHE_API uint64_t dx_cache_ext_hash(const dx_cache *cache, const void *data, size_t size)
 {
-    return dx_cache_p_hash(c, data, size);
+    return dx_cache_p_hash(cache, data, size);
 }
 
-DX_CACHE_API void dx_cache_ext_value_hash(const dx_cache *c, const void *data, size_t size,
+DX_CACHE_API void dx_cache_ext_value_hash(const dx_cache *cache, const void *data, size_t size,
                                           uint8_t out[32])
 {
     DX_CACHE_ASSERT(data || size == 0);
-    c->desc_.hash(c->desc_.user, data, size, out);
+    cache->desc_.hash(cache->desc_.user, data, size, out);
 }
 
-DX_CACHE_API uint32_t dx_cache_ext_tags_max(const dx_cache *c)
+DX_CACHE_API uint32_t dx_cache_ext_tags_max(const dx_cache *cache)
 {
-    return c->desc_.entry_tags_max;
+    return cache->desc_.entry_tags_max;
 }
 
-DX_CACHE_API int dx_cache_ext_outdate(dx_cache *c, const dx_cache_ticket *ticket)
+DX_CACHE_API int dx_cache_ext_outdate(dx_cache *cache, const dx_cache_ticket *ticket)
 {
-    dx_cache_p_lock(c);
-    return dx_cache_p_end(c, ticket, DX_CACHE_EOUTDATED, DX_CACHE_OK);
+    dx_cache_p_lock(cache);
+    return dx_cache_p_end(cache, ticket, DX_CACHE_EOUTDATED, DX_CACHE_OK);
 }
 
 DX_CACHE_API bool dx_cache_ext_holds(const dx_cache_view *view)

@@ -252,18 +252,18 @@ DX_HDE_API const char *dx_hde_error_name(int error);
 DX_HDE_API size_t dx_hde_memory_size(const dx_hde_desc *desc);
 
 /* *desc is copied. EINVAL; ENOMEM: not even one state fits; ENOTSUP: zstd without DX_HDE_ZSTD. */
-DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc);
+DX_HDE_API int dx_hde_init(dx_hde *hde, const dx_hde_desc *desc);
 
 /* Write the record of a state; size + DX_HDE_HEAD_MAX bytes of out are always enough. ETOOBIG:
    above state_max; ENOSPACE; after either nothing has changed. */
-DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
+DX_HDE_API int dx_hde_encode(dx_hde *hde, uint64_t key, uint64_t now_ms, const void *state,
                              size_t size, void *out, size_t out_capacity, size_t *out_size);
 
 /* Decode the state of a record. ENOTFOUND: its baseline or its dictionary is missing; ETOOBIG:
    above state_max; ENOSPACE; ETRUNCATED, EHEADER, EVERSION, ECORRUPT, EBOUNDS, EBASE, EAPPLIED:
    damaged; ENOTSUP: no zstd here; ETARGET: not the state that was encoded. After an error the
    content of out is undefined, and kept baselines are unchanged. */
-DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *record,
+DX_HDE_API int dx_hde_decode(dx_hde *hde, uint64_t key, uint64_t now_ms, const void *record,
                              size_t record_size, void *out, size_t out_capacity, size_t *out_size);
 
 /* Read the head of a complete record and verify its checksum. ETRUNCATED, EHEADER,
@@ -277,32 +277,32 @@ DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *n
 
 /* At the sender. OK: the next record of the key is a whole state (without the dictionary, if that
    is missing): encode it now. ENOTFOUND: the key has moved on since then: do nothing. */
-DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_t nack_size);
+DX_HDE_API int dx_hde_read_nack(dx_hde *hde, uint64_t key, const void *nack, size_t nack_size);
 
 /* Use a state that the other side has, too, as the only baseline of a key. ETOOBIG. */
-DX_HDE_API int dx_hde_keep(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
+DX_HDE_API int dx_hde_keep(dx_hde *hde, uint64_t key, uint64_t now_ms, const void *state,
                            size_t size);
 
 /* Forget the baselines of a key: its next record is a whole state. Returns how many there were. */
-DX_HDE_API uint32_t dx_hde_drop(dx_hde *h, uint64_t key);
+DX_HDE_API uint32_t dx_hde_drop(dx_hde *hde, uint64_t key);
 
 /* Forget baselines older than age_max_ms; encode and decode do so as well. Returns how many. */
-DX_HDE_API uint32_t dx_hde_prune(dx_hde *h, uint64_t now_ms);
+DX_HDE_API uint32_t dx_hde_prune(dx_hde *hde, uint64_t now_ms);
 
 /* Make one record of two, the second of which is a delta on the state of the first: a delta on the
    baseline of the first, which must be kept here. work: room for both states. Errors as for decode;
    ENOMEM: work is too small; EBASE: the records do not follow each other (nothing follows into a
    whole state). */
-DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t first_size,
+DX_HDE_API int dx_hde_compose(dx_hde *hde, uint64_t key, const void *first, size_t first_size,
                               const void *second, size_t second_size, void *work, size_t work_size,
                               void *out, size_t out_capacity, size_t *out_size);
 
 /* Report how long the last encode took, and whether other work waits. More than slow_ms, or busy:
    the level goes down by one. After 100 in a row that were neither it goes up again, at most to
    that of the descriptor; with ratio_wanted it goes down instead where the last 100 did better. */
-DX_HDE_API void dx_hde_adapt_level(dx_hde *h, uint64_t ms, bool busy);
+DX_HDE_API void dx_hde_adapt_level(dx_hde *hde, uint64_t ms, bool busy);
 
-DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats);
+DX_HDE_API void dx_hde_get_stats(const dx_hde *hde, dx_hde_stats *stats);
 
 #ifdef DX_HDE_ZSTD
 /* Dictionaries for states of one type, from samples of it. zstd's trainer allocates its memory. */
@@ -319,12 +319,12 @@ typedef struct dx_hde_trainer { /* zero it, and set these: zero = the default af
 } dx_hde_trainer;
 
 /* Copy a sample. EINVAL: smaller than sample_min; ENOSPACE: there are enough. */
-DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *t, const void *sample, size_t size);
+DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *trainer, const void *sample, size_t size);
 
 /* Up to 128 KiB for ZSTD_createCDict() and ZSTD_createDDict(); the samples are gone then. EAGAIN:
    too early, or fewer than 8 samples; ESYS: zstd cannot make one of them. */
-DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary, size_t capacity,
-                            size_t *size);
+DX_HDE_API int dx_hde_train(dx_hde_trainer *trainer, uint64_t now_ms, void *dictionary,
+                            size_t capacity, size_t *size);
 #endif
 
 #ifdef __cplusplus
@@ -739,66 +739,66 @@ enum {
     (4 * (uint32_t)DX_HDE_P_MODELS) /* max bytes to apply a patch */
 
 /* Write a byte, with its carry. */
-static void dx_hde_p_put(dx_hde_p_coder *c, uint32_t byte)
+static void dx_hde_p_put(dx_hde_p_coder *coder, uint32_t byte)
 {
-    DX_HDE_ASSERT(c->writing && byte < 256 + 256);
-    if (c->at < c->size) c->out[c->at++] = (uint8_t)(byte & 255);
-    else c->bad = true;
+    DX_HDE_ASSERT(coder->writing && byte < 256 + 256);
+    if (coder->at < coder->size) coder->out[coder->at++] = (uint8_t)(byte & 255);
+    else coder->bad = true;
 }
 
 /* Read a byte. The writer omits trailing zeros: three of them follow the end. */
-static void dx_hde_p_get(dx_hde_p_coder *c)
+static void dx_hde_p_get(dx_hde_p_coder *coder)
 {
-    c->code = c->code << 8 | (c->at < c->size ? c->in[c->at] : 0u);
-    if (c->at >= c->size && c->at - c->size >= 3) c->bad = true;
-    else c->at++;
+    coder->code = coder->code << 8 | (coder->at < coder->size ? coder->in[coder->at] : 0u);
+    if (coder->at >= coder->size && coder->at - coder->size >= 3) coder->bad = true;
+    else coder->at++;
 }
 
 /* The top byte of low is settled, unless it is 255 and a carry may come. */
-static void dx_hde_p_shift(dx_hde_p_coder *c)
+static void dx_hde_p_shift(dx_hde_p_coder *coder)
 {
-    uint32_t carry = (uint32_t)(c->low >> 32);
-    DX_HDE_ASSERT(c->writing && carry <= 1);
-    if ((c->low & 0xffffffffu) < 0xff000000u || carry) {
-        if (c->started) dx_hde_p_put(c, c->cache + carry);
-        for (; c->pending; c->pending--) dx_hde_p_put(c, 255 + carry);
-        c->started = true;
-        c->cache = (uint8_t)(c->low >> 24 & 255);
+    uint32_t carry = (uint32_t)(coder->low >> 32);
+    DX_HDE_ASSERT(coder->writing && carry <= 1);
+    if ((coder->low & 0xffffffffu) < 0xff000000u || carry) {
+        if (coder->started) dx_hde_p_put(coder, coder->cache + carry);
+        for (; coder->pending; coder->pending--) dx_hde_p_put(coder, 255 + carry);
+        coder->started = true;
+        coder->cache = (uint8_t)(coder->low >> 24 & 255);
     } else {
-        c->pending++;
+        coder->pending++;
     }
-    c->low = (c->low & 0x00ffffffu) << 8;
+    coder->low = (coder->low & 0x00ffffffu) << 8;
 }
 
 /* 1 if the code is below the bound. Returns the bit. Without branches, because half of them would
    be mispredicted. */
-static uint32_t dx_hde_p_split(dx_hde_p_coder *c, uint32_t bound, uint32_t bit)
+static uint32_t dx_hde_p_split(dx_hde_p_coder *coder, uint32_t bound, uint32_t bit)
 {
-    uint32_t zero, range = c->range;
+    uint32_t zero, range = coder->range;
     DX_HDE_ASSERT(bound > 0 && bound <= range && bit <= 1);
-    if (!c->writing) bit = c->code < bound;
+    if (!coder->writing) bit = coder->code < bound;
     zero = bit - 1; /* all ones for a 0 */
-    c->low += bound & zero;
-    c->code -= bound & zero;
+    coder->low += bound & zero;
+    coder->code -= bound & zero;
     range = (bound & ~zero) | ((range - bound) & zero);
-    for (c->range = range; range < (uint32_t)1 << 24; c->range = range) {
+    for (coder->range = range; range < (uint32_t)1 << 24; coder->range = range) {
         range <<= 8;
-        if (c->writing) dx_hde_p_shift(c);
-        else dx_hde_p_get(c);
+        if (coder->writing) dx_hde_p_shift(coder);
+        else dx_hde_p_get(coder);
     }
     return bit;
 }
 
 /* Code a bit by its model, and adapt the model. */
-static uint32_t dx_hde_p_bit(dx_hde_p_coder *c, uint32_t *model, uint32_t bit)
+static uint32_t dx_hde_p_bit(dx_hde_p_coder *coder, uint32_t *model, uint32_t bit)
 {
     uint32_t m = *model;
     uint32_t count = m & 1023;
     uint32_t p = m >> 10;
     uint32_t flip;
-    uint64_t rate = c->rates[count];
+    uint64_t rate = coder->rates[count];
     DX_HDE_ASSERT(count < 64);
-    bit = dx_hde_p_split(c, (c->range >> 15) * (p >> 7 | 1), bit);
+    bit = dx_hde_p_split(coder, (coder->range >> 15) * (p >> 7 | 1), bit);
     flip = 0x3fffff & (0 - bit); /* for a 1, that of a 0 becomes less: no branch */
     p ^= flip;
     p -= (uint32_t)(p * rate >> 16);
@@ -808,50 +808,52 @@ static uint32_t dx_hde_p_bit(dx_hde_p_coder *c, uint32_t *model, uint32_t bit)
 
 /* A number of `bits` bits, the highest first: each has a model selected by the bits before it.
    Returns the number with a leading 1. */
-static uint32_t dx_hde_p_tree(dx_hde_p_coder *c, uint32_t *models, unsigned bits, uint32_t v)
+static uint32_t dx_hde_p_tree(dx_hde_p_coder *coder, uint32_t *models, unsigned bits, uint32_t v)
 {
     uint32_t node = 1;
     DX_HDE_ASSERT(bits <= 8);
-    while (bits--) node = node << 1 | dx_hde_p_bit(c, models + node, v >> bits & 1);
+    while (bits--) node = node << 1 | dx_hde_p_bit(coder, models + node, v >> bits & 1);
     return node;
 }
 
 /* Its length in bits, then the bits: three with models, the rest without. */
-static uint32_t dx_hde_p_number(dx_hde_p_coder *c, uint32_t first, uint32_t v)
+static uint32_t dx_hde_p_number(dx_hde_p_coder *coder, uint32_t first, uint32_t v)
 {
-    uint32_t *models = c->models + first;
+    uint32_t *models = coder->models + first;
     uint32_t bits = 0, n, node = 1;
     while (bits < 32 && v >> bits) bits++;
-    n = dx_hde_p_tree(c, models, 6, bits) & 63;
-    if (n > 32) c->bad = true;
+    n = dx_hde_p_tree(coder, models, 6, bits) & 63;
+    if (n > 32) coder->bad = true;
     if (n > 32 || !n) return 0;
     models += 64 + 8 * n;
     for (bits = n - 1; bits && node < 8; bits--)
-        node = node << 1 | dx_hde_p_bit(c, models + node, v >> (bits - 1) & 1);
-    for (; bits; bits--) node = node << 1 | dx_hde_p_split(c, c->range >> 1, v >> (bits - 1) & 1);
+        node = node << 1 | dx_hde_p_bit(coder, models + node, v >> (bits - 1) & 1);
+    for (; bits; bits--)
+        node = node << 1 | dx_hde_p_split(coder, coder->range >> 1, v >> (bits - 1) & 1);
     return node;
 }
 
 /* Reset a coder and its models. */
-static void dx_hde_p_start(dx_hde_p_coder *c, const dx_hde *h, const dx_hde_record *r)
+static void dx_hde_p_start(dx_hde_p_coder *coder, const dx_hde *hde, const dx_hde_record *record)
 {
-    uint32_t i, n = DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
-    n += (uint32_t)256 << r->literal_bits;
+    uint32_t i, n = DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << record->stride_log);
+    n += (uint32_t)256 << record->literal_bits;
     DX_HDE_ASSERT(n <= DX_HDE_P_MODELS);
-    DX_HDE_MEMSET(c, 0, sizeof *c);
-    c->range = UINT32_MAX;
-    c->models = h->models_;
-    c->rates = h->rates_;
-    for (i = 0; i < n; i++) c->models[i] = 0x80000000u; /* 1/2, nothing seen */
+    DX_HDE_MEMSET(coder, 0, sizeof *coder);
+    coder->range = UINT32_MAX;
+    coder->models = hde->models_;
+    coder->rates = hde->rates_;
+    for (i = 0; i < n; i++) coder->models[i] = 0x80000000u; /* 1/2, nothing seen */
 }
 
 /* Flush: of all codes in the range, write the one with the most trailing zeros. */
-static void dx_hde_p_finish(dx_hde_p_coder *c)
+static void dx_hde_p_finish(dx_hde_p_coder *coder)
 {
-    DX_HDE_ASSERT(c->writing);
-    c->low = (c->low + 0xffffffu) & ~(uint64_t)0xffffffu; /* the rest is zero, and omitted */
-    dx_hde_p_shift(c);
-    dx_hde_p_shift(c);
+    DX_HDE_ASSERT(coder->writing);
+    /* The rest is zero, and omitted. */
+    coder->low = (coder->low + 0xffffffu) & ~(uint64_t)0xffffffu;
+    dx_hde_p_shift(coder);
+    dx_hde_p_shift(coder);
 }
 
 /* Zigzag: a signed number as 0, -1, 1, -2, ... */
@@ -867,17 +869,18 @@ static uint64_t dx_hde_p_unzigzag(uint32_t v)
 
 /* A run of equal bytes, in the lane of its first one. The last run selects one of three models,
    because runs of a table are alike: none at all, within a row, or over rows. */
-static uint32_t dx_hde_p_run(dx_hde_p_coder *c, uint32_t lane, uint32_t last, uint32_t run)
+static uint32_t dx_hde_p_run(dx_hde_p_coder *coder, uint32_t lane, uint32_t last, uint32_t run)
 {
     uint32_t kind = last < 8 ? 1 : 2;
     DX_HDE_ASSERT(lane < 8);
     if (last == 0) kind = 0;
-    return dx_hde_p_number(c, DX_HDE_P_RUN + DX_HDE_P_LANE * lane + DX_HDE_P_NUMBER * kind, run);
+    return dx_hde_p_number(coder, DX_HDE_P_RUN + DX_HDE_P_LANE * lane + DX_HDE_P_NUMBER * kind,
+                           run);
 }
 
 /* How a byte changed, in its lane: the first byte after a run; one after a change of 1 or -1 (a
    carry of a counter); or any other. */
-static uint32_t dx_hde_p_changed(dx_hde_p_coder *c, uint32_t lane, uint32_t run, uint32_t last,
+static uint32_t dx_hde_p_changed(dx_hde_p_coder *coder, uint32_t lane, uint32_t run, uint32_t last,
                                  uint32_t v)
 {
     uint32_t kind = last == 1 || last == 255 ? 1 : 2;
@@ -885,18 +888,19 @@ static uint32_t dx_hde_p_changed(dx_hde_p_coder *c, uint32_t lane, uint32_t run,
     DX_HDE_ASSERT(lane < 8 && v < 256);
     if (run) kind = 0;
     at += 256 * kind;
-    return dx_hde_p_tree(c, c->models + at, 8, v) & 255;
+    return dx_hde_p_tree(coder, coder->models + at, 8, v) & 255;
 }
 
 /* Literals, each with the tree selected by the byte before it. out is NULL when writing. */
-static void dx_hde_p_literals(dx_hde_p_coder *c, const dx_hde_record *r, const uint8_t *p,
+static void dx_hde_p_literals(dx_hde_p_coder *coder, const dx_hde_record *record, const uint8_t *p,
                               uint8_t *out, uint32_t at, uint32_t size)
 {
-    uint32_t *models = c->models + DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
-    DX_HDE_ASSERT(r->literal_bits <= 8);
-    for (; size && !c->bad; size--, at++) {
-        uint32_t context = at ? (uint32_t)p[at - 1] >> (8 - r->literal_bits) : 0, v;
-        v = dx_hde_p_tree(c, models + 256 * context, 8, out ? 0 : p[at]) & 255;
+    uint32_t *models =
+        coder->models + DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << record->stride_log);
+    DX_HDE_ASSERT(record->literal_bits <= 8);
+    for (; size && !coder->bad; size--, at++) {
+        uint32_t context = at ? (uint32_t)p[at - 1] >> (8 - record->literal_bits) : 0, v;
+        v = dx_hde_p_tree(coder, models + 256 * context, 8, out ? 0 : p[at]) & 255;
         if (out) out[at] = (uint8_t)v;
     }
 }
@@ -979,53 +983,53 @@ static uint8_t *dx_hde_p_cut(uint8_t **at, uint64_t *total, uint64_t size)
 
 /* Lay out all of the memory except the room for baselines; returns its size. Without memory
    it only counts. */
-static uint64_t dx_hde_p_lay_out(dx_hde *h, const dx_hde_desc *d, uint8_t *at)
+static uint64_t dx_hde_p_lay_out(dx_hde *hde, const dx_hde_desc *desc, uint8_t *at)
 {
-    uint64_t total = 0, n = d->state_max;
-    DX_HDE_ASSERT(d->state_max && d->baselines_max);
-    h->heads_log_ = dx_hde_p_log(d->baselines_max, 0, 16);
-    h->piece_max_ = d->state_max / 64 + 64;
-    h->work_size_ = d->zstd ? (size_t)n + (size_t)n / 8 + 1024 : 0;
-    h->kept_ = (dx_hde_p_baseline *)(void *)dx_hde_p_cut(&at, &total,
-                                                         d->baselines_max * sizeof *h->kept_);
-    h->order_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, (uint64_t)4 * d->baselines_max);
-    h->heads_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, (uint64_t)4 << h->heads_log_);
-    h->same_ = dx_hde_p_cut(&at, &total, n / DX_HDE_P_PAGE + 1);
-    h->values_ = dx_hde_p_cut(&at, &total, dx_hde_p_value_size(d->state_max));
-    h->scratch_ = at;
-    h->scratch_size_ = (size_t)total;
-    h->models_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, 4 * (uint64_t)DX_HDE_P_MODELS);
-    h->seen_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, (uint32_t)4 << 15);
-    h->pieces_ = (dx_hde_p_piece *)(void *)dx_hde_p_cut(&at, &total,
-                                                        h->piece_max_ * sizeof *h->pieces_);
-    h->work_ = dx_hde_p_cut(&at, &total, h->work_size_);
-    h->scratch_size_ = (size_t)total - h->scratch_size_;
-    h->room_ = at;
+    uint64_t total = 0, n = desc->state_max;
+    DX_HDE_ASSERT(desc->state_max && desc->baselines_max);
+    hde->heads_log_ = dx_hde_p_log(desc->baselines_max, 0, 16);
+    hde->piece_max_ = desc->state_max / 64 + 64;
+    hde->work_size_ = desc->zstd ? (size_t)n + (size_t)n / 8 + 1024 : 0;
+    hde->kept_ = (dx_hde_p_baseline *)(void *)dx_hde_p_cut(
+        &at, &total, desc->baselines_max * sizeof *hde->kept_);
+    hde->order_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, (uint64_t)4 * desc->baselines_max);
+    hde->heads_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, (uint64_t)4 << hde->heads_log_);
+    hde->same_ = dx_hde_p_cut(&at, &total, n / DX_HDE_P_PAGE + 1);
+    hde->values_ = dx_hde_p_cut(&at, &total, dx_hde_p_value_size(desc->state_max));
+    hde->scratch_ = at;
+    hde->scratch_size_ = (size_t)total;
+    hde->models_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, 4 * (uint64_t)DX_HDE_P_MODELS);
+    hde->seen_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, (uint32_t)4 << 15);
+    hde->pieces_ = (dx_hde_p_piece *)(void *)dx_hde_p_cut(&at, &total,
+                                                          hde->piece_max_ * sizeof *hde->pieces_);
+    hde->work_ = dx_hde_p_cut(&at, &total, hde->work_size_);
+    hde->scratch_size_ = (size_t)total - hde->scratch_size_;
+    hde->room_ = at;
     return total;
 }
 
 /* Fill in the defaults. */
 static dx_hde_desc dx_hde_p_defaults(const dx_hde_desc *desc)
 {
-    dx_hde_desc d = *desc;
-    if (!d.state_max) d.state_max = (uint32_t)16 << 20;
-    if (!d.baselines_max) d.baselines_max = 16;
-    if (!d.chain_max) d.chain_max = 10;
-    if (!d.interval_ms) d.interval_ms = 300000;
-    if (!d.age_max_ms) d.age_max_ms = 900000;
-    if (!d.level) d.level = DX_HDE_REGIONAL;
-    if (!d.hash_size) d.hash_size = 32;
-    if (!d.slow_ms) d.slow_ms = 100;
-    return d;
+    dx_hde_desc full = *desc;
+    if (!full.state_max) full.state_max = (uint32_t)16 << 20;
+    if (!full.baselines_max) full.baselines_max = 16;
+    if (!full.chain_max) full.chain_max = 10;
+    if (!full.interval_ms) full.interval_ms = 300000;
+    if (!full.age_max_ms) full.age_max_ms = 900000;
+    if (!full.level) full.level = DX_HDE_REGIONAL;
+    if (!full.hash_size) full.hash_size = 32;
+    if (!full.slow_ms) full.slow_ms = 100;
+    return full;
 }
 
 /* Is every field inside its limits? */
-static bool dx_hde_p_good(const dx_hde_desc *d)
+static bool dx_hde_p_good(const dx_hde_desc *desc)
 {
-    return !(d->state_max >> 31) && d->baselines_max <= 65536 && d->chain_max <= 1000 &&
-           d->interval_ms >= 1000 && d->interval_ms <= 86400000 && d->level >= DX_HDE_LOCAL &&
-           d->level <= DX_HDE_GLOBAL &&
-           (d->hash_size == 32 || d->hash_size == 16 || d->hash_size == 8);
+    return !(desc->state_max >> 31) && desc->baselines_max <= 65536 && desc->chain_max <= 1000 &&
+           desc->interval_ms >= 1000 && desc->interval_ms <= 86400000 &&
+           desc->level >= DX_HDE_LOCAL && desc->level <= DX_HDE_GLOBAL &&
+           (desc->hash_size == 32 || desc->hash_size == 16 || desc->hash_size == 8);
 }
 
 DX_HDE_API const char *dx_hde_error_name(int error)
@@ -1039,41 +1043,42 @@ DX_HDE_API const char *dx_hde_error_name(int error)
 
 DX_HDE_API size_t dx_hde_memory_size(const dx_hde_desc *desc)
 {
-    dx_hde_desc d;
-    dx_hde h;
+    dx_hde_desc full;
+    dx_hde hde;
     uint64_t size;
     if (!desc) return 0;
-    d = dx_hde_p_defaults(desc);
-    if (!dx_hde_p_good(&d)) return 0;
-    size = 15 + dx_hde_p_lay_out(&h, &d, NULL) + d.baselines_max * dx_hde_p_room(d.state_max);
+    full = dx_hde_p_defaults(desc);
+    if (!dx_hde_p_good(&full)) return 0;
+    size = 15 + dx_hde_p_lay_out(&hde, &full, NULL) +
+           full.baselines_max * dx_hde_p_room(full.state_max);
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
-DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc)
+DX_HDE_API int dx_hde_init(dx_hde *hde, const dx_hde_desc *desc)
 {
-    dx_hde_desc d;
+    dx_hde_desc full;
     uint8_t *at;
     uint64_t used;
     uint32_t i;
-    if (!h || !desc || !desc->memory) return DX_HDE_EINVAL;
-    d = dx_hde_p_defaults(desc);
-    if (!dx_hde_p_good(&d)) return DX_HDE_EINVAL;
+    if (!hde || !desc || !desc->memory) return DX_HDE_EINVAL;
+    full = dx_hde_p_defaults(desc);
+    if (!dx_hde_p_good(&full)) return DX_HDE_EINVAL;
 #ifndef DX_HDE_ZSTD
-    if (d.zstd) return DX_HDE_ENOTSUP;
+    if (full.zstd) return DX_HDE_ENOTSUP;
 #endif
-    DX_HDE_MEMSET(h, 0, sizeof *h);
-    at = (uint8_t *)d.memory + (16 - ((uintptr_t)d.memory & 15)) % 16;
-    used = (uint64_t)(at - (uint8_t *)d.memory) + dx_hde_p_lay_out(h, &d, NULL);
-    if (d.memory_size < used + dx_hde_p_room(d.state_max)) return DX_HDE_ENOMEM;
-    (void)dx_hde_p_lay_out(h, &d, at);
-    h->desc_ = d;
-    DX_HDE_ASSERT(d.memory_size >= used);
-    h->room_size_ = d.memory_size - (size_t)used;
-    h->stats_.level = d.level;
-    h->due_ms_ = UINT64_MAX;
-    for (i = 0; i < d.baselines_max; i++) h->kept_[i].used = false;
-    for (i = 0; i >> h->heads_log_ == 0; i++) h->heads_[i] = DX_HDE_P_NONE;
-    for (i = 0; i < 64; i++) h->rates_[i] = (uint16_t)(131072u / (2 * i + 3));
+    DX_HDE_MEMSET(hde, 0, sizeof *hde);
+    at = (uint8_t *)full.memory + (16 - ((uintptr_t)full.memory & 15)) % 16;
+    used = (uint64_t)(at - (uint8_t *)full.memory) + dx_hde_p_lay_out(hde, &full, NULL);
+    if (full.memory_size < used + dx_hde_p_room(full.state_max)) return DX_HDE_ENOMEM;
+    (void)dx_hde_p_lay_out(hde, &full, at);
+    hde->desc_ = full;
+    DX_HDE_ASSERT(full.memory_size >= used);
+    hde->room_size_ = full.memory_size - (size_t)used;
+    hde->stats_.level = full.level;
+    hde->due_ms_ = UINT64_MAX;
+    for (i = 0; i < full.baselines_max; i++) hde->kept_[i].used = false;
+    for (i = 0; i >> hde->heads_log_ == 0; i++) hde->heads_[i] = DX_HDE_P_NONE;
+    for (i = 0; i < 64; i++) hde->rates_[i] = (uint16_t)(131072u / (2 * i + 3));
     return DX_HDE_OK;
 }
 
@@ -1109,38 +1114,38 @@ static void dx_hde_p_push(uint8_t *stack, uint32_t *depth, const uint8_t *value,
 }
 
 /* Compute the values of some pages; same_ records which equal the baseline's. True: all of them. */
-static bool dx_hde_p_compare_page(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p,
+static bool dx_hde_p_compare_page(dx_hde *hde, const dx_hde_p_baseline *base, const uint8_t *state,
                                   uint32_t page, uint32_t count)
 {
-    uint32_t i, old_pages = b ? dx_hde_p_pages(b->size) : 0;
+    uint32_t i, old_pages = base ? dx_hde_p_pages(base->size) : 0;
     bool all = true;
     for (i = page; i < page + count; i++) {
         size_t at = (size_t)i * DX_HDE_P_PAGE;
-        uint8_t *value = h->values_ + (size_t)32 * i;
-        bool same = i < old_pages && DX_HDE_MEMCMP(b->data + at, p + at, DX_HDE_P_PAGE) == 0;
-        h->same_[i] = same;
-        if (same) DX_HDE_MEMCPY(value, b->values + (size_t)32 * i, 32);
-        else dx_hde_p_page_value(value, p + at, i);
+        uint8_t *value = hde->values_ + (size_t)32 * i;
+        bool same = i < old_pages && DX_HDE_MEMCMP(base->data + at, state + at, DX_HDE_P_PAGE) == 0;
+        hde->same_[i] = same;
+        if (same) DX_HDE_MEMCPY(value, base->values + (size_t)32 * i, 32);
+        else dx_hde_p_page_value(value, state + at, i);
         all = all && same;
     }
     return all;
 }
 
 /* The BLAKE3 of a state; values_ gets the values of its pages and groups. */
-static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p, uint32_t size,
-                          uint8_t *hash)
+static void dx_hde_p_hash(dx_hde *hde, const dx_hde_p_baseline *base, const uint8_t *p,
+                          uint32_t size, uint8_t *hash)
 {
     uint8_t stack[24 * 32], joined[DX_HDE_P_GROUP * 32];
     uint32_t pages = dx_hde_p_pages(size), groups = pages / DX_HDE_P_GROUP, g, i, n, depth = 0;
-    uint32_t old_pages = b ? dx_hde_p_pages(b->size) : 0, at = pages * DX_HDE_P_PAGE;
-    DX_HDE_ASSERT(size <= h->desc_.state_max);
+    uint32_t old_pages = base ? dx_hde_p_pages(base->size) : 0, at = pages * DX_HDE_P_PAGE;
+    DX_HDE_ASSERT(size <= hde->desc_.state_max);
     for (g = 0; g < groups; g++) {
-        uint8_t *value = h->values_ + (size_t)32 * (pages + g);
+        uint8_t *value = hde->values_ + (size_t)32 * (pages + g);
         i = g * DX_HDE_P_GROUP;
-        if (dx_hde_p_compare_page(h, b, p, i, DX_HDE_P_GROUP)) {
-            DX_HDE_MEMCPY(value, b->values + (size_t)32 * (old_pages + g), 32);
+        if (dx_hde_p_compare_page(hde, base, p, i, DX_HDE_P_GROUP)) {
+            DX_HDE_MEMCPY(value, base->values + (size_t)32 * (old_pages + g), 32);
         } else {
-            DX_HDE_MEMCPY(joined, h->values_ + (size_t)32 * i, sizeof joined);
+            DX_HDE_MEMCPY(joined, hde->values_ + (size_t)32 * i, sizeof joined);
             for (n = DX_HDE_P_GROUP / 2; n; n /= 2)
                 for (i = 0; i < n; i++) dx_hde_p_parent(joined + 32 * i, joined + 64 * i, 0);
             DX_HDE_MEMCPY(value, joined, 32);
@@ -1148,10 +1153,10 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
         dx_hde_p_push(stack, &depth, value, g + 1);
     }
     i = groups * DX_HDE_P_GROUP;
-    (void)dx_hde_p_compare_page(h, b, p, i, pages - i);
-    for (; i < pages; i++) dx_hde_p_push(stack, &depth, h->values_ + (size_t)32 * i, i + 1);
-    h->same_[pages] = b && b->size >= size && size > at &&
-                      DX_HDE_MEMCMP(b->data + at, p + at, size - at) == 0;
+    (void)dx_hde_p_compare_page(hde, base, p, i, pages - i);
+    for (; i < pages; i++) dx_hde_p_push(stack, &depth, hde->values_ + (size_t)32 * i, i + 1);
+    hde->same_[pages] = base && base->size >= size && size > at &&
+                      DX_HDE_MEMCMP(base->data + at, p + at, size - at) == 0;
     dx_hde_p_rest(stack + 32 * depth, p + at, size - at, 4 * pages,
                   depth ? 0 : (uint32_t)DX_HDE_P_B3_ROOT);
     for (; depth; depth--)
@@ -1178,60 +1183,60 @@ static uint64_t dx_hde_p_sip(const uint64_t seed[2], uint64_t word)
 }
 
 /* Head of the chain of a key. Keys come from outside, so they are hashed with desc.seed. */
-static uint32_t *dx_hde_p_head(const dx_hde *h, uint64_t key)
+static uint32_t *dx_hde_p_head(const dx_hde *hde, uint64_t key)
 {
-    uint64_t mixed = dx_hde_p_sip(h->desc_.seed, key);
-    DX_HDE_ASSERT(h->heads_log_ <= 16);
-    return h->heads_ + (h->heads_log_ ? mixed >> (64 - h->heads_log_) : 0);
+    uint64_t mixed = dx_hde_p_sip(hde->desc_.seed, key);
+    DX_HDE_ASSERT(hde->heads_log_ <= 16);
+    return hde->heads_ + (hde->heads_log_ ? mixed >> (64 - hde->heads_log_) : 0);
 }
 
 /* Remove a baseline from its chain and from the order of the room. Nothing else moves. */
-static void dx_hde_p_remove(dx_hde *h, uint32_t k)
+static void dx_hde_p_remove(dx_hde *hde, uint32_t k)
 {
-    uint32_t i, *link = dx_hde_p_head(h, h->kept_[k].key);
-    DX_HDE_ASSERT(h->kept_[k].used && h->stats_.baselines > 0);
-    while (*link != k) link = &h->kept_[*link].next;
-    *link = h->kept_[k].next;
-    h->kept_[k].used = false;
-    for (i = 0; h->order_[i] != k; i++) continue;
-    h->stats_.baselines--;
-    for (; i < h->stats_.baselines; i++) h->order_[i] = h->order_[i + 1];
+    uint32_t i, *link = dx_hde_p_head(hde, hde->kept_[k].key);
+    DX_HDE_ASSERT(hde->kept_[k].used && hde->stats_.baselines > 0);
+    while (*link != k) link = &hde->kept_[*link].next;
+    *link = hde->kept_[k].next;
+    hde->kept_[k].used = false;
+    for (i = 0; hde->order_[i] != k; i++) continue;
+    hde->stats_.baselines--;
+    for (; i < hde->stats_.baselines; i++) hde->order_[i] = hde->order_[i + 1];
 }
 
 /* The youngest baseline of a key, or the one whose hash begins so. */
-static dx_hde_p_baseline *dx_hde_p_find(const dx_hde *h, uint64_t key, const uint8_t *hash,
+static dx_hde_p_baseline *dx_hde_p_find(const dx_hde *hde, uint64_t key, const uint8_t *hash,
                                         size_t hash_size)
 {
-    dx_hde_p_baseline *found = NULL, *b;
+    dx_hde_p_baseline *found = NULL, *base;
     uint32_t k;
-    for (k = *dx_hde_p_head(h, key); k != DX_HDE_P_NONE; k = b->next) {
-        b = h->kept_ + k;
-        if (b->key != key || (found && b->serial < found->serial)) continue;
-        if (!hash || DX_HDE_MEMCMP(b->hash, hash, hash_size) == 0) found = b;
+    for (k = *dx_hde_p_head(hde, key); k != DX_HDE_P_NONE; k = base->next) {
+        base = hde->kept_ + k;
+        if (base->key != key || (found && base->serial < found->serial)) continue;
+        if (!hash || DX_HDE_MEMCMP(base->hash, hash, hash_size) == 0) found = base;
     }
     return found;
 }
 
 /* Remove the oldest of all baselines. */
-static void dx_hde_p_evict(dx_hde *h)
+static void dx_hde_p_evict(dx_hde *hde)
 {
-    uint32_t i, k = h->order_[0];
-    for (i = 1; i < h->stats_.baselines; i++)
-        if (h->kept_[h->order_[i]].serial < h->kept_[k].serial) k = h->order_[i];
-    dx_hde_p_remove(h, k);
-    h->stats_.evicted++;
+    uint32_t i, k = hde->order_[0];
+    for (i = 1; i < hde->stats_.baselines; i++)
+        if (hde->kept_[hde->order_[i]].serial < hde->kept_[k].serial) k = hde->order_[i];
+    dx_hde_p_remove(hde, k);
+    hde->stats_.evicted++;
 }
 
 /* The first gap of the room that is large enough: its offset, and how many baselines precede it. */
-static bool dx_hde_p_gap(const dx_hde *h, uint64_t need, uint64_t *at, uint32_t *place)
+static bool dx_hde_p_gap(const dx_hde *hde, uint64_t need, uint64_t *at, uint32_t *place)
 {
     *at = 0;
-    for (*place = 0; *place < h->stats_.baselines; ++*place) {
-        const dx_hde_p_baseline *b = h->kept_ + h->order_[*place];
-        if (b->at - *at >= need) return true;
-        *at = b->at + b->room;
+    for (*place = 0; *place < hde->stats_.baselines; ++*place) {
+        const dx_hde_p_baseline *base = hde->kept_ + hde->order_[*place];
+        if (base->at - *at >= need) return true;
+        *at = base->at + base->room;
     }
-    return h->room_size_ - *at >= need;
+    return hde->room_size_ - *at >= need;
 }
 
 /* The slot of the block at p, and six more bits of its hash, as its tag. */
@@ -1255,122 +1260,124 @@ static uint32_t dx_hde_p_slot(const uint8_t *p, uint32_t step, uint32_t log, uin
 static uint32_t dx_hde_p_block(uint32_t step) { return step == 8 ? 12 : 32; }
 
 /* Fill the table. A slot has six bits of a block's hash, and its number plus one; 0 is free. */
-static void dx_hde_p_index(dx_hde_p_baseline *b)
+static void dx_hde_p_index(dx_hde_p_baseline *base)
 {
-    uint32_t step = dx_hde_p_step(b->size), length = dx_hde_p_block(step), at, tag;
-    DX_HDE_ASSERT(b->used || b->data);
-    DX_HDE_MEMSET(b->table, 0, (size_t)4 << b->table_log);
-    for (at = 0; b->size >= length && at <= b->size - length; at += step) {
-        uint32_t *slot = b->table + dx_hde_p_slot(b->data + at, step, b->table_log, &tag);
+    uint32_t step = dx_hde_p_step(base->size), length = dx_hde_p_block(step), at, tag;
+    DX_HDE_ASSERT(base->used || base->data);
+    DX_HDE_MEMSET(base->table, 0, (size_t)4 << base->table_log);
+    for (at = 0; base->size >= length && at <= base->size - length; at += step) {
+        uint32_t *slot = base->table + dx_hde_p_slot(base->data + at, step, base->table_log, &tag);
         if (!*slot) *slot = tag | (at / step + 1);
     }
-    b->indexed = true;
+    base->indexed = true;
 }
 
 /* Allocate a baseline with `need` bytes of the room, from *at on; the oldest ones are evicted. It
    is entered in the order of places. */
-static uint32_t dx_hde_p_reserve(dx_hde *h, uint64_t need, uint64_t *at)
+static uint32_t dx_hde_p_reserve(dx_hde *hde, uint64_t need, uint64_t *at)
 {
     uint32_t place, i, k;
-    while (h->stats_.baselines == h->desc_.baselines_max || !dx_hde_p_gap(h, need, at, &place))
-        dx_hde_p_evict(h);
-    for (k = 0; h->kept_[k].used; k++) continue;
-    DX_HDE_ASSERT(k < h->desc_.baselines_max && *at + need <= h->room_size_);
-    for (i = h->stats_.baselines++; i > place; i--) h->order_[i] = h->order_[i - 1];
-    h->order_[place] = k;
+    while (hde->stats_.baselines == hde->desc_.baselines_max ||
+           !dx_hde_p_gap(hde, need, at, &place))
+        dx_hde_p_evict(hde);
+    for (k = 0; hde->kept_[k].used; k++) continue;
+    DX_HDE_ASSERT(k < hde->desc_.baselines_max && *at + need <= hde->room_size_);
+    for (i = hde->stats_.baselines++; i > place; i--) hde->order_[i] = hde->order_[i - 1];
+    hde->order_[place] = k;
     return k;
 }
 
 /* Fill the baseline's bytes: the state; at a multiple of 8 the values of its subtrees; the table of
    its blocks, which dx_hde_p_index() fills later. */
-static void dx_hde_p_fill(const dx_hde *h, dx_hde_p_baseline *b, uint8_t *to, const uint8_t *p,
+static void dx_hde_p_fill(const dx_hde *hde, dx_hde_p_baseline *base, uint8_t *to, const uint8_t *p,
                           uint32_t size)
 {
-    b->data = to;
-    b->size = size;
+    base->data = to;
+    base->size = size;
     if (size) DX_HDE_MEMCPY(to, p, size);
     to += ((size_t)size + 7) & ~(size_t)7;
-    b->values = to;
-    DX_HDE_MEMCPY(to, h->values_, dx_hde_p_value_size(size));
-    b->table = (uint32_t *)(void *)(to + dx_hde_p_value_size(size));
-    b->table_log = dx_hde_p_log(size / dx_hde_p_step(size), 6, 26);
+    base->values = to;
+    DX_HDE_MEMCPY(to, hde->values_, dx_hde_p_value_size(size));
+    base->table = (uint32_t *)(void *)(to + dx_hde_p_value_size(size));
+    base->table_log = dx_hde_p_log(size / dx_hde_p_step(size), 6, 26);
 }
 
 /* Date a baseline: dx_hde_prune() has nothing to do until the oldest one is too old. */
-static void dx_hde_p_date(dx_hde *h, dx_hde_p_baseline *b, uint64_t now_ms)
+static void dx_hde_p_date(dx_hde *hde, dx_hde_p_baseline *base, uint64_t now_ms)
 {
-    b->born_ms = b->whole_ms = now_ms;
-    if (h->due_ms_ - h->desc_.age_max_ms > now_ms) h->due_ms_ = now_ms + h->desc_.age_max_ms;
+    base->born_ms = base->whole_ms = now_ms;
+    if (hde->due_ms_ - hde->desc_.age_max_ms > now_ms)
+        hde->due_ms_ = now_ms + hde->desc_.age_max_ms;
 }
 
 /* Keep a copy of the state that was hashed last; the oldest baselines are evicted. */
-static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms, const uint8_t *p,
+static dx_hde_p_baseline *dx_hde_p_add(dx_hde *hde, uint64_t key, uint64_t now_ms, const uint8_t *p,
                                        uint32_t size, const uint8_t *hash)
 {
     uint64_t at, need = dx_hde_p_room(size);
-    uint32_t *head = dx_hde_p_head(h, key);
-    uint32_t k = dx_hde_p_reserve(h, need, &at);
-    dx_hde_p_baseline *b = h->kept_ + k;
-    DX_HDE_MEMSET(b, 0, sizeof *b);
-    dx_hde_p_fill(h, b, h->room_ + (size_t)at, p, size);
-    dx_hde_p_date(h, b, now_ms);
-    DX_HDE_MEMCPY(b->hash, hash, 32);
-    b->key = key;
-    b->serial = h->serial_++;
-    b->at = at;
-    b->room = need;
-    b->used = true;
-    b->next = *head;
+    uint32_t *head = dx_hde_p_head(hde, key);
+    uint32_t k = dx_hde_p_reserve(hde, need, &at);
+    dx_hde_p_baseline *base = hde->kept_ + k;
+    DX_HDE_MEMSET(base, 0, sizeof *base);
+    dx_hde_p_fill(hde, base, hde->room_ + (size_t)at, p, size);
+    dx_hde_p_date(hde, base, now_ms);
+    DX_HDE_MEMCPY(base->hash, hash, 32);
+    base->key = key;
+    base->serial = hde->serial_++;
+    base->at = at;
+    base->room = need;
+    base->used = true;
+    base->next = *head;
     *head = k;
-    return b;
+    return base;
 }
 
 /* Remove all baselines of a key but one (or NULL). Returns how many. */
-static uint32_t dx_hde_p_forget(dx_hde *h, uint64_t key, const dx_hde_p_baseline *but)
+static uint32_t dx_hde_p_forget(dx_hde *hde, uint64_t key, const dx_hde_p_baseline *but)
 {
-    uint32_t k = *dx_hde_p_head(h, key), next, count = 0;
+    uint32_t k = *dx_hde_p_head(hde, key), next, count = 0;
     for (; k != DX_HDE_P_NONE; k = next) {
-        next = h->kept_[k].next;
-        if (h->kept_[k].key != key || h->kept_ + k == but) continue;
-        dx_hde_p_remove(h, k);
+        next = hde->kept_[k].next;
+        if (hde->kept_[k].key != key || hde->kept_ + k == but) continue;
+        dx_hde_p_remove(hde, k);
         count++;
     }
     return count;
 }
 
-DX_HDE_API uint32_t dx_hde_drop(dx_hde *h, uint64_t key)
+DX_HDE_API uint32_t dx_hde_drop(dx_hde *hde, uint64_t key)
 {
-    return h ? dx_hde_p_forget(h, key, NULL) : 0;
+    return hde ? dx_hde_p_forget(hde, key, NULL) : 0;
 }
 
-DX_HDE_API uint32_t dx_hde_prune(dx_hde *h, uint64_t now_ms)
+DX_HDE_API uint32_t dx_hde_prune(dx_hde *hde, uint64_t now_ms)
 {
-    uint32_t i = h ? h->stats_.baselines : 0, count = 0;
-    if (!h || now_ms < h->due_ms_) return 0;
-    h->due_ms_ = UINT64_MAX;
+    uint32_t i = hde ? hde->stats_.baselines : 0, count = 0;
+    if (!hde || now_ms < hde->due_ms_) return 0;
+    hde->due_ms_ = UINT64_MAX;
     while (i-- > 0) {
-        const dx_hde_p_baseline *b = h->kept_ + h->order_[i];
-        if (now_ms > b->born_ms && now_ms - b->born_ms > h->desc_.age_max_ms) {
-            dx_hde_p_remove(h, h->order_[i]);
+        const dx_hde_p_baseline *base = hde->kept_ + hde->order_[i];
+        if (now_ms > base->born_ms && now_ms - base->born_ms > hde->desc_.age_max_ms) {
+            dx_hde_p_remove(hde, hde->order_[i]);
             count++;
-        } else if (h->due_ms_ - h->desc_.age_max_ms > b->born_ms) {
-            h->due_ms_ = b->born_ms + h->desc_.age_max_ms;
+        } else if (hde->due_ms_ - hde->desc_.age_max_ms > base->born_ms) {
+            hde->due_ms_ = base->born_ms + hde->desc_.age_max_ms;
         }
     }
-    h->stats_.pruned += count;
+    hde->stats_.pruned += count;
     return count;
 }
 
-DX_HDE_API int dx_hde_keep(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
+DX_HDE_API int dx_hde_keep(dx_hde *hde, uint64_t key, uint64_t now_ms, const void *state,
                            size_t size)
 {
     uint8_t hash[32];
     const uint8_t *p = state ? (const uint8_t *)state : hash;
-    if (!h || (!state && size)) return DX_HDE_EINVAL;
-    if (size > h->desc_.state_max) return DX_HDE_ETOOBIG;
-    (void)dx_hde_drop(h, key);
-    dx_hde_p_hash(h, NULL, p, (uint32_t)size, hash);
-    dx_hde_p_index(dx_hde_p_add(h, key, now_ms, p, (uint32_t)size, hash));
+    if (!hde || (!state && size)) return DX_HDE_EINVAL;
+    if (size > hde->desc_.state_max) return DX_HDE_ETOOBIG;
+    (void)dx_hde_drop(hde, key);
+    dx_hde_p_hash(hde, NULL, p, (uint32_t)size, hash);
+    dx_hde_p_index(dx_hde_p_add(hde, key, now_ms, p, (uint32_t)size, hash));
     return DX_HDE_OK;
 }
 
@@ -1389,26 +1396,26 @@ enum { DX_HDE_P_COPY, DX_HDE_P_CHANGED, DX_HDE_P_AGAIN };
 
 /* Add a piece, or extend the last one if this one continues it. False: no room for more, so the
    rest are literals. */
-static bool dx_hde_p_add_piece(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t size,
+static bool dx_hde_p_add_piece(dx_hde *hde, uint32_t new_at, uint32_t old_at, uint32_t size,
                                uint32_t kind)
 {
-    dx_hde_p_piece *p = h->pieces_ + h->piece_count_;
-    DX_HDE_ASSERT(size > 0 && h->piece_count_ <= h->piece_max_);
-    if (h->piece_count_ && kind != DX_HDE_P_AGAIN && p[-1].kind == kind &&
+    dx_hde_p_piece *p = hde->pieces_ + hde->piece_count_;
+    DX_HDE_ASSERT(size > 0 && hde->piece_count_ <= hde->piece_max_);
+    if (hde->piece_count_ && kind != DX_HDE_P_AGAIN && p[-1].kind == kind &&
         p[-1].new_at + p[-1].size == new_at && p[-1].old_at + p[-1].size == old_at) {
         p[-1].size += size;
-    } else if (h->piece_count_ == h->piece_max_) {
+    } else if (hde->piece_count_ == hde->piece_max_) {
         return false;
     } else {
         p->new_at = new_at;
         p->old_at = old_at;
         p->size = size;
         p->kind = kind;
-        h->piece_count_++;
+        hde->piece_count_++;
     }
-    if (kind == DX_HDE_P_CHANGED) h->residual_ += size;
-    DX_HDE_ASSERT(size <= h->literals_);
-    h->literals_ -= size;
+    if (kind == DX_HDE_P_CHANGED) hde->residual_ += size;
+    DX_HDE_ASSERT(size <= hde->literals_);
+    hde->literals_ -= size;
     return true;
 }
 
@@ -1447,34 +1454,34 @@ static uint32_t dx_hde_p_extent(const uint8_t *a, const uint8_t *b, uint32_t siz
 }
 
 /* Find the block at p[at] in the baseline. */
-static bool dx_hde_p_match_old(const dx_hde_p_baseline *b, const uint8_t *p, uint32_t size,
+static bool dx_hde_p_match_old(const dx_hde_p_baseline *base, const uint8_t *state, uint32_t size,
                                uint32_t at, dx_hde_p_piece *found)
 {
-    uint32_t step = dx_hde_p_step(b->size), length = dx_hde_p_block(step);
+    uint32_t step = dx_hde_p_step(base->size), length = dx_hde_p_block(step);
     uint32_t tag, slot, old, size_max;
     if (size - at < length) return false;
-    slot = b->table[dx_hde_p_slot(p + at, step, b->table_log, &tag)];
+    slot = base->table[dx_hde_p_slot(state + at, step, base->table_log, &tag)];
     if (!slot || (slot ^ tag) >> 26) return false;
     old = ((slot & 0x3ffffff) - 1) * step;
-    if (DX_HDE_MEMCMP(b->data + old, p + at, length) != 0) return false;
-    size_max = b->size - old < size - at ? b->size - old : size - at;
-    DX_HDE_ASSERT(old <= b->size - length);
+    if (DX_HDE_MEMCMP(base->data + old, state + at, length) != 0) return false;
+    size_max = base->size - old < size - at ? base->size - old : size - at;
+    DX_HDE_ASSERT(old <= base->size - length);
     found->new_at = at;
     found->old_at = old;
     found->kind = DX_HDE_P_COPY;
-    found->size = dx_hde_p_extent(b->data + old, p + at, size_max);
+    found->size = dx_hde_p_extent(base->data + old, state + at, size_max);
     return true;
 }
 
 /* Find the 8 bytes at p[at] earlier in the state. */
-static bool dx_hde_p_match_own(const dx_hde *h, const uint8_t *p, uint32_t size, uint32_t at,
+static bool dx_hde_p_match_own(const dx_hde *hde, const uint8_t *state, uint32_t size, uint32_t at,
                                dx_hde_p_piece *found)
 {
     uint64_t mixed;
     uint32_t *slot, before;
     if (size - at < 8) return false;
-    mixed = dx_hde_p_load64(p + at) * 0x9e3779b97f4a7c15u;
-    slot = h->seen_ + (mixed >> (64 - h->seen_log_));
+    mixed = dx_hde_p_load64(state + at) * 0x9e3779b97f4a7c15u;
+    slot = hde->seen_ + (mixed >> (64 - hde->seen_log_));
     before = *slot;
     *slot = at + 1;
     if (!before || before > at) return false;
@@ -1482,54 +1489,55 @@ static bool dx_hde_p_match_own(const dx_hde *h, const uint8_t *p, uint32_t size,
     found->new_at = at;
     found->old_at = before - 1;
     found->kind = DX_HDE_P_AGAIN;
-    found->size = dx_hde_p_extent(p + before - 1, p + at, size - at);
+    found->size = dx_hde_p_extent(state + before - 1, state + at, size - at);
     return found->size >= 12;
 }
 
 /* Search for the bytes between two places. Returns where it stopped: at `to`, or after it, where
    the last piece ends. */
-static uint32_t dx_hde_p_scan(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p, uint32_t size,
-                              uint32_t from, uint32_t to)
+static uint32_t dx_hde_p_scan(dx_hde *hde, dx_hde_p_baseline *base, const uint8_t *state,
+                              uint32_t size, uint32_t from, uint32_t to)
 {
     uint32_t at = from, end = from;
-    dx_hde_p_piece x;
-    if (b && !b->indexed) dx_hde_p_index(b);
+    dx_hde_p_piece piece;
+    if (base && !base->indexed) dx_hde_p_index(base);
     DX_HDE_ASSERT(from <= to && to <= size);
     while (at < to) {
-        const uint8_t *source = p;
-        if (b && dx_hde_p_match_old(b, p, size, at, &x)) {
-            source = b->data;
-        } else if (!dx_hde_p_match_own(h, p, size, at, &x)) {
+        const uint8_t *source = state;
+        if (base && dx_hde_p_match_old(base, state, size, at, &piece)) {
+            source = base->data;
+        } else if (!dx_hde_p_match_own(hde, state, size, at, &piece)) {
             at++;
             continue;
         }
         /* blocks begin at multiples of step: earlier bytes may match, too */
-        while (x.new_at > end && x.old_at && source[x.old_at - 1] == p[x.new_at - 1]) {
-            x.new_at--;
-            x.old_at--;
-            x.size++;
+        while (piece.new_at > end && piece.old_at &&
+               source[piece.old_at - 1] == state[piece.new_at - 1]) {
+            piece.new_at--;
+            piece.old_at--;
+            piece.size++;
         }
-        if (!dx_hde_p_add_piece(h, x.new_at, x.old_at, x.size, x.kind)) return to;
-        end = at = x.new_at + x.size;
+        if (!dx_hde_p_add_piece(hde, piece.new_at, piece.old_at, piece.size, piece.kind)) return to;
+        end = at = piece.new_at + piece.size;
     }
     return at;
 }
 
 /* The place in the baseline whose bytes are most similar to those at p[at]: where the last piece
    continues, or the same offset. Returns how many bytes differ. */
-static uint32_t dx_hde_p_like(const dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p,
-                              uint32_t at, uint32_t size, uint32_t *old_at)
+static uint32_t dx_hde_p_like(const dx_hde *hde, const dx_hde_p_baseline *base,
+                              const uint8_t *state, uint32_t at, uint32_t size, uint32_t *old_at)
 {
-    const dx_hde_p_piece *last = h->pieces_ + h->piece_count_ - 1;
+    const dx_hde_p_piece *last = hde->pieces_ + hde->piece_count_ - 1;
     uint32_t wrong_min = size, k, wrong, old[2];
-    if (!b) return size;
+    if (!base) return size;
     old[0] = at;
     old[1] = at;
-    if (h->piece_count_ && last->kind != DX_HDE_P_AGAIN)
+    if (hde->piece_count_ && last->kind != DX_HDE_P_AGAIN)
         old[0] = last->old_at + (at - last->new_at);
     for (k = 0; k < 2; k++) {
-        if ((k && old[0] == old[1]) || old[k] > b->size || size > b->size - old[k]) continue;
-        wrong = dx_hde_p_wrong(b->data + old[k], p + at, size);
+        if ((k && old[0] == old[1]) || old[k] > base->size || size > base->size - old[k]) continue;
+        wrong = dx_hde_p_wrong(base->data + old[k], state + at, size);
         if (wrong < wrong_min) *old_at = old[k];
         if (wrong < wrong_min) wrong_min = wrong;
     }
@@ -1560,13 +1568,13 @@ static uint32_t dx_hde_p_change_cost(const uint8_t *old, const uint8_t *p, uint3
 
 /* May bytes have moved, so that a search is worth it? Not if few are wrong, nor if both ends
    are unchanged. */
-static bool dx_hde_p_moved(const dx_hde_p_baseline *b, const uint8_t *p, uint32_t at, uint32_t n,
+static bool dx_hde_p_moved(const dx_hde_p_baseline *base, const uint8_t *p, uint32_t at, uint32_t n,
                            uint32_t old_at, uint32_t wrong)
 {
     uint32_t end = n / 8;
     if (wrong <= n / 16 || wrong > n / 2) return wrong > n / 16;
-    return dx_hde_p_wrong(b->data + old_at, p + at, end) > end / 4 ||
-           dx_hde_p_wrong(b->data + old_at + (n - end), p + at + (n - end), end) > end / 4;
+    return dx_hde_p_wrong(base->data + old_at, p + at, end) > end / 4 ||
+           dx_hde_p_wrong(base->data + old_at + (n - end), p + at + (n - end), end) > end / 4;
 }
 
 /* Process the rest of a page, from p[at] on. Returns where it stopped; size: out of room. First the
@@ -1574,56 +1582,58 @@ static bool dx_hde_p_moved(const dx_hde_p_baseline *b, const uint8_t *p, uint32_
    follows; its result is kept if it is cheaper than the changes, or if it leads to another place of
    the baseline for long, and undone otherwise. After eight useless searches in a row, only every
    16th page with any similarity is searched. */
-static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
+static uint32_t dx_hde_p_page_pieces(dx_hde *hde, dx_hde_p_baseline *base, const uint8_t *state,
                                      uint32_t size, uint32_t at, uint32_t n)
 {
-    uint32_t old_at = 0, wrong = dx_hde_p_like(h, b, p, at, n, &old_at);
-    uint32_t count = h->piece_count_; /* before the search, to undo it */
-    uint32_t literals = h->literals_; /* the same; then those that the search left in the page */
+    uint32_t old_at = 0, wrong = dx_hde_p_like(hde, base, state, at, n, &old_at);
+    uint32_t count = hde->piece_count_; /* before the search, to undo it */
+    uint32_t literals = hde->literals_; /* the same; then those that the search left in the page */
     uint32_t stop;
     dx_hde_p_piece last = {0, 0, 0, 0};
     const dx_hde_p_piece *found;
     bool leads_on; /* to another place of the baseline, for long */
-    bool scan = h->stats_.level > 0 && dx_hde_p_moved(b, p, at, n, old_at, wrong);
+    bool scan = hde->stats_.level > 0 && dx_hde_p_moved(base, state, at, n, old_at, wrong);
     DX_HDE_ASSERT(wrong <= n && n <= size - at);
-    if (scan && wrong < n && h->useless_ > 8) scan = h->useless_++ % 16 == 0;
+    if (scan && wrong < n && hde->useless_ > 8) scan = hde->useless_++ % 16 == 0;
     if (scan) {
-        if (count) last = h->pieces_[count - 1];
-        stop = dx_hde_p_scan(h, b, p, size, at, at + n);
-        literals -= h->literals_;
+        if (count) last = hde->pieces_[count - 1];
+        stop = dx_hde_p_scan(hde, base, state, size, at, at + n);
+        literals -= hde->literals_;
         literals = literals < stop - at ? stop - at - literals : 0;
-        found = h->pieces_ + h->piece_count_ - 1;
+        found = hde->pieces_ + hde->piece_count_ - 1;
         leads_on = stop - at >= 2 * n && found->old_at - old_at != found->new_at - at;
         if (wrong == n || leads_on || (wrong <= n / 2 && literals < wrong / 2) ||
-            (wrong > n / 2 && 14 * literals + 80 * (h->piece_count_ - count) <
-                                  80 + dx_hde_p_change_cost(b->data + old_at, p + at, n))) {
-            h->useless_ = 0;
+            (wrong > n / 2 && 14 * literals + 80 * (hde->piece_count_ - count) <
+                                  80 + dx_hde_p_change_cost(base->data + old_at, state + at, n))) {
+            hde->useless_ = 0;
             return stop;
         }
-        h->useless_++;
-        h->literals_ += stop - at - literals;
-        h->piece_count_ = count;
-        if (count) h->pieces_[count - 1] = last;
+        hde->useless_++;
+        hde->literals_ += stop - at - literals;
+        hde->piece_count_ = count;
+        if (count) hde->pieces_[count - 1] = last;
     } else if (wrong == n) {
         return at + n;
     }
-    return dx_hde_p_add_piece(h, at, old_at, n, DX_HDE_P_CHANGED) ? at + n : size;
+    return dx_hde_p_add_piece(hde, at, old_at, n, DX_HDE_P_CHANGED) ? at + n : size;
 }
 
-/* Divide the state into pieces; h->same_ is from dx_hde_p_hash(). */
-static void dx_hde_p_find_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p, uint32_t size)
+/* Divide the state into pieces; hde->same_ is from dx_hde_p_hash(). */
+static void dx_hde_p_find_pieces(dx_hde *hde, dx_hde_p_baseline *base, const uint8_t *state,
+                                 uint32_t size)
 {
     uint32_t at = 0, n;
-    h->piece_count_ = h->residual_ = h->useless_ = 0;
-    h->literals_ = size;
-    h->seen_log_ = dx_hde_p_log(size, 8, 15);
-    DX_HDE_MEMSET(h->seen_, 0, (size_t)4 << h->seen_log_);
-    DX_HDE_ASSERT(size <= h->desc_.state_max);
+    hde->piece_count_ = hde->residual_ = hde->useless_ = 0;
+    hde->literals_ = size;
+    hde->seen_log_ = dx_hde_p_log(size, 8, 15);
+    DX_HDE_MEMSET(hde->seen_, 0, (size_t)4 << hde->seen_log_);
+    DX_HDE_ASSERT(size <= hde->desc_.state_max);
     while (at < size) {
         n = DX_HDE_P_PAGE - at % DX_HDE_P_PAGE;
         if (n > size - at) n = size - at;
-        if (!b || !h->same_[at / DX_HDE_P_PAGE]) at = dx_hde_p_page_pieces(h, b, p, size, at, n);
-        else at = dx_hde_p_add_piece(h, at, at, n, DX_HDE_P_COPY) ? at + n : size;
+        if (!base || !hde->same_[at / DX_HDE_P_PAGE])
+            at = dx_hde_p_page_pieces(hde, base, state, size, at, n);
+        else at = dx_hde_p_add_piece(hde, at, at, n, DX_HDE_P_COPY) ? at + n : size;
     }
 }
 
@@ -1671,19 +1681,22 @@ static uint64_t dx_hde_p_cost(const uint32_t *counts, uint32_t stride_log)
     return cost;
 }
 
-/* Choose r->subtract and r->stride_log, and estimate h->changed_, from pieces that changed. */
-static void dx_hde_p_survey(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
-                            const uint8_t *p)
+/* Choose record->subtract and record->stride_log, and estimate hde->changed_, from pieces that
+   changed. */
+static void dx_hde_p_survey(dx_hde *hde, dx_hde_record *record, const dx_hde_p_baseline *base,
+                            const uint8_t *state)
 {
-    uint32_t *counts = h->models_; /* idle now: 8 lanes x 256 values, for XOR and for differences */
+    /* The models are idle now: 8 lanes of 256 values, for XOR and for differences. */
+    uint32_t *counts = hde->models_;
     uint32_t k, i, log, seen = 0, changed = 0, lane[8] = {0};
     uint64_t cost_min = UINT64_MAX, cost;
     DX_HDE_MEMSET(counts, 0, 2 * DX_HDE_P_COUNTS * sizeof *counts);
-    for (k = 0; k < h->piece_count_ && seen < DX_HDE_P_SAMPLE; k++) {
-        const dx_hde_p_piece *c = h->pieces_ + k;
+    for (k = 0; k < hde->piece_count_ && seen < DX_HDE_P_SAMPLE; k++) {
+        const dx_hde_p_piece *c = hde->pieces_ + k;
         if (c->kind != DX_HDE_P_CHANGED) continue;
         for (i = 0; i < c->size && i < DX_HDE_P_SAMPLE / 8; i++, seen++) {
-            uint32_t was = b->data[c->old_at + i], is = p[c->new_at + i], in = (c->new_at + i) & 7;
+            uint32_t was = base->data[c->old_at + i], is = state[c->new_at + i],
+                     in = (c->new_at + i) & 7;
             if (was == is) continue;
             lane[in]++;
             changed++;
@@ -1696,16 +1709,16 @@ static void dx_hde_p_survey(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline
         counts[256 * i] = equal;
         counts[DX_HDE_P_COUNTS + 256 * i] = equal;
     }
-    h->changed_ = seen ? (uint32_t)((uint64_t)h->residual_ * changed / seen) : 0;
-    r->stride_log = 0;
-    r->subtract = false;
+    hde->changed_ = seen ? (uint32_t)((uint64_t)hde->residual_ * changed / seen) : 0;
+    record->stride_log = 0;
+    record->subtract = false;
     for (k = 0; changed && k < 2; k++) {
         for (log = 0; log < (changed < 512 ? 1 : 4); log++) { /* few changes teach one lane */
             cost = dx_hde_p_cost(counts + DX_HDE_P_COUNTS * k, log);
             if (cost >= cost_min) continue;
             cost_min = cost;
-            r->subtract = k != 0;
-            r->stride_log = (uint8_t)log;
+            record->subtract = k != 0;
+            record->stride_log = (uint8_t)log;
         }
     }
 }
@@ -1728,78 +1741,82 @@ static void dx_hde_p_survey(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline
    Reading: all numbers are untrusted. Each is checked against the rest of the state and of the
    baseline before anything is copied. */
 /* The lane of a place of the state. */
-static uint32_t dx_hde_p_lane(const dx_hde_record *r, uint32_t at)
+static uint32_t dx_hde_p_lane(const dx_hde_record *record, uint32_t at)
 {
-    return at & ((1u << r->stride_log) - 1);
+    return at & ((1u << record->stride_log) - 1);
 }
 
 /* Write the changes of pieces that are adjacent in the state and in the baseline.
    Returns their number. */
-static uint32_t dx_hde_p_write_old(const dx_hde *h, dx_hde_p_coder *c, const dx_hde_record *r,
-                                   const dx_hde_p_baseline *b, const uint8_t *p, uint32_t first,
-                                   uint32_t count, uint32_t *last_run)
+static uint32_t dx_hde_p_write_old(const dx_hde *hde, dx_hde_p_coder *coder,
+                                   const dx_hde_record *record, const dx_hde_p_baseline *base,
+                                   const uint8_t *state, uint32_t first, uint32_t count,
+                                   uint32_t *last_run)
 {
     uint32_t k, run = 0, last = 0;
-    DX_HDE_ASSERT(count > 0 && first + count <= h->piece_count_);
+    DX_HDE_ASSERT(count > 0 && first + count <= hde->piece_count_);
     for (k = first; k < first + count; k++) {
-        const dx_hde_p_piece *x = h->pieces_ + k;
+        const dx_hde_p_piece *piece = hde->pieces_ + k;
         uint32_t i = 0;
-        if (x->kind == DX_HDE_P_COPY) run += x->size;
-        while (x->kind == DX_HDE_P_CHANGED && i < x->size) {
-            uint32_t n = dx_hde_p_extent(b->data + x->old_at + i, p + x->new_at + i, x->size - i);
-            uint32_t at = x->new_at + i + n; /* of the byte that changed */
+        if (piece->kind == DX_HDE_P_COPY) run += piece->size;
+        while (piece->kind == DX_HDE_P_CHANGED && i < piece->size) {
+            uint32_t n = dx_hde_p_extent(base->data + piece->old_at + i, state + piece->new_at + i,
+                                         piece->size - i);
+            uint32_t at = piece->new_at + i + n; /* of the byte that changed */
             uint32_t was, change;
             run += n;
             i += n + 1;
-            if (i > x->size) break;
-            was = b->data[x->old_at + i - 1];
-            change = (r->subtract ? p[at] - was : p[at] ^ was) & 255;
-            (void)dx_hde_p_run(c, dx_hde_p_lane(r, at - run), *last_run, run + 1);
-            last = dx_hde_p_changed(c, dx_hde_p_lane(r, at), run, last, change);
+            if (i > piece->size) break;
+            was = base->data[piece->old_at + i - 1];
+            change = (record->subtract ? state[at] - was : state[at] ^ was) & 255;
+            (void)dx_hde_p_run(coder, dx_hde_p_lane(record, at - run), *last_run, run + 1);
+            last = dx_hde_p_changed(coder, dx_hde_p_lane(record, at), run, last, change);
             *last_run = run;
             run = 0;
         }
     }
-    k = h->pieces_[first + count - 1].new_at + h->pieces_[first + count - 1].size;
-    if (run) (void)dx_hde_p_run(c, dx_hde_p_lane(r, k - run), *last_run, 0);
+    k = hde->pieces_[first + count - 1].new_at + hde->pieces_[first + count - 1].size;
+    if (run) (void)dx_hde_p_run(coder, dx_hde_p_lane(record, k - run), *last_run, 0);
     return count;
 }
 
 /* Write all pieces and literals of a state. */
-static void dx_hde_p_write_range(const dx_hde *h, dx_hde_p_coder *c, const dx_hde_record *r,
-                                 const dx_hde_p_baseline *b, const uint8_t *p)
+static void dx_hde_p_write_range(const dx_hde *hde, dx_hde_p_coder *coder,
+                                 const dx_hde_record *record, const dx_hde_p_baseline *base,
+                                 const uint8_t *state)
 {
-    uint32_t k = 0, n, size = (uint32_t)r->state_size, end = 0, last_run = 0;
+    uint32_t k = 0, n, size = (uint32_t)record->state_size, end = 0, last_run = 0;
     uint64_t old_end = 0;
-    while (k < h->piece_count_ && !c->bad) {
-        const dx_hde_p_piece *x = h->pieces_ + k;
-        uint32_t gap = x->new_at - end;
-        uint32_t joined = x->size; /* bytes of this piece and of those that continue it */
-        (void)dx_hde_p_number(c, DX_HDE_P_GAP, gap);
-        dx_hde_p_literals(c, r, p, NULL, end, gap);
-        for (n = 1; x->kind != DX_HDE_P_AGAIN && k + n < h->piece_count_; n++) {
-            const dx_hde_p_piece *y = x + n;
-            if (y->kind == DX_HDE_P_AGAIN || y->new_at != x->new_at + joined ||
-                y->old_at != x->old_at + joined)
+    while (k < hde->piece_count_ && !coder->bad) {
+        const dx_hde_p_piece *piece = hde->pieces_ + k;
+        uint32_t gap = piece->new_at - end;
+        uint32_t joined = piece->size; /* bytes of this piece and of those that continue it */
+        (void)dx_hde_p_number(coder, DX_HDE_P_GAP, gap);
+        dx_hde_p_literals(coder, record, state, NULL, end, gap);
+        for (n = 1; piece->kind != DX_HDE_P_AGAIN && k + n < hde->piece_count_; n++) {
+            const dx_hde_p_piece *y = piece + n;
+            if (y->kind == DX_HDE_P_AGAIN || y->new_at != piece->new_at + joined ||
+                y->old_at != piece->old_at + joined)
                 break;
             joined += y->size;
         }
-        end = x->new_at + joined;
-        (void)dx_hde_p_bit(c, c->models, x->kind == DX_HDE_P_AGAIN);
-        (void)dx_hde_p_number(c, DX_HDE_P_LENGTH, joined - 1);
-        if (x->kind == DX_HDE_P_AGAIN) {
-            (void)dx_hde_p_number(c, DX_HDE_P_BACK, x->new_at - x->old_at - 1);
+        end = piece->new_at + joined;
+        (void)dx_hde_p_bit(coder, coder->models, piece->kind == DX_HDE_P_AGAIN);
+        (void)dx_hde_p_number(coder, DX_HDE_P_LENGTH, joined - 1);
+        if (piece->kind == DX_HDE_P_AGAIN) {
+            (void)dx_hde_p_number(coder, DX_HDE_P_BACK, piece->new_at - piece->old_at - 1);
             old_end += (uint64_t)gap + joined;
             k++;
         } else {
-            (void)dx_hde_p_number(c, DX_HDE_P_JUMP, dx_hde_p_zigzag(x->old_at - old_end - gap));
-            old_end = (uint64_t)x->old_at + joined;
-            k += dx_hde_p_write_old(h, c, r, b, p, k, n, &last_run);
+            (void)dx_hde_p_number(coder, DX_HDE_P_JUMP,
+                                  dx_hde_p_zigzag(piece->old_at - old_end - gap));
+            old_end = (uint64_t)piece->old_at + joined;
+            k += dx_hde_p_write_old(hde, coder, record, base, state, k, n, &last_run);
         }
     }
-    DX_HDE_ASSERT(c->bad || end <= size);
-    if (end < size) (void)dx_hde_p_number(c, DX_HDE_P_GAP, size - end);
-    dx_hde_p_literals(c, r, p, NULL, end, size - end);
+    DX_HDE_ASSERT(coder->bad || end <= size);
+    if (end < size) (void)dx_hde_p_number(coder, DX_HDE_P_GAP, size - end);
+    dx_hde_p_literals(coder, record, state, NULL, end, size - end);
 }
 
 /* Bits of the byte before a literal that select its tree: more if there are more literals, because
@@ -1812,39 +1829,40 @@ static uint8_t dx_hde_p_context_bits(uint32_t literals)
 }
 
 /* Returns the bytes of the body; 0: out of room. */
-static uint32_t dx_hde_p_encode_range(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
-                                      const uint8_t *p, uint8_t *out, size_t capacity)
+static uint32_t dx_hde_p_encode_range(const dx_hde *hde, dx_hde_record *record,
+                                      const dx_hde_p_baseline *base, const uint8_t *state,
+                                      uint8_t *out, size_t capacity)
 {
-    dx_hde_p_coder c;
-    uint32_t n = h->literals_;
-    r->coding = DX_HDE_RANGE;
-    r->literal_bits = dx_hde_p_context_bits(n);
-    DX_HDE_ASSERT(n <= r->state_size);
-    dx_hde_p_start(&c, h, r);
-    c.writing = true;
-    c.out = out;
-    c.size = capacity;
-    dx_hde_p_write_range(h, &c, r, b, p);
-    dx_hde_p_finish(&c);
-    return c.bad ? 0 : (uint32_t)c.at;
+    dx_hde_p_coder coder;
+    uint32_t n = hde->literals_;
+    record->coding = DX_HDE_RANGE;
+    record->literal_bits = dx_hde_p_context_bits(n);
+    DX_HDE_ASSERT(n <= record->state_size);
+    dx_hde_p_start(&coder, hde, record);
+    coder.writing = true;
+    coder.out = out;
+    coder.size = capacity;
+    dx_hde_p_write_range(hde, &coder, record, base, state);
+    dx_hde_p_finish(&coder);
+    return coder.bad ? 0 : (uint32_t)coder.at;
 }
 
 /* Copy bytes of the baseline to the state, with the changes that were written. */
-static int dx_hde_p_read_old(dx_hde_p_coder *c, const dx_hde_record *r, const uint8_t *old,
+static int dx_hde_p_read_old(dx_hde_p_coder *coder, const dx_hde_record *record, const uint8_t *old,
                              uint8_t *out, uint32_t at, uint32_t size, uint32_t *last_run)
 {
     uint32_t i = 0, last = 0;
     DX_HDE_ASSERT(old && out);
     while (i < size) {
-        uint32_t run = dx_hde_p_run(c, dx_hde_p_lane(r, at + i), *last_run, 0), n, v;
-        if (c->bad) return DX_HDE_ECORRUPT;
+        uint32_t run = dx_hde_p_run(coder, dx_hde_p_lane(record, at + i), *last_run, 0), n, v;
+        if (coder->bad) return DX_HDE_ECORRUPT;
         n = run ? run - 1 : size - i;
         if (n > size - i || (run && n == size - i)) return DX_HDE_EBOUNDS;
         DX_HDE_MEMCPY(out + at + i, old + i, n);
         i += n;
         if (!run) break;
-        v = dx_hde_p_changed(c, dx_hde_p_lane(r, at + i), n, last, 0);
-        out[at + i] = (uint8_t)((r->subtract ? old[i] + v : old[i] ^ v) & 255);
+        v = dx_hde_p_changed(coder, dx_hde_p_lane(record, at + i), n, last, 0);
+        out[at + i] = (uint8_t)((record->subtract ? old[i] + v : old[i] ^ v) & 255);
         *last_run = n;
         last = v;
         i++;
@@ -1854,82 +1872,86 @@ static int dx_hde_p_read_old(dx_hde_p_coder *c, const dx_hde_record *r, const ui
 
 /* Progress in decoding a delta. */
 typedef struct dx_hde_p_reader {
-    const dx_hde_p_baseline *b; /* or NULL */
-    uint8_t *out;     /* the state, */
-    uint32_t at;      /* bytes made, */
-    uint32_t size;    /* and their total */
+    const dx_hde_p_baseline *base; /* or NULL */
+    uint8_t *out;                  /* the state */
+    uint32_t at;                   /* bytes of it that are made */
+    uint32_t size;                 /* and their total */
     uint64_t old_end; /* end of the last piece in the baseline; 64 bits: an untrusted jump is
                          added */
 } dx_hde_p_reader;
 
 /* Copy a piece of the state itself, byte by byte: it may overlap its source. */
-static int dx_hde_p_read_again(dx_hde_p_reader *x, uint32_t size, uint64_t back)
+static int dx_hde_p_read_again(dx_hde_p_reader *reader, uint32_t size, uint64_t back)
 {
-    uint8_t *to = x->out + x->at;
-    if (size > x->size - x->at || back > x->at) return DX_HDE_EBOUNDS;
+    uint8_t *to = reader->out + reader->at;
+    if (size > reader->size - reader->at || back > reader->at) return DX_HDE_EBOUNDS;
     DX_HDE_ASSERT(back > 0);
-    x->at += size;
-    x->old_end += size;
+    reader->at += size;
+    reader->old_end += size;
     for (; size; size--, to++) *to = *(to - back);
     return DX_HDE_OK;
 }
 
 /* Where a piece of the baseline begins: `jump` bytes from the end of the last one. */
-static int dx_hde_p_read_jump(const dx_hde_p_reader *x, uint32_t size, uint64_t jump, uint64_t *old)
+static int dx_hde_p_read_jump(const dx_hde_p_reader *reader, uint32_t size, uint64_t jump,
+                              uint64_t *old)
 {
-    *old = x->old_end + jump;
-    if (size > x->size - x->at || !x->b || *old > x->b->size || size > x->b->size - *old)
+    *old = reader->old_end + jump;
+    if (size > reader->size - reader->at || !reader->base || *old > reader->base->size ||
+        size > reader->base->size - *old)
         return DX_HDE_EBOUNDS;
     return DX_HDE_OK;
 }
 
 /* Read pieces and literals until the state is complete and the body at its end. */
-static int dx_hde_p_read_range(dx_hde_p_coder *c, const dx_hde_record *r, dx_hde_p_reader *x)
+static int dx_hde_p_read_range(dx_hde_p_coder *coder, const dx_hde_record *record,
+                               dx_hde_p_reader *reader)
 {
     uint32_t last_run = 0, gap, n;
     uint64_t old, jump;
     int error = DX_HDE_OK;
-    while (!error && x->at < x->size) {
-        DX_HDE_ASSERT(x->at <= x->size);
-        gap = dx_hde_p_number(c, DX_HDE_P_GAP, 0);
-        if (gap > x->size - x->at) return DX_HDE_EBOUNDS;
-        dx_hde_p_literals(c, r, x->out, x->out, x->at, gap);
-        x->at += gap;
-        x->old_end += gap;
-        if (c->bad) return DX_HDE_ECORRUPT;
-        if (x->at == x->size) break;
-        if (dx_hde_p_bit(c, c->models, 0)) {
-            n = dx_hde_p_number(c, DX_HDE_P_LENGTH, 0);
-            jump = dx_hde_p_number(c, DX_HDE_P_BACK, 0);
-            error = c->bad || n == UINT32_MAX ? DX_HDE_ECORRUPT
-                                              : dx_hde_p_read_again(x, n + 1, jump + 1);
+    while (!error && reader->at < reader->size) {
+        DX_HDE_ASSERT(reader->at <= reader->size);
+        gap = dx_hde_p_number(coder, DX_HDE_P_GAP, 0);
+        if (gap > reader->size - reader->at) return DX_HDE_EBOUNDS;
+        dx_hde_p_literals(coder, record, reader->out, reader->out, reader->at, gap);
+        reader->at += gap;
+        reader->old_end += gap;
+        if (coder->bad) return DX_HDE_ECORRUPT;
+        if (reader->at == reader->size) break;
+        if (dx_hde_p_bit(coder, coder->models, 0)) {
+            n = dx_hde_p_number(coder, DX_HDE_P_LENGTH, 0);
+            jump = dx_hde_p_number(coder, DX_HDE_P_BACK, 0);
+            error = coder->bad || n == UINT32_MAX ? DX_HDE_ECORRUPT
+                                              : dx_hde_p_read_again(reader, n + 1, jump + 1);
             continue;
         }
-        n = dx_hde_p_number(c, DX_HDE_P_LENGTH, 0);
-        jump = dx_hde_p_unzigzag(dx_hde_p_number(c, DX_HDE_P_JUMP, 0));
-        if (c->bad || n == UINT32_MAX) return DX_HDE_ECORRUPT;
-        error = dx_hde_p_read_jump(x, n + 1, jump, &old);
+        n = dx_hde_p_number(coder, DX_HDE_P_LENGTH, 0);
+        jump = dx_hde_p_unzigzag(dx_hde_p_number(coder, DX_HDE_P_JUMP, 0));
+        if (coder->bad || n == UINT32_MAX) return DX_HDE_ECORRUPT;
+        error = dx_hde_p_read_jump(reader, n + 1, jump, &old);
         if (error) return error;
-        error = dx_hde_p_read_old(c, r, x->b->data + (size_t)old, x->out, x->at, n + 1, &last_run);
-        x->at += n + 1;
-        x->old_end = old + n + 1;
+        error = dx_hde_p_read_old(coder, record, reader->base->data + (size_t)old, reader->out,
+                                  reader->at, n + 1, &last_run);
+        reader->at += n + 1;
+        reader->old_end = old + n + 1;
     }
-    if (!error && (c->bad || c->at != c->size + 3)) error = DX_HDE_ECORRUPT;
+    if (!error && (coder->bad || coder->at != coder->size + 3)) error = DX_HDE_ECORRUPT;
     return error;
 }
 
 /* Decode the state of a body in range coding. */
-static int dx_hde_p_decode_range(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
-                                 dx_hde_p_reader *x)
+static int dx_hde_p_decode_range(const dx_hde *hde, const dx_hde_record *record,
+                                 const uint8_t *body, dx_hde_p_reader *reader)
 {
-    dx_hde_p_coder c;
+    dx_hde_p_coder coder;
     unsigned i;
-    dx_hde_p_start(&c, h, r);
-    DX_HDE_ASSERT(r->stride_log <= 3 && r->literal_bits <= 8);
-    c.in = body;
-    c.size = (size_t)r->body_size;
-    for (i = 0; i < 4; i++) dx_hde_p_get(&c);
-    return dx_hde_p_read_range(&c, r, x);
+    dx_hde_p_start(&coder, hde, record);
+    DX_HDE_ASSERT(record->stride_log <= 3 && record->literal_bits <= 8);
+    coder.in = body;
+    coder.size = (size_t)record->body_size;
+    for (i = 0; i < 4; i++) dx_hde_p_get(&coder);
+    return dx_hde_p_read_range(&coder, record, reader);
 }
 
 /* Write a varint. Returns its bytes. */
@@ -1959,25 +1981,25 @@ static uint32_t dx_hde_p_shuffled(uint32_t i, uint32_t size, uint32_t log)
 }
 
 /* Write the instructions, at most capacity bytes. Returns their size; 0 if that is too small. */
-static size_t dx_hde_p_pack_pieces(const dx_hde *h, uint8_t *to, size_t capacity)
+static size_t dx_hde_p_pack_pieces(const dx_hde *hde, uint8_t *to, size_t capacity)
 {
     uint32_t k, end = 0;
     uint64_t old_end = 0;
     size_t n = 0;
-    for (k = 0; k < h->piece_count_; k++) {
-        const dx_hde_p_piece *x = h->pieces_ + k;
-        uint32_t gap = x->new_at - end;
+    for (k = 0; k < hde->piece_count_; k++) {
+        const dx_hde_p_piece *piece = hde->pieces_ + k;
+        uint32_t gap = piece->new_at - end;
         if (capacity - n < 16) return 0;
         n += dx_hde_p_varint(to + n, gap);
-        to[n++] = (uint8_t)x->kind;
-        n += dx_hde_p_varint(to + n, x->size - 1);
-        end = x->new_at + x->size;
-        if (x->kind == DX_HDE_P_AGAIN) {
-            n += dx_hde_p_varint(to + n, x->new_at - x->old_at - 1);
-            old_end += (uint64_t)gap + x->size;
+        to[n++] = (uint8_t)piece->kind;
+        n += dx_hde_p_varint(to + n, piece->size - 1);
+        end = piece->new_at + piece->size;
+        if (piece->kind == DX_HDE_P_AGAIN) {
+            n += dx_hde_p_varint(to + n, piece->new_at - piece->old_at - 1);
+            old_end += (uint64_t)gap + piece->size;
         } else {
-            n += dx_hde_p_varint(to + n, dx_hde_p_zigzag(x->old_at - old_end - gap));
-            old_end = (uint64_t)x->old_at + x->size;
+            n += dx_hde_p_varint(to + n, dx_hde_p_zigzag(piece->old_at - old_end - gap));
+            old_end = (uint64_t)piece->old_at + piece->size;
         }
     }
     return n;
@@ -1985,86 +2007,88 @@ static size_t dx_hde_p_pack_pieces(const dx_hde *h, uint8_t *to, size_t capacity
 
 /* Max bytes for the parts of a delta. It depends on the state, not on the memory of this side, so
    that every decoder accepts the same records. work_ has room for those of the largest state. */
-static size_t dx_hde_p_parts_max(const dx_hde_record *r)
+static size_t dx_hde_p_parts_max(const dx_hde_record *record)
 {
-    return (size_t)(r->state_size + r->state_size / 8 + 1024);
+    return (size_t)(record->state_size + record->state_size / 8 + 1024);
 }
 
 /* Write all three parts to work_. Returns their size, or 0. */
-static size_t dx_hde_p_pack(const dx_hde *h, const dx_hde_record *r, const dx_hde_p_baseline *b,
-                            const uint8_t *p)
+static size_t dx_hde_p_pack(const dx_hde *hde, const dx_hde_record *record,
+                            const dx_hde_p_baseline *base, const uint8_t *state)
 {
-    uint32_t k, i, end = 0, at = 0, size = (uint32_t)r->state_size, bytes;
-    uint8_t *to = h->work_ + 8;
-    size_t n, size_max = dx_hde_p_parts_max(r);
-    bytes = h->literals_ + h->residual_;
+    uint32_t k, i, end = 0, at = 0, size = (uint32_t)record->state_size, bytes;
+    uint8_t *to = hde->work_ + 8;
+    size_t n, size_max = dx_hde_p_parts_max(record);
+    bytes = hde->literals_ + hde->residual_;
     if (bytes > size_max - 8) return 0;
-    n = dx_hde_p_pack_pieces(h, to, size_max - 8 - bytes);
-    if (!n && h->piece_count_) return 0;
-    dx_hde_p_store32(h->work_, (uint32_t)n);
-    dx_hde_p_store32(h->work_ + 4, h->literals_);
+    n = dx_hde_p_pack_pieces(hde, to, size_max - 8 - bytes);
+    if (!n && hde->piece_count_) return 0;
+    dx_hde_p_store32(hde->work_, (uint32_t)n);
+    dx_hde_p_store32(hde->work_ + 4, hde->literals_);
     to += n;
-    for (k = 0; k <= h->piece_count_; k++) {
-        const dx_hde_p_piece *x = h->pieces_ + k;
-        uint32_t gap = (k < h->piece_count_ ? x->new_at : size) - end;
-        DX_HDE_MEMCPY(to, p + end, gap);
+    for (k = 0; k <= hde->piece_count_; k++) {
+        const dx_hde_p_piece *piece = hde->pieces_ + k;
+        uint32_t gap = (k < hde->piece_count_ ? piece->new_at : size) - end;
+        DX_HDE_MEMCPY(to, state + end, gap);
         to += gap;
-        if (k < h->piece_count_) end = x->new_at + x->size;
+        if (k < hde->piece_count_) end = piece->new_at + piece->size;
     }
-    for (k = 0; k < h->piece_count_; k++) {
-        const dx_hde_p_piece *x = h->pieces_ + k;
-        for (i = 0; x->kind == DX_HDE_P_CHANGED && i < x->size; i++, at++) {
-            uint32_t was = b->data[x->old_at + i], is = p[x->new_at + i];
-            to[dx_hde_p_shuffled(at, h->residual_, r->stride_log)] =
-                (uint8_t)((r->subtract ? is - was : is ^ was) & 255);
+    for (k = 0; k < hde->piece_count_; k++) {
+        const dx_hde_p_piece *piece = hde->pieces_ + k;
+        for (i = 0; piece->kind == DX_HDE_P_CHANGED && i < piece->size; i++, at++) {
+            uint32_t was = base->data[piece->old_at + i], is = state[piece->new_at + i];
+            to[dx_hde_p_shuffled(at, hde->residual_, record->stride_log)] =
+                (uint8_t)((record->subtract ? is - was : is ^ was) & 255);
         }
     }
-    return (size_t)(to - h->work_) + h->residual_;
+    return (size_t)(to - hde->work_) + hde->residual_;
 }
 
 /* Returns the bytes of the body; 0: out of room, or no zstd. */
-static uint32_t dx_hde_p_encode_zstd(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
-                                     const uint8_t *p, uint8_t *out, size_t capacity)
+static uint32_t dx_hde_p_encode_zstd(const dx_hde *hde, dx_hde_record *record,
+                                     const dx_hde_p_baseline *base, const uint8_t *state,
+                                     uint8_t *out, size_t capacity)
 {
     static const int8_t levels[10] = {-5, 1, 2, 3, 4, 5, 6, 12, 16, 19};
-    const dx_hde_zstd *z = h->desc_.zstd;
-    const uint8_t *from = p;
-    size_t size = (size_t)r->state_size, n;
+    const dx_hde_zstd *zstd = hde->desc_.zstd;
+    const uint8_t *from = state;
+    size_t size = (size_t)record->state_size, n;
     const ZSTD_CDict *dictionary;
-    if (!z || !z->cctx) return 0;
-    dictionary = b ? NULL : (const ZSTD_CDict *)z->cdict;
-    if (b) {
-        size = dx_hde_p_pack(h, r, b, p);
-        from = h->work_;
+    if (!zstd || !zstd->cctx) return 0;
+    dictionary = base ? NULL : (const ZSTD_CDict *)zstd->cdict;
+    if (base) {
+        size = dx_hde_p_pack(hde, record, base, state);
+        from = hde->work_;
     }
     if (!size) return 0;
-    r->coding = DX_HDE_ZSTD_FRAME;
-    r->literal_bits = 0;
-    r->dictionary = dictionary ? ZSTD_getDictID_fromCDict(dictionary) : 0;
-    if (!r->dictionary || r->dictionary == h->refused_dictionary_) dictionary = NULL;
-    if (!dictionary) r->dictionary = 0;
-    if (dictionary) n = ZSTD_compress_usingCDict((ZSTD_CCtx *)z->cctx, out, capacity, from, size,
+    record->coding = DX_HDE_ZSTD_FRAME;
+    record->literal_bits = 0;
+    record->dictionary = dictionary ? ZSTD_getDictID_fromCDict(dictionary) : 0;
+    if (!record->dictionary || record->dictionary == hde->refused_dictionary_) dictionary = NULL;
+    if (!dictionary) record->dictionary = 0;
+    if (dictionary) n = ZSTD_compress_usingCDict((ZSTD_CCtx *)zstd->cctx, out, capacity, from, size,
                                                  dictionary);
-    else n = ZSTD_compressCCtx((ZSTD_CCtx *)z->cctx, out, capacity, from, size,
-                               levels[h->stats_.level < 0 ? 0 : h->stats_.level]);
+    else n = ZSTD_compressCCtx((ZSTD_CCtx *)zstd->cctx, out, capacity, from, size,
+                               levels[hde->stats_.level < 0 ? 0 : hde->stats_.level]);
     return ZSTD_isError(n) ? 0 : (uint32_t)n;
 }
 
 /* Decompress one frame into at most capacity bytes; *got: how many. */
-static int dx_hde_p_inflate(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
+static int dx_hde_p_inflate(const dx_hde *hde, const dx_hde_record *record, const uint8_t *body,
                             uint8_t *out, size_t capacity, size_t *got)
 {
-    const dx_hde_zstd *z = h->desc_.zstd;
+    const dx_hde_zstd *zstd = hde->desc_.zstd;
     const ZSTD_DDict *dictionary = NULL;
-    size_t size = (size_t)r->body_size;
+    size_t size = (size_t)record->body_size;
     uint32_t i;
-    if (!z || !z->dctx) return DX_HDE_ENOTSUP;
-    for (i = 0; r->dictionary && i < z->ddict_count; i++)
-        if (ZSTD_getDictID_fromDDict((const ZSTD_DDict *)z->ddicts[i]) == r->dictionary)
-            dictionary = (const ZSTD_DDict *)z->ddicts[i];
-    if (r->dictionary && !dictionary) return DX_HDE_ENOTFOUND;
+    if (!zstd || !zstd->dctx) return DX_HDE_ENOTSUP;
+    for (i = 0; record->dictionary && i < zstd->ddict_count; i++)
+        if (ZSTD_getDictID_fromDDict((const ZSTD_DDict *)zstd->ddicts[i]) == record->dictionary)
+            dictionary = (const ZSTD_DDict *)zstd->ddicts[i];
+    if (record->dictionary && !dictionary) return DX_HDE_ENOTFOUND;
     if (ZSTD_findFrameCompressedSize(body, size) != size) return DX_HDE_ECORRUPT;
-    *got = ZSTD_decompress_usingDDict((ZSTD_DCtx *)z->dctx, out, capacity, body, size, dictionary);
+    *got =
+        ZSTD_decompress_usingDDict((ZSTD_DCtx *)zstd->dctx, out, capacity, body, size, dictionary);
     return ZSTD_isError(*got) ? DX_HDE_ECORRUPT : DX_HDE_OK;
 }
 
@@ -2081,112 +2105,117 @@ typedef struct dx_hde_p_parts {
 } dx_hde_p_parts;
 
 /* The next varint of the instructions, of at most 32 bits. */
-static uint32_t dx_hde_p_next(dx_hde_p_parts *s)
+static uint32_t dx_hde_p_next(dx_hde_p_parts *parts)
 {
     uint64_t v = 0;
     uint32_t shift = 0, byte = 128;
-    for (; byte > 127 && !s->bad; shift += 7) {
-        s->bad = !s->piece_size || shift > 28;
-        if (s->bad) return 0;
-        byte = *s->pieces++;
-        s->piece_size--;
+    for (; byte > 127 && !parts->bad; shift += 7) {
+        parts->bad = !parts->piece_size || shift > 28;
+        if (parts->bad) return 0;
+        byte = *parts->pieces++;
+        parts->piece_size--;
         v |= (uint64_t)(byte & 127) << shift;
     }
-    if (v > UINT32_MAX) s->bad = true;
+    if (v > UINT32_MAX) parts->bad = true;
     return (uint32_t)(v & UINT32_MAX);
 }
 
 /* Copy `size` literals. */
-static int dx_hde_p_next_literals(dx_hde_p_parts *s, dx_hde_p_reader *x, uint32_t size)
+static int dx_hde_p_next_literals(dx_hde_p_parts *parts, dx_hde_p_reader *reader, uint32_t size)
 {
-    if (size > x->size - x->at || size > s->literal_size) return DX_HDE_EBOUNDS;
-    DX_HDE_MEMCPY(x->out + x->at, s->literals, size);
-    s->literals += size;
-    s->literal_size -= size;
-    x->at += size;
-    x->old_end += size;
+    if (size > reader->size - reader->at || size > parts->literal_size) return DX_HDE_EBOUNDS;
+    DX_HDE_MEMCPY(reader->out + reader->at, parts->literals, size);
+    parts->literals += size;
+    parts->literal_size -= size;
+    reader->at += size;
+    reader->old_end += size;
     return DX_HDE_OK;
 }
 
 /* Read one instruction and make its piece. */
-static int dx_hde_p_next_piece(dx_hde_p_parts *s, const dx_hde_record *r, dx_hde_p_reader *x)
+static int dx_hde_p_next_piece(dx_hde_p_parts *parts, const dx_hde_record *record,
+                               dx_hde_p_reader *reader)
 {
-    uint32_t kind = dx_hde_p_next(s);
-    uint32_t size = dx_hde_p_next(s);
-    uint32_t where = dx_hde_p_next(s);
+    uint32_t kind = dx_hde_p_next(parts);
+    uint32_t size = dx_hde_p_next(parts);
+    uint32_t where = dx_hde_p_next(parts);
     uint32_t i;
     uint64_t at;
     int error;
-    if (s->bad || kind > DX_HDE_P_AGAIN || size == UINT32_MAX) return DX_HDE_ECORRUPT;
+    if (parts->bad || kind > DX_HDE_P_AGAIN || size == UINT32_MAX) return DX_HDE_ECORRUPT;
     size++;
-    if (kind == DX_HDE_P_AGAIN) return dx_hde_p_read_again(x, size, (uint64_t)where + 1);
-    error = dx_hde_p_read_jump(x, size, dx_hde_p_unzigzag(where), &at);
-    if (!error && kind == DX_HDE_P_CHANGED && size > s->change_size - s->change_at)
+    if (kind == DX_HDE_P_AGAIN) return dx_hde_p_read_again(reader, size, (uint64_t)where + 1);
+    error = dx_hde_p_read_jump(reader, size, dx_hde_p_unzigzag(where), &at);
+    if (!error && kind == DX_HDE_P_CHANGED && size > parts->change_size - parts->change_at)
         error = DX_HDE_EBOUNDS;
     if (error) return error;
-    DX_HDE_MEMCPY(x->out + x->at, x->b->data + (size_t)at, size);
-    for (i = 0; kind == DX_HDE_P_CHANGED && i < size; i++, s->change_at++) {
-        uint8_t *to = x->out + x->at + i;
-        uint32_t v = s->changes[dx_hde_p_shuffled(s->change_at, s->change_size, r->stride_log)];
-        *to = (uint8_t)((r->subtract ? *to + v : *to ^ v) & 255);
+    DX_HDE_MEMCPY(reader->out + reader->at, reader->base->data + (size_t)at, size);
+    for (i = 0; kind == DX_HDE_P_CHANGED && i < size; i++, parts->change_at++) {
+        uint8_t *to = reader->out + reader->at + i;
+        uint32_t v = parts->changes[dx_hde_p_shuffled(parts->change_at, parts->change_size,
+                                                      record->stride_log)];
+        *to = (uint8_t)((record->subtract ? *to + v : *to ^ v) & 255);
     }
-    x->at += size;
-    x->old_end = at + size;
+    reader->at += size;
+    reader->old_end = at + size;
     return DX_HDE_OK;
 }
 
-static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
-                                dx_hde_p_reader *x)
+static int dx_hde_p_decode_zstd(const dx_hde *hde, const dx_hde_record *record, const uint8_t *body,
+                                dx_hde_p_reader *reader)
 {
-    dx_hde_p_parts s;
+    dx_hde_p_parts parts;
     size_t size;
     int error;
-    if (!x->b) {
-        error = dx_hde_p_inflate(h, r, body, x->out, x->size, &size);
-        if (!error && size != x->size) error = DX_HDE_ECORRUPT;
+    if (!reader->base) {
+        error = dx_hde_p_inflate(hde, record, body, reader->out, reader->size, &size);
+        if (!error && size != reader->size) error = DX_HDE_ECORRUPT;
         return error;
     }
-    error = dx_hde_p_inflate(h, r, body, h->work_, dx_hde_p_parts_max(r), &size);
+    error = dx_hde_p_inflate(hde, record, body, hde->work_, dx_hde_p_parts_max(record), &size);
     if (error) return error;
     if (size < 8) return DX_HDE_ECORRUPT;
-    DX_HDE_MEMSET(&s, 0, sizeof s);
-    s.piece_size = dx_hde_p_load32(h->work_);
-    s.literal_size = dx_hde_p_load32(h->work_ + 4);
+    DX_HDE_MEMSET(&parts, 0, sizeof parts);
+    parts.piece_size = dx_hde_p_load32(hde->work_);
+    parts.literal_size = dx_hde_p_load32(hde->work_ + 4);
     size -= 8;
-    if (s.piece_size > size || s.literal_size > size - s.piece_size) return DX_HDE_ECORRUPT;
-    s.change_size = (uint32_t)(size - s.piece_size - s.literal_size);
-    s.pieces = h->work_ + 8;
-    s.literals = s.pieces + s.piece_size;
-    s.changes = s.literals + s.literal_size;
-    while (!error && x->at < x->size) {
-        uint32_t gap = s.piece_size ? dx_hde_p_next(&s) : x->size - x->at;
-        error = s.bad ? DX_HDE_ECORRUPT : dx_hde_p_next_literals(&s, x, gap);
-        if (!error && x->at < x->size) error = dx_hde_p_next_piece(&s, r, x);
+    if (parts.piece_size > size || parts.literal_size > size - parts.piece_size)
+        return DX_HDE_ECORRUPT;
+    parts.change_size = (uint32_t)(size - parts.piece_size - parts.literal_size);
+    parts.pieces = hde->work_ + 8;
+    parts.literals = parts.pieces + parts.piece_size;
+    parts.changes = parts.literals + parts.literal_size;
+    while (!error && reader->at < reader->size) {
+        uint32_t gap = parts.piece_size ? dx_hde_p_next(&parts) : reader->size - reader->at;
+        error = parts.bad ? DX_HDE_ECORRUPT : dx_hde_p_next_literals(&parts, reader, gap);
+        if (!error && reader->at < reader->size)
+            error = dx_hde_p_next_piece(&parts, record, reader);
     }
-    if (!error && (s.piece_size || s.literal_size || s.change_at != s.change_size))
+    if (!error && (parts.piece_size || parts.literal_size || parts.change_at != parts.change_size))
         error = DX_HDE_ECORRUPT;
     return error;
 }
 #else
-static uint32_t dx_hde_p_encode_zstd(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
-                                     const uint8_t *p, uint8_t *out, size_t capacity)
+static uint32_t dx_hde_p_encode_zstd(const dx_hde *hde, dx_hde_record *record,
+                                     const dx_hde_p_baseline *base, const uint8_t *state,
+                                     uint8_t *out, size_t capacity)
 {
-    (void)h;
-    (void)r;
-    (void)b;
-    (void)p;
+    (void)hde;
+    (void)record;
+    (void)base;
+    (void)state;
     (void)out;
     (void)capacity;
     return 0;
 }
 
-static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
-                                dx_hde_p_reader *x)
+static int dx_hde_p_decode_zstd(const dx_hde *hde, const dx_hde_record *record, const uint8_t *body,
+                                dx_hde_p_reader *reader)
 {
-    (void)h;
-    (void)r;
+    (void)hde;
+    (void)record;
     (void)body;
-    (void)x;
+    (void)reader;
     return DX_HDE_ENOTSUP;
 }
 #endif
@@ -2210,32 +2239,32 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
    longest head, and moved. The checksum detects damage in transit; the hash of the state verifies
    the result, after decoding. */
 /* The head of a record without its checksum, at most DX_HDE_HEAD_MAX bytes. Returns its bytes. */
-static uint32_t dx_hde_p_put_head(const dx_hde_record *r, uint8_t *p)
+static uint32_t dx_hde_p_put_head(const dx_hde_record *record, uint8_t *p)
 {
     uint32_t n = 12, code = 0; /* of the size of hashes: 32 >> code */
-    DX_HDE_ASSERT(r->hash_size == 32 || r->hash_size == 16 || r->hash_size == 8);
-    while (32u >> code > r->hash_size) code++;
+    DX_HDE_ASSERT(record->hash_size == 32 || record->hash_size == 16 || record->hash_size == 8);
+    while (32u >> code > record->hash_size) code++;
     DX_HDE_MEMCPY(p, "DXH1", 4);
-    p[4] = r->kind;
-    p[5] = r->coding;
-    p[6] = (uint8_t)(r->stride_log | r->literal_bits << 4);
-    p[7] = (uint8_t)((r->keep ? 1u : 0u) | (r->subtract ? 2u : 0u) | code << 2);
-    n += dx_hde_p_varint(p + n, r->state_size);
-    n += dx_hde_p_varint(p + n, r->body_size);
-    n += dx_hde_p_varint(p + n, r->dictionary);
-    DX_HDE_MEMCPY(p + n, r->hash, r->hash_size);
-    n += r->hash_size;
-    if (r->kind == DX_HDE_WHOLE) return n;
-    DX_HDE_MEMCPY(p + n, r->baseline, r->hash_size);
-    return n + r->hash_size;
+    p[4] = record->kind;
+    p[5] = record->coding;
+    p[6] = (uint8_t)(record->stride_log | record->literal_bits << 4);
+    p[7] = (uint8_t)((record->keep ? 1u : 0u) | (record->subtract ? 2u : 0u) | code << 2);
+    n += dx_hde_p_varint(p + n, record->state_size);
+    n += dx_hde_p_varint(p + n, record->body_size);
+    n += dx_hde_p_varint(p + n, record->dictionary);
+    DX_HDE_MEMCPY(p + n, record->hash, record->hash_size);
+    n += record->hash_size;
+    if (record->kind == DX_HDE_WHOLE) return n;
+    DX_HDE_MEMCPY(p + n, record->baseline, record->hash_size);
+    return n + record->hash_size;
 }
 
 /* Head and body, together; the body is at to + DX_HDE_HEAD_MAX. Returns the bytes of the record. */
-static size_t dx_hde_p_seal(dx_hde_record *r, uint8_t *to, uint32_t body_size)
+static size_t dx_hde_p_seal(dx_hde_record *record, uint8_t *to, uint32_t body_size)
 {
     uint32_t n;
-    r->body_size = body_size;
-    n = dx_hde_p_put_head(r, to);
+    record->body_size = body_size;
+    n = dx_hde_p_put_head(record, to);
     DX_HDE_ASSERT(n <= DX_HDE_HEAD_MAX);
     DX_HDE_MEMMOVE(to + n, to + DX_HDE_HEAD_MAX, body_size);
     dx_hde_p_store32(to + 8, dx_hde_p_crc32c(dx_hde_p_crc32c(0, to, 8), to + 12,
@@ -2259,104 +2288,107 @@ static uint64_t dx_hde_p_read_varint(const uint8_t **p, const uint8_t *end, int 
 }
 
 /* Does this version of the format have these values? */
-static bool dx_hde_p_known(const dx_hde_record *r, uint8_t flags)
+static bool dx_hde_p_known(const dx_hde_record *record, uint8_t flags)
 {
-    return r->kind >= DX_HDE_WHOLE && r->kind <= DX_HDE_NACK && r->coding <= DX_HDE_ZSTD_FRAME &&
-           flags < 12 && r->stride_log <= 3 && r->literal_bits <= 8;
+    return record->kind >= DX_HDE_WHOLE && record->kind <= DX_HDE_NACK &&
+           record->coding <= DX_HDE_ZSTD_FRAME && flags < 12 && record->stride_log <= 3 &&
+           record->literal_bits <= 8;
 }
 
 /* Are the fields consistent? */
-static bool dx_hde_p_sound(const dx_hde_record *r)
+static bool dx_hde_p_sound(const dx_hde_record *record)
 {
-    if (r->kind == DX_HDE_NACK) return !r->body_size && r->coding == DX_HDE_PLAIN;
-    if (r->kind == DX_HDE_PATCH) return r->coding == DX_HDE_PLAIN && !r->dictionary;
-    if (r->coding == DX_HDE_PLAIN)
-        return r->kind == DX_HDE_WHOLE && r->body_size == r->state_size && !r->dictionary;
-    return !r->dictionary || r->coding == DX_HDE_ZSTD_FRAME;
+    if (record->kind == DX_HDE_NACK) return !record->body_size && record->coding == DX_HDE_PLAIN;
+    if (record->kind == DX_HDE_PATCH) return record->coding == DX_HDE_PLAIN && !record->dictionary;
+    if (record->coding == DX_HDE_PLAIN)
+        return record->kind == DX_HDE_WHOLE && record->body_size == record->state_size &&
+               !record->dictionary;
+    return !record->dictionary || record->coding == DX_HDE_ZSTD_FRAME;
 }
 
 DX_HDE_API int dx_hde_info(const void *record, size_t size, dx_hde_record *info)
 {
     const uint8_t *p = (const uint8_t *)record, *at, *end;
-    dx_hde_record r;
+    dx_hde_record head;
     uint64_t dictionary;
     int error = DX_HDE_OK;
     if (!info || (!record && size)) return DX_HDE_EINVAL;
     if (size < 12) return DX_HDE_ETRUNCATED;
     if (DX_HDE_MEMCMP(p, "DXH1", 4) != 0) return DX_HDE_EHEADER;
-    DX_HDE_MEMSET(&r, 0, sizeof r);
-    r.kind = p[4];
-    r.coding = p[5];
-    r.stride_log = p[6] & 15;
-    r.literal_bits = p[6] >> 4;
-    r.keep = (p[7] & 1) != 0;
-    r.subtract = (p[7] & 2) != 0;
-    r.hash_size = (uint8_t)(32 >> (p[7] >> 2 & 3));
+    DX_HDE_MEMSET(&head, 0, sizeof head);
+    head.kind = p[4];
+    head.coding = p[5];
+    head.stride_log = p[6] & 15;
+    head.literal_bits = p[6] >> 4;
+    head.keep = (p[7] & 1) != 0;
+    head.subtract = (p[7] & 2) != 0;
+    head.hash_size = (uint8_t)(32 >> (p[7] >> 2 & 3));
     at = p + 12;
     end = p + size;
-    r.state_size = dx_hde_p_read_varint(&at, end, &error);
-    r.body_size = dx_hde_p_read_varint(&at, end, &error);
+    head.state_size = dx_hde_p_read_varint(&at, end, &error);
+    head.body_size = dx_hde_p_read_varint(&at, end, &error);
     dictionary = dx_hde_p_read_varint(&at, end, &error);
     if (error) return error;
-    r.head_size = (uint32_t)(at - p) + r.hash_size * (r.kind == DX_HDE_WHOLE ? 1u : 2u);
-    if (size < r.head_size || r.body_size > size - r.head_size) return DX_HDE_ETRUNCATED;
-    if (r.body_size != size - r.head_size) return DX_HDE_ECORRUPT;
+    head.head_size = (uint32_t)(at - p) + head.hash_size * (head.kind == DX_HDE_WHOLE ? 1u : 2u);
+    if (size < head.head_size || head.body_size > size - head.head_size) return DX_HDE_ETRUNCATED;
+    if (head.body_size != size - head.head_size) return DX_HDE_ECORRUPT;
     if (dx_hde_p_crc32c(dx_hde_p_crc32c(0, p, 8), p + 12, size - 12) != dx_hde_p_load32(p + 8))
         return DX_HDE_ECORRUPT;
-    if (!dx_hde_p_known(&r, p[7])) return DX_HDE_EVERSION;
-    r.dictionary = (uint32_t)(dictionary & UINT32_MAX);
-    if (dictionary > UINT32_MAX || !dx_hde_p_sound(&r)) return DX_HDE_EHEADER;
-    DX_HDE_MEMCPY(r.hash, at, r.hash_size);
-    if (r.kind != DX_HDE_WHOLE) DX_HDE_MEMCPY(r.baseline, at + r.hash_size, r.hash_size);
-    *info = r;
+    if (!dx_hde_p_known(&head, p[7])) return DX_HDE_EVERSION;
+    head.dictionary = (uint32_t)(dictionary & UINT32_MAX);
+    if (dictionary > UINT32_MAX || !dx_hde_p_sound(&head)) return DX_HDE_EHEADER;
+    DX_HDE_MEMCPY(head.hash, at, head.hash_size);
+    if (head.kind != DX_HDE_WHOLE)
+        DX_HDE_MEMCPY(head.baseline, at + head.hash_size, head.hash_size);
+    *info = head;
     return DX_HDE_OK;
 }
 
 DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *nack,
                                  size_t *nack_size)
 {
-    dx_hde_record r, n;
+    dx_hde_record head, n;
     int error;
     if (!nack || !nack_size) return DX_HDE_EINVAL;
     *nack_size = 0;
-    error = dx_hde_info(record, record_size, &r);
+    error = dx_hde_info(record, record_size, &head);
     if (error) return error;
-    if (r.kind == DX_HDE_NACK) return DX_HDE_EINVAL;
+    if (head.kind == DX_HDE_NACK) return DX_HDE_EINVAL;
     DX_HDE_MEMSET(&n, 0, sizeof n);
     n.kind = DX_HDE_NACK;
-    n.hash_size = r.hash_size;
-    n.dictionary = r.dictionary;
-    DX_HDE_MEMCPY(n.hash, r.hash, 32);
-    DX_HDE_MEMCPY(n.baseline, r.kind == DX_HDE_WHOLE ? r.hash : r.baseline, 32);
+    n.hash_size = head.hash_size;
+    n.dictionary = head.dictionary;
+    DX_HDE_MEMCPY(n.hash, head.hash, 32);
+    DX_HDE_MEMCPY(n.baseline, head.kind == DX_HDE_WHOLE ? head.hash : head.baseline, 32);
     *nack_size = dx_hde_p_seal(&n, (uint8_t *)nack, 0);
     return DX_HDE_OK;
 }
 
 /* May a state with this hash have been made since the last whole one? (see chain) */
-static bool dx_hde_p_in_chain(const dx_hde_p_baseline *b, const uint8_t *hash)
+static bool dx_hde_p_in_chain(const dx_hde_p_baseline *base, const uint8_t *hash)
 {
-    return (b->chain[hash[0] >> 3] >> (hash[0] & 7) & 1) != 0;
+    return (base->chain[hash[0] >> 3] >> (hash[0] & 7) & 1) != 0;
 }
 
-DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_t nack_size)
+DX_HDE_API int dx_hde_read_nack(dx_hde *hde, uint64_t key, const void *nack, size_t nack_size)
 {
-    dx_hde_record r;
-    const dx_hde_p_baseline *b;
+    dx_hde_record record;
+    const dx_hde_p_baseline *base;
     int error;
-    if (!h) return DX_HDE_EINVAL;
-    error = dx_hde_info(nack, nack_size, &r);
+    if (!hde) return DX_HDE_EINVAL;
+    error = dx_hde_info(nack, nack_size, &record);
     if (error) return error;
-    if (r.kind != DX_HDE_NACK) return DX_HDE_EVERSION;
-    if (r.dictionary) h->refused_dictionary_ = r.dictionary;
-    b = dx_hde_p_find(h, key, NULL, 0);
-    if (!b) return DX_HDE_ENOTFOUND;
+    if (record.kind != DX_HDE_NACK) return DX_HDE_EVERSION;
+    if (record.dictionary) hde->refused_dictionary_ = record.dictionary;
+    base = dx_hde_p_find(hde, key, NULL, 0);
+    if (!base) return DX_HDE_ENOTFOUND;
     /* If each state is the baseline of the next, all since the refused one are missing, too, and
        nacks always come late. An old hash that collides with one of these costs a whole state. */
-    if (DX_HDE_MEMCMP(b->hash, r.baseline, r.hash_size) != 0 &&
-        !(h->desc_.rolling && dx_hde_p_in_chain(b, r.hash)))
+    if (DX_HDE_MEMCMP(base->hash, record.baseline, record.hash_size) != 0 &&
+        !(hde->desc_.rolling && dx_hde_p_in_chain(base, record.hash)))
         return DX_HDE_ENOTFOUND;
-    (void)dx_hde_drop(h, key);
-    h->stats_.nacks++;
+    (void)dx_hde_drop(hde, key);
+    hde->stats_.nacks++;
     return DX_HDE_OK;
 }
 
@@ -2375,214 +2407,215 @@ DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_
    limits how long a receiver that joins late must wait. */
 /* The range coder (20 MB/s) is used for records that are small enough for it; for small ones both
    codings are tried once per baseline, and the smaller one is used from then on. */
-static uint32_t dx_hde_p_encode_delta(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *b,
-                                      const uint8_t *p, uint8_t *out, size_t capacity)
+static uint32_t dx_hde_p_encode_delta(dx_hde *hde, dx_hde_record *record, dx_hde_p_baseline *base,
+                                      const uint8_t *state, uint8_t *out, size_t capacity)
 {
-    bool both = h->stats_.level >= 6, few;
+    bool both = hde->stats_.level >= 6, few;
     uint32_t used = 0, other = 0, bytes;
     dx_hde_record second;
-    dx_hde_p_find_pieces(h, b, p, (uint32_t)r->state_size);
-    dx_hde_p_survey(h, r, b, p);
-    bytes = h->literals_ + h->changed_;
-    few = bytes < 131072 || !h->desc_.zstd;
-    if (bytes < 65536 && !b->coding) both = true;
-    if (both || (few && b->coding != DX_HDE_ZSTD_FRAME))
-        used = dx_hde_p_encode_range(h, r, b, p, out, capacity);
-    second = *r;
+    dx_hde_p_find_pieces(hde, base, state, (uint32_t)record->state_size);
+    dx_hde_p_survey(hde, record, base, state);
+    bytes = hde->literals_ + hde->changed_;
+    few = bytes < 131072 || !hde->desc_.zstd;
+    if (bytes < 65536 && !base->coding) both = true;
+    if (both || (few && base->coding != DX_HDE_ZSTD_FRAME))
+        used = dx_hde_p_encode_range(hde, record, base, state, out, capacity);
+    second = *record;
     if (both || !used)
-        other = dx_hde_p_encode_zstd(h, &second, b, p, out + used, capacity - used);
+        other = dx_hde_p_encode_zstd(hde, &second, base, state, out + used, capacity - used);
     if (!used && !other && !both)
-        used = dx_hde_p_encode_range(h, r, b, p, out, capacity);
+        used = dx_hde_p_encode_range(hde, record, base, state, out, capacity);
     if (other && (!used || other < used)) {
         DX_HDE_MEMMOVE(out, out + used, other);
-        *r = second;
+        *record = second;
         used = other;
     }
     DX_HDE_ASSERT(used <= capacity);
-    if (both && used) b->coding = r->coding;
+    if (both && used) base->coding = record->coding;
     return used;
 }
 
 #ifndef DX_PATCH_NO_CREATE
 /* The same with the slower search of dx_patch_create(), if that is smaller. Every decoder has the
    memory for it. */
-static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
-                                      const uint8_t *p, uint8_t *out, size_t capacity,
-                                      uint32_t used)
+static uint32_t dx_hde_p_encode_patch(dx_hde *hde, dx_hde_record *record,
+                                      const dx_hde_p_baseline *base, const uint8_t *state,
+                                      uint8_t *out, size_t capacity, uint32_t used)
 {
     dx_patch_create_desc d;
     size_t size = 0;
-    if (h->stats_.level < 6 || (used && used < r->state_size / 64) || capacity <= used) return used;
+    if (hde->stats_.level < 6 || (used && used < record->state_size / 64) || capacity <= used)
+        return used;
     DX_HDE_MEMSET(&d, 0, sizeof d);
-    d.memory = h->scratch_;
-    d.memory_size = h->scratch_size_;
-    d.level = (uint32_t)h->stats_.level;
+    d.memory = hde->scratch_;
+    d.memory_size = hde->scratch_size_;
+    d.level = (uint32_t)hde->stats_.level;
     d.apply_memory_max = DX_HDE_P_PATCH_MEMORY;
-    if (dx_patch_create(&d, b->data, b->size, p, (size_t)r->state_size, out + used, capacity - used,
-                        &size) ||
+    if (dx_patch_create(&d, base->data, base->size, state, (size_t)record->state_size, out + used,
+                        capacity - used, &size) ||
         (used && size >= used))
         return used;
     DX_HDE_ASSERT(size <= capacity - used);
     DX_HDE_MEMMOVE(out, out + used, size);
-    r->kind = DX_HDE_PATCH;
-    r->coding = DX_HDE_PLAIN;
-    r->subtract = false;
-    r->stride_log = r->literal_bits = 0;
+    record->kind = DX_HDE_PATCH;
+    record->coding = DX_HDE_PLAIN;
+    record->subtract = false;
+    record->stride_log = record->literal_bits = 0;
     return (uint32_t)size;
 }
 #endif
 
 /* Does a state mostly repeat its own beginning? Then no block of zstd is as short as a number. */
-static bool dx_hde_p_repeats(dx_hde *h, const uint8_t *p, uint32_t size)
+static bool dx_hde_p_repeats(dx_hde *hde, const uint8_t *p, uint32_t size)
 {
     uint32_t some = size < 65536 ? size : 65536;
-    dx_hde_p_find_pieces(h, NULL, p, some);
-    if (h->literals_ >= some / 64 || some == size) return h->literals_ < some / 64;
-    dx_hde_p_find_pieces(h, NULL, p, size);
-    return h->literals_ < size / 64;
+    dx_hde_p_find_pieces(hde, NULL, p, some);
+    if (hde->literals_ >= some / 64 || some == size) return hde->literals_ < some / 64;
+    dx_hde_p_find_pieces(hde, NULL, p, size);
+    return hde->literals_ < size / 64;
 }
 
 /* A whole state, in the smallest coding; a coding must save 1/11 of the bytes. Returns the bytes of
    the body; 0: empty, or out of room. */
-static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t *p, uint8_t *out,
-                                      size_t capacity)
+static uint32_t dx_hde_p_encode_whole(dx_hde *hde, dx_hde_record *record, const uint8_t *state,
+                                      uint8_t *out, size_t capacity)
 {
-    size_t size = (size_t)r->state_size, body_max = size / 11 * 10;
+    size_t size = (size_t)record->state_size, body_max = size / 11 * 10;
     uint32_t used = 0;
-    r->kind = DX_HDE_WHOLE;
-    r->keep = true;
-    r->subtract = false;
-    r->stride_log = 0;
+    record->kind = DX_HDE_WHOLE;
+    record->keep = true;
+    record->subtract = false;
+    record->stride_log = 0;
     if (body_max > capacity) body_max = capacity;
-    if (size >= 512 && !dx_hde_p_repeats(h, p, (uint32_t)size))
-        used = dx_hde_p_encode_zstd(h, r, NULL, p, out, body_max);
+    if (size >= 512 && !dx_hde_p_repeats(hde, state, (uint32_t)size))
+        used = dx_hde_p_encode_zstd(hde, record, NULL, state, out, body_max);
     if (size >= 512 && !used) {
-        dx_hde_p_find_pieces(h, NULL, p, (uint32_t)size);
-        used = dx_hde_p_encode_range(h, r, NULL, p, out, body_max);
-        r->dictionary = 0;
+        dx_hde_p_find_pieces(hde, NULL, state, (uint32_t)size);
+        used = dx_hde_p_encode_range(hde, record, NULL, state, out, body_max);
+        record->dictionary = 0;
     }
     DX_HDE_ASSERT(used <= capacity);
     if (used || capacity < size) return used;
-    r->coding = DX_HDE_PLAIN;
-    r->literal_bits = 0;
-    r->dictionary = 0;
-    if (size) DX_HDE_MEMCPY(out, p, size);
+    record->coding = DX_HDE_PLAIN;
+    record->literal_bits = 0;
+    record->dictionary = 0;
+    if (size) DX_HDE_MEMCPY(out, state, size);
     return (uint32_t)size;
 }
 
-/* Make a record of the state whose hash is r->hash. Returns the bytes of its body; *whole: is it a
-   whole state? A delta that is not much smaller than the state loses to a smaller whole state. */
-static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *b, const uint8_t *p,
-                                uint8_t *out, size_t capacity, bool *whole)
+/* Make a record of the state whose hash is record->hash. Returns the bytes of its body; *whole: is
+   it a whole state? A delta that is not much smaller than the state loses to a smaller whole state. */
+static uint32_t dx_hde_p_encode(dx_hde *hde, dx_hde_record *record, dx_hde_p_baseline *base,
+                                const uint8_t *state, uint8_t *out, size_t capacity, bool *whole)
 {
-    size_t size = (size_t)r->state_size;
+    size_t size = (size_t)record->state_size;
     uint32_t used = 0, other;
-    dx_hde_record second = *r;
+    dx_hde_record second = *record;
     *whole = true;
-    if (b) {
-        r->kind = DX_HDE_DELTA;
-        r->keep = h->desc_.rolling;
-        DX_HDE_MEMCPY(r->baseline, b->hash, 32);
-        used = dx_hde_p_encode_delta(h, r, b, p, out, capacity);
+    if (base) {
+        record->kind = DX_HDE_DELTA;
+        record->keep = hde->desc_.rolling;
+        DX_HDE_MEMCPY(record->baseline, base->hash, 32);
+        used = dx_hde_p_encode_delta(hde, record, base, state, out, capacity);
 #ifndef DX_PATCH_NO_CREATE
-        used = dx_hde_p_encode_patch(h, r, b, p, out, capacity, used);
+        used = dx_hde_p_encode_patch(hde, record, base, state, out, capacity, used);
 #endif
         *whole = false;
         if (used && used + 32 < size / 10 * 7) return used;
     }
-    other = dx_hde_p_encode_whole(h, &second, p, out + used, capacity - used);
+    other = dx_hde_p_encode_whole(hde, &second, state, out + used, capacity - used);
     if (used && (!other || other >= used + 32)) return used;
     if (!other && size) return 0;
     DX_HDE_ASSERT(other <= capacity - used);
     DX_HDE_MEMMOVE(out, out + used, other);
     *whole = true;
-    *r = second;
+    *record = second;
     return other;
 }
 
 /* Update statistics, and the data of dx_hde_adapt_level(). */
-static void dx_hde_p_count(dx_hde *h, size_t state_size, size_t record_size, bool delta)
+static void dx_hde_p_count(dx_hde *hde, size_t state_size, size_t record_size, bool delta)
 {
-    h->stats_.encoded++;
-    h->stats_.deltas += delta;
-    h->stats_.state_bytes += state_size;
-    h->stats_.record_bytes += record_size;
-    h->window_bytes_ += state_size;
-    h->window_record_bytes_ += record_size;
+    hde->stats_.encoded++;
+    hde->stats_.deltas += delta;
+    hde->stats_.state_bytes += state_size;
+    hde->stats_.record_bytes += record_size;
+    hde->window_bytes_ += state_size;
+    hde->window_record_bytes_ += record_size;
 }
 
-DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
+DX_HDE_API int dx_hde_encode(dx_hde *hde, uint64_t key, uint64_t now_ms, const void *state,
                              size_t size, void *out, size_t out_capacity, size_t *out_size)
 {
-    dx_hde_p_baseline *b, *kept;
-    dx_hde_record r;
-    const uint8_t *p = state ? (const uint8_t *)state : r.hash;
+    dx_hde_p_baseline *base, *kept;
+    dx_hde_record record;
+    const uint8_t *bytes = state ? (const uint8_t *)state : record.hash;
     uint8_t *to = (uint8_t *)out;
     uint64_t whole_ms;
     uint32_t used, deltas;
     uint8_t coding, chain[32] = {0};
     bool had, whole;
-    if (!h || (!state && size) || !out || !out_size) return DX_HDE_EINVAL;
+    if (!hde || (!state && size) || !out || !out_size) return DX_HDE_EINVAL;
     *out_size = 0;
-    if (size > h->desc_.state_max) return DX_HDE_ETOOBIG;
+    if (size > hde->desc_.state_max) return DX_HDE_ETOOBIG;
     if (out_capacity < DX_HDE_HEAD_MAX) return DX_HDE_ENOSPACE;
-    (void)dx_hde_prune(h, now_ms);
-    b = dx_hde_p_find(h, key, NULL, 0);
-    had = b != NULL;
-    DX_HDE_MEMSET(&r, 0, sizeof r);
-    r.state_size = size;
-    r.hash_size = (uint8_t)h->desc_.hash_size;
-    dx_hde_p_hash(h, b, p, (uint32_t)size, r.hash);
-    if (b && (b->deltas >= h->desc_.chain_max ||
-              (now_ms > b->whole_ms && now_ms - b->whole_ms >= h->desc_.interval_ms)))
-        b = NULL;
-    used = dx_hde_p_encode(h, &r, b, p, to + DX_HDE_HEAD_MAX, out_capacity - DX_HDE_HEAD_MAX,
-                           &whole);
+    (void)dx_hde_prune(hde, now_ms);
+    base = dx_hde_p_find(hde, key, NULL, 0);
+    had = base != NULL;
+    DX_HDE_MEMSET(&record, 0, sizeof record);
+    record.state_size = size;
+    record.hash_size = (uint8_t)hde->desc_.hash_size;
+    dx_hde_p_hash(hde, base, bytes, (uint32_t)size, record.hash);
+    if (base && (base->deltas >= hde->desc_.chain_max ||
+                 (now_ms > base->whole_ms && now_ms - base->whole_ms >= hde->desc_.interval_ms)))
+        base = NULL;
+    used = dx_hde_p_encode(hde, &record, base, bytes, to + DX_HDE_HEAD_MAX,
+                           out_capacity - DX_HDE_HEAD_MAX, &whole);
     if (!used && size) return DX_HDE_ENOSPACE;
-    *out_size = dx_hde_p_seal(&r, to, used);
-    dx_hde_p_count(h, size, *out_size, !whole);
-    h->stats_.refreshes += had && whole;
-    if (!whole) b->deltas++;
-    if (!r.keep) return DX_HDE_OK;
-    DX_HDE_ASSERT(whole || b);
-    deltas = whole ? 0 : b->deltas;
-    whole_ms = whole ? now_ms : b->whole_ms;
-    coding = whole ? 0 : b->coding;
-    if (!whole) DX_HDE_MEMCPY(chain, b->chain, sizeof chain);
-    chain[r.hash[0] >> 3] |= (uint8_t)(1u << (r.hash[0] & 7));
-    (void)dx_hde_drop(h, key);
-    kept = dx_hde_p_add(h, key, now_ms, p, (uint32_t)size, r.hash);
+    *out_size = dx_hde_p_seal(&record, to, used);
+    dx_hde_p_count(hde, size, *out_size, !whole);
+    hde->stats_.refreshes += had && whole;
+    if (!whole) base->deltas++;
+    if (!record.keep) return DX_HDE_OK;
+    DX_HDE_ASSERT(whole || base);
+    deltas = whole ? 0 : base->deltas;
+    whole_ms = whole ? now_ms : base->whole_ms;
+    coding = whole ? 0 : base->coding;
+    if (!whole) DX_HDE_MEMCPY(chain, base->chain, sizeof chain);
+    chain[record.hash[0] >> 3] |= (uint8_t)(1u << (record.hash[0] & 7));
+    (void)dx_hde_drop(hde, key);
+    kept = dx_hde_p_add(hde, key, now_ms, bytes, (uint32_t)size, record.hash);
     kept->deltas = deltas;
     kept->whole_ms = whole_ms;
     kept->coding = coding;
     DX_HDE_MEMCPY(kept->chain, chain, sizeof chain);
-    if (whole && !h->desc_.rolling) dx_hde_p_index(kept);
+    if (whole && !hde->desc_.rolling) dx_hde_p_index(kept);
     return DX_HDE_OK;
 }
 
-DX_HDE_API void dx_hde_adapt_level(dx_hde *h, uint64_t ms, bool busy)
+DX_HDE_API void dx_hde_adapt_level(dx_hde *hde, uint64_t ms, bool busy)
 {
     bool slow;
-    if (!h) return;
-    h->stats_.encode_ms += ms;
-    slow = ms > h->desc_.slow_ms || busy;
-    h->window_ = slow ? 0 : h->window_ + 1;
-    if (slow) h->window_bytes_ = h->window_record_bytes_ = 0;
-    if (slow && h->stats_.level > 1) h->stats_.level--;
-    if (h->window_ < 100) return;
-    if (h->desc_.ratio_wanted && h->window_record_bytes_ &&
-        h->window_bytes_ / h->window_record_bytes_ * 100 >= h->desc_.ratio_wanted) {
-        if (h->stats_.level > 1) h->stats_.level--;
-    } else if (h->stats_.level < h->desc_.level) {
-        h->stats_.level++;
+    if (!hde) return;
+    hde->stats_.encode_ms += ms;
+    slow = ms > hde->desc_.slow_ms || busy;
+    hde->window_ = slow ? 0 : hde->window_ + 1;
+    if (slow) hde->window_bytes_ = hde->window_record_bytes_ = 0;
+    if (slow && hde->stats_.level > 1) hde->stats_.level--;
+    if (hde->window_ < 100) return;
+    if (hde->desc_.ratio_wanted && hde->window_record_bytes_ &&
+        hde->window_bytes_ / hde->window_record_bytes_ * 100 >= hde->desc_.ratio_wanted) {
+        if (hde->stats_.level > 1) hde->stats_.level--;
+    } else if (hde->stats_.level < hde->desc_.level) {
+        hde->stats_.level++;
     }
-    h->window_ = 0;
-    h->window_bytes_ = h->window_record_bytes_ = 0;
+    hde->window_ = 0;
+    hde->window_bytes_ = hde->window_record_bytes_ = 0;
 }
 
-DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats)
+DX_HDE_API void dx_hde_get_stats(const dx_hde *hde, dx_hde_stats *stats)
 {
-    *stats = h->stats_;
+    *stats = hde->stats_;
     if (stats->encoded) stats->hit_percent = (uint32_t)(100 * stats->deltas / stats->encoded);
     if (stats->record_bytes)
         stats->ratio_percent = (uint32_t)(100 * stats->state_bytes / stats->record_bytes);
@@ -2598,136 +2631,139 @@ DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats)
    both are decoded into the caller's memory, one after the other, and encoded as one. */
 /* Apply the patch in a record. It gets the memory that every decoder has, however much
    there is here. */
-static int dx_hde_p_run_patch(const dx_hde *h, const dx_hde_record *r, const dx_hde_p_baseline *b,
-                              const uint8_t *body, uint8_t *out)
+static int dx_hde_p_run_patch(const dx_hde *hde, const dx_hde_record *record,
+                              const dx_hde_p_baseline *base, const uint8_t *body, uint8_t *out)
 {
     dx_patch_header p;
-    size_t size = (size_t)r->state_size, got;
-    int error = dx_patch_info(body, (size_t)r->body_size, &p);
+    size_t size = (size_t)record->state_size, got;
+    int error = dx_patch_info(body, (size_t)record->body_size, &p);
     if (error) return error;
-    if (p.kind != DX_PATCH_KIND_DELTA || p.trailer_size || p.target_size != r->state_size ||
+    if (p.kind != DX_PATCH_KIND_DELTA || p.trailer_size || p.target_size != record->state_size ||
         p.memory_size > DX_HDE_P_PATCH_MEMORY)
         return DX_HDE_EHEADER;
-    DX_HDE_ASSERT(h->scratch_size_ >= (size_t)DX_HDE_P_PATCH_MEMORY);
-    return dx_patch_apply(b->data, b->size, body, (size_t)r->body_size, out, size, &got,
-                          h->scratch_, (size_t)DX_HDE_P_PATCH_MEMORY);
+    DX_HDE_ASSERT(hde->scratch_size_ >= (size_t)DX_HDE_P_PATCH_MEMORY);
+    return dx_patch_apply(base->data, base->size, body, (size_t)record->body_size, out, size, &got,
+                          hde->scratch_, (size_t)DX_HDE_P_PATCH_MEMORY);
 }
 
-/* Decode the state of a record whose baseline is b, NULL for a whole one, into r->state_size bytes;
-   its complete hash into r->hash. */
-static int dx_hde_p_state(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
+/* Decode the state of a record whose baseline is base, NULL for a whole one, into
+   record->state_size bytes; its complete hash into record->hash. */
+static int dx_hde_p_state(dx_hde *hde, dx_hde_record *record, const dx_hde_p_baseline *base,
                           const uint8_t *body, uint8_t *out)
 {
     uint8_t hash[32];
-    size_t size = (size_t)r->state_size;
-    dx_hde_p_reader x;
+    size_t size = (size_t)record->state_size;
+    dx_hde_p_reader reader;
     int error = DX_HDE_OK;
-    DX_HDE_MEMSET(&x, 0, sizeof x);
-    x.b = b;
-    x.out = out;
-    x.size = (uint32_t)size;
-    if (r->kind == DX_HDE_PATCH)
-        error = dx_hde_p_run_patch(h, r, b, body, out);
-    else if (r->coding == DX_HDE_RANGE)
-        error = dx_hde_p_decode_range(h, r, body, &x);
-    else if (r->coding == DX_HDE_ZSTD_FRAME)
-        error = dx_hde_p_decode_zstd(h, r, body, &x);
+    DX_HDE_MEMSET(&reader, 0, sizeof reader);
+    reader.base = base;
+    reader.out = out;
+    reader.size = (uint32_t)size;
+    if (record->kind == DX_HDE_PATCH)
+        error = dx_hde_p_run_patch(hde, record, base, body, out);
+    else if (record->coding == DX_HDE_RANGE)
+        error = dx_hde_p_decode_range(hde, record, body, &reader);
+    else if (record->coding == DX_HDE_ZSTD_FRAME)
+        error = dx_hde_p_decode_zstd(hde, record, body, &reader);
     else if (size)
         DX_HDE_MEMCPY(out, body, size);
     if (error) return error;
-    dx_hde_p_hash(h, b && b->values ? b : NULL, out, (uint32_t)size, hash);
-    if (DX_HDE_MEMCMP(hash, r->hash, r->hash_size) != 0) return DX_HDE_ETARGET;
-    DX_HDE_MEMCPY(r->hash, hash, 32);
+    dx_hde_p_hash(hde, base && base->values ? base : NULL, out, (uint32_t)size, hash);
+    if (DX_HDE_MEMCMP(hash, record->hash, record->hash_size) != 0) return DX_HDE_ETARGET;
+    DX_HDE_MEMCPY(record->hash, hash, 32);
     return DX_HDE_OK;
 }
 
 /* The baseline of a record, if it may be decoded here, into at most capacity bytes. */
-static int dx_hde_p_baseline_of(const dx_hde *h, uint64_t key, const dx_hde_record *r,
-                                size_t capacity, dx_hde_p_baseline **b)
+static int dx_hde_p_baseline_of(const dx_hde *hde, uint64_t key, const dx_hde_record *record,
+                                size_t capacity, dx_hde_p_baseline **base)
 {
-    *b = NULL;
-    if (r->kind == DX_HDE_NACK) return DX_HDE_EVERSION;
-    if (r->state_size > h->desc_.state_max) return DX_HDE_ETOOBIG;
-    if (r->state_size > capacity) return DX_HDE_ENOSPACE;
-    if (r->kind == DX_HDE_WHOLE) return DX_HDE_OK;
-    *b = dx_hde_p_find(h, key, r->baseline, r->hash_size);
-    return *b ? DX_HDE_OK : DX_HDE_ENOTFOUND;
+    *base = NULL;
+    if (record->kind == DX_HDE_NACK) return DX_HDE_EVERSION;
+    if (record->state_size > hde->desc_.state_max) return DX_HDE_ETOOBIG;
+    if (record->state_size > capacity) return DX_HDE_ENOSPACE;
+    if (record->kind == DX_HDE_WHOLE) return DX_HDE_OK;
+    *base = dx_hde_p_find(hde, key, record->baseline, record->hash_size);
+    return *base ? DX_HDE_OK : DX_HDE_ENOTFOUND;
 }
 
-DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *record,
+DX_HDE_API int dx_hde_decode(dx_hde *hde, uint64_t key, uint64_t now_ms, const void *record,
                              size_t record_size, void *out, size_t out_capacity, size_t *out_size)
 {
-    dx_hde_record r;
-    dx_hde_p_baseline *b;
+    dx_hde_record head;
+    dx_hde_p_baseline *base;
     uint8_t none[1], *to = out ? (uint8_t *)out : none;
     int error;
-    if (!h || (!out && out_capacity) || !out_size) return DX_HDE_EINVAL;
+    if (!hde || (!out && out_capacity) || !out_size) return DX_HDE_EINVAL;
     *out_size = 0;
-    error = dx_hde_info(record, record_size, &r);
+    error = dx_hde_info(record, record_size, &head);
     if (error) return error;
-    (void)dx_hde_prune(h, now_ms);
-    error = dx_hde_p_baseline_of(h, key, &r, out_capacity, &b);
-    if (!error) error = dx_hde_p_state(h, &r, b, (const uint8_t *)record + r.head_size, to);
+    (void)dx_hde_prune(hde, now_ms);
+    error = dx_hde_p_baseline_of(hde, key, &head, out_capacity, &base);
+    if (!error)
+        error = dx_hde_p_state(hde, &head, base, (const uint8_t *)record + head.head_size, to);
     if (error) return error;
-    h->stats_.decoded++;
-    *out_size = (size_t)r.state_size;
-    if (!r.keep) return DX_HDE_OK;
-    b = dx_hde_p_find(h, key, NULL, 0); /* kept for late deltas; older ones are dropped */
-    (void)dx_hde_p_forget(h, key, b);
-    if (b && DX_HDE_MEMCMP(b->hash, r.hash, 32) == 0) (void)dx_hde_drop(h, key);
-    (void)dx_hde_p_add(h, key, now_ms, to, (uint32_t)r.state_size, r.hash);
+    hde->stats_.decoded++;
+    *out_size = (size_t)head.state_size;
+    if (!head.keep) return DX_HDE_OK;
+    base = dx_hde_p_find(hde, key, NULL, 0); /* kept for late deltas; older ones are dropped */
+    (void)dx_hde_p_forget(hde, key, base);
+    if (base && DX_HDE_MEMCMP(base->hash, head.hash, 32) == 0) (void)dx_hde_drop(hde, key);
+    (void)dx_hde_p_add(hde, key, now_ms, to, (uint32_t)head.state_size, head.hash);
     return DX_HDE_OK;
 }
 
 /* Decode the states of two records, one after the other. */
-static int dx_hde_p_both(dx_hde *h, dx_hde_record r[2], const dx_hde_p_baseline *b,
+static int dx_hde_p_both(dx_hde *hde, dx_hde_record record[2], const dx_hde_p_baseline *base,
                          const uint8_t *first, const uint8_t *second, uint8_t *states)
 {
     dx_hde_p_baseline middle;
-    int error = dx_hde_p_state(h, &r[0], b, first + r[0].head_size, states);
+    int error = dx_hde_p_state(hde, &record[0], base, first + record[0].head_size, states);
     if (error) return error;
     DX_HDE_MEMSET(&middle, 0, sizeof middle);
     middle.data = states;
-    middle.size = (uint32_t)r[0].state_size;
-    return dx_hde_p_state(h, &r[1], &middle, second + r[1].head_size, states + middle.size);
+    middle.size = (uint32_t)record[0].state_size;
+    return dx_hde_p_state(hde, &record[1], &middle, second + record[1].head_size,
+                          states + middle.size);
 }
 
-DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t first_size,
+DX_HDE_API int dx_hde_compose(dx_hde *hde, uint64_t key, const void *first, size_t first_size,
                               const void *second, size_t second_size, void *work, size_t work_size,
                               void *out, size_t out_capacity, size_t *out_size)
 {
-    dx_hde_record r[2];
-    dx_hde_p_baseline *b;
+    dx_hde_record record[2];
+    dx_hde_p_baseline *base;
     uint8_t *states = (uint8_t *)work, *to = (uint8_t *)out;
     bool whole, keep;
     uint32_t used;
     int error;
-    if (!h || !work || !out || !out_size) return DX_HDE_EINVAL;
+    if (!hde || !work || !out || !out_size) return DX_HDE_EINVAL;
     *out_size = 0;
-    error = dx_hde_info(first, first_size, &r[0]);
-    if (!error) error = dx_hde_info(second, second_size, &r[1]);
+    error = dx_hde_info(first, first_size, &record[0]);
+    if (!error) error = dx_hde_info(second, second_size, &record[1]);
     if (error) return error;
-    if (r[0].kind == DX_HDE_NACK || r[1].kind == DX_HDE_NACK) return DX_HDE_EVERSION;
-    if (r[1].kind == DX_HDE_WHOLE || r[0].hash_size != r[1].hash_size ||
-        DX_HDE_MEMCMP(r[0].hash, r[1].baseline, r[1].hash_size) != 0)
+    if (record[0].kind == DX_HDE_NACK || record[1].kind == DX_HDE_NACK) return DX_HDE_EVERSION;
+    if (record[1].kind == DX_HDE_WHOLE || record[0].hash_size != record[1].hash_size ||
+        DX_HDE_MEMCMP(record[0].hash, record[1].baseline, record[1].hash_size) != 0)
         return DX_HDE_EBASE;
-    error = dx_hde_p_baseline_of(h, key, &r[0], SIZE_MAX, &b);
+    error = dx_hde_p_baseline_of(hde, key, &record[0], SIZE_MAX, &base);
     if (error) return error;
-    if (r[1].state_size > h->desc_.state_max) return DX_HDE_ETOOBIG;
-    if (r[0].state_size > work_size || r[1].state_size > work_size - r[0].state_size)
+    if (record[1].state_size > hde->desc_.state_max) return DX_HDE_ETOOBIG;
+    if (record[0].state_size > work_size || record[1].state_size > work_size - record[0].state_size)
         return DX_HDE_ENOMEM;
     if (out_capacity < DX_HDE_HEAD_MAX) return DX_HDE_ENOSPACE;
-    error = dx_hde_p_both(h, r, b, (const uint8_t *)first, (const uint8_t *)second, states);
+    error =
+        dx_hde_p_both(hde, record, base, (const uint8_t *)first, (const uint8_t *)second, states);
     if (error) return error;
-    states += r[0].state_size;
-    keep = r[1].keep;
-    r[1].dictionary = 0;
-    dx_hde_p_hash(h, b, states, (uint32_t)r[1].state_size, r[1].hash);
-    used = dx_hde_p_encode(h, &r[1], b, states, to + DX_HDE_HEAD_MAX,
+    states += record[0].state_size;
+    keep = record[1].keep;
+    record[1].dictionary = 0;
+    dx_hde_p_hash(hde, base, states, (uint32_t)record[1].state_size, record[1].hash);
+    used = dx_hde_p_encode(hde, &record[1], base, states, to + DX_HDE_HEAD_MAX,
                            out_capacity - DX_HDE_HEAD_MAX, &whole);
-    if (!used && r[1].state_size) return DX_HDE_ENOSPACE;
-    r[1].keep = keep;
-    *out_size = dx_hde_p_seal(&r[1], to, used);
+    if (!used && record[1].state_size) return DX_HDE_ENOSPACE;
+    record[1].keep = keep;
+    *out_size = dx_hde_p_seal(&record[1], to, used);
     return DX_HDE_OK;
 }
 
@@ -2739,48 +2775,51 @@ DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t
    Its id, 32768 + its version, is in each record that was made with it. */
 #ifdef DX_HDE_ZSTD
 /* The sizes of the samples are at the start of the memory. */
-static size_t *dx_hde_p_sizes(dx_hde_trainer *t, uint32_t *samples_max, size_t *room)
+static size_t *dx_hde_p_sizes(dx_hde_trainer *trainer, uint32_t *samples_max, size_t *room)
 {
-    size_t skip = (sizeof(size_t) - (uintptr_t)t->memory % sizeof(size_t)) % sizeof(size_t);
-    *samples_max = t->samples_max ? t->samples_max : 1000;
-    if (!t->memory || t->memory_size < skip) return NULL;
-    if ((t->memory_size - skip) / sizeof(size_t) < *samples_max) return NULL;
-    *room = t->memory_size - skip - *samples_max * sizeof(size_t);
-    return (size_t *)(void *)((uint8_t *)t->memory + skip);
+    size_t skip = (sizeof(size_t) - (uintptr_t)trainer->memory % sizeof(size_t)) % sizeof(size_t);
+    *samples_max = trainer->samples_max ? trainer->samples_max : 1000;
+    if (!trainer->memory || trainer->memory_size < skip) return NULL;
+    if ((trainer->memory_size - skip) / sizeof(size_t) < *samples_max) return NULL;
+    *room = trainer->memory_size - skip - *samples_max * sizeof(size_t);
+    return (size_t *)(void *)((uint8_t *)trainer->memory + skip);
 }
 
-DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *t, const void *sample, size_t size)
+DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *trainer, const void *sample, size_t size)
 {
     uint32_t samples_max;
     size_t room, *sizes;
-    if (!t || !sample || size < (t->sample_min ? t->sample_min : 1024)) return DX_HDE_EINVAL;
-    sizes = dx_hde_p_sizes(t, &samples_max, &room);
-    if (!sizes || t->count_ >= samples_max || size > room - t->used_) return DX_HDE_ENOSPACE;
-    DX_HDE_MEMCPY((uint8_t *)(sizes + samples_max) + t->used_, sample, size);
-    sizes[t->count_++] = size;
-    t->used_ += size;
+    if (!trainer || !sample || size < (trainer->sample_min ? trainer->sample_min : 1024))
+        return DX_HDE_EINVAL;
+    sizes = dx_hde_p_sizes(trainer, &samples_max, &room);
+    if (!sizes || trainer->count_ >= samples_max || size > room - trainer->used_)
+        return DX_HDE_ENOSPACE;
+    DX_HDE_MEMCPY((uint8_t *)(sizes + samples_max) + trainer->used_, sample, size);
+    sizes[trainer->count_++] = size;
+    trainer->used_ += size;
     return DX_HDE_OK;
 }
 
-DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary, size_t capacity,
-                            size_t *size)
+DX_HDE_API int dx_hde_train(dx_hde_trainer *trainer, uint64_t now_ms, void *dictionary,
+                            size_t capacity, size_t *size)
 {
     uint32_t samples_max;
     size_t room, *sizes, n;
-    if (!t || !dictionary || !size) return DX_HDE_EINVAL;
+    if (!trainer || !dictionary || !size) return DX_HDE_EINVAL;
     *size = 0;
-    sizes = dx_hde_p_sizes(t, &samples_max, &room);
-    if (!sizes || t->count_ < 8) return DX_HDE_EAGAIN;
-    if (t->version && now_ms - t->trained_ms_ < (t->interval_ms ? t->interval_ms : 86400000))
+    sizes = dx_hde_p_sizes(trainer, &samples_max, &room);
+    if (!sizes || trainer->count_ < 8) return DX_HDE_EAGAIN;
+    if (trainer->version &&
+        now_ms - trainer->trained_ms_ < (trainer->interval_ms ? trainer->interval_ms : 86400000))
         return DX_HDE_EAGAIN;
     if (capacity > 131072) capacity = 131072;
-    n = ZDICT_trainFromBuffer(dictionary, capacity, sizes + samples_max, sizes, t->count_);
+    n = ZDICT_trainFromBuffer(dictionary, capacity, sizes + samples_max, sizes, trainer->count_);
     if (ZDICT_isError(n) || n < 8) return DX_HDE_ESYS;
-    t->version++;
-    t->trained_ms_ = now_ms;
-    t->count_ = 0;
-    t->used_ = 0;
-    dx_hde_p_store32((uint8_t *)dictionary + 4, 32768 + t->version); /* RFC 8878, section 5 */
+    trainer->version++;
+    trainer->trained_ms_ = now_ms;
+    trainer->count_ = 0;
+    trainer->used_ = 0;
+    dx_hde_p_store32((uint8_t *)dictionary + 4, 32768 + trainer->version); /* RFC 8878, section 5 */
     *size = n;
     return DX_HDE_OK;
 }

@@ -74,8 +74,11 @@
 extern "C" {
 #endif
 
-/* >>errors ------------------------------------------------------------- */
-/* value, constant, the code in docs/formats/htip.md (0: not an error of a stream). */
+/* >>errors -------------------------------------------------------------
+   One list gives the values, the names and the codes. The codes are part of the format, so that a
+   JavaScript reader reports the same number as this one; the values are those of all dx headers.
+
+   Columns: value, constant, code in docs/formats/htip.md (0: not an error of a stream). */
 #define DX_HTIP_ERRORS(X)                                                                         \
     X(0, OK, 0)                                                                                   \
     X(-1, EINVAL, 0)     /* an argument breaks its documented contract */                         \
@@ -103,23 +106,32 @@ typedef enum dx_htip_error {
     DX_HTIP_ERRORS(DX_HTIP_P_ERROR_IS)
 } dx_htip_error;
 
-/* "DX_HTIP_ENODE" and so on; "unknown error" for anything else. */
+/* "DX_HTIP_ENODE" and so on; "unknown error" for anything else. A static string. */
 DX_HTIP_API const char *dx_htip_error_name(int error);
 /* The code of an error in docs/formats/htip.md; 0 if it is not an error of a stream. */
 DX_HTIP_API int         dx_htip_code_of_error(int error);
 
-/* >>texts -------------------------------------------------------------- */
+/* >>texts --------------------------------------------------------------
+   A text is a pointer and a size, because strings are used where they are in the stream, and no
+   terminator fits there. */
 typedef struct dx_htip_text { /* UTF-8, not terminated; borrowed */
     const uint8_t *data;
-    uint32_t       size;
+    uint32_t       size; /* bytes */
 } dx_htip_text;
 
-/* A C string as a text. */
+/* A terminated C string as a text, without its zero byte; borrows it. O(size). */
 DX_HTIP_API dx_htip_text dx_htip_text_of(const char *text);
-/* Well-formed UTF-8 (RFC 3629) without a zero byte? */
+/* Well-formed UTF-8 (RFC 3629) without a zero byte? size in bytes; O(size). */
 DX_HTIP_API bool         dx_htip_is_utf8(const void *bytes, size_t size);
 
-/* >>markup ------------------------------------------------------------- */
+/* >>markup -------------------------------------------------------------
+   A template is one element in a subset of HTML. Its slots, the elements with data-slot="", are the
+   places that operations change later. They are numbered from 1 in document order:
+
+       <li class="row"> <b data-slot=""></b> <i data-slot=""></i> </li>
+       root, 0          slot 1               slot 2
+
+   If such a clone is node 40, its slots are nodes 41 and 42. */
 enum { DX_HTIP_DEPTH_MAX = 32, DX_HTIP_SLOTS_MAX = 255 };
 
 typedef enum dx_htip_part { /* the parts of markup */
@@ -129,16 +141,24 @@ typedef enum dx_htip_part { /* the parts of markup */
     DX_HTIP_CLOSE      = 3  /* the element opened last is complete: a is its tag */
 } dx_htip_part;
 
-/* Names and values are raw, with their entities. */
+/* Names and values are raw, with their entities (&amp;), and point into the markup. */
 typedef void dx_htip_visit(void *user, dx_htip_part part, dx_htip_text a, dx_htip_text b);
 
 /* Parse exactly one element, in the subset of HTML that docs/formats/htip.md allows (no scripts, no
-   event attributes). Returns the number of its slots, or DX_HTIP_EMARKUP; then visit was called for
-   the parts before. visit may be NULL. */
+   event attributes). Returns the number of its slots, 0 to 255, or DX_HTIP_EMARKUP; then visit has
+   been called for the parts before the error. visit may be NULL. O(size), one pass. */
 DX_HTIP_API int dx_htip_read_markup(dx_htip_text markup, dx_htip_visit *visit, void *user);
 
-/* >>nodes -------------------------------------------------------------- */
-enum { DX_HTIP_NODE_SIZE = 20, DX_HTIP_NODES_MAX = 65535 };
+/* >>nodes --------------------------------------------------------------
+   The reader keeps no document, only which node numbers exist and which node is whose child: enough
+   to refuse a stream that refers to a node that was removed. memory holds this twice; the second
+   half is the copy from which a refused stream is rolled back:
+
+       | nodes: count * 10 bytes | copy: count * 10 bytes | */
+enum {
+    DX_HTIP_NODE_SIZE = 20, /* bytes of memory a node, with its copy */
+    DX_HTIP_NODES_MAX = 65535
+};
 
 typedef struct dx_htip_node { /* private; links are numbers, DX_HTIP_P_NONE: none */
     uint16_t parent_, first_, next_, previous_;
@@ -154,13 +174,20 @@ typedef struct dx_htip_nodes {
     uint32_t      used;    /* nodes on the page, without node 0 */
 } dx_htip_nodes;
 
-/* Start an empty page. memory: DX_HTIP_NODE_SIZE bytes for each of count (1 to 65,535) nodes,
-   aligned to 2, borrowed. EINVAL otherwise. */
+/* Start an empty page: only node 0 exists. memory: DX_HTIP_NODE_SIZE bytes for each of count (1 to
+   65,535) nodes, aligned to 2, borrowed until the last use of *n. memory_size: bytes. EINVAL
+   otherwise. O(count). */
 DX_HTIP_API int  dx_htip_nodes_init(dx_htip_nodes *n, void *memory, size_t memory_size,
                                     uint32_t count);
+/* Is this number on the page? Any value may be passed. O(1). */
 DX_HTIP_API bool dx_htip_is_node(const dx_htip_nodes *n, uint32_t node);
 
-/* >>reader ------------------------------------------------------------- */
+/* >>reader -------------------------------------------------------------
+   A stream carries everything that changes between two states of a page, and is carried out as a
+   whole. Operations refer to strings and templates by number, so a repeated string is sent once:
+
+       | header 16 | string entries | strings | template entries | operations      |
+                                                                 | CLONE 1 | TEXT 2 string 5 ... */
 typedef enum dx_htip_op {
     DX_HTIP_CLONE  = 1,
     DX_HTIP_TEXT   = 2,
@@ -184,14 +211,18 @@ typedef void dx_htip_apply(void *user, dx_htip_op op, uint16_t node, uint16_t ot
                            dx_htip_text b);
 
 /* Carry a stream out completely or, after an error, not at all: then *n is unchanged and apply was
-   not called. apply may be NULL. */
+   not called. bytes: any content, any alignment, borrowed for the call; size: bytes. apply may be
+   NULL: then only *n changes. Errors: all of DX_HTIP_ERRORS but ENOSPACE; EINVAL: bytes is NULL. */
 DX_HTIP_API int dx_htip_render(dx_htip_nodes *n, const void *bytes, size_t size,
                                dx_htip_apply *apply, void *user);
 
-/* >>writer ------------------------------------------------------------- */
+/* >>writer -------------------------------------------------------------
+   The writer collects operations in the caller's memory and deduplicates strings. It does not know
+   which nodes are on the page: the reader finds such errors. Errors stick: after the first one
+   dx_htip_finish() fails, so only its result has to be checked. */
 typedef struct dx_htip_writer_desc { /* zero = the default given after each field */
     void    *memory;        /* aligned to 4; borrowed until the stream is finished */
-    size_t   memory_size;   /* 8 bytes an operation and a template, 16 a string, and the texts */
+    size_t   memory_size;   /* bytes: 8 an operation and a template, 16 a string, and the texts */
     uint32_t strings_max;   /* different strings; an eighth of what memory_size / 8 gives */
     uint32_t templates_max; /* 16 */
     uint32_t ops_size_max;  /* bytes of operations; a quarter of memory_size */
@@ -202,13 +233,14 @@ typedef struct dx_htip_writer { /* caller-allocated; fields are private */
     uint32_t *table_; /* string numbers + 1 by hash of content */
     uint32_t  strings_max_, templates_max_, ops_size_max_, text_size_max_, table_mask_;
     uint32_t  string_count_, template_count_, op_count_, ops_size_, text_size_;
-    int       error_; /* the first one; dx_htip_finish() returns it */
+    int       error_; /* the first one; dx_htip_finish() returns it from then on */
 } dx_htip_writer;
 
-/* EINVAL: memory is NULL, not aligned, or too small for the three tables. */
+/* Start an empty stream. EINVAL: memory is NULL, not aligned, or too small for the tables. */
 DX_HTIP_API int dx_htip_writer_init(dx_htip_writer *w, const dx_htip_writer_desc *desc);
-/* Each adds one operation or nothing. ENOSPACE: the writer is full; EINVAL: a string above 65,535
-   bytes, templates with ids that do not ascend. The reader finds all other errors. */
+/* Each adds one operation or nothing, and copies its texts. ENOSPACE: the writer is full; EINVAL: a
+   string above 65,535 bytes, templates with ids that do not ascend. size: bytes of the markup. The
+   reader finds all other errors. */
 DX_HTIP_API int dx_htip_add_template(dx_htip_writer *w, uint16_t id, const char *markup,
                                      size_t size);
 DX_HTIP_API int dx_htip_clone(dx_htip_writer *w, uint16_t node, uint16_t id, uint16_t parent);
@@ -225,10 +257,12 @@ DX_HTIP_API int dx_htip_move(dx_htip_writer *w, uint16_t node, uint16_t before);
    texts: count * slots of them, row by row. */
 DX_HTIP_API int dx_htip_rows(dx_htip_writer *w, uint16_t node, uint16_t id, uint16_t parent,
                              uint16_t count, const dx_htip_text *texts, uint16_t slots);
+/* Between these, operations are one batch, which a host shows at once. Batches do not nest. */
 DX_HTIP_API int dx_htip_begin(dx_htip_writer *w);
 DX_HTIP_API int dx_htip_commit(dx_htip_writer *w);
-/* Write the stream to out and reset the writer. ENOSPACE: *size is the capacity needed, and the
-   writer is unchanged. Or the first error of an operation. */
+/* Write the stream to out and empty the writer for the next one. capacity, *size: bytes. ENOSPACE:
+   *size is the capacity needed, and the writer is unchanged; out may be NULL to ask for it. Else
+   the first error of an operation, with *size 0: only dx_htip_writer_init() resets that. */
 DX_HTIP_API int dx_htip_finish(dx_htip_writer *w, void *out, size_t capacity, size_t *size);
 
 #ifdef __cplusplus
@@ -308,7 +342,12 @@ static uint32_t dx_htip_p_load32(const uint8_t *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* >>bytes --------------------------------------------------------------- */
+/* >>bytes ---------------------------------------------------------------
+   Comparison with literal words, and the check of UTF-8. Of a sequence, only the second byte has a
+   range that depends on the first; all later ones are 80h to BFh:
+
+       first     C2-DF   E0      E1-EC   ED      EE-EF   F0      F1-F3   F4
+       second    80-BF   A0-BF   80-BF   80-9F   80-BF   90-BF   80-BF   80-8F */
 static bool dx_htip_p_is(dx_htip_text t, const char *word)
 {
     uint32_t i = 0;
@@ -358,7 +397,11 @@ DX_HTIP_API bool dx_htip_is_utf8(const void *bytes, size_t size)
 
 /* >>words ---------------------------------------------------------------
    Names that are allowed in markup and in operations. Nothing that executes, loads or changes
-   parsing is allowed, whatever the page does with it. */
+   parsing is allowed, whatever the page does with it. Names are compared in lower case only, so
+   upper case is refused rather than folded: ONCLICK never reaches a comparison with "on".
+
+       on...   style   srcdoc   javascript:...     attributes: refused
+       ; { } ( \ !                                 characters of a style's value: refused */
 /* A lower-case letter, then lower-case letters, digits, '-'. */
 static bool dx_htip_p_is_name(dx_htip_text t)
 {
@@ -389,6 +432,7 @@ static bool dx_htip_p_is_attribute(dx_htip_text name, dx_htip_text value)
     return script[at] != 0;
 }
 
+/* One class: a space would make it two. */
 static bool dx_htip_p_is_class(dx_htip_text t)
 {
     uint32_t i;
@@ -398,6 +442,8 @@ static bool dx_htip_p_is_class(dx_htip_text t)
     return t.size != 0;
 }
 
+/* A value must not end its declaration or block, nor load anything: '(' would allow url(), and a
+   backslash would spell any of these. A custom property has its "--" before a name. */
 static bool dx_htip_p_is_style(dx_htip_text property, dx_htip_text value)
 {
     uint32_t skip = property.size > 2 && property.data[0] == '-' && property.data[1] == '-' ? 2 : 0;
@@ -419,17 +465,22 @@ static const char *const dx_htip_p_void[] = {"area",  "br",     "col",   "hr",  
    Markup is parsed in one pass, with the open elements on a stack of fixed depth:
 
        <li class="row"><b data-slot=""></b></li>
-       OPEN li  ATTRIBUTE class row  OPEN b  ATTRIBUTE data-slot  CLOSE b  CLOSE li */
+       OPEN li  ATTRIBUTE class row  OPEN b  ATTRIBUTE data-slot  CLOSE b  CLOSE li
+
+   at never passes end, and only entries of `open` below `depth` are set. */
 typedef struct dx_htip_p_markup {
     const uint8_t *at, *end;
     dx_htip_visit *visit;
     void          *user;
     dx_htip_text   open[DX_HTIP_DEPTH_MAX];  /* open elements */
-    uint32_t       depth, slot_depth, slots; /* slot_depth: of the open slot, or 0 */
+    uint32_t       depth;      /* open elements */
+    uint32_t       slot_depth; /* depth of the open slot, which is the only one; 0: none is open */
+    uint32_t       slots;      /* found so far */
 } dx_htip_p_markup;
 
 static void dx_htip_p_report(dx_htip_p_markup *m, dx_htip_part part, dx_htip_text a, dx_htip_text b)
 {
+    DX_HTIP_ASSERT(m->at <= m->end && a.data);
     if (m->visit) m->visit(m->user, part, a, b);
 }
 
@@ -439,6 +490,7 @@ static dx_htip_text dx_htip_p_parse_name(dx_htip_p_markup *m)
     while (m->at < m->end &&
            ((*m->at >= 'a' && *m->at <= 'z') || (*m->at >= '0' && *m->at <= '9') || *m->at == '-'))
         m->at++;
+    DX_HTIP_ASSERT(m->at <= m->end);
     name.size = (uint32_t)(m->at - name.data);
     return name;
 }
@@ -455,6 +507,7 @@ static bool dx_htip_p_skip(dx_htip_p_markup *m, char c)
 static bool dx_htip_p_parse_text(dx_htip_p_markup *m, char end, dx_htip_text *text)
 {
     static const char *const entities[] = {"&amp;", "&lt;", "&gt;", "&quot;", NULL};
+    DX_HTIP_ASSERT(m->at <= m->end);
     text->data = m->at;
     while (m->at < m->end && *m->at != (uint8_t)end) {
         dx_htip_text entity = {m->at, 1};
@@ -466,12 +519,14 @@ static bool dx_htip_p_parse_text(dx_htip_p_markup *m, char end, dx_htip_text *te
                 entity.size++;
             if (!dx_htip_p_is_one_of(entity, entities)) return false;
         }
+        DX_HTIP_ASSERT(entity.size <= (size_t)(m->end - m->at));
         m->at += entity.size;
     }
     text->size = (uint32_t)(m->at - text->data);
     return true;
 }
 
+/* *slot: whether this element is a slot; it stays true for the attributes that follow. */
 static bool dx_htip_p_parse_attribute(dx_htip_p_markup *m, bool *slot)
 {
     dx_htip_text name = dx_htip_p_parse_name(m), value;
@@ -489,6 +544,8 @@ static bool dx_htip_p_parse_attribute(dx_htip_p_markup *m, bool *slot)
     return true;
 }
 
+/* After the '<' of a start tag. A void element is complete at once and cannot be the root, since
+   nothing could be in it. */
 static bool dx_htip_p_parse_open(dx_htip_p_markup *m)
 {
     static const char *const refused[] = {"script", "style",    "iframe",    "object",   "embed",
@@ -509,16 +566,19 @@ static bool dx_htip_p_parse_open(dx_htip_p_markup *m)
         dx_htip_p_report(m, DX_HTIP_CLOSE, tag, none);
         return m->depth != 0;
     }
+    DX_HTIP_ASSERT(m->depth < DX_HTIP_DEPTH_MAX);
     m->open[m->depth++] = tag;
     if (slot) m->slot_depth = m->depth;
     return true;
 }
 
+/* After the '</' of an end tag: it must name the element opened last. */
 static bool dx_htip_p_parse_close(dx_htip_p_markup *m)
 {
     const dx_htip_text none = {NULL, 0};
     dx_htip_text       tag = dx_htip_p_parse_name(m), open;
     if (!dx_htip_p_skip(m, '>') || m->depth == 0) return false;
+    DX_HTIP_ASSERT(m->slot_depth <= m->depth);
     open = m->open[m->depth - 1];
     if (tag.size != open.size) return false;
     for (uint32_t i = 0; i < tag.size; i++)
@@ -559,12 +619,18 @@ DX_HTIP_API int dx_htip_read_markup(dx_htip_text markup, dx_htip_visit *visit, v
 
        | header 16 | string entries 8 each | their bytes | template entries 8 each | operations |
 
-   The tables are checked before the operations, so later reads need no bounds checks. */
-typedef struct dx_htip_p_stream {
+       string entry     | offset u32 | size u16 | 0 u16 |
+       template entry   | id u16 | string u16 | slots u8 | 0 | 0 | 0 |
+
+   Each table is checked before the one after it is read, so later reads need no bounds checks; the
+   assertions say what they rely on. Offsets must be the sum of the sizes before them: no two
+   strings overlap, and no byte is unused. */
+typedef struct dx_htip_p_stream { /* strings <= text <= templates <= ops <= end */
     const uint8_t *strings, *text, *templates, *ops, *end;
     uint32_t       string_count, template_count, op_count;
 } dx_htip_p_stream;
 
+/* The i-th string, after dx_htip_p_check_strings(). */
 static dx_htip_text dx_htip_p_string(const dx_htip_p_stream *s, uint32_t i)
 {
     const uint8_t *entry = s->strings + (size_t)DX_HTIP_P_ENTRY_SIZE * i;
@@ -572,6 +638,7 @@ static dx_htip_text dx_htip_p_string(const dx_htip_p_stream *s, uint32_t i)
     DX_HTIP_ASSERT(i < s->string_count);
     t.data = s->text + dx_htip_p_load32(entry);
     t.size = dx_htip_p_load16(entry + 4);
+    DX_HTIP_ASSERT(t.data >= s->text && t.size <= (size_t)(s->templates - t.data));
     return t;
 }
 
@@ -591,9 +658,11 @@ static const uint8_t *dx_htip_p_template(const dx_htip_p_stream *s, uint32_t id)
     return NULL;
 }
 
+/* *text_size: the bytes of all strings, which say where the template entries are. */
 static int dx_htip_p_check_strings(const dx_htip_p_stream *s, uint64_t *text_size)
 {
     uint32_t i;
+    DX_HTIP_ASSERT(s->strings <= s->text && s->text <= s->end);
     *text_size = 0;
     for (i = 0; i < s->string_count; i++) {
         const uint8_t *entry = s->strings + (size_t)DX_HTIP_P_ENTRY_SIZE * i;
@@ -613,6 +682,7 @@ static int dx_htip_p_check_templates(const dx_htip_p_stream *s, uint64_t text_si
 {
     uint64_t left = text_size;
     uint32_t i;
+    DX_HTIP_ASSERT(s->templates == s->text + text_size && s->ops <= s->end);
     for (i = 0; i < s->template_count; i++) {
         const uint8_t *entry = s->templates + (size_t)DX_HTIP_P_ENTRY_SIZE * i;
         const uint32_t id = dx_htip_p_load16(entry);
@@ -630,11 +700,17 @@ static int dx_htip_p_check_templates(const dx_htip_p_stream *s, uint64_t text_si
 }
 
 /* >>operations ----------------------------------------------------------
+   The size of an operation follows from its first byte, so the operations need no table of offsets:
+
        | op u8 | 0 | node u16 |                               REMOVE BATCH COMMIT      4 bytes
        | op u8 | 0 | node u16 | a u16 | b u16 |               the others               8
-       | op u8 | 0 | node u16 | a u16 | b u16 | count | text | ROWS                    12 */
+       | op u8 | 0 | node u16 | a u16 | b u16 | count | text | ROWS                    12
+
+   The first pass checks all that depends on the stream alone. What depends on the page, the numbers
+   of nodes, is checked by >>rendering. */
 static uint32_t dx_htip_p_op_size(uint8_t op)
 {
+    DX_HTIP_ASSERT(op >= DX_HTIP_CLONE && op <= DX_HTIP_ROWS);
     if (op == DX_HTIP_REMOVE || op == DX_HTIP_BATCH || op == DX_HTIP_COMMIT) return 4;
     return op == DX_HTIP_ROWS ? 12 : 8;
 }
@@ -644,6 +720,7 @@ static int dx_htip_p_check_clone(const dx_htip_p_stream *s, const uint8_t *p)
 {
     const uint8_t *entry = dx_htip_p_template(s, dx_htip_p_load16(p + 4));
     uint64_t       texts;
+    DX_HTIP_ASSERT(p[0] == DX_HTIP_CLONE || p[0] == DX_HTIP_ROWS);
     if (!entry) return DX_HTIP_ETEMPLATE;
     if (p[0] == DX_HTIP_CLONE) return DX_HTIP_OK;
     texts = (uint64_t)dx_htip_p_load16(p + 8) * entry[4];
@@ -658,6 +735,7 @@ static int dx_htip_p_check_op(const dx_htip_p_stream *s, const uint8_t *p)
     const uint32_t op = p[0];
     uint32_t       a, b;
     bool           ok;
+    DX_HTIP_ASSERT(p >= s->ops && dx_htip_p_op_size(p[0]) <= (size_t)(s->end - p));
     if (p[1]) return DX_HTIP_ERESERVED;
     if (op == DX_HTIP_REMOVE) return DX_HTIP_OK;
     if (op == DX_HTIP_BATCH || op == DX_HTIP_COMMIT)
@@ -688,7 +766,7 @@ static int dx_htip_p_check_ops(const dx_htip_p_stream *s)
     const uint8_t *p = s->ops;
     bool           batch = false;
     uint32_t       i;
-    for (i = 0; i < s->op_count; i++) {
+    for (i = 0; i < s->op_count; i++) { /* op_count is not trusted: the bytes end the loop */
         const size_t left = (size_t)(s->end - p);
         int          error;
         if (left < 4) return DX_HTIP_ETRUNCATED;
@@ -744,7 +822,10 @@ static int dx_htip_p_open(dx_htip_p_stream *s, const uint8_t *bytes, size_t size
 
        0 --first--> 9 --next--> 5 --next--> 1        9, 5 and 1 are clones in node 0
                                             |
-                                            first--> 3 --next--> 2    the slots of clone 1 */
+                                            first--> 3 --next--> 2    the slots of clone 1
+
+   A number is on the page if it has a parent; node 0 is its own parent. All links of a number that
+   is not on the page are DX_HTIP_P_NONE. */
 DX_HTIP_API bool dx_htip_is_node(const dx_htip_nodes *n, uint32_t node)
 {
     return node < n->count && n->nodes_[node].parent_ != DX_HTIP_P_NONE;
@@ -774,7 +855,7 @@ static void dx_htip_p_add_node(dx_htip_nodes *n, uint32_t i, uint32_t parent, bo
 {
     dx_htip_node *p = &n->nodes_[parent];
     dx_htip_node *made = &n->nodes_[i];
-    DX_HTIP_ASSERT(!dx_htip_is_node(n, i) && dx_htip_is_node(n, parent));
+    DX_HTIP_ASSERT(i < n->count && !dx_htip_is_node(n, i) && dx_htip_is_node(n, parent));
     made->parent_ = (uint16_t)parent;
     made->first_ = made->previous_ = DX_HTIP_P_NONE;
     made->next_ = p->first_;
@@ -790,9 +871,11 @@ static void dx_htip_p_remove_below(dx_htip_nodes *n, uint32_t top)
 {
     dx_htip_node *nodes = n->nodes_;
     uint32_t      i = top;
+    DX_HTIP_ASSERT(dx_htip_is_node(n, top));
     while (nodes[top].first_ != DX_HTIP_P_NONE) {
         uint32_t parent;
         while (nodes[i].first_ != DX_HTIP_P_NONE) i = nodes[i].first_;
+        DX_HTIP_ASSERT(i != top && nodes[i].previous_ == DX_HTIP_P_NONE && n->used);
         parent = nodes[i].parent_;
         nodes[parent].first_ = nodes[i].next_;
         if (nodes[i].next_ != DX_HTIP_P_NONE) nodes[nodes[i].next_].previous_ = DX_HTIP_P_NONE;
@@ -805,8 +888,9 @@ static void dx_htip_p_remove_below(dx_htip_nodes *n, uint32_t top)
 static void dx_htip_p_remove_node(dx_htip_nodes *n, uint32_t i)
 {
     dx_htip_node *node = &n->nodes_[i];
-    DX_HTIP_ASSERT(i != 0);
+    DX_HTIP_ASSERT(i != 0 && dx_htip_is_node(n, i));
     dx_htip_p_remove_below(n, i);
+    DX_HTIP_ASSERT(n->used);
     if (node->previous_ == DX_HTIP_P_NONE) n->nodes_[node->parent_].first_ = node->next_;
     else n->nodes_[node->previous_].next_ = node->next_;
     if (node->next_ != DX_HTIP_P_NONE) n->nodes_[node->next_].previous_ = node->previous_;
@@ -816,19 +900,26 @@ static void dx_htip_p_remove_node(dx_htip_nodes *n, uint32_t i)
 
 /* >>rendering -----------------------------------------------------------
    Three passes over the operations: tables and arguments (above); nodes, in the registry itself,
-   with a copy for a rollback; then the callback, which cannot fail. */
+   with a copy for a rollback; then the callback, which cannot fail. Only the third is seen outside:
+
+       bytes --check--> stream --follow--> nodes --do--> apply() for each operation
+                  |                  |
+                error              error: nodes = copy, apply() was never called */
 
 /* `rows` is how many more nodes ROWS operations may create. A stream can remove and create rows in
-   few bytes, so this limit bounds its time. */
+   few bytes, so this limit bounds its time. All numbers are checked before the first node is added,
+   but an error needs no undo here: dx_htip_render() rolls back. */
 static int dx_htip_p_follow_clones(const dx_htip_p_stream *s, dx_htip_nodes *n, const uint8_t *p,
                                    uint32_t *rows)
 {
-    const uint32_t slots = dx_htip_p_template(s, dx_htip_p_load16(p + 4))[4];
+    const uint8_t *entry = dx_htip_p_template(s, dx_htip_p_load16(p + 4));
+    const uint32_t slots = entry[4];
     const uint32_t parent = dx_htip_p_load16(p + 6);
     const uint32_t count = p[0] == DX_HTIP_ROWS ? dx_htip_p_load16(p + 8) : 1;
     const uint32_t size = count * (1 + slots);
     const uint32_t first = dx_htip_p_load16(p + 2);
     uint32_t       i;
+    DX_HTIP_ASSERT(entry && slots <= DX_HTIP_SLOTS_MAX);
     if (!dx_htip_is_node(n, parent)) return DX_HTIP_ENODE;
     if (first >= n->count || size > n->count - first) return DX_HTIP_ENODEMAX;
     if (p[0] == DX_HTIP_ROWS) {
@@ -844,7 +935,8 @@ static int dx_htip_p_follow_clones(const dx_htip_p_stream *s, dx_htip_nodes *n, 
     return DX_HTIP_OK;
 }
 
-/* A clone moves before another one of its parent. */
+/* A clone moves before another one of its parent. The registry keeps no order, so this only checks
+   and changes nothing. */
 static int dx_htip_p_follow_move(const dx_htip_nodes *n, uint32_t node, uint32_t before)
 {
     if (n->nodes_[node].slot_) return DX_HTIP_ENODE;
@@ -867,6 +959,7 @@ static int dx_htip_p_follow(const dx_htip_p_stream *s, dx_htip_nodes *n, const u
     return DX_HTIP_OK;
 }
 
+/* Expand ROWS, so that a host needs to know only clones and texts. */
 static void dx_htip_p_do_rows(const dx_htip_p_stream *s, const uint8_t *p, dx_htip_apply *apply,
                               void *user)
 {
@@ -877,6 +970,7 @@ static void dx_htip_p_do_rows(const dx_htip_p_stream *s, const uint8_t *p, dx_ht
     uint32_t           count = dx_htip_p_load16(p + 8);
     uint32_t           text = dx_htip_p_load16(p + 10);
     uint32_t           node = dx_htip_p_load16(p + 2);
+    DX_HTIP_ASSERT(entry && p[0] == DX_HTIP_ROWS);
     for (; count; count--) {
         uint32_t slot;
         apply(user, DX_HTIP_CLONE, (uint16_t)node, parent, markup, none);
@@ -889,6 +983,8 @@ static void dx_htip_p_do_rows(const dx_htip_p_stream *s, const uint8_t *p, dx_ht
     }
 }
 
+/* Resolve the strings of one operation and hand it to the host. The first two passes have accepted
+   it, so nothing is checked here. */
 static void dx_htip_p_do(const dx_htip_p_stream *s, const uint8_t *p, dx_htip_apply *apply,
                          void *user)
 {
@@ -906,6 +1002,7 @@ static void dx_htip_p_do(const dx_htip_p_stream *s, const uint8_t *p, dx_htip_ap
         if (*p == DX_HTIP_MOVE) {
             other = (uint16_t)first;
         } else if (*p == DX_HTIP_CLONE) {
+            DX_HTIP_ASSERT(dx_htip_p_template(s, first));
             a = dx_htip_p_string(s, dx_htip_p_load16(dx_htip_p_template(s, first) + 2));
         } else {
             a = dx_htip_p_string(s, first);
@@ -939,6 +1036,7 @@ DX_HTIP_API int dx_htip_render(dx_htip_nodes *n, const void *bytes, size_t size,
         n->used = used;
         return error;
     }
+    DX_HTIP_ASSERT(p == s.end && n->used < n->count);
     p = s.ops;
     for (i = 0; i < s.op_count && apply; i++) {
         dx_htip_p_do(&s, p, apply, user);
@@ -948,13 +1046,17 @@ DX_HTIP_API int dx_htip_render(dx_htip_nodes *n, const void *bytes, size_t size,
 }
 
 /* >>strings -------------------------------------------------------------
-   The writer's memory, consecutive tables, and the strings of a stream by content: a repeated
-   string is stored once.
+   The writer's memory is five consecutive tables. All but the first are already in the form of the
+   stream, so finishing is four copies:
 
-       | table 4 each | string entries 8 each | template entries | operations | texts ... | */
+       | table 4 each | string entries 8 each | template entries | operations | texts ... |
+
+   The first is a hash table from the content of a string to its number + 1 (0: a free place), with
+   linear probing. It has at least 1.5 places for each string, so a search always ends. */
 static void dx_htip_p_store(uint8_t *p, uint64_t v, unsigned size)
 {
     unsigned i;
+    DX_HTIP_ASSERT(size <= 8);
     for (i = 0; i < size; i++) p[i] = (uint8_t)(v >> (8 * i) & 255);
 }
 
@@ -993,6 +1095,7 @@ DX_HTIP_API int dx_htip_writer_init(dx_htip_writer *w, const dx_htip_writer_desc
     w->ops_size_max_ = (uint32_t)ops;
     fixed = desc->memory_size - fixed;
     w->text_size_max_ = fixed > UINT32_MAX / 4 ? UINT32_MAX / 4 : (uint32_t)fixed;
+    DX_HTIP_ASSERT((table & (table - 1)) == 0 && strings < table);
     dx_htip_p_empty(w);
     return DX_HTIP_OK;
 }
@@ -1003,6 +1106,7 @@ static uint32_t dx_htip_p_find(const dx_htip_writer *w, dx_htip_text text)
 {
     uint32_t hash = 2166136261u;
     uint32_t i;
+    DX_HTIP_ASSERT(w->string_count_ <= w->strings_max_ && w->strings_max_ <= w->table_mask_);
     for (i = 0; i < text.size; i++) hash = (hash ^ text.data[i]) * 16777619u;
     hash ^= hash >> 15;
     for (i = hash & w->table_mask_; w->table_[i]; i = (i + 1) & w->table_mask_) {
@@ -1014,11 +1118,12 @@ static uint32_t dx_htip_p_find(const dx_htip_writer *w, dx_htip_text text)
     return i;
 }
 
-/* The number of a string, or an error. */
+/* The number of a string, which is added if it is new, or an error; then nothing has changed. */
 static int dx_htip_p_intern(dx_htip_writer *w, dx_htip_text text)
 {
     uint32_t at;
     uint8_t *entry;
+    DX_HTIP_ASSERT(w->text_size_ <= w->text_size_max_);
     if (text.size > 65535) return DX_HTIP_EINVAL;
     at = dx_htip_p_find(w, text);
     if (w->table_[at]) return (int)(w->table_[at] - 1);
@@ -1033,7 +1138,13 @@ static int dx_htip_p_intern(dx_htip_writer *w, dx_htip_text text)
     return (int)w->string_count_ - 1;
 }
 
-/* >>writing ------------------------------------------------------------- */
+/* >>writing -------------------------------------------------------------
+   Each call interns its strings, then appends one operation that refers to them by number:
+
+       set_text(node 2, "Hi")   strings  | ... | 5: "Hi" |     operations  | ... | TEXT 2 5 0 |
+
+   A string that was interned for an operation that then did not fit stays; it costs bytes in a
+   stream that will not be finished anyway, because errors stick. */
 static int dx_htip_p_fail(dx_htip_writer *w, int error)
 {
     DX_HTIP_ASSERT(error < 0);
@@ -1046,6 +1157,7 @@ static int dx_htip_p_add(dx_htip_writer *w, dx_htip_op op, uint16_t node, int a,
 {
     const uint32_t size = dx_htip_p_op_size((uint8_t)op);
     uint8_t       *p;
+    DX_HTIP_ASSERT(w->ops_size_ <= w->ops_size_max_);
     if (a < 0) return dx_htip_p_fail(w, a);
     if (b < 0) return dx_htip_p_fail(w, b);
     if (size > w->ops_size_max_ - w->ops_size_) return dx_htip_p_fail(w, DX_HTIP_ENOSPACE);
@@ -1067,6 +1179,7 @@ DX_HTIP_API int dx_htip_add_template(dx_htip_writer *w, uint16_t id, const char 
     uint8_t     *entry = w->templates_ + (size_t)DX_HTIP_P_ENTRY_SIZE * w->template_count_;
     dx_htip_text text;
     int          slots, string;
+    DX_HTIP_ASSERT(w->template_count_ <= w->templates_max_);
     if (size / 65536) return dx_htip_p_fail(w, DX_HTIP_EINVAL);
     if (w->template_count_ && id <= dx_htip_p_load16(entry - DX_HTIP_P_ENTRY_SIZE))
         return dx_htip_p_fail(w, DX_HTIP_EINVAL);
@@ -1075,7 +1188,7 @@ DX_HTIP_API int dx_htip_add_template(dx_htip_writer *w, uint16_t id, const char 
     text.size = (uint32_t)size;
     string = dx_htip_p_intern(w, text);
     if (string < 0) return dx_htip_p_fail(w, string);
-    slots = dx_htip_read_markup(text, NULL, NULL);
+    slots = dx_htip_read_markup(text, NULL, NULL); /* wrong markup is left to the reader */
     dx_htip_p_store(entry, id, 2);
     dx_htip_p_store(entry + 2, (uint32_t)string, 2);
     dx_htip_p_store(entry + 4, slots < 0 ? 255u : (uint32_t)slots, 4);
@@ -1149,6 +1262,7 @@ DX_HTIP_API int dx_htip_rows(dx_htip_writer *w, uint16_t node, uint16_t id, uint
     else if (size > w->text_size_max_ - w->text_size_) error = DX_HTIP_ENOSPACE;
     else error = dx_htip_p_add(w, DX_HTIP_ROWS, node, id, parent);
     if (error) return dx_htip_p_fail(w, error);
+    DX_HTIP_ASSERT(w->ops_size_ >= dx_htip_p_op_size(DX_HTIP_ROWS));
     dx_htip_p_store(w->ops_ + w->ops_size_ - 4, count, 2);
     dx_htip_p_store(w->ops_ + w->ops_size_ - 2, first, 2);
     for (i = 0; i < text_count; i++) {
@@ -1170,6 +1284,7 @@ DX_HTIP_API int dx_htip_finish(dx_htip_writer *w, void *out, size_t capacity, si
     const uint64_t payload =
         (uint64_t)strings_size + w->text_size_ + templates_size + w->ops_size_;
     uint8_t *p = (uint8_t *)out;
+    DX_HTIP_ASSERT(w->text_size_ <= w->text_size_max_ && w->ops_size_ <= w->ops_size_max_);
     *size = 0;
     if (w->error_) return w->error_;
     if (payload > UINT32_MAX - DX_HTIP_P_HEADER_SIZE) return DX_HTIP_ENOSPACE;

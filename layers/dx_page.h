@@ -97,7 +97,10 @@
 extern "C" {
 #endif
 
-/* >>errors ------------------------------------------------------------- */
+/* >>errors -------------------------------------------------------------
+   A call that returns an error has changed nothing. Two of them are normal in a full frame and say
+   what to do: EAGAIN, flush and call again; ETOOBIG, split the change, since no empty ring could
+   hold it. */
 #define DX_PAGE_ERRORS(X)                                                                  \
     X(0, OK)                                                                               \
     X(-1, EINVAL)      /* an argument breaks its documented contract */                    \
@@ -123,10 +126,13 @@ typedef enum dx_page_error {
     DX_PAGE_ERRORS(DX_PAGE_P_ERROR_IS)
 } dx_page_error;
 
-/* "DX_PAGE_EAGAIN" and so on; "unknown error" for anything else. */
+/* "DX_PAGE_EAGAIN" and so on; "unknown error" for anything else. A static string. */
 DX_PAGE_API const char *dx_page_error_name(int error);
 
 /* >>manifest ------------------------------------------------------------
+   The first bytes of a page's memory say which capabilities it has, so that a host can decide
+   before it runs any of the page's code:
+
    | magic u32 "WWXD" | version u32 | capabilities u64 | CRC-32 u32 | 44 bytes of zero |
 
    The checksum covers the 64 bytes with its own field zero. A signature, if needed, covers the
@@ -145,25 +151,36 @@ typedef enum dx_page_capability { /* what a page requests from its host */
     DX_PAGE_MICROPHONE    = 1 << 7
 } dx_page_capability;
 
-/* Write 64 bytes to out. */
+/* Write DX_PAGE_MANIFEST_SIZE bytes to out. capabilities: dx_page_capability bits. */
 DX_PAGE_API void dx_page_write_manifest(void *out, uint64_t capabilities);
-/* EMAGIC, EVERSION, ERESERVED, ECORRUPT, or EBOUNDS for less than 64 bytes. */
+/* *capabilities: those of a valid manifest, else 0. size: bytes; more than 64 are not read. EMAGIC,
+   EVERSION, ERESERVED, ECORRUPT, or EBOUNDS for less than 64. */
 DX_PAGE_API int  dx_page_read_manifest(const void *bytes, size_t size, uint64_t *capabilities);
 
-/* >>page ---------------------------------------------------------------- */
+/* >>page ----------------------------------------------------------------
+   A page is one block of memory that never grows. Its parts have different lifetimes: the static
+   region is filled once and sealed, the state region changes with the nodes, the queue region is
+   emptied once a frame. */
+
+/* Write the text of one DX_PAGE_FORMAT binding to out and return its bytes; more than capacity: no
+   room, and the binding is tried again in the next frame. which: the binding's value_offset; state:
+   of the component with this id. It must not change the page. */
 typedef uint32_t dx_page_format(void *user, uint32_t component, uint32_t which, const void *state,
                                 uint8_t *out, uint32_t capacity);
 
 /* Memory is three consecutive regions:
 
        static:  0 manifest | 40h names | 1000h templates ... | half of it: binding maps |
+                                         (markup grows up, the bytes of names grow down from half)
        state:   components ->                                        <- nodes, 32 bytes each
        queue:   0 write index | 64 read index | 128 operations, 16 bytes each | text of a frame */
 typedef struct dx_page_desc { /* zero = the default given after each field */
-    void    *memory;       /* aligned to 8; the sum of the sizes; borrowed for its life */
-    uint32_t static_size;  /* 2 MiB; a multiple of 16, at least 8 KiB */
-    uint32_t state_size;   /* 8 MiB; a multiple of 64 */
-    uint32_t queue_size;   /* 6 MiB; a multiple of 64, at least 1 KiB; a third is for operations */
+    void    *memory;       /* aligned to 8; bytes: the sum of the sizes; borrowed for the page's
+                              life */
+    uint32_t static_size;  /* bytes: 2 MiB; a multiple of 16, at least 8 KiB */
+    uint32_t state_size;   /* bytes: 8 MiB; a multiple of 64 */
+    uint32_t queue_size;   /* bytes: 6 MiB; a multiple of 64, at least 1 KiB; a third is for
+                              operations */
     uint64_t capabilities; /* dx_page_capability bits that the host grants; none */
     dx_page_format *format; /* writes the text of DX_PAGE_FORMAT bindings; returns its bytes */
     void    *user;         /* for format */
@@ -184,6 +201,7 @@ enum {
 
 typedef struct dx_page dx_page;
 typedef struct dx_page_task dx_page_task;
+/* What dx_page_on() sets. data, size (bytes): those of dx_page_event(), borrowed for the call. */
 typedef void dx_page_handler(void *user, dx_page *page, uint32_t node, const void *data,
                              size_t size);
 
@@ -233,25 +251,39 @@ struct dx_page { /* caller-allocated; fields are private */
     uint32_t            patience_;
 };
 
-/* EINVAL: memory, its alignment, or a size. */
+/* Start an empty page with node 0. EINVAL: memory, its alignment, a size, or times of the scheduler
+   that ascend (budget_ns >= yield_ns >= idle_ns). */
 DX_PAGE_API int  dx_page_init(dx_page *p, const dx_page_desc *desc);
+/* Were all, or any, of these bits granted? */
 DX_PAGE_API bool dx_page_has_all(const dx_page *p, uint64_t capabilities);
 DX_PAGE_API bool dx_page_has_any(const dx_page *p, uint64_t capabilities);
 
-/* >>static -------------------------------------------------------------- */
+/* >>static --------------------------------------------------------------
+   Templates and names are added before the page runs and never change after, so bindings refer to
+   them by number, and the host reads them once. Everything is copied into the static region. */
 /* Add a template; its markup is copied. id: 1 to 255. EMARKUP, EDUPLICATE, ESEALED, ENOSPACE. */
 DX_PAGE_API int dx_page_add_template(dx_page *p, uint32_t id, dx_htip_text markup);
-/* Load a registry of templates, all or none: u32 count, then for each u32 id, u32 size, markup.
-   EBOUNDS: it is truncated, or longer than its entries. */
+/* Load a registry of templates, all or none; size: bytes. EBOUNDS: it is truncated, or longer than
+   its entries; else as dx_page_add_template().
+
+       | count u32 | id u32 | size u32 | markup | id u32 | size u32 | markup | ... */
 DX_PAGE_API int dx_page_load_templates(dx_page *p, const void *bytes, size_t size);
-/* A number for the name of an attribute, class or style, for bindings; >= 0, or an error. */
+/* A number for the name of an attribute, class or style, for bindings; >= 0, or EINVAL (empty),
+   EUTF8, ESEALED, ENOSPACE. A name that is added twice has two numbers. */
 DX_PAGE_API int dx_page_add_name(dx_page *p, dx_htip_text name);
-/* Freeze the static region; now components can be mounted. */
+/* Freeze the static region and remember its CRC-32; now components can be mounted. O(its bytes). */
 DX_PAGE_API void dx_page_seal(dx_page *p);
-/* ECORRUPT: the sealed region has changed. */
+/* ECORRUPT: the sealed region has changed. ESEALED: it is not sealed yet. O(its bytes). */
 DX_PAGE_API int  dx_page_check_static(const dx_page *p);
 
-/* >>components ---------------------------------------------------------- */
+/* >>components ----------------------------------------------------------
+   A component is a template, a state, and bindings from fields of the state to slots of the
+   template. Code changes the state and marks a field; the next frame emits its bindings:
+
+       state        | dirty mask u64 | count i32 | step i32 |
+                            bit 0 ------^
+       binding      bit 0, type TEXT, form INTEGER, slot 1, value_offset 8
+       operation    TEXT of slot 1: "7" */
 typedef enum dx_page_type {
     DX_PAGE_TEXT      = 1, /* the slot's text */
     DX_PAGE_ATTRIBUTE = 2, /* name: the attribute */
@@ -272,49 +304,61 @@ typedef struct dx_page_binding { /* 20 bytes */
     uint8_t  reserved;     /* 0 */
     uint32_t slot;         /* of the component's clone: 0 its root, 1 the first slot ... */
     uint32_t name_id;      /* dx_page_add_name(); 0 for a text */
-    uint32_t value_offset; /* in the component's state */
-    uint32_t value_length;
+    uint32_t value_offset; /* bytes from the start of the component's state */
+    uint32_t value_length; /* bytes */
 } dx_page_binding;
 
 /* A component: a template, and a state of state_size bytes (at least 8) that begins with its dirty
-   mask. Bindings may come in any order. id: not 0. EBINDING, EDUPLICATE, ENOTFOUND: no such
-   template, ERESERVED, ESEALED, ENOSPACE. */
+   mask. Bindings may come in any order, and are copied. id: not 0. EBINDING, EDUPLICATE, ENOTFOUND:
+   no such template, ERESERVED, ESEALED, ENOSPACE. */
 DX_PAGE_API int dx_page_add_component(dx_page *p, uint32_t id, uint32_t template_id,
                                       uint32_t state_size, const dx_page_binding *bindings,
                                       uint32_t count);
 
+/* Set the state of a new node, which is zero; key: of the row, or 0. It must not add or remove
+   nodes. Every binding is emitted afterwards, so it need not mark fields. */
 typedef void dx_page_fill(void *user, uint32_t key, void *state);
 
 /* Insert one clone into slot `slot` of node `parent` (0: the page), before node `before` or (0) at
-   the end; fill, unless NULL, sets its state, which is zero at first. Needs DX_PAGE_DOM_WRITE.
-   ENODE, ENOTFOUND, ESEALED, ECAPABILITY, ENOSPACE, EAGAIN. */
+   the end; fill, unless NULL, sets its state, which is zero at first. *node: its handle, 0 after an
+   error. Needs DX_PAGE_DOM_WRITE. ENODE: parent or before; ENOTFOUND: component; ESEALED: not
+   sealed yet; ECAPABILITY; ENOSPACE: the state region; EAGAIN: the ring. O(bindings). */
 DX_PAGE_API int   dx_page_mount(dx_page *p, uint32_t component, uint32_t parent, uint32_t slot,
                                 uint32_t before, dx_page_fill *fill, void *user, uint32_t *node);
-/* Remove a node and everything below it. ENODE for a row, which only its list removes. */
+/* Remove a node and everything below it. ENODE for a row, which only its list removes; ECAPABILITY;
+   EAGAIN, ETOOBIG: the ring. O(nodes removed). */
 DX_PAGE_API int   dx_page_unmount(dx_page *p, uint32_t node);
-/* A node's state, valid until it is removed; NULL: no such node. */
+/* A node's state, aligned to 8, owned by the page and valid until the node is removed; NULL: no
+   such node. */
 DX_PAGE_API void *dx_page_state(dx_page *p, uint32_t node);
-/* Access a part of it, bounds-checked: EBOUNDS, ENODE. Write marks `bit`. */
+/* Copy size bytes of it from or to offset (bytes), bounds-checked: EBOUNDS, ENODE. Write marks
+   `bit` (EINVAL above 63) and refuses the dirty mask, the first 8 bytes (EBOUNDS). */
 DX_PAGE_API int   dx_page_read(dx_page *p, uint32_t node, uint32_t offset, void *out,
                                uint32_t size);
 DX_PAGE_API int   dx_page_write(dx_page *p, uint32_t node, uint32_t offset, const void *bytes,
                                 uint32_t size, uint32_t bit);
-/* Mark field `bit` of a node's state as changed. ENODE; EINVAL: above 63. */
+/* Mark field `bit` of a node's state as changed. ENODE; EINVAL: above 63. O(1). */
 DX_PAGE_API int   dx_page_mark(dx_page *p, uint32_t node, uint32_t bit);
 /* The key of a row in its list; 0 for other nodes. */
 DX_PAGE_API uint32_t dx_page_key(const dx_page *p, uint32_t node);
 /* The handle of a node from its number, as used in operations; 0: no such node. */
 DX_PAGE_API uint32_t dx_page_handle(const dx_page *p, uint32_t number);
+/* Nodes on the page, without node 0. */
 DX_PAGE_API uint32_t dx_page_used(const dx_page *p);
 
-/* >>lists --------------------------------------------------------------- */
+/* >>lists ---------------------------------------------------------------
+   A list keeps the rows in a slot equal to an array of keys. The caller passes the keys as they
+   should be; the list finds what was added, removed and moved:
+
+       keys before    7 3 9                 REMOVE the node of 3
+       keys after     7 9 4                 CLONE for 4, at the end; 7 and 9 keep node and state */
 typedef struct dx_page_list { /* caller-allocated; zero and set these: */
     uint32_t      component; /* of its rows */
     uint32_t      parent;    /* node and slot, which must hold nothing else */
     uint32_t      slot;
-    uint32_t     *keys;      /* capacity of them; the current rows */
-    uint32_t     *nodes;     /* capacity of them; their handles */
-    uint32_t      capacity;
+    uint32_t     *keys;      /* room for capacity of them; the current rows; borrowed */
+    uint32_t     *nodes;     /* the same for their handles */
+    uint32_t      capacity;  /* rows */
     dx_page_fill *fill;      /* for new rows */
     void         *user;
     uint32_t      count;     /* rows; private, as are keys and nodes */
@@ -327,19 +371,28 @@ typedef struct dx_page_list { /* caller-allocated; zero and set these: */
 DX_PAGE_API int dx_page_list_update(dx_page *p, dx_page_list *list, const uint32_t *keys,
                                     uint32_t count);
 
-/* >>events -------------------------------------------------------------- */
-/* Set the handler for elements with data-on="TYPE:handler" (examples/www/page_ops.js). */
+/* >>events --------------------------------------------------------------
+   The host listens, not the page: it finds the closest element with data-on, and the closest node
+   around it, and passes both as numbers.
+
+       <li> ... <button data-on="click:3">     a click: dx_page_event(page, 3, number of li, ...) */
+/* Set the handler for elements with data-on="TYPE:handler" (examples/www/page_ops.js); fn NULL:
+   none. EINVAL: not below DX_PAGE_HANDLERS_MAX. */
 DX_PAGE_API int dx_page_on(dx_page *p, uint32_t handler, dx_page_handler *fn, void *user);
-/* An event from the host at a node (by number; 0: the page). ENODE, ENOTFOUND, ECAPABILITY: needs
-   DX_PAGE_DOM_READ. */
+/* Call the handler for an event from the host at a node (by number; 0: the page). All arguments may
+   be wrong: ENODE, ENOTFOUND, ECAPABILITY: needs DX_PAGE_DOM_READ. data, size (bytes) are passed on
+   unread. */
 DX_PAGE_API int dx_page_event(dx_page *p, uint32_t handler, uint32_t number, const void *data,
                               size_t size);
 
 /* >>frames --------------------------------------------------------------
+   Once a frame, the page writes what has changed into a ring, and the host carries it out. Fields
+   that were marked twice are written once. Each entry is 16 bytes:
+
    | opcode u8 | slot u8 | name u16 | node u32 | b u32 | c u32 |    16 bytes, little-endian
 
    Texts are ranges of the frame's text, in UTF-16 units, so a host decodes one string for all. */
-typedef enum dx_page_op {
+typedef enum dx_page_op { /* b, c of a text: where it begins, and its size, in UTF-16 units */
     DX_PAGE_OP_CLONE  = 1,  /* name: template, into a slot of node; b: first of c numbers */
     DX_PAGE_OP_TEXT   = 2,  /* b, c: text */
     DX_PAGE_OP_ATTR   = 3,  /* b, c: text */
@@ -360,34 +413,45 @@ typedef struct dx_page_operation {
 
 typedef struct dx_page_flush { /* a host's view of one frame */
     const void *ops;          /* a ring: operation i is at i & mask */
-    uint32_t    mask, read, write;
-    const void *text;
-    uint32_t    text_size;
+    uint32_t    mask, read, write; /* pending: read up to write, which wrap at 2^32 */
+    const void *text;              /* of all operations, UTF-8; valid until dx_page_flushed() */
+    uint32_t    text_size;         /* bytes */
 } dx_page_flush;
 
-/* Turn dirty bits into operations; those that do not fit stay dirty. Returns how many are pending.
-   */
+/* Turn dirty bits into operations; those that do not fit stay dirty. Returns how many operations
+   are pending. O(marked fields). */
 DX_PAGE_API uint32_t dx_page_frame(dx_page *p);
+/* Operations that the host has not carried out. */
 DX_PAGE_API uint32_t dx_page_pending(const dx_page *p);
+/* The ring and the text of the pending operations; valid until the page is used again. */
 DX_PAGE_API void     dx_page_get_flush(const dx_page *p, dx_page_flush *flush);
-/* The i-th pending operation. */
+/* The i-th pending operation, i below dx_page_pending(). */
 DX_PAGE_API dx_page_operation dx_page_operation_at(const dx_page *p, uint32_t i);
 /* The host has carried them out: empty ring and text. */
 DX_PAGE_API void     dx_page_flushed(dx_page *p);
 /* True: no dirty or unflushed fields are left. */
 DX_PAGE_API bool     dx_page_is_idle(const dx_page *p);
 
-/* >>scheduler ----------------------------------------------------------- */
+/* >>scheduler -----------------------------------------------------------
+   Tasks run between frames, in three levels, each with its own share of a frame. A task that has
+   started is never interrupted, so a share is when a level starts its last task, not when it ends:
+
+       0                     idle_ns              yield_ns    budget_ns        the frame
+       | IDLE starts tasks --->|                     |           |
+       | NORMAL starts tasks ----------------------->|           |
+       | IMMEDIATE starts tasks -------------------------------->| */
 typedef enum dx_page_priority {
     DX_PAGE_IMMEDIATE = 0, /* started until budget_ns of a frame are used */
     DX_PAGE_NORMAL    = 1, /* until yield_ns */
     DX_PAGE_IDLE      = 2  /* until idle_ns */
 } dx_page_priority;
 
-/* O(1); first in, first out within a level. */
+/* Queue a task, which is borrowed until its fn is called; first in, first out within a level. A
+   task must not be queued twice. EINVAL: priority, or no fn. O(1). */
 DX_PAGE_API int      dx_page_push(dx_page *p, dx_page_priority priority, dx_page_task *task);
-/* Run tasks for a frame that begins now; returns how many. The clock is read only between tasks. A
-   level with work that had no turn for `patience` frames gets one task. */
+/* Run tasks for a frame that begins now; returns how many. clock returns nanoseconds of the same
+   monotonic clock as now_ns, and is read only between tasks. A level with work that had no turn for
+   `patience` frames gets one task. Tasks pushed meanwhile wait for the next call. */
 DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock)(void *user),
                                  void *user);
 
@@ -456,7 +520,12 @@ DX_PAGE_API const char *dx_page_error_name(int error)
 
 /* >>sealing -------------------------------------------------------------
    The static region: a manifest with the page's capabilities, and tables that are filled once.
-   CRC-32 (IEEE) detects accidental overwrites, not attacks. */
+   CRC-32 (IEEE) detects accidental overwrites, not attacks. It is computed bit by bit: a table
+   would take 1 KiB, and sealing happens once.
+
+       0          40h                         1000h                half of it
+       | manifest | count | offset, size ... | markup -> | free | <- names | map | map -> | free |
+                                                 template_end_^   ^name_begin_        ^map_end_ */
 static uint32_t dx_page_p_load32(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -537,6 +606,7 @@ DX_PAGE_API int dx_page_add_template(dx_page *p, uint32_t id, dx_htip_text marku
     if (markup.data && !dx_htip_is_utf8(markup.data, markup.size)) return DX_PAGE_EUTF8;
     slots = dx_htip_read_markup(markup, NULL, NULL);
     if (slots < 0) return DX_PAGE_EMARKUP;
+    DX_PAGE_ASSERT(p->template_end_ <= p->name_begin_);
     if (markup.size > p->name_begin_ - p->template_end_) return DX_PAGE_ENOSPACE;
     DX_PAGE_MEMCPY(p->static_ + p->template_end_, markup.data, markup.size);
     t->offset = p->template_end_;
@@ -547,14 +617,16 @@ DX_PAGE_API int dx_page_add_template(dx_page *p, uint32_t id, dx_htip_text marku
     return DX_PAGE_OK;
 }
 
-/* Undo dx_page_load_templates(). */
+/* Undo dx_page_load_templates(): the markup of its templates is all that lies after `end`. */
 static void dx_page_p_drop_templates(dx_page *p, uint32_t end)
 {
     uint32_t id;
+    DX_PAGE_ASSERT(!p->sealed_ && end <= p->template_end_);
     for (id = 0; id < DX_PAGE_TEMPLATES_MAX; id++) {
         dx_page_p_template *t = &p->templates_[id];
         if (!t->slots || t->offset < end) continue;
         DX_PAGE_MEMSET(t, 0, sizeof *t);
+        DX_PAGE_ASSERT(p->template_count_);
         p->template_count_--;
     }
     p->template_end_ = end;
@@ -596,6 +668,7 @@ DX_PAGE_API int dx_page_add_name(dx_page *p, dx_htip_text name)
     if (!dx_htip_is_utf8(name.data, name.size)) return DX_PAGE_EUTF8;
     if (p->name_count_ == DX_PAGE_NAMES_MAX) return DX_PAGE_ENOSPACE;
     if (name.size > p->name_begin_ - p->template_end_) return DX_PAGE_ENOSPACE;
+    DX_PAGE_ASSERT(p->name_begin_ <= p->map_end_);
     p->name_begin_ -= name.size;
     DX_PAGE_MEMCPY(p->static_ + p->name_begin_, name.data, name.size);
     dx_page_p_store32(entry, p->name_begin_);
@@ -609,6 +682,7 @@ DX_PAGE_API int dx_page_add_name(dx_page *p, dx_htip_text name)
 static uint32_t dx_page_p_static_crc(const dx_page *p)
 {
     const uint32_t crc = dx_page_p_crc32(0, p->static_, p->template_end_);
+    DX_PAGE_ASSERT(p->template_end_ <= p->name_begin_ && p->map_end_ <= p->static_size_);
     return dx_page_p_crc32(crc, p->static_ + p->name_begin_, p->map_end_ - p->name_begin_);
 }
 
@@ -630,14 +704,15 @@ DX_PAGE_API int dx_page_check_static(const dx_page *p)
        | component states -> |            free            | <- node 2 | node 1 | node 0 |
 
    All states of a component have one size; those of removed nodes are on a free list of their
-   component. */
+   component. Its links are offsets in the first 4 bytes of each free state, so it takes no memory.
+   Neither end ever shrinks. */
 typedef struct dx_page_p_node {
     uint32_t parent, first, next, previous; /* numbers; next also links the free list */
     uint32_t state;                         /* offset in the state region */
-    uint32_t dirty_next;
-    uint32_t key;
-    uint16_t generation;
-    uint8_t  component; /* + 1; 0: unused */
+    uint32_t dirty_next;                    /* number; the queue of dirty nodes */
+    uint32_t key;                           /* of a row */
+    uint16_t generation;                    /* 1 to 1,023; changes when the number is freed */
+    uint8_t  component;                     /* its index + 1; 0: the number is free */
     uint8_t  flags;
 } dx_page_p_node;
 
@@ -650,8 +725,11 @@ static dx_page_p_node *dx_page_p_node_at(const dx_page *p, uint32_t number)
     return (dx_page_p_node *)end - 1 - number;
 }
 
+/* Bytes between the two ends. */
 static uint32_t dx_page_p_room(const dx_page *p)
 {
+    DX_PAGE_ASSERT(p->node_count_ <= p->state_size_ / sizeof(dx_page_p_node));
+    DX_PAGE_ASSERT(p->state_end_ <= p->state_size_ - p->node_count_ * sizeof(dx_page_p_node));
     return p->state_size_ - p->state_end_ - p->node_count_ * (uint32_t)sizeof(dx_page_p_node);
 }
 
@@ -671,12 +749,15 @@ static bool dx_page_p_fits(const dx_page *p, const dx_page_p_component *c, uint3
     return size <= dx_page_p_room(p);
 }
 
+/* A number, freed last or never used; dx_page_p_fits() has said that there is one. A reused node
+   keeps its generation, which was changed when it was freed. */
 static uint32_t dx_page_p_new_node(dx_page *p)
 {
     uint32_t        number = p->free_;
     dx_page_p_node *node;
     if (number != DX_PAGE_P_NONE) {
         node = dx_page_p_node_at(p, number);
+        DX_PAGE_ASSERT(p->free_count_ && number && !node->component);
         p->free_ = node->next;
         p->free_count_--;
         return number;
@@ -689,9 +770,10 @@ static uint32_t dx_page_p_new_node(dx_page *p)
     return number;
 }
 
+/* The offset of a zeroed state; dx_page_p_fits() has said that there is one. */
 static uint32_t dx_page_p_new_state(dx_page *p, dx_page_p_component *c)
 {
-    uint32_t at = c->free;
+    uint32_t at = c->free; /* meaningless if free_count is 0 */
     if (c->free_count) {
         c->free = dx_page_p_load32(p->state_ + at);
         c->free_count--;
@@ -743,6 +825,7 @@ DX_PAGE_API int dx_page_init(dx_page *p, const dx_page_desc *desc)
         desc->idle_ns ? desc->idle_ns : p->limit_ns_[DX_PAGE_IMMEDIATE] / 2;
     for (level = 1; level < DX_PAGE_LEVELS; level++)
         if (p->limit_ns_[level] > p->limit_ns_[level - 1]) return DX_PAGE_EINVAL;
+    DX_PAGE_ASSERT((capacity & (capacity - 1)) == 0 && p->text_begin_ < p->queue_size_);
     p->patience_ = desc->patience ? desc->patience : 60;
     return DX_PAGE_OK;
 }
@@ -765,6 +848,7 @@ static uint32_t dx_page_p_first_of(const dx_page *p, const dx_page_p_component *
     return at[0] | (uint32_t)at[1] << 8;
 }
 
+/* After this, emitting needs no checks: slot, name and value are inside. */
 static int dx_page_p_check_binding(const dx_page *p, const dx_page_binding *b, uint32_t slots,
                                    uint32_t state_size)
 {
@@ -780,6 +864,8 @@ static int dx_page_p_check_binding(const dx_page *p, const dx_page_binding *b, u
     return DX_PAGE_OK;
 }
 
+/* Sort the bindings by bit into the map: 65 passes, but only once, and without memory. The order
+   within a bit stays. */
 static void dx_page_p_write_map(dx_page *p, dx_page_p_component *c,
                                 const dx_page_binding *bindings)
 {
@@ -854,10 +940,15 @@ DX_PAGE_API int dx_page_add_component(dx_page *p, uint32_t id, uint32_t template
 
 /* >>registry ------------------------------------------------------------
    A handle is a node's number with a generation above it, which changes whenever the number is
-   reused:    | generation 10 bits | number 22 bits |      0 is the page itself */
+   reused. The page's code has handles, operations have numbers: the host never sees a stale one.
+
+       | generation 10 bits | number 22 bits |      0 is the page itself
+
+   The tree has no order among the children of a node: order is the host's, and that of lists. */
 static uint32_t dx_page_p_handle_of(const dx_page *p, uint32_t number)
 {
     const uint32_t generation = dx_page_p_node_at(p, number)->generation;
+    DX_PAGE_ASSERT(!number || (generation && generation <= DX_PAGE_P_GENERATIONS));
     return number ? generation << DX_PAGE_P_NODE_BITS | number : 0;
 }
 
@@ -891,6 +982,7 @@ static void dx_page_p_link(dx_page *p, uint32_t number, uint32_t parent)
 {
     dx_page_p_node *node = dx_page_p_node_at(p, number);
     dx_page_p_node *above = dx_page_p_node_at(p, parent);
+    DX_PAGE_ASSERT(number && number != parent && node->component);
     node->parent = parent;
     node->first = node->previous = DX_PAGE_P_NONE;
     node->next = above->first;
@@ -931,10 +1023,11 @@ static void dx_page_p_free_node(dx_page *p, uint32_t number)
 static uint32_t dx_page_p_count_below(const dx_page *p, uint32_t top)
 {
     uint32_t count = 0;
-    uint32_t i = dx_page_p_node_at(p, top)->first;
+    uint32_t i = dx_page_p_node_at(p, top)->first; /* never above top: a node has a parent */
     while (i != DX_PAGE_P_NONE) {
         const dx_page_p_node *node = dx_page_p_node_at(p, i);
         count++;
+        DX_PAGE_ASSERT(count <= p->used_ && node->component);
         if (node->first != DX_PAGE_P_NONE) {
             i = node->first;
             continue;
@@ -1007,7 +1100,8 @@ DX_PAGE_API uint32_t dx_page_used(const dx_page *p)
 
 /* >>ring ----------------------------------------------------------------
    Operations and their texts, both emptied by dx_page_flushed(). The indexes count up and wrap;
-   operation i is at i & mask.
+   operation i is at i & mask. Each index has a cache line of its own, so that a host in another
+   thread can poll `write` without slowing the page down.
 
        | write, 64 bytes | read, 64 bytes | operation 0 | 1 | ... | text ...          | scratch | */
 static uint32_t dx_page_p_written(const dx_page *p)
@@ -1025,7 +1119,7 @@ static uint32_t dx_page_p_ops_left(const dx_page *p)
     return p->ops_mask_ + 1 - dx_page_pending(p);
 }
 
-/* The caller has checked that there is room. */
+/* Append an operation, the index last. The caller has checked that there is room. */
 static void dx_page_p_emit(dx_page *p, uint32_t head, uint32_t node, uint32_t b, uint32_t c)
 {
     const uint32_t at = dx_page_p_written(p);
@@ -1039,6 +1133,7 @@ static void dx_page_p_emit(dx_page *p, uint32_t head, uint32_t node, uint32_t b,
     dx_page_p_store32(p->queue_, at + 1);
 }
 
+/* The first 4 bytes of an operation as a number. */
 static uint32_t dx_page_p_head(dx_page_op op, uint32_t slot, uint32_t name)
 {
     DX_PAGE_ASSERT(slot < 256 && name < 65536);
@@ -1080,7 +1175,11 @@ DX_PAGE_API void dx_page_flushed(dx_page *p)
 /* >>values --------------------------------------------------------------
    From state to operations. A text is written once, where the host reads it; its UTF-16 units are
    counted on the way, because the host slices one decoded string. Invalid UTF-8 would decode to
-   another number of units, so it is replaced by question marks. */
+   another number of units, so it is replaced by question marks.
+
+       state   | dirty | "Zo\xc3\xab" 0 | 42 |        frame's text   | Z o \xc3 \xab 4 2 |
+                                                      TEXT begin 0, 3 units; TEXT begin 3, 2 */
+/* How many bytes at the front are ASCII: the usual text is all of it, eight bytes a step. */
 static uint32_t dx_page_p_ascii_run(const uint8_t *p, uint32_t size)
 {
     uint32_t i = 0;
@@ -1109,6 +1208,7 @@ static uint32_t dx_page_p_measure(uint8_t *p, uint32_t size)
         i += length;
         units += length == 4 ? 2 : 1;
     }
+    DX_PAGE_ASSERT(i == size && units <= size);
     return units;
 }
 
@@ -1123,6 +1223,7 @@ static uint32_t dx_page_p_put_integer(uint8_t *out, int32_t v)
         magnitude /= 10;
     } while (magnitude);
     if (v < 0) digits[count++] = '-';
+    DX_PAGE_ASSERT(count <= sizeof digits);
     for (i = 0; i < count; i++) out[i] = digits[count - 1 - i];
     return count;
 }
@@ -1137,11 +1238,13 @@ static bool dx_page_p_put_value(dx_page *p, const dx_page_p_component *c, const 
     uint8_t       *out = p->queue_ + p->text_begin_ + p->text_size_;
     int32_t        number;
     uint32_t       i = 0;
+    DX_PAGE_ASSERT(p->text_size_ <= p->text_limit_);
     if (binding[2] == DX_PAGE_FORMAT) {
         const uint32_t capacity = room < DX_PAGE_P_TEXT_MAX ? room : DX_PAGE_P_TEXT_MAX;
         *size = p->format_(p->user_, c->id, offset, state, out, capacity);
         return *size <= capacity;
     }
+    DX_PAGE_ASSERT(offset <= c->state_size && length <= c->state_size - offset);
     if (binding[2] == DX_PAGE_INTEGER) {
         if (room < 11) return false;
         DX_PAGE_MEMCPY(&number, state + offset, sizeof number);
@@ -1180,6 +1283,7 @@ static bool dx_page_p_emit_binding(dx_page *p, const dx_page_p_component *c,
     if (binding[1] == DX_PAGE_CLASS && binding[2] != DX_PAGE_FORMAT) {
         const bool on = dx_page_p_is_on(binding, state);
         if (fresh && !on) return true;
+        /* What a list has reserved is for its own operations, not for values of other nodes. */
         if (dx_page_p_ops_left(p) <= p->reserved_) return false;
         dx_page_p_emit(p, dx_page_p_head(DX_PAGE_OP_CLASS, slot, name), number, on, 0);
         return true;
@@ -1221,6 +1325,7 @@ static uint64_t dx_page_p_emit_bits(dx_page *p, uint32_t number, uint64_t mask, 
         const unsigned bit = dx_page_p_lowest_bit(mask);
         const uint32_t end = dx_page_p_first_of(p, c, bit + 1);
         uint32_t       i;
+        DX_PAGE_ASSERT(end <= c->binding_count);
         for (i = dx_page_p_first_of(p, c, bit); i < end; i++)
             if (!dx_page_p_emit_binding(p, c, dx_page_p_binding_at(p, c, i), number, fresh))
                 return mask;
@@ -1235,9 +1340,12 @@ static uint64_t *dx_page_p_mask_of(const dx_page *p, const dx_page_p_node *node)
     return (uint64_t *)state;
 }
 
+/* Append a node to the dirty queue, unless it is in it. A node that is removed stays in the queue,
+   with its flag: dx_page_frame() takes it out, so removing needs no search. */
 static void dx_page_p_queue(dx_page *p, uint32_t number)
 {
     dx_page_p_node *node = dx_page_p_node_at(p, number);
+    DX_PAGE_ASSERT(number && node->component);
     if (node->flags & DX_PAGE_P_QUEUED) return;
     node->flags |= DX_PAGE_P_QUEUED;
     node->dirty_next = DX_PAGE_P_NONE;
@@ -1280,7 +1388,10 @@ DX_PAGE_API bool dx_page_is_idle(const dx_page *p)
 
 /* >>mounting ------------------------------------------------------------
    Clones of one component with consecutive numbers are one operation, however many they are; the
-   texts of its rows follow directly, so that a host can fill and clone row by row. */
+   texts of its rows follow directly, so that a host can fill and clone row by row.
+
+       | AT before | CLONE template, parent, 7, 3 rows | TEXT 7 | TEXT 8 | TEXT 9 |
+         (not at the end)                                nodes 7 to 9, slot 1 of each */
 static int dx_page_p_check_mount(dx_page *p, uint32_t component, uint32_t parent, uint32_t slot)
 {
     const uint32_t number = dx_page_p_number(p, parent);
@@ -1301,6 +1412,7 @@ static uint32_t dx_page_p_make_node(dx_page *p, dx_page_p_component *c,
 {
     const uint32_t  number = dx_page_p_new_node(p);
     dx_page_p_node *node = dx_page_p_node_at(p, number);
+    DX_PAGE_ASSERT(c >= p->components_ && c < p->components_ + p->component_count_);
     node->state = dx_page_p_new_state(p, c);
     node->component = (uint8_t)(c - p->components_ + 1);
     node->key = key;
@@ -1329,6 +1441,7 @@ static void dx_page_p_make(dx_page *p, dx_page_p_component *c, const dx_page_p_p
             handles[i + run] = dx_page_p_handle_of(p, k);
             run++;
         }
+        DX_PAGE_ASSERT(i + run <= count);
         if (place->before)
             dx_page_p_emit(p, dx_page_p_head(DX_PAGE_OP_AT, 0, 0), place->before, 0, 0);
         dx_page_p_emit(p, dx_page_p_head(DX_PAGE_OP_CLONE, place->slot, c->template_id),
@@ -1370,6 +1483,7 @@ typedef struct dx_page_p_range_of { /* consecutive freed numbers, in either dire
     uint32_t first, count;
 } dx_page_p_range_of;
 
+/* Numbers are freed after REMOVE, which needs them; a range of them is one operation. */
 static void dx_page_p_end_range(dx_page *p, dx_page_p_range_of *r)
 {
     const uint32_t head = dx_page_p_head(DX_PAGE_OP_FORGET, 0, 0);
@@ -1400,6 +1514,7 @@ static void dx_page_p_free_tree(dx_page *p, uint32_t top, dx_page_p_range_of *ra
         uint32_t parent;
         while (dx_page_p_node_at(p, i)->first != DX_PAGE_P_NONE) i = dx_page_p_node_at(p, i)->first;
         parent = dx_page_p_node_at(p, i)->parent;
+        DX_PAGE_ASSERT(i && (i == top || parent != DX_PAGE_P_NONE));
         dx_page_p_free_node(p, i);
         dx_page_p_forget(p, range, i);
         if (i == top) return;
@@ -1428,14 +1543,15 @@ DX_PAGE_API int dx_page_unmount(dx_page *p, uint32_t node)
    Common rows at the front and at the back are not touched. In between each new row gets a source,
    the old place of its key, or DX_PAGE_P_NEW:
 
-       before   a [b c d e] f          sources of e c x b:   3 1 new 0
-       after    a [e c x b] f          longest increasing:   1 (c stays; e and b move, x is made)
+       before   a [b c d e] f          sources of e b x d:   3 0 new 2
+       after    a [e b x d] f          longest increasing:   0 2
 
-   Rows of a longest increasing subsequence of the sources stay where they are. */
+   Rows of a longest increasing subsequence of the sources stay where they are: b and d. That is the
+   largest set of rows that can stay, so e alone moves, x is made, and c is removed. */
 typedef struct dx_page_p_diff {
     uint32_t *source, *node; /* of each new row in between: scratch */
-    uint32_t *previous, *tail;
-    uint32_t *table; /* new place + 1 by key */
+    uint32_t *previous, *tail; /* of the increasing subsequences, see dx_page_p_mark_stable() */
+    uint32_t *table;           /* new place + 1 by key, 0: free; NULL: nothing is compared */
     uint32_t  table_mask;
     uint32_t  front, old_count, count; /* untouched rows at the front; rows in between */
     uint32_t  made, moved, removed;
@@ -1451,11 +1567,16 @@ static uint32_t dx_page_p_hash(uint32_t key)
 static uint32_t dx_page_p_find(const dx_page_p_diff *d, const uint32_t *keys, uint32_t key)
 {
     uint32_t at = dx_page_p_hash(key) & d->table_mask;
+    DX_PAGE_ASSERT(d->table && d->count <= d->table_mask); /* so there is a free place */
     while (d->table[at] && keys[d->table[at] - 1] != key) at = (at + 1) & d->table_mask;
     return at;
 }
 
-/* Allocate five arrays at the end of the text area; false: no room. */
+/* Allocate five arrays at the end of the text area, where the values of this update do not reach;
+   false: no room.
+
+       | text of the frame -> | free | source | node | previous | tail | table |
+       ^text_begin_                  ^text_limit_, until the update ends */
 static bool dx_page_p_reserve_scratch(dx_page *p, dx_page_p_diff *d)
 {
     uint64_t  table = 8;
@@ -1472,6 +1593,7 @@ static bool dx_page_p_reserve_scratch(dx_page *p, dx_page_p_diff *d)
     if (p->text_limit_ < begin) return false;
     memory = p->queue_ + p->text_begin_ + p->text_limit_;
     at = (uint32_t *)memory;
+    DX_PAGE_ASSERT(((uintptr_t)memory & 3) == 0 && p->text_size_ <= p->text_limit_);
     d->source = at;
     d->node = at + d->count;
     d->previous = at + 2 * (size_t)d->count;
@@ -1498,6 +1620,7 @@ static uint32_t dx_page_p_mark_stable(dx_page_p_diff *d)
             if (d->source[d->tail[middle]] < d->source[i]) low = middle + 1;
             else high = middle;
         }
+        DX_PAGE_ASSERT(low <= length && length <= i);
         d->previous[i] = low ? d->tail[low - 1] : DX_PAGE_P_NEW;
         d->tail[low] = i;
         if (low == length) length++;
@@ -1528,6 +1651,7 @@ static int dx_page_p_compare(const dx_page_list *list, const uint32_t *keys, dx_
         d->node[d->table[at] - 1] = list->nodes[d->front + i];
         kept++;
     }
+    DX_PAGE_ASSERT(kept <= d->count && kept <= d->old_count);
     d->made = d->count - kept;
     d->removed = d->old_count - kept;
     d->moved = kept - dx_page_p_mark_stable(d);
@@ -1548,7 +1672,18 @@ static void dx_page_p_trim(const dx_page_list *list, const uint32_t *keys, uint3
     d->count = count - d->front - back;
 }
 
-/* >>updating ------------------------------------------------------------ */
+/* >>updating ------------------------------------------------------------
+   The changes of a list, in an order in which a host can carry them out one by one: removed rows
+   first, then from the front to the back. Everything in front of row i is then complete, and a row
+   that stays is a fixed place to insert before:
+
+       a b c d e f        REMOVE c
+       a b d e f          MOVE e before b
+       a e b d f          AT d, CLONE x
+       a e b x d f
+
+   Room for all of it is checked first, so an update is carried out completely or not at all. */
+/* Does the row with this key stay? Without a table, no row in between does. */
 static bool dx_page_p_stays(const dx_page_p_diff *d, const uint32_t *new_keys, uint32_t key)
 {
     return d->table && d->table[dx_page_p_find(d, new_keys, key)] != 0;
@@ -1589,7 +1724,8 @@ static void dx_page_p_remove_rows(dx_page *p, const dx_page_list *list, const ui
     dx_page_p_end_range(p, &range);
 }
 
-/* Front to back: insert each new or moved row before the next stable row. */
+/* Front to back: insert each new or moved row before the next stable row, or before `behind`, the
+   handle of the first common row at the back; 0: there is none, so at the end. */
 static void dx_page_p_place_rows(dx_page *p, dx_page_list *list, const uint32_t *keys,
                                  const dx_page_p_diff *d, uint32_t behind)
 {
@@ -1597,6 +1733,7 @@ static void dx_page_p_place_rows(dx_page *p, dx_page_list *list, const uint32_t 
     dx_page_p_place      place;
     uint32_t             stable = 0;
     uint32_t             i = 0;
+    DX_PAGE_ASSERT(c && d->front + d->count <= list->capacity);
     place.parent = dx_page_p_number(p, list->parent);
     place.slot = list->slot;
     place.flags = DX_PAGE_P_ROW;
@@ -1617,6 +1754,8 @@ static void dx_page_p_place_rows(dx_page *p, dx_page_list *list, const uint32_t 
     }
 }
 
+/* At most two operations a new row (AT and CLONE), one a moved row, two a removed row (REMOVE and
+   FORGET), one a node below it, and two for CLEAR and the last FORGET. */
 static int dx_page_p_check_room(dx_page *p, const dx_page_list *list, const uint32_t *keys,
                                 const dx_page_p_diff *d)
 {
@@ -1644,6 +1783,7 @@ static void dx_page_p_append_rows(dx_page *p, dx_page_list *list, const uint32_t
                    d->count, list->fill, list->user, list->nodes + d->front);
 }
 
+/* memmove() of words, which freestanding builds lack. */
 static void dx_page_p_move_words(uint32_t *to, const uint32_t *from, uint32_t count)
 {
     uint32_t i;
@@ -1666,6 +1806,7 @@ DX_PAGE_API int dx_page_list_update(dx_page *p, dx_page_list *list, const uint32
     if (count > list->capacity || count >= DX_PAGE_P_NEW) return DX_PAGE_ENOSPACE;
     DX_PAGE_MEMSET(&d, 0, sizeof d);
     dx_page_p_trim(list, keys, count, &d);
+    DX_PAGE_ASSERT(d.front + d.count <= count && d.front + d.old_count <= list->count);
     back = count - d.front - d.count;
     behind = back ? list->nodes[d.front + d.old_count] : 0;
     d.made = d.count;
@@ -1692,7 +1833,10 @@ DX_PAGE_API int dx_page_list_update(dx_page *p, dx_page_list *list, const uint32
     return error;
 }
 
-/* >>running ------------------------------------------------------------- */
+/* >>running -------------------------------------------------------------
+   Handlers, and one queue of tasks for each level, linked through the tasks:
+
+       first_[level] --> task --next_--> task --next_--> task, last_[level] */
 DX_PAGE_API int dx_page_on(dx_page *p, uint32_t handler, dx_page_handler *fn, void *user)
 {
     if (handler >= DX_PAGE_HANDLERS_MAX) return DX_PAGE_EINVAL;
@@ -1716,6 +1860,7 @@ DX_PAGE_API int dx_page_push(dx_page *p, dx_page_priority priority, dx_page_task
 {
     const unsigned level = (unsigned)priority;
     if (level >= DX_PAGE_LEVELS || !task || !task->fn) return DX_PAGE_EINVAL;
+    DX_PAGE_ASSERT(!p->first_[level] || p->last_[level]);
     task->next_ = NULL;
     if (p->first_[level]) p->last_[level]->next_ = task;
     else p->first_[level] = task;
@@ -1750,6 +1895,7 @@ DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock)(
             const uint64_t      used = executed ? clock(user) - now_ns : 0;
             const bool          starved = !had_turn[level] && p->waiting_[level] >= p->patience_;
             if (used >= p->limit_ns_[level] && !starved) break;
+            DX_PAGE_ASSERT(task);
             if (task == last[level]) last[level] = NULL;
             had_turn[level] = true;
             dx_page_p_run_one(p, level);

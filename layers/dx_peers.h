@@ -190,49 +190,49 @@ struct dx_peers { /* caller-allocated, not to be moved; the first fields may be 
 /* >>api ---------------------------------------------------------------- */
 /* Required size of desc.memory in bytes; 0: a field is out of its range, or no `received`. */
 DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc);
-/* *s is used until dx_reactor_close(), which closes its peers. EINVAL, ENOMEM. */
-DX_PEERS_API int dx_peers_open(dx_peers *s, dx_reactor *r, const dx_peers_desc *desc);
-/* Accept on fd, which stays the caller's. Once for each *s. EINVAL. May be retried: EAGAIN, the
+/* *peers is used until dx_reactor_close(), which closes its peers. EINVAL, ENOMEM. */
+DX_PEERS_API int dx_peers_open(dx_peers *peers, dx_reactor *reactor, const dx_peers_desc *desc);
+/* Accept on fd, which stays the caller's. Once for each *peers. EINVAL. May be retried: EAGAIN, the
    reactor has no operation left; ECANCELED, it is being closed. */
-DX_PEERS_API int dx_peers_listen(dx_peers *s, int fd);
+DX_PEERS_API int dx_peers_listen(dx_peers *peers, int fd);
 /* Stop accepting. Open peers stay open. */
-DX_PEERS_API void dx_peers_listen_end(dx_peers *s);
+DX_PEERS_API void dx_peers_listen_end(dx_peers *peers);
 /* Add a non-blocking stream and own it. address NULL: it is connected, opened is not called; else
    connect it; *address is lent until opened or closed. EINVAL; EAGAIN: peers_max are open. */
-DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *address,
+DX_PEERS_API int dx_peers_add(dx_peers *peers, int fd, const dx_reactor_address *address,
                               dx_peers_id *id);
 /* Stop accepting, send all output and the end of data, and close each peer once it has sent its
    end; close the remaining ones after timeout_ns: -ETIMEDOUT. Done when count is 0. */
-DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t timeout_ns);
+DX_PEERS_API void dx_peers_drain(dx_peers *peers, uint64_t timeout_ns);
 
 /* Send all bytes or none. ENOTFOUND; EAGAIN: drained will be called; ENOSPACE: no free block, the
    peer is closed with -ENOBUFS; ETOOBIG: more than all blocks hold; ECANCELED: after
    dx_peers_close(). */
-DX_PEERS_API int dx_peers_send(dx_peers *s, dx_peers_id id, const void *data, uint32_t size);
+DX_PEERS_API int dx_peers_send(dx_peers *peers, dx_peers_id id, const void *data, uint32_t size);
 /* Zero-copy send: *out = room for `size` bytes, at most block_size; then, before any other call,
    dx_peers_commit() sends the first bytes of it. */
-DX_PEERS_API int dx_peers_reserve(dx_peers *s, dx_peers_id id, uint32_t size, uint8_t **out);
-DX_PEERS_API int dx_peers_commit(dx_peers *s, dx_peers_id id, uint32_t size);
+DX_PEERS_API int dx_peers_reserve(dx_peers *peers, dx_peers_id id, uint32_t size, uint8_t **out);
+DX_PEERS_API int dx_peers_commit(dx_peers *peers, dx_peers_id id, uint32_t size);
 /* on: stop receiving and pass no input, not even its end, until it is called with false. That call
    passes pending input before it returns, so do not make it from `received` of the same peer.
    Output is not affected. ENOTFOUND. */
-DX_PEERS_API int dx_peers_hold(dx_peers *s, dx_peers_id id, bool on);
+DX_PEERS_API int dx_peers_hold(dx_peers *peers, dx_peers_id id, bool on);
 /* Send the end of data after queued output; the peer is closed once it has sent its end, too.
    now: drop output and input, and close. `closed` is called later in both cases. ENOTFOUND. */
-DX_PEERS_API int dx_peers_close(dx_peers *s, dx_peers_id id, bool now);
+DX_PEERS_API int dx_peers_close(dx_peers *peers, dx_peers_id id, bool now);
 /* The user word, 0 at first; valid until closed has returned; then NULL. */
-DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *s, dx_peers_id id);
+DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *peers, dx_peers_id id);
 /* Its descriptor, for system calls; -1: closed. */
-DX_PEERS_API int dx_peers_fd(const dx_peers *s, dx_peers_id id);
+DX_PEERS_API int dx_peers_fd(const dx_peers *peers, dx_peers_id id);
 /* Bytes of queued output that the system has not accepted yet. */
-DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id);
+DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *peers, dx_peers_id id);
 /* Bytes in free blocks. When all are taken, a peer with output under way gets EAGAIN, one
    without is closed: to wait instead, check this first. */
-DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s);
+DX_PEERS_API uint64_t dx_peers_room(const dx_peers *peers);
 /* Give memory back after a load peak: if no peer has a block, *memory and *size describe the memory
    that blocks have used. Its content is not needed, and never read before it is written again, so
    the pages may be returned to the system. False: some peer has a block, or none was used. */
-DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size);
+DX_PEERS_API bool dx_peers_unused(dx_peers *peers, void **memory, size_t *size);
 
 #ifdef __cplusplus
 }
@@ -333,48 +333,49 @@ typedef struct dx_peers_p_block { /* block_size bytes follow */
 } dx_peers_p_block;
 
 /* Bytes of input or output that a block holds. */
-static uint32_t dx_peers_p_block_size(const dx_peers_p_block *b)
+static uint32_t dx_peers_p_block_size(const dx_peers_p_block *block)
 {
-    DX_PEERS_ASSERT(b->begin <= b->used);
-    return b->used - b->begin;
+    DX_PEERS_ASSERT(block->begin <= block->used);
+    return block->used - block->begin;
 }
 
 /* The peer in a slot, from 0. */
-static dx_peers_p_peer *dx_peers_p_peer_at(const dx_peers *s, uint32_t slot)
+static dx_peers_p_peer *dx_peers_p_peer_at(const dx_peers *peers, uint32_t slot)
 {
-    DX_PEERS_ASSERT(slot < s->desc.peers_max);
-    return (dx_peers_p_peer *)(void *)s->peers_ + slot;
+    DX_PEERS_ASSERT(slot < peers->desc.peers_max);
+    return (dx_peers_p_peer *)(void *)peers->peers_ + slot;
 }
 
 /* The inverse. */
-static uint32_t dx_peers_p_slot(const dx_peers *s, const dx_peers_p_peer *p)
+static uint32_t dx_peers_p_slot(const dx_peers *peers, const dx_peers_p_peer *peer)
 {
-    DX_PEERS_ASSERT((const uint8_t *)p >= s->peers_);
-    return (uint32_t)(p - (const dx_peers_p_peer *)(const void *)s->peers_);
+    DX_PEERS_ASSERT((const uint8_t *)peer >= peers->peers_);
+    return (uint32_t)(peer - (const dx_peers_p_peer *)(const void *)peers->peers_);
 }
 
 /* The handle of an open peer. */
-static dx_peers_id dx_peers_p_id(const dx_peers *s, const dx_peers_p_peer *p)
+static dx_peers_id dx_peers_p_id(const dx_peers *peers, const dx_peers_p_peer *peer)
 {
-    DX_PEERS_ASSERT(p->flags & DX_PEERS_P_IS_OPEN);
-    return (uint64_t)p->generation << 32 | (uint64_t)(dx_peers_p_slot(s, p) + 1);
+    DX_PEERS_ASSERT(peer->flags & DX_PEERS_P_IS_OPEN);
+    return (uint64_t)peer->generation << 32 | (uint64_t)(dx_peers_p_slot(peers, peer) + 1);
 }
 
 /* NULL: it is closed, or has one of the flags `without`. */
-static dx_peers_p_peer *dx_peers_p_peer_find(const dx_peers *s, dx_peers_id id, uint32_t without)
+static dx_peers_p_peer *dx_peers_p_peer_find(const dx_peers *peers, dx_peers_id id,
+                                             uint32_t without)
 {
     const uint32_t slot = (uint32_t)(id - 1);
-    dx_peers_p_peer *p = NULL;
-    if (!s || slot >= s->peers_used_) return NULL;
-    p = dx_peers_p_peer_at(s, slot);
-    if (!(p->flags & DX_PEERS_P_IS_OPEN) || p->generation != id >> 32) return NULL;
-    return p->flags & without ? NULL : p;
+    dx_peers_p_peer *peer = NULL;
+    if (!peers || slot >= peers->peers_used_) return NULL;
+    peer = dx_peers_p_peer_at(peers, slot);
+    if (!(peer->flags & DX_PEERS_P_IS_OPEN) || peer->generation != id >> 32) return NULL;
+    return peer->flags & without ? NULL : peer;
 }
 
 /* The object whose memory contains an operation. */
-static dx_peers *dx_peers_p_of(const dx_reactor *r, const dx_op *op)
+static dx_peers *dx_peers_p_of(const dx_reactor *reactor, const dx_op *op)
 {
-    dx_reactor_extension *x = dx_reactor_ext_owner(r, op);
+    dx_reactor_extension *x = dx_reactor_ext_owner(reactor, op);
     DX_PEERS_ASSERT(x != NULL);
     return (dx_peers *)x->user;
 }
@@ -392,87 +393,88 @@ static dx_peers *dx_peers_p_of(const dx_reactor *r, const dx_op *op)
         being sent                  |
         ^---------------------------'
 */
-static dx_peers_p_block *dx_peers_p_block_at(const dx_peers *s, uint32_t number)
+static dx_peers_p_block *dx_peers_p_block_at(const dx_peers *peers, uint32_t number)
 {
     DX_PEERS_ASSERT(number >= 1);
-    return (dx_peers_p_block *)(void *)(s->blocks_ + (size_t)(number - 1) * s->stride_);
+    return (dx_peers_p_block *)(void *)(peers->blocks_ + (size_t)(number - 1) * peers->stride_);
 }
 
 /* The bytes after the block. */
-static uint8_t *dx_peers_p_block_bytes(dx_peers_p_block *b, uint32_t at)
+static uint8_t *dx_peers_p_block_bytes(dx_peers_p_block *block, uint32_t at)
 {
-    return (uint8_t *)(b + 1) + at;
+    return (uint8_t *)(block + 1) + at;
 }
 
-static void dx_peers_p_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
+static void dx_peers_p_sent(dx_reactor *reactor, dx_op *op, int32_t result, uint32_t flags);
 
 /* The last block of a list, with room for `size` bytes, or a new one; NULL: no free block. */
-static dx_peers_p_block *dx_peers_p_chain_room(dx_peers *s, uint32_t *last, uint32_t size)
+static dx_peers_p_block *dx_peers_p_chain_room(dx_peers *peers, uint32_t *last, uint32_t size)
 {
-    dx_peers_p_block *before = *last ? dx_peers_p_block_at(s, *last) : NULL;
-    dx_peers_p_block *b;
+    dx_peers_p_block *before = *last ? dx_peers_p_block_at(peers, *last) : NULL;
+    dx_peers_p_block *block;
     uint32_t number;
-    DX_PEERS_ASSERT(size <= s->desc.block_size);
-    if (before && s->desc.block_size - before->used >= size) return before;
-    if (!s->blocks_left_) return NULL;
-    s->blocks_left_--;
-    number = s->block_free_ ? s->block_free_ : ++s->blocks_used_;
-    DX_PEERS_ASSERT(number <= s->desc.block_count);
-    b = dx_peers_p_block_at(s, number);
-    if (s->block_free_) s->block_free_ = b->next;
-    else dx_reactor_op_init(&b->op, dx_peers_p_sent, NULL);
-    b->begin = 0;
-    b->used = 0;
-    b->before = *last;
-    b->queued = before ? before->queued : 0;
-    b->next = before ? before->next : number;
+    DX_PEERS_ASSERT(size <= peers->desc.block_size);
+    if (before && peers->desc.block_size - before->used >= size) return before;
+    if (!peers->blocks_left_) return NULL;
+    peers->blocks_left_--;
+    number = peers->block_free_ ? peers->block_free_ : ++peers->blocks_used_;
+    DX_PEERS_ASSERT(number <= peers->desc.block_count);
+    block = dx_peers_p_block_at(peers, number);
+    if (peers->block_free_) peers->block_free_ = block->next;
+    else dx_reactor_op_init(&block->op, dx_peers_p_sent, NULL);
+    block->begin = 0;
+    block->used = 0;
+    block->before = *last;
+    block->queued = before ? before->queued : 0;
+    block->next = before ? before->next : number;
     if (before) before->next = number;
     *last = number;
-    return b;
+    return block;
 }
 
 /* Remove the block after `before` from a list; after the last one that is the first. */
-static void dx_peers_p_chain_pop(dx_peers *s, uint32_t *last, uint32_t before)
+static void dx_peers_p_chain_pop(dx_peers *peers, uint32_t *last, uint32_t before)
 {
-    dx_peers_p_block *a = dx_peers_p_block_at(s, before);
+    dx_peers_p_block *a = dx_peers_p_block_at(peers, before);
     const uint32_t number = a->next;
-    dx_peers_p_block *b = dx_peers_p_block_at(s, number);
-    DX_PEERS_ASSERT(!dx_reactor_op_pending(&b->op));
-    a->next = b->next;
+    dx_peers_p_block *block = dx_peers_p_block_at(peers, number);
+    DX_PEERS_ASSERT(!dx_reactor_op_pending(&block->op));
+    a->next = block->next;
     if (number == *last) *last = number == before ? 0 : before;
-    b->next = s->block_free_;
-    s->block_free_ = number;
-    s->blocks_left_++;
-    DX_PEERS_ASSERT(s->blocks_left_ <= s->desc.block_count);
+    block->next = peers->block_free_;
+    peers->block_free_ = number;
+    peers->blocks_left_++;
+    DX_PEERS_ASSERT(peers->blocks_left_ <= peers->desc.block_count);
 }
 
 /* Remove the last block, which is still empty. Only first blocks are removed elsewhere, so the
    block that it was appended to is still before it, or it is the only one. */
-static void dx_peers_p_chain_pop_last(dx_peers *s, uint32_t *last)
+static void dx_peers_p_chain_pop_last(dx_peers *peers, uint32_t *last)
 {
-    dx_peers_p_block *b = dx_peers_p_block_at(s, *last);
-    DX_PEERS_ASSERT(b->used == 0);
-    if (b->next != *last) dx_peers_p_block_at(s, b->before)->queued = b->queued;
-    dx_peers_p_chain_pop(s, last, b->next == *last ? *last : b->before);
+    dx_peers_p_block *block = dx_peers_p_block_at(peers, *last);
+    DX_PEERS_ASSERT(block->used == 0);
+    if (block->next != *last) dx_peers_p_block_at(peers, block->before)->queued = block->queued;
+    dx_peers_p_chain_pop(peers, last, block->next == *last ? *last : block->before);
 }
 
 /* Free a whole list. */
-static void dx_peers_p_chain_drop(dx_peers *s, uint32_t *last)
+static void dx_peers_p_chain_drop(dx_peers *peers, uint32_t *last)
 {
-    while (*last) dx_peers_p_chain_pop(s, last, *last);
+    while (*last) dx_peers_p_chain_pop(peers, last, *last);
 }
 
 /* Append bytes to a list. False: out of blocks, only a part was appended. */
-static bool dx_peers_p_chain_put(dx_peers *s, uint32_t *last, const uint8_t *bytes, uint32_t size)
+static bool dx_peers_p_chain_put(dx_peers *peers, uint32_t *last, const uint8_t *bytes,
+                                 uint32_t size)
 {
     while (size) {
-        dx_peers_p_block *b = dx_peers_p_chain_room(s, last, 1);
+        dx_peers_p_block *block = dx_peers_p_chain_room(peers, last, 1);
         uint32_t n;
-        if (!b) return false;
-        n = s->desc.block_size - b->used;
+        if (!block) return false;
+        n = peers->desc.block_size - block->used;
         if (n > size) n = size;
-        DX_PEERS_MEMCPY(dx_peers_p_block_bytes(b, b->used), bytes, n);
-        b->used += n;
+        DX_PEERS_MEMCPY(dx_peers_p_block_bytes(block, block->used), bytes, n);
+        block->used += n;
         bytes += n;
         size -= n;
     }
@@ -480,38 +482,38 @@ static bool dx_peers_p_chain_put(dx_peers *s, uint32_t *last, const uint8_t *byt
 }
 
 /* The first block of a nonempty list. */
-static dx_peers_p_block *dx_peers_p_chain_first(const dx_peers *s, uint32_t last)
+static dx_peers_p_block *dx_peers_p_chain_first(const dx_peers *peers, uint32_t last)
 {
-    return dx_peers_p_block_at(s, dx_peers_p_block_at(s, last)->next);
+    return dx_peers_p_block_at(peers, dx_peers_p_block_at(peers, last)->next);
 }
 
 /* Move bytes of the second block into the first, so that the caller sees more contiguous bytes.
    False: no second block, or no room. */
-static bool dx_peers_p_chain_join(dx_peers *s, uint32_t *last)
+static bool dx_peers_p_chain_join(dx_peers *peers, uint32_t *last)
 {
-    const uint32_t first = dx_peers_p_block_at(s, *last)->next;
-    dx_peers_p_block *b = dx_peers_p_block_at(s, first);
+    const uint32_t first = dx_peers_p_block_at(peers, *last)->next;
+    dx_peers_p_block *block = dx_peers_p_block_at(peers, first);
     dx_peers_p_block *from;
     uint32_t n;
     if (first == *last) return false;
-    from = dx_peers_p_block_at(s, b->next);
-    b->used -= b->begin;
-    DX_PEERS_MEMMOVE(b + 1, dx_peers_p_block_bytes(b, b->begin), b->used);
-    b->begin = 0;
+    from = dx_peers_p_block_at(peers, block->next);
+    block->used -= block->begin;
+    DX_PEERS_MEMMOVE(block + 1, dx_peers_p_block_bytes(block, block->begin), block->used);
+    block->begin = 0;
     n = dx_peers_p_block_size(from);
-    if (n > s->desc.block_size - b->used) n = s->desc.block_size - b->used;
-    DX_PEERS_MEMCPY(dx_peers_p_block_bytes(b, b->used), dx_peers_p_block_bytes(from, from->begin),
-                    n);
-    b->used += n;
+    if (n > peers->desc.block_size - block->used) n = peers->desc.block_size - block->used;
+    DX_PEERS_MEMCPY(dx_peers_p_block_bytes(block, block->used),
+                    dx_peers_p_block_bytes(from, from->begin), n);
+    block->used += n;
     from->begin += n;
-    if (from->begin == from->used) dx_peers_p_chain_pop(s, last, first);
+    if (from->begin == from->used) dx_peers_p_chain_pop(peers, last, first);
     return n != 0;
 }
 
 /* Bytes of output that the system has not accepted. */
-static uint32_t dx_peers_p_queued(const dx_peers *s, const dx_peers_p_peer *p)
+static uint32_t dx_peers_p_queued(const dx_peers *peers, const dx_peers_p_peer *peer)
 {
-    return p->out ? dx_peers_p_block_at(s, p->out)->queued : 0;
+    return peer->out ? dx_peers_p_block_at(peers, peer->out)->queued : 0;
 }
 
 /* >>ends ---------------------------------------------------------------
@@ -522,102 +524,104 @@ static uint32_t dx_peers_p_queued(const dx_peers *s, const dx_peers_p_peer *p)
    would tell when one is free again. A multishot accept may have taken all waiting connections
    before it is cancelled: when slots are short they are accepted one at a time, with input of
    earlier ones in between. OK, EAGAIN, ECANCELED. */
-static int dx_peers_p_accept(dx_peers *s)
+static int dx_peers_p_accept(dx_peers *peers)
 {
-    DX_PEERS_ASSERT(s->count <= s->desc.peers_max);
-    if (s->listening_ < 0 || s->draining_) return DX_PEERS_OK;
-    if (dx_reactor_op_pending(&s->accept_op_) || dx_reactor_op_pending(&s->retry_op_))
+    DX_PEERS_ASSERT(peers->count <= peers->desc.peers_max);
+    if (peers->listening_ < 0 || peers->draining_) return DX_PEERS_OK;
+    if (dx_reactor_op_pending(&peers->accept_op_) || dx_reactor_op_pending(&peers->retry_op_))
         return DX_PEERS_OK;
-    if (s->count == s->desc.peers_max) /* no timeout: a peer that closes cancels it */
-        return dx_reactor_timer_at(s->reactor, &s->retry_op_, UINT64_MAX);
-    if (s->desc.peers_max - s->count < DX_PEERS_P_BURST)
-        return dx_reactor_accept(s->reactor, &s->accept_op_, s->listening_);
-    return dx_reactor_accept_multishot(s->reactor, &s->accept_op_, s->listening_);
+    if (peers->count == peers->desc.peers_max) /* no timeout: a peer that closes cancels it */
+        return dx_reactor_timer_at(peers->reactor, &peers->retry_op_, UINT64_MAX);
+    if (peers->desc.peers_max - peers->count < DX_PEERS_P_BURST)
+        return dx_reactor_accept(peers->reactor, &peers->accept_op_, peers->listening_);
+    return dx_reactor_accept_multishot(peers->reactor, &peers->accept_op_, peers->listening_);
 }
 
 /* The same after one of the two has completed: its operation is free. */
-static void dx_peers_p_accept_on(dx_peers *s)
+static void dx_peers_p_accept_on(dx_peers *peers)
 {
-    const int error = dx_peers_p_accept(s);
-    DX_PEERS_ASSERT(!error || dx_reactor_ext_is_closing(s->reactor));
+    const int error = dx_peers_p_accept(peers);
+    DX_PEERS_ASSERT(!error || dx_reactor_ext_is_closing(peers->reactor));
     (void)error;
 }
 
-static void dx_peers_p_flush(dx_peers *s);
+static void dx_peers_p_flush(dx_peers *peers);
 
 /* The descriptor is closed: tell the caller and free the slot. */
-static void dx_peers_p_free(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_free(dx_peers *peers, dx_peers_p_peer *peer)
 {
-    DX_PEERS_ASSERT(!dx_reactor_op_pending(&p->op) && s->count > 0);
-    if (p->flags & DX_PEERS_P_IS_DIRTY) dx_peers_p_flush(s); /* removes its block from the list */
-    dx_peers_p_chain_drop(s, &p->out);
-    if (s->desc.closed) s->desc.closed(s, dx_peers_p_id(s, p), p->u.reason);
-    if (p->flags & DX_PEERS_P_IS_SHUT) s->lingering_--;
-    p->generation++;
-    p->flags = 0;
-    p->u.next = s->peer_free_;
-    s->peer_free_ = dx_peers_p_slot(s, p) + 1;
-    s->count--;
-    if (s->count == 0 && s->draining_) dx_reactor_cancel(s->reactor, &s->drain_op_);
+    DX_PEERS_ASSERT(!dx_reactor_op_pending(&peer->op) && peers->count > 0);
+    if (peer->flags & DX_PEERS_P_IS_DIRTY)
+        dx_peers_p_flush(peers); /* removes its block from the list */
+    dx_peers_p_chain_drop(peers, &peer->out);
+    if (peers->desc.closed) peers->desc.closed(peers, dx_peers_p_id(peers, peer), peer->u.reason);
+    if (peer->flags & DX_PEERS_P_IS_SHUT) peers->lingering_--;
+    peer->generation++;
+    peer->flags = 0;
+    peer->u.next = peers->peer_free_;
+    peers->peer_free_ = dx_peers_p_slot(peers, peer) + 1;
+    peers->count--;
+    if (peers->count == 0 && peers->draining_) dx_reactor_cancel(peers->reactor, &peers->drain_op_);
     /* A slot and a descriptor are free: end the back-off now. */
-    dx_reactor_cancel(s->reactor, &s->retry_op_);
+    dx_reactor_cancel(peers->reactor, &peers->retry_op_);
 }
 
 /* Close the descriptor of a closing peer once op is not pending any more. */
-static void dx_peers_p_release(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_release(dx_peers *peers, dx_peers_p_peer *peer)
 {
-    DX_PEERS_ASSERT(p->flags & DX_PEERS_P_IS_CLOSING);
-    if (dx_reactor_op_pending(&p->op)) return;
-    p->flags |= DX_PEERS_P_IS_RELEASED;
-    dx_reactor_close_fd(s->reactor, &p->op, dx_reactor_ext_op_fd(&p->op));
+    DX_PEERS_ASSERT(peer->flags & DX_PEERS_P_IS_CLOSING);
+    if (dx_reactor_op_pending(&peer->op)) return;
+    peer->flags |= DX_PEERS_P_IS_RELEASED;
+    dx_reactor_close_fd(peers->reactor, &peer->op, dx_reactor_ext_op_fd(&peer->op));
 }
 
 /* Begin to close a peer. reason: 0 or -errno. */
-static void dx_peers_p_abort(dx_peers *s, dx_peers_p_peer *p, int32_t reason)
+static void dx_peers_p_abort(dx_peers *peers, dx_peers_p_peer *peer, int32_t reason)
 {
     DX_PEERS_ASSERT(reason <= 0);
-    if (p->flags & DX_PEERS_P_IS_CLOSING) return;
-    p->flags |= DX_PEERS_P_IS_CLOSING;
-    dx_peers_p_chain_drop(s, &p->u.in);
-    p->u.reason = reason;
-    if (dx_reactor_op_pending(&p->op)) dx_reactor_cancel(s->reactor, &p->op);
-    else dx_peers_p_release(s, p);
+    if (peer->flags & DX_PEERS_P_IS_CLOSING) return;
+    peer->flags |= DX_PEERS_P_IS_CLOSING;
+    dx_peers_p_chain_drop(peers, &peer->u.in);
+    peer->u.reason = reason;
+    if (dx_reactor_op_pending(&peer->op)) dx_reactor_cancel(peers->reactor, &peer->op);
+    else dx_peers_p_release(peers, peer);
 }
 
 /* An operation could not be started. */
-static void dx_peers_p_abort_start(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_abort_start(dx_peers *peers, dx_peers_p_peer *peer)
 {
-    dx_peers_p_abort(s, p, dx_reactor_ext_is_closing(s->reactor) ? -ECANCELED : -ENOBUFS);
+    dx_peers_p_abort(peers, peer,
+                     dx_reactor_ext_is_closing(peers->reactor) ? -ECANCELED : -ENOBUFS);
 }
 
 /* Run ticks while there is a timeout and a peer that it applies to. */
-static void dx_peers_p_clock(dx_peers *s)
+static void dx_peers_p_clock(dx_peers *peers)
 {
-    const bool idle = s->idle_ticks_ && s->count;
-    const bool linger = s->linger_ticks_ && s->lingering_;
+    const bool idle = peers->idle_ticks_ && peers->count;
+    const bool linger = peers->linger_ticks_ && peers->lingering_;
     if (!idle && !linger) return;
-    if (!dx_reactor_op_pending(&s->tick_op_))
-        dx_reactor_timer(s->reactor, &s->tick_op_, s->tick_ns_);
+    if (!dx_reactor_op_pending(&peers->tick_op_))
+        dx_reactor_timer(peers->reactor, &peers->tick_op_, peers->tick_ns_);
 }
 
 /* After output was sent or an end was reached: send our end, or close when both ends were sent, or
    when the reactor is being closed: an operation started now would be cancelled. */
-static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_conclude(dx_peers *peers, dx_peers_p_peer *peer)
 {
     const uint32_t ours = DX_PEERS_P_IS_LAST | DX_PEERS_P_IS_SHUT;
     const uint32_t both = DX_PEERS_P_IS_TOLD | DX_PEERS_P_IS_SHUT;
-    if (p->flags & DX_PEERS_P_IS_CONNECTING) return;
-    if ((p->flags & ours) == DX_PEERS_P_IS_LAST && !p->out) {
-        p->flags |= DX_PEERS_P_IS_SHUT;
-        p->tick = s->tick_;
-        s->lingering_++;
-        if (!(p->flags & DX_PEERS_P_IS_TOLD)) /* else the close that follows does */
-            dx_reactor_ext_shutdown_now(s->reactor, dx_reactor_ext_op_fd(&p->op));
-        dx_peers_p_clock(s);
+    if (peer->flags & DX_PEERS_P_IS_CONNECTING) return;
+    if ((peer->flags & ours) == DX_PEERS_P_IS_LAST && !peer->out) {
+        peer->flags |= DX_PEERS_P_IS_SHUT;
+        peer->tick = peers->tick_;
+        peers->lingering_++;
+        if (!(peer->flags & DX_PEERS_P_IS_TOLD)) /* else the close that follows does */
+            dx_reactor_ext_shutdown_now(peers->reactor, dx_reactor_ext_op_fd(&peer->op));
+        dx_peers_p_clock(peers);
     }
-    DX_PEERS_ASSERT((p->flags & both) != both || !p->out);
-    if ((p->flags & both) == both) dx_peers_p_abort(s, p, 0);
-    else if (dx_reactor_ext_is_closing(s->reactor)) dx_peers_p_abort(s, p, -ECANCELED);
+    DX_PEERS_ASSERT((peer->flags & both) != both || !peer->out);
+    if ((peer->flags & both) == both) dx_peers_p_abort(peers, peer, 0);
+    else if (dx_reactor_ext_is_closing(peers->reactor)) dx_peers_p_abort(peers, peer, -ECANCELED);
 }
 
 /* >>input --------------------------------------------------------------
@@ -629,121 +633,126 @@ static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
    While a peer is PAUSED, or has unconsumed input, everything goes through the blocks. */
 
 /* Pass bytes to the caller. Returns how many are consumed. */
-static uint32_t dx_peers_p_hand(dx_peers *s, dx_peers_p_peer *p, const uint8_t *bytes,
+static uint32_t dx_peers_p_hand(dx_peers *peers, dx_peers_p_peer *peer, const uint8_t *bytes,
                                 uint32_t size, bool last)
 {
     size_t n;
-    DX_PEERS_ASSERT(!(p->flags & (DX_PEERS_P_IS_CLOSING | DX_PEERS_P_IS_CONNECTING)));
-    n = s->desc.received(s, dx_peers_p_id(s, p), bytes, size, last);
+    DX_PEERS_ASSERT(!(peer->flags & (DX_PEERS_P_IS_CLOSING | DX_PEERS_P_IS_CONNECTING)));
+    n = peers->desc.received(peers, dx_peers_p_id(peers, peer), bytes, size, last);
     return n < size ? (uint32_t)n : size;
 }
 
 /* Pass the end of data, with unconsumed input. */
-static void dx_peers_p_hand_end(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_hand_end(dx_peers *peers, dx_peers_p_peer *peer)
 {
-    dx_peers_p_block *b = p->u.in ? dx_peers_p_chain_first(s, p->u.in) : NULL;
-    DX_PEERS_ASSERT(!(p->flags & DX_PEERS_P_IS_TOLD));
-    p->flags |= DX_PEERS_P_IS_TOLD;
-    if (b) dx_peers_p_hand(s, p, dx_peers_p_block_bytes(b, b->begin), b->used - b->begin, true);
-    else dx_peers_p_hand(s, p, NULL, 0, true);
-    if (p->flags & DX_PEERS_P_IS_CLOSING) return;
-    dx_peers_p_chain_drop(s, &p->u.in);
-    dx_peers_p_conclude(s, p);
+    dx_peers_p_block *block = peer->u.in ? dx_peers_p_chain_first(peers, peer->u.in) : NULL;
+    DX_PEERS_ASSERT(!(peer->flags & DX_PEERS_P_IS_TOLD));
+    peer->flags |= DX_PEERS_P_IS_TOLD;
+    if (block)
+        dx_peers_p_hand(peers, peer, dx_peers_p_block_bytes(block, block->begin),
+                        block->used - block->begin, true);
+    else dx_peers_p_hand(peers, peer, NULL, 0, true);
+    if (peer->flags & DX_PEERS_P_IS_CLOSING) return;
+    dx_peers_p_chain_drop(peers, &peer->u.in);
+    dx_peers_p_conclude(peers, peer);
 }
 
 /* Pass kept input again, and the end of data after it. */
-static void dx_peers_p_digest(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_digest(dx_peers *peers, dx_peers_p_peer *peer)
 {
     const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_CLOSING | DX_PEERS_P_IS_HELD;
     const uint32_t ends = stop | DX_PEERS_P_IS_ENDED | DX_PEERS_P_IS_TOLD;
-    while (!(p->flags & stop) && p->u.in) {
-        dx_peers_p_block *b = dx_peers_p_chain_first(s, p->u.in);
-        const uint32_t size = dx_peers_p_block_size(b);
-        const uint32_t n = dx_peers_p_hand(s, p, dx_peers_p_block_bytes(b, b->begin), size, false);
-        if (p->flags & DX_PEERS_P_IS_CLOSING) return;
-        b->begin += n;
+    while (!(peer->flags & stop) && peer->u.in) {
+        dx_peers_p_block *block = dx_peers_p_chain_first(peers, peer->u.in);
+        const uint32_t size = dx_peers_p_block_size(block);
+        const uint8_t *bytes = dx_peers_p_block_bytes(block, block->begin);
+        const uint32_t n = dx_peers_p_hand(peers, peer, bytes, size, false);
+        if (peer->flags & DX_PEERS_P_IS_CLOSING) return;
+        block->begin += n;
         if (n == size) {
-            dx_peers_p_chain_pop(s, &p->u.in, p->u.in);
-        } else if (!dx_peers_p_chain_join(s, &p->u.in)) {
+            dx_peers_p_chain_pop(peers, &peer->u.in, peer->u.in);
+        } else if (!dx_peers_p_chain_join(peers, &peer->u.in)) {
             /* No more input. A full block that is not consumed although no output is under way
                will never be consumed. */
-            if (size < s->desc.block_size || n || p->out || (p->flags & stop)) break;
-            dx_peers_p_abort(s, p, -EMSGSIZE);
+            if (size < peers->desc.block_size || n || peer->out || (peer->flags & stop)) break;
+            dx_peers_p_abort(peers, peer, -EMSGSIZE);
         }
     }
-    if ((p->flags & ends) == DX_PEERS_P_IS_ENDED) dx_peers_p_hand_end(s, p);
+    if ((peer->flags & ends) == DX_PEERS_P_IS_ENDED) dx_peers_p_hand_end(peers, peer);
 }
 
 /* Take received bytes. */
-static void dx_peers_p_process(dx_peers *s, dx_peers_p_peer *p, const uint8_t *bytes, uint32_t size)
+static void dx_peers_p_process(dx_peers *peers, dx_peers_p_peer *peer, const uint8_t *bytes,
+                               uint32_t size)
 {
-    const bool kept = p->u.in != 0;
+    const bool kept = peer->u.in != 0;
     uint32_t n = 0;
     /* After our end was sent, linger_ns is a total limit: bytes do not extend it. */
-    if (!(p->flags & DX_PEERS_P_IS_SHUT) || !s->linger_ticks_) p->tick = s->tick_;
-    if (!kept && !(p->flags & (DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_HELD)))
-        n = dx_peers_p_hand(s, p, bytes, size, false);
-    if (n == size || (p->flags & DX_PEERS_P_IS_CLOSING)) return;
-    if (!dx_peers_p_chain_put(s, &p->u.in, bytes + n, size - n))
-        dx_peers_p_abort(s, p, -ENOBUFS);
+    if (!(peer->flags & DX_PEERS_P_IS_SHUT) || !peers->linger_ticks_) peer->tick = peers->tick_;
+    if (!kept && !(peer->flags & (DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_HELD)))
+        n = dx_peers_p_hand(peers, peer, bytes, size, false);
+    if (n == size || (peer->flags & DX_PEERS_P_IS_CLOSING)) return;
+    if (!dx_peers_p_chain_put(peers, &peer->u.in, bytes + n, size - n))
+        dx_peers_p_abort(peers, peer, -ENOBUFS);
     else if (kept)
-        dx_peers_p_digest(s, p);
+        dx_peers_p_digest(peers, peer);
 }
 
 /* Receive, unless a receive is pending or input is stopped. */
-static void dx_peers_p_receive(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_receive(dx_peers *peers, dx_peers_p_peer *peer)
 {
     const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_HELD | DX_PEERS_P_IS_ENDED |
                           DX_PEERS_P_IS_CLOSING;
-    if (dx_reactor_op_pending(&p->op) || (p->flags & stop)) return;
-    if (dx_reactor_recv_multishot(s->reactor, &p->op, dx_reactor_ext_op_fd(&p->op)) !=
+    if (dx_reactor_op_pending(&peer->op) || (peer->flags & stop)) return;
+    if (dx_reactor_recv_multishot(peers->reactor, &peer->op, dx_reactor_ext_op_fd(&peer->op)) !=
         DX_REACTOR_OK)
-        dx_peers_p_abort_start(s, p);
+        dx_peers_p_abort_start(peers, peer);
 }
 
 /* Open a peer that was accepted, or has connected. */
-static void dx_peers_p_begin(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_begin(dx_peers *peers, dx_peers_p_peer *peer)
 {
-    if (s->desc.opened) s->desc.opened(s, dx_peers_p_id(s, p));
-    dx_peers_p_receive(s, p);
+    if (peers->desc.opened) peers->desc.opened(peers, dx_peers_p_id(peers, peer));
+    dx_peers_p_receive(peers, peer);
 }
 
 /* The last completion of a peer's op. */
-static void dx_peers_p_ended(dx_peers *s, dx_peers_p_peer *p, int32_t result)
+static void dx_peers_p_ended(dx_peers *peers, dx_peers_p_peer *peer, int32_t result)
 {
-    const bool connecting = (p->flags & DX_PEERS_P_IS_CONNECTING) != 0;
-    p->flags &= (uint16_t)~DX_PEERS_P_IS_CONNECTING;
-    if (p->flags & DX_PEERS_P_IS_RELEASED) {
-        dx_peers_p_free(s, p);
-    } else if (p->flags & DX_PEERS_P_IS_CLOSING) {
-        dx_peers_p_release(s, p);
+    const bool connecting = (peer->flags & DX_PEERS_P_IS_CONNECTING) != 0;
+    peer->flags &= (uint16_t)~DX_PEERS_P_IS_CONNECTING;
+    if (peer->flags & DX_PEERS_P_IS_RELEASED) {
+        dx_peers_p_free(peers, peer);
+    } else if (peer->flags & DX_PEERS_P_IS_CLOSING) {
+        dx_peers_p_release(peers, peer);
     } else if (connecting && result == 0) {
-        dx_peers_p_begin(s, p);
-        dx_peers_p_conclude(s, p);
+        dx_peers_p_begin(peers, peer);
+        dx_peers_p_conclude(peers, peer);
     } else if (result == 0) {
-        p->flags |= DX_PEERS_P_IS_ENDED;
-        dx_peers_p_digest(s, p);
-        dx_peers_p_conclude(s, p);
-    } else if (result == -ECANCELED && !dx_reactor_ext_is_closing(s->reactor)) {
-        dx_peers_p_receive(s, p); /* it was paused, and may be resumed by now */
+        peer->flags |= DX_PEERS_P_IS_ENDED;
+        dx_peers_p_digest(peers, peer);
+        dx_peers_p_conclude(peers, peer);
+    } else if (result == -ECANCELED && !dx_reactor_ext_is_closing(peers->reactor)) {
+        dx_peers_p_receive(peers, peer); /* it was paused, and may be resumed by now */
     } else {
-        dx_peers_p_abort(s, p, result);
+        dx_peers_p_abort(peers, peer, result);
     }
 }
 
 /* A completion of a peer's op: op.fn. */
-static void dx_peers_p_event(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static void dx_peers_p_event(dx_reactor *reactor, dx_op *op, int32_t result, uint32_t flags)
 {
-    dx_peers *s = dx_peers_p_of(r, op);
-    dx_peers_p_peer *p = (dx_peers_p_peer *)(void *)op; /* its first field */
+    dx_peers *peers = dx_peers_p_of(reactor, op);
+    dx_peers_p_peer *peer = (dx_peers_p_peer *)(void *)op; /* its first field */
     if (!(flags & DX_REACTOR_F_BUFFER)) {
-        dx_peers_p_ended(s, p, result);
+        dx_peers_p_ended(peers, peer, result);
         return;
     }
     DX_PEERS_ASSERT(result > 0 && (flags & DX_REACTOR_F_MORE));
-    if (!(p->flags & DX_PEERS_P_IS_CLOSING))
-        dx_peers_p_process(s, p, (const uint8_t *)dx_reactor_buffer(r, flags), (uint32_t)result);
-    dx_reactor_return_buffer(r, flags);
+    if (!(peer->flags & DX_PEERS_P_IS_CLOSING))
+        dx_peers_p_process(peers, peer, (const uint8_t *)dx_reactor_buffer(reactor, flags),
+                           (uint32_t)result);
+    dx_reactor_return_buffer(reactor, flags);
 }
 
 /* >>output -------------------------------------------------------------
@@ -759,187 +768,190 @@ static void dx_peers_p_event(dx_reactor *r, dx_op *op, int32_t result, uint32_t 
    empty: an unneeded reserved block is removed before anything else happens. */
 
 /* The peer is full: accept no more output, and receive nothing. */
-static void dx_peers_p_pause(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_pause(dx_peers *peers, dx_peers_p_peer *peer)
 {
-    DX_PEERS_ASSERT(p->out && !(p->flags & DX_PEERS_P_IS_CLOSING));
-    p->flags |= DX_PEERS_P_IS_FULL;
-    if (s->desc.receive_when_full || (p->flags & DX_PEERS_P_IS_PAUSED)) return;
-    p->flags |= DX_PEERS_P_IS_PAUSED;
-    if (!(p->flags & DX_PEERS_P_IS_CONNECTING)) dx_reactor_cancel(s->reactor, &p->op);
+    DX_PEERS_ASSERT(peer->out && !(peer->flags & DX_PEERS_P_IS_CLOSING));
+    peer->flags |= DX_PEERS_P_IS_FULL;
+    if (peers->desc.receive_when_full || (peer->flags & DX_PEERS_P_IS_PAUSED)) return;
+    peer->flags |= DX_PEERS_P_IS_PAUSED;
+    if (!(peer->flags & DX_PEERS_P_IS_CONNECTING)) dx_reactor_cancel(peers->reactor, &peer->op);
 }
 
 /* There is output: send it before the reactor waits, unless a send is pending. */
-static void dx_peers_p_dirty(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_dirty(dx_peers *peers, dx_peers_p_peer *peer)
 {
-    const uint32_t first = dx_peers_p_block_at(s, p->out)->next;
-    dx_peers_p_block *b = dx_peers_p_block_at(s, first);
-    DX_PEERS_ASSERT(dx_peers_p_block_size(b) > 0);
-    if (dx_reactor_op_pending(&b->op) || (p->flags & DX_PEERS_P_IS_DIRTY)) return;
-    p->flags |= DX_PEERS_P_IS_DIRTY;
-    b->op.user_data = dx_peers_p_slot(s, p);
-    b->dirty = 0;
-    if (s->dirty_first_) dx_peers_p_block_at(s, s->dirty_last_)->dirty = first;
-    else s->dirty_first_ = first;
-    s->dirty_last_ = first;
-    dx_reactor_ext_flush_later(s->reactor, &s->extension_);
+    const uint32_t first = dx_peers_p_block_at(peers, peer->out)->next;
+    dx_peers_p_block *block = dx_peers_p_block_at(peers, first);
+    DX_PEERS_ASSERT(dx_peers_p_block_size(block) > 0);
+    if (dx_reactor_op_pending(&block->op) || (peer->flags & DX_PEERS_P_IS_DIRTY)) return;
+    peer->flags |= DX_PEERS_P_IS_DIRTY;
+    block->op.user_data = dx_peers_p_slot(peers, peer);
+    block->dirty = 0;
+    if (peers->dirty_first_) dx_peers_p_block_at(peers, peers->dirty_last_)->dirty = first;
+    else peers->dirty_first_ = first;
+    peers->dirty_last_ = first;
+    dx_reactor_ext_flush_later(peers->reactor, &peers->extension_);
 }
 
 /* Send the first block of all dirty peers. */
-static void dx_peers_p_flush(dx_peers *s)
+static void dx_peers_p_flush(dx_peers *peers)
 {
-    while (s->dirty_first_) {
-        dx_peers_p_block *b = dx_peers_p_block_at(s, s->dirty_first_);
-        dx_peers_p_peer *p = dx_peers_p_peer_at(s, (uint32_t)b->op.user_data);
-        DX_PEERS_ASSERT(p->flags & DX_PEERS_P_IS_DIRTY);
-        DX_PEERS_ASSERT(p->out && dx_peers_p_chain_first(s, p->out) == b);
-        s->dirty_first_ = b->dirty;
-        p->flags &= (uint16_t)~DX_PEERS_P_IS_DIRTY;
-        if (p->flags & DX_PEERS_P_IS_CLOSING) continue;
-        if (dx_reactor_send(s->reactor, &b->op, dx_reactor_ext_op_fd(&p->op),
-                            dx_peers_p_block_bytes(b, b->begin),
-                            dx_peers_p_block_size(b)) != DX_REACTOR_OK)
-            dx_peers_p_abort_start(s, p);
+    while (peers->dirty_first_) {
+        dx_peers_p_block *block = dx_peers_p_block_at(peers, peers->dirty_first_);
+        dx_peers_p_peer *peer = dx_peers_p_peer_at(peers, (uint32_t)block->op.user_data);
+        DX_PEERS_ASSERT(peer->flags & DX_PEERS_P_IS_DIRTY);
+        DX_PEERS_ASSERT(peer->out && dx_peers_p_chain_first(peers, peer->out) == block);
+        peers->dirty_first_ = block->dirty;
+        peer->flags &= (uint16_t)~DX_PEERS_P_IS_DIRTY;
+        if (peer->flags & DX_PEERS_P_IS_CLOSING) continue;
+        if (dx_reactor_send(peers->reactor, &block->op, dx_reactor_ext_op_fd(&peer->op),
+                            dx_peers_p_block_bytes(block, block->begin),
+                            dx_peers_p_block_size(block)) != DX_REACTOR_OK)
+            dx_peers_p_abort_start(peers, peer);
     }
 }
 
 /* The reactor calls this before it waits, and when it is closed: dx_reactor_extension.flush. On
    close, no completion reaches a peer without an operation (one that is held), so end it here. */
-static void dx_peers_p_flush_all(dx_reactor *r, dx_reactor_extension *extension)
+static void dx_peers_p_flush_all(dx_reactor *reactor, dx_reactor_extension *extension)
 {
-    dx_peers *s = (dx_peers *)extension->user;
+    dx_peers *peers = (dx_peers *)extension->user;
     uint32_t slot;
-    dx_peers_p_flush(s);
-    if (!dx_reactor_ext_is_closing(r)) return;
-    for (slot = 0; slot < s->peers_used_; slot++) {
-        dx_peers_p_peer *p = dx_peers_p_peer_at(s, slot);
-        if ((p->flags & DX_PEERS_P_IS_OPEN) && !dx_reactor_op_pending(&p->op))
-            dx_peers_p_abort(s, p, -ECANCELED);
+    dx_peers_p_flush(peers);
+    if (!dx_reactor_ext_is_closing(reactor)) return;
+    for (slot = 0; slot < peers->peers_used_; slot++) {
+        dx_peers_p_peer *peer = dx_peers_p_peer_at(peers, slot);
+        if ((peer->flags & DX_PEERS_P_IS_OPEN) && !dx_reactor_op_pending(&peer->op))
+            dx_peers_p_abort(peers, peer, -ECANCELED);
     }
 }
 
 /* Output of an open peer was sent. */
-static void dx_peers_p_gone(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_gone(dx_peers *peers, dx_peers_p_peer *peer)
 {
-    const uint32_t queued = dx_peers_p_queued(s, p);
-    if (p->out) dx_peers_p_dirty(s, p);
-    if ((p->flags & DX_PEERS_P_IS_FULL) && queued <= s->desc.high_water / 2) {
-        p->flags &= (uint16_t)~(DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_FULL);
-        if (s->desc.drained) s->desc.drained(s, dx_peers_p_id(s, p));
-        dx_peers_p_digest(s, p);
-        dx_peers_p_receive(s, p);
+    const uint32_t queued = dx_peers_p_queued(peers, peer);
+    if (peer->out) dx_peers_p_dirty(peers, peer);
+    if ((peer->flags & DX_PEERS_P_IS_FULL) && queued <= peers->desc.high_water / 2) {
+        peer->flags &= (uint16_t)~(DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_FULL);
+        if (peers->desc.drained) peers->desc.drained(peers, dx_peers_p_id(peers, peer));
+        dx_peers_p_digest(peers, peer);
+        dx_peers_p_receive(peers, peer);
     }
-    dx_peers_p_conclude(s, p);
+    dx_peers_p_conclude(peers, peer);
 }
 
 /* The send of a block has completed: its op.fn. */
-static void dx_peers_p_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static void dx_peers_p_sent(dx_reactor *reactor, dx_op *op, int32_t result, uint32_t flags)
 {
-    dx_peers *s = dx_peers_p_of(r, op);
-    dx_peers_p_peer *p = dx_peers_p_peer_at(s, (uint32_t)op->user_data);
-    dx_peers_p_block *b = (dx_peers_p_block *)(void *)op; /* its first field */
+    dx_peers *peers = dx_peers_p_of(reactor, op);
+    dx_peers_p_peer *peer = dx_peers_p_peer_at(peers, (uint32_t)op->user_data);
+    dx_peers_p_block *block = (dx_peers_p_block *)(void *)op; /* its first field */
     (void)flags;
-    DX_PEERS_ASSERT(p->out && dx_peers_p_chain_first(s, p->out) == b);
+    DX_PEERS_ASSERT(peer->out && dx_peers_p_chain_first(peers, peer->out) == block);
     if (result >= 0) {
-        p->tick = s->tick_;
-        b->begin += (uint32_t)result;
-        dx_peers_p_block_at(s, p->out)->queued -= (uint32_t)result;
-        if (b->begin == b->used) dx_peers_p_chain_pop(s, &p->out, p->out);
+        peer->tick = peers->tick_;
+        block->begin += (uint32_t)result;
+        dx_peers_p_block_at(peers, peer->out)->queued -= (uint32_t)result;
+        if (block->begin == block->used) dx_peers_p_chain_pop(peers, &peer->out, peer->out);
     }
-    if (p->flags & DX_PEERS_P_IS_CLOSING) dx_peers_p_release(s, p);
-    else if (result < 0) dx_peers_p_abort(s, p, result);
-    else dx_peers_p_gone(s, p);
+    if (peer->flags & DX_PEERS_P_IS_CLOSING) dx_peers_p_release(peers, peer);
+    else if (result < 0) dx_peers_p_abort(peers, peer, result);
+    else dx_peers_p_gone(peers, peer);
 }
 
 /* The peer, if it accepts `size` bytes of output now. */
-static int dx_peers_p_admit(dx_peers *s, dx_peers_id id, uint32_t size, dx_peers_p_peer **out)
+static int dx_peers_p_admit(dx_peers *peers, dx_peers_id id, uint32_t size, dx_peers_p_peer **out)
 {
-    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, DX_PEERS_P_IS_CLOSING);
-    *out = p;
-    if (!p) return s ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
-    if (p->flags & DX_PEERS_P_IS_LAST) return DX_PEERS_ECANCELED;
-    if (size > (uint64_t)s->desc.block_count * s->desc.block_size) return DX_PEERS_ETOOBIG;
-    if (!(p->flags & DX_PEERS_P_IS_FULL) &&
-        size <= (uint64_t)s->blocks_left_ * s->desc.block_size)
+    dx_peers_p_peer *peer = dx_peers_p_peer_find(peers, id, DX_PEERS_P_IS_CLOSING);
+    *out = peer;
+    if (!peer) return peers ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
+    if (peer->flags & DX_PEERS_P_IS_LAST) return DX_PEERS_ECANCELED;
+    if (size > (uint64_t)peers->desc.block_count * peers->desc.block_size) return DX_PEERS_ETOOBIG;
+    if (!(peer->flags & DX_PEERS_P_IS_FULL) &&
+        size <= (uint64_t)peers->blocks_left_ * peers->desc.block_size)
         return DX_PEERS_OK;
-    if (p->out) {
-        dx_peers_p_pause(s, p);
+    if (peer->out) {
+        dx_peers_p_pause(peers, peer);
         return DX_PEERS_EAGAIN;
     }
-    dx_peers_p_abort(s, p, -ENOBUFS); /* without a send no event tells when blocks are free again */
+    /* Without a send no event tells when blocks are free again. */
+    dx_peers_p_abort(peers, peer, -ENOBUFS);
     return DX_PEERS_ENOSPACE;
 }
 
 /* `size` bytes were appended. The limit is at most half of the free blocks: however many peers do
    not read, the next one gets some (dynamic thresholds, Choudhury and Hahne, 1998). */
-static void dx_peers_p_queue(dx_peers *s, dx_peers_p_peer *p, uint32_t size)
+static void dx_peers_p_queue(dx_peers *peers, dx_peers_p_peer *peer, uint32_t size)
 {
-    const uint64_t half = (uint64_t)s->blocks_left_ * s->desc.block_size / 2;
-    dx_peers_p_block *b = dx_peers_p_block_at(s, p->out);
-    b->queued += size;
-    DX_PEERS_ASSERT(b->queued >= size);
-    dx_peers_p_dirty(s, p);
-    if (b->queued >= s->desc.high_water || b->queued >= half) dx_peers_p_pause(s, p);
+    const uint64_t half = (uint64_t)peers->blocks_left_ * peers->desc.block_size / 2;
+    dx_peers_p_block *block = dx_peers_p_block_at(peers, peer->out);
+    block->queued += size;
+    DX_PEERS_ASSERT(block->queued >= size);
+    dx_peers_p_dirty(peers, peer);
+    if (block->queued >= peers->desc.high_water || block->queued >= half)
+        dx_peers_p_pause(peers, peer);
 }
 
 /* >>accepting ---------------------------------------------------------- */
 /* A slot for a peer, whose time begins with dx_peers_p_clock(); NULL: all are taken. */
-static dx_peers_p_peer *dx_peers_p_peer_new(dx_peers *s, int fd)
+static dx_peers_p_peer *dx_peers_p_peer_new(dx_peers *peers, int fd)
 {
-    dx_peers_p_peer *p = NULL;
+    dx_peers_p_peer *peer = NULL;
     uint32_t generation = 1;
-    if (s->count == s->desc.peers_max || s->draining_) return NULL;
-    if (s->peer_free_) {
-        p = dx_peers_p_peer_at(s, s->peer_free_ - 1);
-        DX_PEERS_ASSERT(p->flags == 0);
-        generation = p->generation;
-        s->peer_free_ = p->u.next;
+    if (peers->count == peers->desc.peers_max || peers->draining_) return NULL;
+    if (peers->peer_free_) {
+        peer = dx_peers_p_peer_at(peers, peers->peer_free_ - 1);
+        DX_PEERS_ASSERT(peer->flags == 0);
+        generation = peer->generation;
+        peers->peer_free_ = peer->u.next;
     } else {
-        p = dx_peers_p_peer_at(s, s->peers_used_++);
+        peer = dx_peers_p_peer_at(peers, peers->peers_used_++);
     }
-    DX_PEERS_MEMSET(p, 0, sizeof *p);
-    dx_reactor_ext_op_init(&p->op, dx_peers_p_event, fd);
-    p->generation = generation;
-    p->flags = DX_PEERS_P_IS_OPEN;
-    p->tick = s->tick_;
-    s->count++;
-    return p;
+    DX_PEERS_MEMSET(peer, 0, sizeof *peer);
+    dx_reactor_ext_op_init(&peer->op, dx_peers_p_event, fd);
+    peer->generation = generation;
+    peer->flags = DX_PEERS_P_IS_OPEN;
+    peer->tick = peers->tick_;
+    peers->count++;
+    return peer;
 }
 
 /* An accept has failed, most likely because descriptors ran out. Retry when a peer closes, or after
    a while. */
-static void dx_peers_p_back_off(dx_peers *s, int32_t error)
+static void dx_peers_p_back_off(dx_peers *peers, int32_t error)
 {
-    s->accept_error = error;
-    if (s->backoff_ns_) s->backoff_ns_ *= 2;
-    else s->backoff_ns_ = DX_PEERS_P_BACKOFF_MIN;
-    if (s->backoff_ns_ > DX_PEERS_P_BACKOFF_MAX) s->backoff_ns_ = DX_PEERS_P_BACKOFF_MAX;
-    dx_reactor_timer(s->reactor, &s->retry_op_, s->backoff_ns_);
+    peers->accept_error = error;
+    if (peers->backoff_ns_) peers->backoff_ns_ *= 2;
+    else peers->backoff_ns_ = DX_PEERS_P_BACKOFF_MIN;
+    if (peers->backoff_ns_ > DX_PEERS_P_BACKOFF_MAX) peers->backoff_ns_ = DX_PEERS_P_BACKOFF_MAX;
+    dx_reactor_timer(peers->reactor, &peers->retry_op_, peers->backoff_ns_);
 }
 
 /* A completion of the accept: its op.fn. */
-static void dx_peers_p_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static void dx_peers_p_accepted(dx_reactor *reactor, dx_op *op, int32_t result, uint32_t flags)
 {
-    dx_peers *s = (dx_peers *)dx_reactor_op_user(op);
-    dx_peers_p_peer *p = result >= 0 ? dx_peers_p_peer_new(s, result) : NULL;
-    if (result >= 0 && !p) {
-        s->refused++;
-        dx_reactor_ext_close_now(r, result);
+    dx_peers *peers = (dx_peers *)dx_reactor_op_user(op);
+    dx_peers_p_peer *peer = result >= 0 ? dx_peers_p_peer_new(peers, result) : NULL;
+    if (result >= 0 && !peer) {
+        peers->refused++;
+        dx_reactor_ext_close_now(reactor, result);
     } else if (result < 0 && result != -ECANCELED) {
-        dx_peers_p_back_off(s, result);
+        dx_peers_p_back_off(peers, result);
     }
     /* Before the clock or the program takes the freed operation. */
-    if (!(flags & DX_REACTOR_F_MORE)) dx_peers_p_accept_on(s);
-    else if (s->desc.peers_max - s->count < DX_PEERS_P_BURST) dx_reactor_cancel(r, op);
-    if (!p) return;
-    dx_peers_p_clock(s);
-    s->backoff_ns_ = 0;
-    dx_peers_p_begin(s, p);
+    if (!(flags & DX_REACTOR_F_MORE)) dx_peers_p_accept_on(peers);
+    else if (peers->desc.peers_max - peers->count < DX_PEERS_P_BURST)
+        dx_reactor_cancel(reactor, op);
+    if (!peer) return;
+    dx_peers_p_clock(peers);
+    peers->backoff_ns_ = 0;
+    dx_peers_p_begin(peers, peer);
 }
 
 /* The end of a back-off, or a free slot. */
-static void dx_peers_p_retry(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static void dx_peers_p_retry(dx_reactor *reactor, dx_op *op, int32_t result, uint32_t flags)
 {
-    (void)r;
+    (void)reactor;
     (void)result; /* -ECANCELED: a peer has closed */
     (void)flags;
     dx_peers_p_accept_on((dx_peers *)dx_reactor_op_user(op));
@@ -952,44 +964,45 @@ static void dx_peers_p_retry(dx_reactor *r, dx_op *op, int32_t result, uint32_t 
        slots  | 0 . . . | . . . . | . . . . | . . . . |       a whole round takes 4 ticks, so an
                 hand_ --------->                              idle peer is found 1 to 6 ticks late
 */
-static void dx_peers_p_check(dx_peers *s, dx_peers_p_peer *p)
+static void dx_peers_p_check(dx_peers *peers, dx_peers_p_peer *peer)
 {
-    uint32_t limit = s->idle_ticks_;
-    if (!(p->flags & DX_PEERS_P_IS_OPEN)) return;
-    if ((p->flags & DX_PEERS_P_IS_SHUT) && s->linger_ticks_) limit = s->linger_ticks_;
-    if (limit && (uint16_t)(s->tick_ - p->tick) > limit) dx_peers_p_abort(s, p, -ETIMEDOUT);
+    uint32_t limit = peers->idle_ticks_;
+    if (!(peer->flags & DX_PEERS_P_IS_OPEN)) return;
+    if ((peer->flags & DX_PEERS_P_IS_SHUT) && peers->linger_ticks_) limit = peers->linger_ticks_;
+    if (limit && (uint16_t)(peers->tick_ - peer->tick) > limit)
+        dx_peers_p_abort(peers, peer, -ETIMEDOUT);
 }
 
 /* One tick. */
-static void dx_peers_p_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static void dx_peers_p_tick(dx_reactor *reactor, dx_op *op, int32_t result, uint32_t flags)
 {
-    dx_peers *s = (dx_peers *)dx_reactor_op_user(op);
-    uint32_t left = s->peers_used_ / DX_PEERS_P_SHARE + 1;
-    (void)r;
+    dx_peers *peers = (dx_peers *)dx_reactor_op_user(op);
+    uint32_t left = peers->peers_used_ / DX_PEERS_P_SHARE + 1;
+    (void)reactor;
     (void)flags;
     if (result < 0) return;
-    s->tick_++;
+    peers->tick_++;
     while (left--) {
-        DX_PEERS_ASSERT(s->hand_ < s->peers_used_);
-        dx_peers_p_check(s, dx_peers_p_peer_at(s, s->hand_));
-        s->hand_ = s->hand_ + 1 < s->peers_used_ ? s->hand_ + 1 : 0;
+        DX_PEERS_ASSERT(peers->hand_ < peers->peers_used_);
+        dx_peers_p_check(peers, dx_peers_p_peer_at(peers, peers->hand_));
+        peers->hand_ = peers->hand_ + 1 < peers->peers_used_ ? peers->hand_ + 1 : 0;
     }
-    dx_peers_p_clock(s);
+    dx_peers_p_clock(peers);
 }
 
 /* The timeout of dx_peers_drain(). */
-static void dx_peers_p_drain_over(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static void dx_peers_p_drain_over(dx_reactor *reactor, dx_op *op, int32_t result, uint32_t flags)
 {
-    dx_peers *s = (dx_peers *)dx_reactor_op_user(op);
+    dx_peers *peers = (dx_peers *)dx_reactor_op_user(op);
     uint32_t slot;
-    (void)r;
+    (void)reactor;
     (void)flags;
     if (result < 0) return; /* all have closed already */
-    for (slot = 0; slot < s->peers_used_; slot++) {
-        dx_peers_p_peer *p = dx_peers_p_peer_at(s, slot);
-        if (p->flags & DX_PEERS_P_IS_OPEN) dx_peers_p_abort(s, p, -ETIMEDOUT);
+    for (slot = 0; slot < peers->peers_used_; slot++) {
+        dx_peers_p_peer *peer = dx_peers_p_peer_at(peers, slot);
+        if (peer->flags & DX_PEERS_P_IS_OPEN) dx_peers_p_abort(peers, peer, -ETIMEDOUT);
     }
-    dx_peers_p_clock(s);
+    dx_peers_p_clock(peers);
 }
 
 /* >>public ------------------------------------------------------------- */
@@ -1004,223 +1017,227 @@ DX_PEERS_API const char *dx_peers_error_name(int error)
     }
 }
 
-/* Fill in *d's defaults and the ticks of its timeouts. False: a field is out of its range. */
-static bool dx_peers_p_defaults(dx_peers *s, dx_peers_desc *d)
+/* Fill in *desc's defaults and the ticks of its timeouts. False: a field is out of its range. */
+static bool dx_peers_p_defaults(dx_peers *peers, dx_peers_desc *desc)
 {
     const uint32_t max = DX_PEERS_P_COUNT_MAX;
-    uint64_t high, shorter = d->idle_ns;
-    if (!d->peers_max) d->peers_max = 1024;
-    if (!d->block_count) d->block_count = 256;
-    if (!d->block_size) d->block_size = 16384;
-    high = d->high_water ? d->high_water : (uint64_t)4 * d->block_size;
-    if (d->peers_max > max || d->block_count > max || d->block_size > max || high > INT32_MAX)
+    uint64_t high, shorter = desc->idle_ns;
+    if (!desc->peers_max) desc->peers_max = 1024;
+    if (!desc->block_count) desc->block_count = 256;
+    if (!desc->block_size) desc->block_size = 16384;
+    high = desc->high_water ? desc->high_water : (uint64_t)4 * desc->block_size;
+    if (desc->peers_max > max || desc->block_count > max || desc->block_size > max ||
+        high > INT32_MAX)
         return false;
-    d->high_water = (uint32_t)high;
-    if (d->linger_ns && (!d->idle_ns || d->linger_ns < d->idle_ns)) shorter = d->linger_ns;
-    s->tick_ns_ = shorter / DX_PEERS_P_TICKS;
-    if (s->tick_ns_ < DX_PEERS_P_TICK_NS_MIN) s->tick_ns_ = DX_PEERS_P_TICK_NS_MIN;
-    if (d->idle_ns / s->tick_ns_ > DX_PEERS_P_TICKS_MAX ||
-        d->linger_ns / s->tick_ns_ > DX_PEERS_P_TICKS_MAX)
+    desc->high_water = (uint32_t)high;
+    if (desc->linger_ns && (!desc->idle_ns || desc->linger_ns < desc->idle_ns))
+        shorter = desc->linger_ns;
+    peers->tick_ns_ = shorter / DX_PEERS_P_TICKS;
+    if (peers->tick_ns_ < DX_PEERS_P_TICK_NS_MIN) peers->tick_ns_ = DX_PEERS_P_TICK_NS_MIN;
+    if (desc->idle_ns / peers->tick_ns_ > DX_PEERS_P_TICKS_MAX ||
+        desc->linger_ns / peers->tick_ns_ > DX_PEERS_P_TICKS_MAX)
         return false;
-    s->idle_ticks_ = (uint32_t)((d->idle_ns + s->tick_ns_ - 1) / s->tick_ns_);
-    s->linger_ticks_ = (uint32_t)((d->linger_ns + s->tick_ns_ - 1) / s->tick_ns_);
-    return d->received != NULL;
+    peers->idle_ticks_ = (uint32_t)((desc->idle_ns + peers->tick_ns_ - 1) / peers->tick_ns_);
+    peers->linger_ticks_ = (uint32_t)((desc->linger_ns + peers->tick_ns_ - 1) / peers->tick_ns_);
+    return desc->received != NULL;
 }
 
 /* Compute defaults and sizes. Returns the bytes that desc.memory needs; 0: a field is invalid. */
-static size_t dx_peers_p_plan(dx_peers *s, const dx_peers_desc *desc)
+static size_t dx_peers_p_plan(dx_peers *peers, const dx_peers_desc *desc)
 {
     uint64_t size;
-    DX_PEERS_MEMSET(s, 0, sizeof *s);
-    s->desc = *desc;
-    if (!dx_peers_p_defaults(s, &s->desc)) return 0;
-    s->stride_ = (sizeof(dx_peers_p_block) + s->desc.block_size + DX_PEERS_P_ALIGN - 1) /
+    DX_PEERS_MEMSET(peers, 0, sizeof *peers);
+    peers->desc = *desc;
+    if (!dx_peers_p_defaults(peers, &peers->desc)) return 0;
+    peers->stride_ = (sizeof(dx_peers_p_block) + peers->desc.block_size + DX_PEERS_P_ALIGN - 1) /
                  DX_PEERS_P_ALIGN * DX_PEERS_P_ALIGN;
-    size = (uint64_t)s->desc.peers_max * sizeof(dx_peers_p_peer) + DX_PEERS_P_ALIGN +
-           (uint64_t)s->desc.block_count * s->stride_;
+    size = (uint64_t)peers->desc.peers_max * sizeof(dx_peers_p_peer) + DX_PEERS_P_ALIGN +
+           (uint64_t)peers->desc.block_count * peers->stride_;
     return size == (size_t)size ? (size_t)size : 0;
 }
 
 DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc)
 {
-    dx_peers s;
-    return desc ? dx_peers_p_plan(&s, desc) : 0;
+    dx_peers peers;
+    return desc ? dx_peers_p_plan(&peers, desc) : 0;
 }
 
-DX_PEERS_API int dx_peers_open(dx_peers *s, dx_reactor *r, const dx_peers_desc *desc)
+DX_PEERS_API int dx_peers_open(dx_peers *peers, dx_reactor *reactor, const dx_peers_desc *desc)
 {
     size_t size;
-    if (!s || !desc || !dx_reactor_ext_pool_count(r)) return DX_PEERS_EINVAL;
-    size = dx_peers_p_plan(s, desc);
+    if (!peers || !desc || !dx_reactor_ext_pool_count(reactor)) return DX_PEERS_EINVAL;
+    size = dx_peers_p_plan(peers, desc);
     if (!size) return DX_PEERS_EINVAL;
     if (!desc->memory || desc->memory_size < size) return DX_PEERS_ENOMEM;
-    s->blocks_ = (uint8_t *)desc->memory;
-    s->blocks_ += (0 - (uintptr_t)desc->memory) % DX_PEERS_P_ALIGN;
-    s->peers_ = s->blocks_ + (size_t)s->desc.block_count * s->stride_;
-    s->reactor = r;
-    s->blocks_left_ = s->desc.block_count;
-    s->listening_ = -1;
-    dx_reactor_op_init(&s->accept_op_, dx_peers_p_accepted, s);
-    dx_reactor_op_init(&s->retry_op_, dx_peers_p_retry, s);
-    dx_reactor_op_init(&s->tick_op_, dx_peers_p_tick, s);
-    dx_reactor_op_init(&s->drain_op_, dx_peers_p_drain_over, s);
-    s->extension_.flush = dx_peers_p_flush_all;
-    s->extension_.user = s;
-    s->extension_.memory = desc->memory;
-    s->extension_.memory_size = desc->memory_size;
-    return dx_reactor_ext_attach(r, &s->extension_);
+    peers->blocks_ = (uint8_t *)desc->memory;
+    peers->blocks_ += (0 - (uintptr_t)desc->memory) % DX_PEERS_P_ALIGN;
+    peers->peers_ = peers->blocks_ + (size_t)peers->desc.block_count * peers->stride_;
+    peers->reactor = reactor;
+    peers->blocks_left_ = peers->desc.block_count;
+    peers->listening_ = -1;
+    dx_reactor_op_init(&peers->accept_op_, dx_peers_p_accepted, peers);
+    dx_reactor_op_init(&peers->retry_op_, dx_peers_p_retry, peers);
+    dx_reactor_op_init(&peers->tick_op_, dx_peers_p_tick, peers);
+    dx_reactor_op_init(&peers->drain_op_, dx_peers_p_drain_over, peers);
+    peers->extension_.flush = dx_peers_p_flush_all;
+    peers->extension_.user = peers;
+    peers->extension_.memory = desc->memory;
+    peers->extension_.memory_size = desc->memory_size;
+    return dx_reactor_ext_attach(reactor, &peers->extension_);
 }
 
-DX_PEERS_API int dx_peers_listen(dx_peers *s, int fd)
+DX_PEERS_API int dx_peers_listen(dx_peers *peers, int fd)
 {
     int error;
-    if (!s || fd < 0 || s->listening_ >= 0) return DX_PEERS_EINVAL;
-    s->listening_ = fd;
-    error = dx_peers_p_accept(s);
-    if (error) s->listening_ = -1;
+    if (!peers || fd < 0 || peers->listening_ >= 0) return DX_PEERS_EINVAL;
+    peers->listening_ = fd;
+    error = dx_peers_p_accept(peers);
+    if (error) peers->listening_ = -1;
     return error;
 }
 
-DX_PEERS_API void dx_peers_listen_end(dx_peers *s)
+DX_PEERS_API void dx_peers_listen_end(dx_peers *peers)
 {
-    s->listening_ = -1;
-    dx_reactor_cancel(s->reactor, &s->accept_op_);
-    dx_reactor_cancel(s->reactor, &s->retry_op_);
+    peers->listening_ = -1;
+    dx_reactor_cancel(peers->reactor, &peers->accept_op_);
+    dx_reactor_cancel(peers->reactor, &peers->retry_op_);
 }
 
-DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *address,
+DX_PEERS_API int dx_peers_add(dx_peers *peers, int fd, const dx_reactor_address *address,
                               dx_peers_id *id)
 {
-    dx_peers_p_peer *p = NULL;
-    if (!s || fd < 0 || !id) return DX_PEERS_EINVAL;
-    p = dx_peers_p_peer_new(s, fd);
-    if (!p) return DX_PEERS_EAGAIN;
-    dx_peers_p_clock(s);
-    *id = dx_peers_p_id(s, p);
+    dx_peers_p_peer *peer = NULL;
+    if (!peers || fd < 0 || !id) return DX_PEERS_EINVAL;
+    peer = dx_peers_p_peer_new(peers, fd);
+    if (!peer) return DX_PEERS_EAGAIN;
+    dx_peers_p_clock(peers);
+    *id = dx_peers_p_id(peers, peer);
     if (!address) {
-        dx_peers_p_receive(s, p);
-    } else if (dx_reactor_connect(s->reactor, &p->op, fd, address) == DX_REACTOR_OK) {
-        p->flags |= DX_PEERS_P_IS_CONNECTING;
+        dx_peers_p_receive(peers, peer);
+    } else if (dx_reactor_connect(peers->reactor, &peer->op, fd, address) == DX_REACTOR_OK) {
+        peer->flags |= DX_PEERS_P_IS_CONNECTING;
     } else {
-        dx_peers_p_abort_start(s, p);
+        dx_peers_p_abort_start(peers, peer);
     }
     return DX_PEERS_OK;
 }
 
-DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t timeout_ns)
+DX_PEERS_API void dx_peers_drain(dx_peers *peers, uint64_t timeout_ns)
 {
     uint32_t slot;
-    s->draining_ = true;
-    dx_reactor_cancel(s->reactor, &s->accept_op_);
-    dx_reactor_cancel(s->reactor, &s->retry_op_);
-    for (slot = 0; slot < s->peers_used_; slot++) {
-        dx_peers_p_peer *p = dx_peers_p_peer_at(s, slot);
-        if (p->flags & DX_PEERS_P_IS_OPEN) dx_peers_close(s, dx_peers_p_id(s, p), false);
+    peers->draining_ = true;
+    dx_reactor_cancel(peers->reactor, &peers->accept_op_);
+    dx_reactor_cancel(peers->reactor, &peers->retry_op_);
+    for (slot = 0; slot < peers->peers_used_; slot++) {
+        dx_peers_p_peer *peer = dx_peers_p_peer_at(peers, slot);
+        if (peer->flags & DX_PEERS_P_IS_OPEN)
+            dx_peers_close(peers, dx_peers_p_id(peers, peer), false);
     }
-    if (s->count && !dx_reactor_op_pending(&s->drain_op_))
-        dx_reactor_timer(s->reactor, &s->drain_op_, timeout_ns);
+    if (peers->count && !dx_reactor_op_pending(&peers->drain_op_))
+        dx_reactor_timer(peers->reactor, &peers->drain_op_, timeout_ns);
 }
 
-DX_PEERS_API int dx_peers_send(dx_peers *s, dx_peers_id id, const void *data, uint32_t size)
+DX_PEERS_API int dx_peers_send(dx_peers *peers, dx_peers_id id, const void *data, uint32_t size)
 {
-    dx_peers_p_peer *p = NULL;
+    dx_peers_p_peer *peer = NULL;
     bool whole;
     int error;
     if (!data && size) return DX_PEERS_EINVAL;
-    error = dx_peers_p_admit(s, id, size, &p);
+    error = dx_peers_p_admit(peers, id, size, &peer);
     if (error || !size) return error;
-    whole = dx_peers_p_chain_put(s, &p->out, (const uint8_t *)data, size);
+    whole = dx_peers_p_chain_put(peers, &peer->out, (const uint8_t *)data, size);
     DX_PEERS_ASSERT(whole);
     (void)whole;
-    dx_peers_p_queue(s, p, size);
+    dx_peers_p_queue(peers, peer, size);
     return DX_PEERS_OK;
 }
 
-DX_PEERS_API int dx_peers_reserve(dx_peers *s, dx_peers_id id, uint32_t size, uint8_t **out)
+DX_PEERS_API int dx_peers_reserve(dx_peers *peers, dx_peers_id id, uint32_t size, uint8_t **out)
 {
-    dx_peers_p_peer *p = NULL;
-    dx_peers_p_block *b;
+    dx_peers_p_peer *peer = NULL;
+    dx_peers_p_block *block;
     int error;
     if (!out || !size) return DX_PEERS_EINVAL;
-    error = dx_peers_p_admit(s, id, size, &p);
+    error = dx_peers_p_admit(peers, id, size, &peer);
     if (error) return error;
-    if (size > s->desc.block_size) return DX_PEERS_ETOOBIG;
-    b = dx_peers_p_chain_room(s, &p->out, size);
-    DX_PEERS_ASSERT(b != NULL);
-    *out = dx_peers_p_block_bytes(b, b->used);
+    if (size > peers->desc.block_size) return DX_PEERS_ETOOBIG;
+    block = dx_peers_p_chain_room(peers, &peer->out, size);
+    DX_PEERS_ASSERT(block != NULL);
+    *out = dx_peers_p_block_bytes(block, block->used);
     return DX_PEERS_OK;
 }
 
-DX_PEERS_API int dx_peers_commit(dx_peers *s, dx_peers_id id, uint32_t size)
+DX_PEERS_API int dx_peers_commit(dx_peers *peers, dx_peers_id id, uint32_t size)
 {
-    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, DX_PEERS_P_IS_CLOSING);
-    dx_peers_p_block *b = p && p->out ? dx_peers_p_block_at(s, p->out) : NULL;
-    if (!p) return s ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
-    if (!b || size > s->desc.block_size - b->used) return DX_PEERS_EINVAL;
-    b->used += size;
-    if (size) dx_peers_p_queue(s, p, size);
-    else if (!b->used) dx_peers_p_chain_pop_last(s, &p->out); /* the reserved block is not needed */
+    dx_peers_p_peer *peer = dx_peers_p_peer_find(peers, id, DX_PEERS_P_IS_CLOSING);
+    dx_peers_p_block *block = peer && peer->out ? dx_peers_p_block_at(peers, peer->out) : NULL;
+    if (!peer) return peers ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
+    if (!block || size > peers->desc.block_size - block->used) return DX_PEERS_EINVAL;
+    block->used += size;
+    if (size) dx_peers_p_queue(peers, peer, size);
+    else if (!block->used)
+        dx_peers_p_chain_pop_last(peers, &peer->out); /* the reserved block is not needed */
     return DX_PEERS_OK;
 }
 
-DX_PEERS_API int dx_peers_hold(dx_peers *s, dx_peers_id id, bool on)
+DX_PEERS_API int dx_peers_hold(dx_peers *peers, dx_peers_id id, bool on)
 {
-    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, DX_PEERS_P_IS_CLOSING);
-    if (!p) return s ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
-    if (on && !(p->flags & DX_PEERS_P_IS_HELD)) {
-        p->flags |= DX_PEERS_P_IS_HELD;
-        if (!(p->flags & DX_PEERS_P_IS_CONNECTING)) dx_reactor_cancel(s->reactor, &p->op);
-    } else if (!on && (p->flags & DX_PEERS_P_IS_HELD)) {
-        p->flags &= (uint16_t)~DX_PEERS_P_IS_HELD;
-        dx_peers_p_digest(s, p);
-        if (!(p->flags & DX_PEERS_P_IS_CONNECTING)) dx_peers_p_receive(s, p);
+    dx_peers_p_peer *peer = dx_peers_p_peer_find(peers, id, DX_PEERS_P_IS_CLOSING);
+    if (!peer) return peers ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
+    if (on && !(peer->flags & DX_PEERS_P_IS_HELD)) {
+        peer->flags |= DX_PEERS_P_IS_HELD;
+        if (!(peer->flags & DX_PEERS_P_IS_CONNECTING)) dx_reactor_cancel(peers->reactor, &peer->op);
+    } else if (!on && (peer->flags & DX_PEERS_P_IS_HELD)) {
+        peer->flags &= (uint16_t)~DX_PEERS_P_IS_HELD;
+        dx_peers_p_digest(peers, peer);
+        if (!(peer->flags & DX_PEERS_P_IS_CONNECTING)) dx_peers_p_receive(peers, peer);
     }
     return DX_PEERS_OK;
 }
 
-DX_PEERS_API int dx_peers_close(dx_peers *s, dx_peers_id id, bool now)
+DX_PEERS_API int dx_peers_close(dx_peers *peers, dx_peers_id id, bool now)
 {
-    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, DX_PEERS_P_IS_CLOSING);
-    if (!p) return s ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
-    p->flags |= DX_PEERS_P_IS_LAST;
-    if (now) dx_peers_p_abort(s, p, 0);
-    else dx_peers_p_conclude(s, p);
+    dx_peers_p_peer *peer = dx_peers_p_peer_find(peers, id, DX_PEERS_P_IS_CLOSING);
+    if (!peer) return peers ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
+    peer->flags |= DX_PEERS_P_IS_LAST;
+    if (now) dx_peers_p_abort(peers, peer, 0);
+    else dx_peers_p_conclude(peers, peer);
     return DX_PEERS_OK;
 }
 
-DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *s, dx_peers_id id)
+DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *peers, dx_peers_id id)
 {
-    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
-    return p ? &p->op.user_data : NULL;
+    dx_peers_p_peer *peer = dx_peers_p_peer_find(peers, id, 0);
+    return peer ? &peer->op.user_data : NULL;
 }
 
-DX_PEERS_API int dx_peers_fd(const dx_peers *s, dx_peers_id id)
+DX_PEERS_API int dx_peers_fd(const dx_peers *peers, dx_peers_id id)
 {
-    const dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
-    return p ? dx_reactor_ext_op_fd(&p->op) : -1;
+    const dx_peers_p_peer *peer = dx_peers_p_peer_find(peers, id, 0);
+    return peer ? dx_reactor_ext_op_fd(&peer->op) : -1;
 }
 
-DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id)
+DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *peers, dx_peers_id id)
 {
-    const dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
-    return p ? dx_peers_p_queued(s, p) : 0;
+    const dx_peers_p_peer *peer = dx_peers_p_peer_find(peers, id, 0);
+    return peer ? dx_peers_p_queued(peers, peer) : 0;
 }
 
-DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size)
+DX_PEERS_API bool dx_peers_unused(dx_peers *peers, void **memory, size_t *size)
 {
-    if (!s || !memory || !size || !s->blocks_used_) return false;
-    if (s->blocks_left_ != s->desc.block_count) return false;
-    DX_PEERS_ASSERT(!s->dirty_first_);
-    *memory = s->blocks_;
-    *size = s->blocks_used_ * s->stride_;
-    s->blocks_used_ = 0; /* as after init: every block is unused, and linked */
-    s->block_free_ = 0;  /* when it is first taken */
+    if (!peers || !memory || !size || !peers->blocks_used_) return false;
+    if (peers->blocks_left_ != peers->desc.block_count) return false;
+    DX_PEERS_ASSERT(!peers->dirty_first_);
+    *memory = peers->blocks_;
+    *size = peers->blocks_used_ * peers->stride_;
+    peers->blocks_used_ = 0; /* as after init: every block is unused, and linked */
+    peers->block_free_ = 0; /* when it is first taken */
     return true;
 }
 
-DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s)
+DX_PEERS_API uint64_t dx_peers_room(const dx_peers *peers)
 {
-    return (uint64_t)s->blocks_left_ * s->desc.block_size;
+    return (uint64_t)peers->blocks_left_ * peers->desc.block_size;
 }
 
 #endif /* DX_PEERS_IMPLEMENTATION */

@@ -79,7 +79,7 @@ const isRequest = (opcode, flags) => [PING, CALL, START].includes(opcode) ||
   Boolean(flags & EXPECTS_RESPONSE) && !isAnswer(opcode) && ![CLOSE, CHUNK, END].includes(opcode);
 const idOf = (number, ours) => ours ? number : -number;
 
-/** Bytes in both directions. What has come is kept until it is read, at most a window of it. */
+/** Bytes in both directions. Received bytes are buffered until they are read, at most one window. */
 class Stream {
   constructor(session, number, ours, credit, receiveLeft, args = EMPTY) {
     Object.assign(this, {session, number, ours, arguments: args});
@@ -93,7 +93,7 @@ class Stream {
   frame(opcode, flags, payload) {
     this.session.frame(opcode, flags | (this.ours ? EXPECTS_RESPONSE : 0), this.number, payload);
   }
-  /** The peer may send so much more: told at once where that is half of the window, or it has hardly any left. */
+  /** Grant `size` more bytes of credit. Sent at once if half of the window is owed, or little credit is left. */
   grant(size) {
     this.owed += size;
     if (this.over || this.gotEnd || !this.owed || this.owed < this.session.window >> 1 && this.owed < this.receiveLeft) return;
@@ -185,7 +185,7 @@ class Stream {
  * @property {number} [streamsMax] open at a time, of both sides  @property {number} [window] bytes that a stream holds unread
  * @property {number} [credit] what the peer may send on a stream that it opens, before it was granted any
  * @property {Object<number, Uint8Array>} [texts] of the Hello by their tags: 6 agent, 7 identity, 8 key, 9 token
- * @property {boolean} [accepts] Hellos are answered  @property {number} [needs] features without which it does not go on
+ * @property {boolean} [accepts] Hellos are answered  @property {number} [needs] features that it requires; without them it ends
  * @property {(hello: Object<number, Uint8Array>) => number} [admit] the status that refuses a peer, or 0
  * @property {boolean} [hello] false: version 1  @property {number} [timeout] for the answer to our Hello
  */
@@ -419,7 +419,7 @@ export class Session {
     this.input.set(data, this.inputEnd);
     this.inputEnd += data.length;
   }
-  /** Take one frame off the input. False: none is whole, or it has to wait. */
+  /** Parse one frame of the input. False: no frame is complete, or it has to wait. */
   nextFrame() {
     const bytes = this.input.subarray(this.inputBegin, this.inputEnd);
     if (bytes.length < 8) return false;

@@ -9,7 +9,7 @@
         client.subscribe(42, lambda whole, data: ...)   # whole: all of the state, else a change
         since = client.version_of(42)            # of another client: subscribe(..., since=since)
 
-The peer may ask, too: Client(..., methods={3: function}, stream_methods={4: function}). What a
+The peer may call, too: Client(..., methods={3: function}, stream_methods={4: function}). What a
 method returns for request.arguments is the answer; an exception answers 500, HbtpError its status.
 
 Session is the protocol alone: bytes come in by feed() and go out by `out`. Client puts it on a
@@ -114,8 +114,8 @@ class Request:
 
 
 class Watched:
-    """A state that is subscribed to. epoch, version: of what has come; applied: of what the program
-    has taken in. of_versions: the publisher counts them."""
+    """A state that is subscribed to. epoch, version: the newest received; applied: the newest that the
+    program has applied. of_versions: the publisher counts them."""
 
     def __init__(self, changed, of_versions, since):
         self.changed, self.of_versions, self.applied = changed, of_versions, since
@@ -144,13 +144,13 @@ class Watched:
 
 
 class Stream:
-    """Bytes in both directions. What has come is kept until it is read, at most a window of it."""
+    """Bytes in both directions. Received bytes are buffered until they are read, at most one window."""
 
     def __init__(self, session, number, ours, credit, receive_left, arguments=b""):
         self.session, self.number, self.ours, self.arguments = session, number, ours, arguments
         self.credit = credit               # what we may send
         self.receive_left = receive_left   # what the peer may send, as far as it was told
-        self.owed = 0                      # what was read, and not granted again yet
+        self.owed = 0                      # bytes read, but not granted again yet
         self.pieces = collections.deque()
         self.sent_end = self.got_end = self.over = False
         self.error = None
@@ -160,8 +160,8 @@ class Stream:
         self.session.frame(opcode, flags, self.number, payload)
 
     def grant(self, size):
-        """The peer may send so much more: told at once where that is half of the window, or it has
-        hardly any left."""
+        """Grant `size` more bytes of credit. Sent at once if half of the window is owed, or little
+        credit is left."""
         self.owed += size
         if self.over or self.got_end or not self.owed:
             return
@@ -266,8 +266,8 @@ class Stream:
 
 
 class Session:
-    """One side of a connection. accepts: Hellos are answered; needs: features without which it does
-    not go on; admit(hello): the status that refuses a peer, by the fields of its Hello, or 0."""
+    """One side of a connection. accepts: Hellos are answered; needs: features that it requires;
+    without them it ends; admit(hello): the status that refuses a peer, by the fields of its Hello, or 0."""
 
     def __init__(self, methods=None, stream_methods=None, payload_max=1 << 20, requests_max=64,
                  streams_max=64, credit=1 << 16, window=1 << 18, accepts=False, needs=0, agent=b"",
@@ -295,7 +295,7 @@ class Session:
         self.heard = self.begun = time.monotonic()
         self.pinged = False
 
-    # ---- hooks of whoever has the connection
+    # ---- hooks for the owner of the connection
     def wake(self):
         """There is output."""
 
@@ -470,7 +470,7 @@ class Session:
                 raise HbtpError(426) if error.status == 404 else error
             if not error:
                 self.agree(result)
-                for stream in self.streams.values():   # opened behind our Hello: the peer counts so
+                for stream in self.streams.values():   # the peer's credit holds for them, too
                     stream.credit += self.peer_credit if stream.ours else 0
             if self.drains:
                 self.start_drain()
@@ -525,7 +525,7 @@ class Session:
 
     @staticmethod
     def guard(function, *arguments):
-        """What the program does with it is none of the session's business. Its error, or None."""
+        """Call the program, whose exceptions must not end the session. Returns its result and its error."""
         try:
             return function(*arguments), None
         except HbtpError as error:
@@ -535,7 +535,7 @@ class Session:
             return None, HbtpError(500)
 
     def next_frame(self):
-        """Take one frame off the input. False: none is whole, or it has to wait."""
+        """Parse one frame of the input. False: no frame is complete, or it has to wait."""
         if len(self.input) < 8:
             return False
         opcode, flags, sequence, length = struct.unpack_from("<BBHI", self.input)
@@ -812,7 +812,7 @@ class Client(Session):
             self.woken.recv(4096)
         if writable:
             self.send_out()
-            self.feed(b"")                 # what was held may go on, and who waits for room
+            self.feed(b"")                 # resume held frames, and writers that wait for room
         if self.socket in readable:
             data = self.socket.recv(1 << 16)
             if not data:

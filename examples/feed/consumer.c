@@ -1,4 +1,4 @@
-/* The consumer, in C: ticks out of the ring, each exactly once whoever is killed, until COUNT.
+/* The consumer, in C: reads ticks from the ring until COUNT, each exactly once even if either side is killed.
    usage: consumer FILE create | consumer FILE COUNT */
 #define ACME_IMPLEMENTATION
 #include "feed.h"
@@ -43,9 +43,9 @@ static unsigned current(const feed *f)
 /* Take one tick into the sum. A tick that was counted before a kill is only released. Returns an
    error of the ring or of the record; those that both have, have the same values.
 
-   The tick is copied before it is opened: it lies in memory that the other process can still write,
-   and what was checked there need not be what is read later. It is released only after it was
-   counted, so this is not acme_ring_pop(). */
+   The tick is copied before it is opened: the other process can still write to the shared memory, so
+   a check in place proves nothing about a later read. The tick is released only after it was counted:
+   that is why this is not acme_ring_pop(). */
 static int take(feed *f, acme_ring_consumer *ring)
 {
     const unsigned which = current(f);

@@ -1,5 +1,5 @@
-/* What producer and consumer share: a file that both map, with a ring of dx_ring.h in it and
-   beside it what each side must find again after it was killed. */
+/* The file that producer and consumer map: a ring of dx_ring.h, and the positions from which each
+   side resumes after it was killed. */
 #ifndef FEED_H
 #define FEED_H
 

@@ -1,5 +1,5 @@
-/* What the updater and the application ask of a board. Flash is read where it lies, at board_flash:
-   the slot with the application, then the stage with what was received, BOARD_PAGE_SIZE a page. */
+/* The functions that updater and application need from a board. Flash is memory-mapped at board_flash:
+   the slot of the application, then the stage for a received patch, in pages of BOARD_PAGE_SIZE bytes. */
 #ifndef BOARD_H
 #define BOARD_H
 #include <stddef.h>
@@ -17,7 +17,7 @@ enum { BOARD_UNIT = 256, BOARD_PAGE_SIZE = 256 * 1024, BOARD_SLOT_SIZE = 4 * 256
 
 extern const uint8_t *const board_flash; /* BOARD_SLOT_SIZE + BOARD_STAGE_SIZE bytes */
 
-/* The next byte of the UART, or -1 when there is none. */
+/* The next byte of the UART; -1: no byte is waiting. */
 int board_get(void);
 void board_put(const void *bytes, size_t size);
 /* A page becomes 0xff. offset: bytes from board_flash, on a page. Not 0: the flash failed. */

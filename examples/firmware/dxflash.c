@@ -5,7 +5,7 @@
      dxflash PORT info
      dxflash PORT update NEW OLD...     NEW and some earlier versions, one of which the board has
      dxflash PORT run                   start the application and print what it says
-     dxflash - patch PAGE SLOT OLD NEW PATCH    only make the patch, for pages and a slot of so many bytes
+     dxflash - patch PAGE SLOT OLD NEW PATCH    only make the patch; PAGE, SLOT: their sizes in bytes
 
    PORT is a serial line that stty has set up, or the Unix socket of an emulator. Status 0: done,
    1: it failed, and why is printed. */

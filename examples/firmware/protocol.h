@@ -1,4 +1,4 @@
-/* What host and device say to each other, besides docs/formats/hbtp.md. Integers are little-endian. */
+/* The messages between host and device, on top of docs/formats/hbtp.md. Integers are little-endian. */
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
 

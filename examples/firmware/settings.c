@@ -1,6 +1,7 @@
 /* Settings in flash that a power cut cannot hurt: names and values in a store of layers/dx_nor.h, set and
-   asked for in HBTP frames over the UART. What was answered is there after any cut; what is read has its hash. When the blocks are used
-   up what is alive moves on around them, so that all of them wear alike. No heap, no C library. */
+   read in HBTP frames over the UART. An acknowledged value survives a power cut; every read is checked
+   by its hash. When all blocks are full, live values move to the next block, so that all wear equally.
+   No heap, no C library. */
 #include "board.h"
 #include "protocol.h"
 
@@ -81,7 +82,7 @@ static int set_once(const char *name, const void *value, uint32_t size)
     return error ? error : dx_nor_commit(&device.store);
 }
 
-/* What is not there any more makes room, once. A flash that failed is looked at anew. */
+/* If the store is full, reclaim the space of deleted values and retry once. If flash failed, reopen the store. */
 static int set(const char *name, const void *value, uint32_t size)
 {
     int error = set_once(name, value, size);

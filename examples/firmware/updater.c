@@ -1,8 +1,8 @@
 /* Over-the-air update of an application in one slot of flash.
 
    The host sends a patch in HBTP FileChunk frames over the UART. It is kept in a stage of flash, and
-   a record behind it says that it is whole; then the slot is patched in place. When power fails the
-   patch is taken up again at the next start, where it stopped. No heap, no C library.
+   a record after it marks it as complete; then the slot is patched in place. After a power cut the
+   next start resumes the patch where it stopped. No heap, no C library.
 
    The stage:  the patch | the last page: record of 256 bytes "this many bytes are staged",
    record of 256 bytes "done, with this result". A record is believed when it is whole. */
@@ -73,7 +73,7 @@ static int read_record(uint32_t offset, uint32_t magic, uint32_t *value)
 }
 
 /* >>image ------------------------------------------------------------------ */
-/* Bytes of the application in the slot; 0 when there is none. */
+/* Size of the application in the slot, in bytes; 0: the slot has no application. */
 static uint32_t image(uint32_t *version)
 {
     uint32_t size = get32(board_flash + offsetof(app_header, size));
@@ -91,7 +91,7 @@ static int flash_io(void *user, dx_patch_flash_io what, uint64_t offset, void *d
     return 0;
 }
 
-/* What the hash in the patch promised is what the slot holds now, by the hash of dx_cas.h too. */
+/* Does the slot hold the target of the patch? Hashed by dx_cas.h, independently of dx_patch.h. */
 static int is_target(uint32_t patch_size)
 {
     dx_patch_header header;
@@ -101,7 +101,7 @@ static int is_target(uint32_t patch_size)
     return memcmp(&id, header.target_hash, sizeof header.target_hash) == 0;
 }
 
-/* Apply the staged patch, or go on with it. A flash that failed is tried again at the next start. */
+/* Apply the staged patch, or resume it. If flash failed, the next start retries. */
 static void patch(uint32_t patch_size)
 {
     dx_patch_flash_desc desc;

@@ -18,7 +18,7 @@ static dx_op accept_op, timer_op;
 static char  echoed[64];
 static size_t echoed_size;
 
-/* What must have happened at the end; in which order is the network's business. */
+/* Each of these must have happened at the end; the network decides the order. */
 enum { CONNECTED, ACCEPTED, ECHOED, TIMED, SERVER_CLOSED, CAME_BACK, CLIENT_CLOSED, RAN, STEPS };
 static const char *const names[STEPS] = {
     "client connected", "server accepted", "server echoed",  "timer came",

@@ -1,4 +1,4 @@
-/* A service over TCP: requests of HBTP, answered behind middleware, on the event loop. Its client
+/* A service over TCP: HBTP requests pass through middleware to handlers, on the event loop. Its client
    is in the same program, so that you see all of it run.
    cc -O2 -o service examples/service/service.c -lpthread
 
@@ -115,7 +115,7 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
     connection *k = connection_of(s, id);
     const size_t used = k ? drive(s, id, k, bytes, size) : size;
     if (k && k->session.state != DX_HBTP_CLOSED && !last) return used;
-    dx_peers_close(s, id, false); /* after what is queued */
+    dx_peers_close(s, id, false); /* after the queued bytes are sent */
     return size;
 }
 

@@ -70,7 +70,7 @@ static void carry(end *from, end *to)
     const uint8_t *bytes = dx_hbtp_out_data(&from->out, &size);
     int64_t used = dx_hbtp_feed(&to->session, bytes, size, 1);
     if (used > 0) dx_hbtp_out_consume(&from->out, (size_t)used);
-    dx_hbtp_feed(&from->session, NULL, 0, 1); /* there is room again: whoever is behind may be served */
+    dx_hbtp_feed(&from->session, NULL, 0, 1); /* there is room again for a subscriber that lags */
 }
 
 static size_t change(dx_hbtp_hub *hub, unsigned at) /* a few bytes of the state; returns the size of the patch */

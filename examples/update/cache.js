@@ -89,7 +89,7 @@ export class Cache {
         }
     }
 
-    // "304": what is kept is current, and fresh again. false: it is gone, or another.
+    // After a 304: the cached entry is current; mark it fresh. false: it was removed or replaced meanwhile.
     renew(key, hash, { headers, manifest, sequence = 0, ttlMs = this.ttlMs }) {
         return this.change(async (t, state) => {
             const meta = await t.meta(key);

@@ -128,7 +128,7 @@ class Line {
         clearTimeout(this.idle);
         clearTimeout(this.total);
         this.o.signal?.removeEventListener('abort', this.stop);
-        if (!handedOut) this.abort.abort(); // what is not read to its end
+        if (!handedOut) this.abort.abort(); // cancel a body that was not read to its end
     }
     async ask(url, headers, mode) {
         this.restart();
@@ -216,7 +216,7 @@ class Update {
             this.line.close(handedOut);
         }
     }
-    // Is what is kept signed? Only what came with a manifest of these keys is used without asking.
+    // Is the cached entry signed? It is used without a request only if its manifest verifies with these keys.
     async isTrusted() {
         if (!this.o.trust) return true;
         if (!this.have.manifest) return false;

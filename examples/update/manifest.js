@@ -32,7 +32,7 @@ async function isSigned(key, message, signature, trust) {
 
 const isCount = n => Number.isSafeInteger(n) && n >= 0;
 
-// Bytes of a manifest for this URL, checked, or an error. allow.expired: an old one of what is kept is good enough.
+// Bytes of a manifest for this URL, checked, or an error. allow.expired: accept an expired manifest, as for an entry in the cache.
 export async function readManifest(bytes, url, trust, allow = {}) {
     const end = bytes.indexOf(10), text = new TextDecoder();
     if (end < 0) throw bad('it does not have two lines');

@@ -30,7 +30,7 @@
 #define DX_HTIP_IMPLEMENTATION
 #include "../../layers/dx_htip.h"
 
-/* What the page does of an HTIP stream: one operation; after a clone its markup, part by part. */
+/* The page carries out one operation of an HTIP stream; after a clone its markup, part by part. */
 void IMPORT(page_do)(uint32_t op, uint32_t node, uint32_t other, const uint8_t *a, uint32_t a_size, const uint8_t *b, uint32_t b_size);
 void IMPORT(page_build)(uint32_t part, const uint8_t *a, uint32_t a_size, const uint8_t *b, uint32_t b_size);
 
@@ -43,7 +43,7 @@ void EXPORT(clear_page)(void) { (void)dx_htip_nodes_init(&nodes, node_memory, si
 #endif
 
 #ifndef CORE_UPDATE
-/* What the page does for us: keep a template (UTF-8 text), and look at a new state. */
+/* Services of the page: keep a template (UTF-8 text), and read a new state. */
 void IMPORT(cache_template)(uint32_t id, const uint8_t *text, uint32_t size);
 void IMPORT(notify_state_change)(const uint8_t *state, uint32_t size);
 #endif
@@ -132,7 +132,7 @@ static int on_chunk(void *user, const dx_chunks_chunk *chunk)
     return 0;
 }
 
-/* Chunks may be as long as CHUNK_MAX; the browser commits of it what is used. */
+/* Chunks may be as long as CHUNK_MAX; the browser commits only the pages that are written. */
 int EXPORT(init_streaming)(void)
 {
     core *c = &instance;
@@ -158,7 +158,7 @@ int EXPORT(feed_chunk_data)(const uint8_t *data, uint32_t size)
     return n < 0 ? code((int)n) : (int)n;
 }
 
-/* The type of the next chunk that is complete, in order; 0: none is. Its bytes: chunk_data(). */
+/* The type of the next complete chunk, in order; 0: no chunk is complete. Its bytes: chunk_data(). */
 int EXPORT(poll_and_process_chunk)(void)
 {
     core *c = &instance;

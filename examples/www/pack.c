@@ -79,7 +79,7 @@ static bytes make_layout(char **paths, int count)
     return layout;
 }
 
-/* The card as an HTIP stream: its template, what is in it, and how it looks. */
+/* The card as an HTIP stream: its template, its texts, its classes and styles. */
 static bytes make_card(unsigned version, const char *template)
 {
     const char *news = version > 1 ? "Warmer colours, and a ring that goes round." : "The first one.";

@@ -96,7 +96,7 @@ async function update(core) {
     }
 }
 
-// ---- what is seen
+// ---- the visible page
 async function start(core, app) {
     const consumer = core.stream();
     let state;

@@ -59,7 +59,7 @@ export function pageOps(root, templates, names) {
         calls.flushes++;
         calls.operations += write - read >>> 0;
 
-        // Clones, with the texts that come right behind them. i: the operation behind CLONE; returns the first one left.
+        // Clone rows, with the texts that follow directly. i: the operation after CLONE; returns the first one not carried out.
         const clone = (i, id, parent, first, count) => {
             const t = made[id], slots = t.paths.length;
             const empty = count > 50 && !parent.firstChild && parent.parentNode, next = empty && parent.nextSibling;

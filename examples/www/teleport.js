@@ -1,13 +1,13 @@
-// Records of dx_teleport.h in JavaScript, driven by what dx_dump_schema() (layers/dx_dump.h) says of their type.
+// Records of dx_teleport.h in JavaScript, driven by the schema that dx_dump_schema() (layers/dx_dump.h) writes.
 //
 //   const User = teleport(await (await fetch('user.json')).json());
 //   const user = User(bytes);              // a Uint8Array; throws unless it holds a user
 //   user.id, user.name, user.items[3].sku  // read when asked for
 //   User(bytes, 1)                         // bare: no header, version 1
 //
-// u64 and i64 are BigInt, lists and arrays Array; what is missing is undefined, optional null.
-// Opening checks all bytes, once, and throws the error that dx_teleport.h gives: what is read later
-// is there. If others can write to the bytes, pass a copy.
+// u64 and i64 are BigInt, lists and arrays Array; a field that the record lacks is undefined, an unset optional one null.
+// Opening checks all bytes once and throws the error that dx_teleport.h gives, so later reads need no
+// checks. If others can write to the bytes, pass a copy.
 const scalars = [
     ,
     (d, o) => d.getUint8(o),

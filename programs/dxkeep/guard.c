@@ -127,7 +127,7 @@ static void reap(const guarding *g)
     }
 }
 
-/* dxkeep was killed. What outlives a program that has ended runs on, as it does otherwise. */
+/* dxkeep was killed. Processes that outlive a program that has ended keep running, as without dxkeep. */
 static void abandon(const guarding *g)
 {
     const bool runs = g->shared->pid && !g->shared->ended;

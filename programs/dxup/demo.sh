@@ -61,7 +61,7 @@ pull() { # LABEL OUTCOME WHAT-THE-CLIENT-HAS RSYNC-BYTES
     report=$($dxup pull "$address" demo "$work/app" --report)
     get() { echo "$report" | tr ' ' '\n' | sed -n "s/^$1=//p"; }
     if ! diff -r "$work/new" "$work/app" >/dev/null; then
-        echo "what was pulled differs from what was published" >&2
+        echo "the pulled files differ from the published ones" >&2
         exit 1
     fi
     if [ "$(get outcome)" != "$2" ]; then

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
 
-// Runs in the page: one update, or what is done to the cache before it.
+// Runs in the page: one update, or a change of the cache before it.
 async function inPage({ key = '/app', forget, none, corrupt, chunks, ...o }) {
     const { update, openCache } = await import('/dx-update.js');
     window.cache ??= openCache();

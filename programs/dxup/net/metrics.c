@@ -54,7 +54,7 @@ void dxup_metrics_put(prog_line *l, const dxup_metrics *all)
                                           "{status=\"4xx\"}", "{status=\"5xx\"}"};
     for (unsigned i = 0; i < 3; i++)
         put(l, "dxup_pulls_total", "counter",
-            i ? NULL : "Pulls that were answered, by what was sent.", outcomes[i], &m->pulls[i]);
+            i ? NULL : "Answered pulls, by the form that was sent.", outcomes[i], &m->pulls[i]);
     put(l, "dxup_pulls_refused_total", "counter", "Pulls that were answered with an error.", "",
         &m->refused);
     put(l, "dxup_sent_bytes_total", "counter", "Bytes of patches and content that were sent.", "",

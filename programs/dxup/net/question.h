@@ -22,7 +22,7 @@ typedef struct dxup_question { /* a request without an answer yet */
     bool                   is_whole; /* a patch of this file, which has tickets[0] */
     versions_missing_whole whole;
     bool                   announced; /* the size of the patch was */
-    container_bytes        patch;    /* what has arrived of it */
+    container_bytes        patch;    /* the received part of it */
 } dxup_question;
 
 /* Missing content, counted instead of requested; each object once. Zero it first, and free it with
