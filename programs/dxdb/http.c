@@ -215,9 +215,17 @@ static void respond(dxdb_client *c, uint16_t status, const char *type, const cha
     dxdb_text *t = &c->unsent;
     assert(!t->size);
     dxdb_metrics_count(c->http->results->metrics.http, status);
-    dxdb_text_format(t, "HTTP/1.1 %u %s\r\n", (unsigned)status, reason_of(status));
-    if (status != 304 && status != 204)
-        dxdb_text_format(t, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, size);
+    dxdb_text_add(t, "HTTP/1.1 ");
+    dxdb_text_number(t, status);
+    dxdb_text_add(t, " ");
+    dxdb_text_add(t, reason_of(status));
+    if (status != 304 && status != 204) {
+        dxdb_text_add(t, "\r\nContent-Type: ");
+        dxdb_text_add(t, type);
+        dxdb_text_add(t, "\r\nContent-Length: ");
+        dxdb_text_number(t, size);
+    }
+    dxdb_text_add(t, "\r\n");
     dxdb_text_add(t, fields);
     put_extra(c, t);
     dxdb_text_add(t, c->keeps ? "\r\n" : "Connection: close\r\n\r\n");
@@ -239,7 +247,8 @@ static void refuse(dxdb_client *c, uint16_t status, const char *why)
 
 static void respond_result(dxdb_client *c, const dxdb_result *result)
 {
-    char fields[200] = "Vary: Accept\r\n";
+    static const char head[] = "Vary: Accept\r\nCache-Control: no-cache\r\nETag: ";
+    char fields[sizeof head + 80] = "Vary: Accept\r\n";
     char etag[67];
     if (result->status != DXDB_OK) {
         refuse(c, result->status, result->why);
@@ -247,8 +256,9 @@ static void respond_result(dxdb_client *c, const dxdb_result *result)
     }
     if (result->view) {
         dx_cache_etag(result->view, etag);
-        snprintf(fields, sizeof fields, "Vary: Accept\r\nCache-Control: no-cache\r\nETag: %s\r\n",
-                 etag);
+        char *end = stpcpy(fields, head);
+        end = stpcpy(end, etag);
+        stpcpy(end, "\r\n");
         if (c->matches[0] && dx_cache_etag_matches(result->view, c->matches, strlen(c->matches))) {
             respond(c, 304, NULL, fields, NULL, 0);
             return;
@@ -610,9 +620,8 @@ static void route(dxdb_client *c, const head *h)
 /* The size of a head with its empty line; 0: it is incomplete. */
 static size_t find_head(const uint8_t *bytes, size_t size)
 {
-    for (size_t i = 3; i < size; i++)
-        if (bytes[i] == '\n' && bytes[i - 1] == '\r' && bytes[i - 2] == '\n') return i + 1;
-    return 0;
+    const uint8_t *end = size > 1 ? memmem(bytes + 1, size - 1, "\n\r\n", 3) : NULL;
+    return end ? (size_t)(end - bytes) + 3 : 0;
 }
 
 /* Add CORS fields. True: it was a preflight, and is answered. bytes: the head. */
