@@ -15,6 +15,7 @@
    follow.c        subscriptions: results that are kept up to date, and patches of their changes
    metrics.c       counters
    guard.c         tokens, rates, origins
+   body.c          parameters of writes over HTTP
    page.c          the page of the server
    hbtp.c http.c   the protocols of the clients
    worker.c        all of that on one event loop

@@ -38,8 +38,8 @@ int dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config)
     g->config = config;
     g->cors.origins = (const char *const *)config->origins;
     g->cors.origin_count = config->origin_count;
-    g->cors.methods = "GET, HEAD";
-    g->cors.fields = "Authorization, If-None-Match";
+    g->cors.methods = config->write_count ? "GET, HEAD, POST" : "GET, HEAD";
+    g->cors.fields = "Authorization, Content-Type, Dx-Position, If-None-Match";
     g->cors.max_age = "600";
     g->rules.hmac = dx_token_hmac;
     g->rules.hmac_user = &g->key;

@@ -142,10 +142,10 @@ class Server:
         with open("dxdb.log") as f:
             return f.read()
 
-    def fetch(self, path, headers={}, method="GET"):
+    def fetch(self, path, headers={}, method="GET", body=None):
         """status, fields, body"""
         connection = http.client.HTTPConnection(*self.at["http"], timeout=PATIENCE)
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, body=body, headers=headers)
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
@@ -166,6 +166,15 @@ class Server:
         answer = client.call(self.methods[name], arguments(*values), timeout=PATIENCE)
         numbers = struct.unpack("<%dQ" % (len(answer) // 8), answer)
         return numbers[0], list(numbers[1:])
+
+    def post(self, name, values, status=200, headers={}):
+        """What a write over HTTP is answered with; its position is also in a field."""
+        body = values if isinstance(values, bytes) else json.dumps(values).encode()
+        found, fields, answer = self.fetch("/w/" + name, {"Content-Type": "application/json"} | headers, "POST", body)
+        assert found == status, "%s: status %d instead of %d: %s" % (body, found, status, answer)
+        answer = json.loads(answer)
+        assert fields["Dx-Position"] == answer.get("position") and ("error" in answer) == (status != 200), answer
+        return answer
 
     def hbtp(self):
         return dx_hbtp.Client(*self.at["hbtp"])
@@ -1502,13 +1511,14 @@ def a_page_that_does_not_read_is_ended():
 class Events:
     """A stream of server-sent events."""
 
-    def __init__(self, server, path, receive=None):
+    def __init__(self, server, path, receive=None, position=None):
         self.socket = socket.socket()
         if receive:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         self.socket.settimeout(PATIENCE)
         self.socket.connect(server.at["http"])
-        self.socket.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+        field = "Dx-Position: %s\r\n" % position if position else ""
+        self.socket.sendall(("GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (path, field)).encode())
         self.input = b""
         head = self.until(b"\r\n\r\n")
         assert b" 200 " in head and b"text/event-stream" in head, head
@@ -1531,6 +1541,9 @@ class Events:
         lines = [line.split(": ", 1) for line in text.split("\n")]
         kinds = [value for name, value in lines if name == "event"]
         return kinds[0] if kinds else "message", json.loads("\n".join(value for name, value in lines if name == "data"))
+
+    def close(self):
+        self.socket.close()
 
 
 WRITES = {"set": {"sql": "UPDATE users SET name = $2 WHERE id = $1", "parameters": ["id", "name"]},
@@ -1632,6 +1645,162 @@ def who_has_written_reads_nothing_older():
         assert found[0] == 503 and "10000000/0" in found[1] and 1.9 < time.monotonic() - begun < 10, found
         at = int(postgres.sql("UPDATE users SET name = 'psql' WHERE id = 1; SELECT pg_current_wal_insert_lsn() - '0/0'"))
         assert read(client, struct.pack("<Q", at)) == "psql"
+
+
+def position_of(answer):
+    high, low = answer["position"].split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+def a_write_over_http_is_one_transaction():
+    postgres.fresh(USERS + MOVES + "CREATE TABLE kinds (id int, t text, b bool, f float8, j jsonb)")
+    kinds = {"kinds": {"sql": "INSERT INTO kinds VALUES ($1, $2, $3, $4, $5)", "parameters": ["id", "t", "b", "f", "j"]},
+             "nothing": {"sql": "INSERT INTO kinds VALUES (0)"}}
+    with Server({"user": ONE_USER}, writes=WRITES | kinds, database="pool = 2") as s, s.hbtp() as client:
+        assert json.loads(s.fetch("/w/move/describe")[2]) == json.loads(client.call(0, b"move"))
+        first = s.post("set", {"id": 1, "name": "it's $1; DROP TABLE users; --"})
+        assert first["rows"] == [1] and position_of(first) < position_of(s.post("move", {"to": "2", "from": 1, "name": "moved"}))
+        assert s.post("set", {"id": 1000, "name": "nobody"})["rows"] == [0] and s.post("nothing", {})["rows"] == [1]
+        for row in ([1, "\u00e4\u20ac\U0001f600\"\\/\b\f\n\r\t", True, 0.5, {"a": [1, "]}\"", {}], "b": None}], [2, None, None, None, None],
+                    [3, "", False, -1e30, []], [4, "x" * 9000, None, 7, "\"text\""]):
+            for ascii_only in (True, False):
+                body = json.dumps(dict(zip("id t b f j".split(), row)), ensure_ascii=ascii_only, indent=ascii_only or None)
+                assert s.post("kinds", body.encode())["rows"] == [1]
+            wanted = [row[0], row[1], row[2], row[3], json.loads(row[4]) if isinstance(row[4], str) else row[4]]
+            found = json.loads(postgres.sql("SELECT json_agg(json_build_array(id, t, b, f, j)) FROM kinds WHERE id = %d" % row[0]))
+            assert found == [wanted, wanted], found
+        before = postgres.sql("SELECT * FROM users ORDER BY id; SELECT * FROM moves; SELECT count(*) FROM kinds")
+        for name, values, status, text in (
+                ("move", {"from": 3, "to": 60, "name": "x"}, 409, "check"), ("move", {"from": 1, "to": 2, "name": "x"}, 409, "unique"),
+                ("set", {"id": "x", "name": "y"}, 400, "integer"), ("set", {"id": 1 << 40, "name": "y"}, 400, "range"),
+                ("set", {"id": 1}, 400, "missing"), ("set", {"id": 1, "name": "x", "more": 1}, 400, "no such parameter"),
+                ("set", b'{"id": 1, "name": "x", "id": 2}', 400, "twice"), ("set", b'{"id": 1, "name": "x", "\\u0069d": 2}', 400, "JSON"), ("set", b"", 400, "JSON"), ("set", b"[1]", 400, "JSON"),
+                ("set", b'{"id": 1, "name": "x"', 400, "JSON"), ("set", b'{"id": 01, "name": "x"}', 400, "JSON"), ("set", b'{"id": 1, "name": "x"} {}', 400, "JSON"),
+                ("set", b'{"id": 1, "name": "\\ud800"}', 400, "character"), ("set", b'{"id": 1, "name": "\\u0000"}', 400, "character"),
+                ("set", b'{"id": 1, "name": "\\ud800\\u0041"}', 400, "character"), ("set", b'{"id": 1, "name": "\xff"}', 400, ""),
+                ("set", b'{"id": ' + b"[" * 40 + b"]" * 40 + b', "name": ""}', 400, "JSON"), ("unknown", {}, 404, "no such write"), ("user", {}, 404, "")):
+            answer = s.post(name, values, status)
+            assert answer["status"] == status and text in answer["error"], (values, answer)
+        assert postgres.sql("SELECT * FROM users ORDER BY id; SELECT * FROM moves; SELECT count(*) FROM kinds") == before
+        assert s.get("user", id=5) == [{"id": 5, "name": "user 5"}] and s.metrics()["dxdb_pool_running"] == 0
+
+
+def a_body_keeps_to_its_rules():
+    """It is bounded, may come in pieces, and what is refused by its head is not read."""
+    postgres.fresh(USERS)
+    start = b"POST /w/set HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; charset=utf-8\r\n"
+    body = b'{"id": 1, "name": "x"}'
+    with Server({"user": ONE_USER}, writes=WRITES | {"move": WRITES["set"]}) as s:
+        def statuses(data):
+            try:
+                return [int(x) for x in re.findall(rb"HTTP/1.1 (\d+)", s.raw(data, 5))]
+            except OSError as e:
+                return [e, data[:200]]
+        large = json.dumps({"id": 2, "name": "y" * 16000}).encode()
+        length = b"Content-Length: %d\r\n\r\n"
+        # One after the other on one connection: each is answered, in order.
+        for data, want in ((start + length % len(body) + body + b"GET /q/user?id=50 HTTP/1.1\r\n\r\n" + start + length % len(large) + large
+                            + b"GET /w/set HTTP/1.1\r\n\r\nDELETE /w/set HTTP/1.1\r\n\r\n", [200, 200, 200, 405, 405]),
+                           (start + b"Expect: 100-continue\r\n" + length % len(body) + body, [100, 200]),
+                           # These end the connection, whatever follows.
+                           (start + b"Expect: 200-ok\r\n" + length % len(body) + body + b"GET / HTTP/1.1\r\n\r\n", [417]),
+                           (start + length % 16385 + b"{" * 16385 + b"GET / HTTP/1.1\r\n\r\n", [413]), (start + length % (1 << 62), [413]),
+                           (start + b"Transfer-Encoding: chunked\r\n\r\n16\r\n" + body + b"\r\n0\r\n\r\n", [411]),
+                           (start + b"\r\n" + body, [411]), (start + b"Content-Length: 22\r\nContent-Length: 22\r\n\r\n" + body, [400]),
+                           (start + b"Content-Length: -1\r\n\r\n" + body, [400]), (start + b"Content-Length: 1x\r\n\r\n" + body, [400]),
+                           (start.replace(b"/json", b"/jsonp") + length % len(body) + body, [415]),
+                           (start.replace(b"application/json", b"text/plain") + length % len(body) + body, [415]),
+                           (start.replace(b"/w/set", b"/q/user?id=1") + length % len(body) + body, [405]),
+                           (start.replace(b"/w/set", b"/w/") + length % len(body) + body, [405]),
+                           (start.replace(b"POST", b"PUT") + length % len(body) + body, [400])):
+            writes = s.metrics()["dxdb_writes_total"]
+            found = statuses(data)
+            assert found == want, (data[:200], found, want)
+            expected = 2 * (want[0] == 200) + 1 * (want == [100, 200])
+            assert s.metrics()["dxdb_writes_total"] == writes + expected, data[:200]
+        assert s.get("user", id=2)[0]["name"] == "y" * 16000 or until(lambda: s.get("user", id=2)[0]["name"] == "y" * 16000)
+        with socket.create_connection(s.at["http"], timeout=PATIENCE) as pieces:
+            for byte in start + b"Connection: close\r\n" + length % len(body) + body:
+                pieces.send(bytes([byte]))
+                time.sleep(0.001)
+            assert b"200 OK" in pieces.makefile("rb").read()
+        # Who leaves within a body has written nothing; who leaves after it has.
+        writes = s.metrics()["dxdb_writes_total"]
+        for cut in range(1, len(body), 7):
+            with socket.create_connection(s.at["http"]) as gone:
+                gone.sendall(start + length % len(body) + body[:cut])
+        with socket.create_connection(s.at["http"]) as gone:
+            gone.sendall(start + length % len(body) + body)
+        until(lambda: s.metrics()["dxdb_http_connections"] == 1 and s.metrics()["dxdb_writes_total"] > writes)
+        time.sleep(0.1)
+        assert s.metrics()["dxdb_writes_total"] == writes + 1
+
+
+def only_who_has_a_token_writes():
+    postgres.fresh(USERS)
+    secret = "a secret of thirty-two bytes or more"
+    with open("secret", "w") as f:
+        f.write(secret)
+    with Server({"user": ONE_USER}, writes=WRITES | {"move": WRITES["set"]},
+                server='origins = ["https://app.example"]\n[auth]\nsecret_file = "secret"\n[limit]\nrate = 3') as s:
+        good = {"Authorization": "Bearer " + token(secret, sub="ann", exp=int(time.time()) + 100)}
+        old = {"Authorization": "Bearer " + token(secret, sub="ann", exp=int(time.time()) - 1)}
+        for headers in ({}, old, {"Authorization": "Bearer x"}):
+            assert s.post("set", {"id": 1, "name": "stolen"}, 401, headers)["status"] == 401
+            assert s.post("unknown", {}, 401, headers)  # nor is it told what there is
+            assert s.fetch("/w/set/describe", headers)[0] == 401
+        found = [s.fetch("/w/set", good | {"Content-Type": "application/json"}, "POST", b'{"id": 1, "name": "n%d"}' % i)[0] for i in range(8)]
+        assert found[:3] == [200] * 3 and 429 in found and set(found) == {200, 429}, found
+        last = max(i for i, status in enumerate(found) if status == 200)
+        assert postgres.sql("SELECT name FROM users WHERE id = 1") == "n%d" % last
+        # A page may write where CORS says so: its browser asks first, because the body is JSON.
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,dx-position"}
+        status, fields, _ = s.fetch("/w/set", asked, method="OPTIONS")
+        assert status == 204 and "POST" in fields["Access-Control-Allow-Methods"]
+        assert {"content-type", "dx-position"} <= {f.strip() for f in fields["Access-Control-Allow-Headers"].lower().split(",")}
+        evil = s.fetch("/w/set", asked | {"Origin": "https://evil.example"}, method="OPTIONS")[1]
+        assert not [name for name in evil if name.startswith("Access-Control-Allow")], str(evil)
+
+
+def who_has_written_over_http_reads_nothing_older():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, writes=WRITES | {"move": WRITES["set"]}, server="workers = 2\nrequest_ms = 2000") as s, s.hbtp() as client:
+        until(lambda: s.metrics()["dxdb_up"] == 2)
+
+        def read(at=None, status=200):
+            found, _, body = s.fetch("/q/user?id=1", {"Dx-Position": at} if at is not None else {})
+            assert found == status, (found, body)
+            return json.loads(body)[0]["name"] if status == 200 else json.loads(body)["error"]
+
+        def work(i):
+            for k in range(12):  # each request on a connection, and so on a worker, of its own
+                newest = tuple(int(n) for n in read(s.post("set", {"id": 1, "name": "%d %d" % (i, k)})["position"]).split())
+                assert newest >= (i, k) or newest[0] != i, (i, k, newest)
+        together(3, work)
+        # Notifications stop: what is in memory is old, and a read with the position waits for them.
+        at = s.post("set", {"id": 1, "name": "old"})["position"]
+        assert read(at) == "old"
+        until(lambda: [read() for _ in range(20)] == ["old"] * 20)  # in the memory of both workers
+        pids = [int(p) for p in postgres.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'dxdb catalog'").split()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            at = s.post("set", {"id": 1, "name": "new"})["position"]
+            assert read() == "old", "it is known too early"
+            with contextlib.closing(Events(s, "/q/user/live?id=1", position=at)) as live:
+                assert read(at) == "new"  # once the connection is given up, or answers
+                assert live.next()[1][0]["name"] == "new"
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        until(lambda: s.metrics()["dxdb_up"] == 2)
+        # The token is one of the other protocol's, too.
+        at, _ = s.write(client, "set", "1", "over HBTP")
+        assert read("%X/%X" % (at >> 32, at & 0xffffffff)) == "over HBTP"
+        assert "10000000/0" in read("10000000/0", 503)
+        for bad in ("", "x", "1", "0/", "/0", "0/1/2", "0/123456789", "-1/0", "0x1/0"):
+            assert "not a position" in read(bad, 400), bad
 
 
 SLOW = "SELECT $1::int AS a, (SELECT 1 FROM (SELECT pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1)) x) AS s"
@@ -1835,6 +2004,7 @@ CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, 
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
+         a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_signal_ends_it_after_its_answers, a_configuration_is_loaded_again,
          a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
