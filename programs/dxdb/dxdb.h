@@ -12,6 +12,7 @@
    pool.c          connections that run queries, and the requests that wait for one
    results.c       results of queries: from the cache, or from the database with one query for all
                    concurrent requests
+   patcher.c       a thread that makes patches of large records
    follow.c        subscriptions: results that are kept up to date, and patches of their changes
    metrics.c       counters
    guard.c         tokens, rates, origins

@@ -242,12 +242,15 @@ static int run(const dxdb_options *o)
     for (uint32_t i = 0; i < worker_count; i++) workers[i].hbtp_fd = workers[i].http_fd = -1;
     status = listen_on("hbtp", config.hbtp, offsetof(worker, hbtp_fd));
     if (!status) status = listen_on("http", config.http, offsetof(worker, http_fd));
+    if (!status) status = dxdb_patcher_begin();
     if (!status) status = start_workers(backend);
     if (status) return status;
     prog_say("%u worker%s\n", (unsigned)worker_count, worker_count == 1 ? "" : "s");
     fflush(stdout);
     while (!status && os_end_wait() == OS_HANGUP) status = reload(o->config, backend);
-    return status ? status : stop_workers();
+    if (!status) status = stop_workers();
+    dxdb_patcher_end();
+    return status;
 }
 
 int dxdb_serve(const dxdb_options *o)

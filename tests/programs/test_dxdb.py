@@ -1176,6 +1176,73 @@ def a_subscriber_that_does_not_read_holds_up_nobody():
             one.close()
 
 
+LARGE = ("CREATE TABLE t (id int PRIMARY KEY, b bytea); INSERT INTO t SELECT i, '' FROM generate_series(1, %d) i;"
+         "CREATE FUNCTION noise(n int, seed int) RETURNS bytea LANGUAGE sql AS $$"
+         "SELECT string_agg(decode(md5(seed * 1000003 + j || ''), 'hex'), '') FROM generate_series(1, n / 16) j $$;")
+
+
+def a_patch_of_a_large_record_holds_up_nobody():
+    """Random bytes are the worst case: the patch takes 0.1 s for each megabyte, and is not used. Requests are answered meanwhile."""
+    postgres.fresh("SELECT 1;" + LARGE % 1)
+    with Server({"t": "SELECT id, b FROM t"}, server="result_max = 8000000\nrequest_ms = 20000") as s, Raw(s) as follower, s.hbtp() as client:
+        follower.follow(1, b"")
+        stalls = []
+        for i in range(3):
+            postgres.sql("UPDATE t SET b = noise(3500000, %d)" % i)
+            begun, stop, gaps = time.monotonic(), [], []
+
+            def ask():
+                while not stop:
+                    at = time.monotonic()
+                    assert json.loads(client.call(0, b"t"))["query"] == "t"
+                    gaps.append(time.monotonic() - at)
+            asking = threading.Thread(target=ask)
+            asking.start()
+            assert follower.change() == dx_hbtp.STATE_SYNC  # no patch is shorter
+            stop.append(1)
+            asking.join()
+            if i:
+                stalls.append(max(gaps) / (time.monotonic() - begun))
+        # The first record before is small. What remains is the time that the record itself takes.
+        assert min(stalls) < 0.5, stalls
+
+
+def large_records_are_patched_in_order():
+    """Whatever happens while a patch is being made: subscribers come and go, more changes, a restart of the database, another schema."""
+    rows = 2000
+    postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, v int, filler text);"
+                   "INSERT INTO t SELECT i, 0, md5(i::text) || md5(-i || '') FROM generate_series(1, %d) i" % rows)
+    with Server({"t": "SELECT id, v, filler FROM t ORDER BY id"}, server="result_max = 2000000") as s:
+        with Follower("t").connect(s) as f, Follower("t").connect(s) as other:
+            until(lambda: f.now() and other.now())
+            for v in range(1, 16):
+                postgres.sql("UPDATE t SET v = %d WHERE id %% 100 = %d" % (v, v % 3))
+                if v % 5 == 0:
+                    other.close()
+                    other.connect(s)
+                if v % 3 == 0:
+                    until(lambda: max(row["v"] for row in f.now() or [{"v": -1}]) == v)
+            until(lambda: max(row["v"] for row in other.now() or [{"v": -1}]) == 15)
+            seen = [max(row["v"] for row in rows) for _, _, rows in f.history]
+            assert seen == sorted(seen) and f.patches >= 5 and s.metrics()["dxdb_patches_total"] >= 5, (seen, f.patches)
+            truth = json.loads(postgres.sql("SELECT json_agg(json_build_array(id, v) ORDER BY id) FROM t"))
+            assert [[row["id"], row["v"]] for row in f.now()] == truth
+            for v in range(16, 19):  # the database goes away within the load or the patch
+                postgres.sql("UPDATE t SET v = %d WHERE id = 7" % v)
+                time.sleep(0.002 * (v - 16))
+                postgres.stop("immediate")
+                postgres.start()
+                until(lambda: (f.now() or [{}] * 7)[6].get("v") == v)
+            postgres.sql("UPDATE t SET v = 50 WHERE id = 7; ALTER TABLE t ALTER v TYPE bigint")
+            until(lambda: f.ended)
+            assert f.ended[0] == 410, f.ended
+        # It ends while patches are being made.
+        with Follower("t").connect(s) as f:
+            until(lambda: f.now())
+            for v in range(60, 70):
+                postgres.sql("UPDATE t SET v = %d" % v)
+
+
 def histories_of_subscribers_are_those_of_the_table():
     """Seeded writers, and subscribers that are cut off, while connections, dxdb and the database are killed: each row carries a version
     that only grows. The versions that each subscriber sees never go back, and at the end all of them have the table."""
@@ -2001,6 +2068,7 @@ CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, 
          only_who_has_a_token_is_answered, the_chain_has_no_indirect_call,
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
+         a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
