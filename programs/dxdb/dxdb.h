@@ -19,6 +19,7 @@
    body.c          parameters of writes over HTTP
    page.c          the page of the server
    hbtp.c http.c   the protocols of the clients
+   tls.c           TLS in front of them
    worker.c        all of that on one event loop
    triggers.c      `dxdb install-triggers`
    table.c main.c  the command line */

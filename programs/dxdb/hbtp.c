@@ -573,9 +573,18 @@ int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     h->memory = prog_alloc(desc.memory_size);
     desc.memory = h->memory;
     int error = dx_link_open(&h->links, r, &desc);
-    if (!error) error = dx_link_listen(&h->links, listening);
+    if (!error && listening >= 0) error = dx_link_listen(&h->links, listening);
     return error ? prog_fail(PROG_SYSTEM, "cannot start the HBTP server: %s",
                                           dx_link_error_name(error)) : PROG_OK;
+}
+
+int dxdb_hbtp_add(void *protocol, int fd)
+{
+    dxdb_hbtp *h = protocol;
+    dx_link_id id;
+    const int error = dx_link_add(&h->links, fd, &id);
+    if (!error) on_opened(&h->links, id);
+    return error;
 }
 
 void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns)

@@ -1023,9 +1023,18 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     dx_reactor_op_init(&h->tick_op, on_tick, h);
     (void)dx_reactor_timer(r, &h->tick_op, (uint64_t)TICK_MS * 1000000);
     int error = dx_peers_open(&h->peers, r, &desc);
-    if (!error) error = dx_peers_listen(&h->peers, listening);
+    if (!error && listening >= 0) error = dx_peers_listen(&h->peers, listening);
     return error ? prog_fail(PROG_SYSTEM, "cannot start the HTTP server: %s",
                                           dx_peers_error_name(error)) : PROG_OK;
+}
+
+int dxdb_http_add(void *protocol, int fd)
+{
+    dxdb_http *h = protocol;
+    dx_peers_id id;
+    const int error = dx_peers_add(&h->peers, fd, NULL, &id);
+    if (!error) on_opened(&h->peers, id);
+    return error;
 }
 
 void dxdb_http_drain(dxdb_http *h)

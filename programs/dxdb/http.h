@@ -37,9 +37,11 @@ typedef struct dxdb_http { /* private, except peers */
     uint32_t      index;  /* of the worker; set it after dxdb_http_begin() */
 } dxdb_http;
 
-/* Serve on a listening descriptor. Returns PROG_OK, or prints a message. */
+/* Serve on a listening descriptor, unless it is -1. Returns PROG_OK, or prints a message. */
 int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
                      int listening);
+/* Serve a connected descriptor, and own it. Not 0: it stays the caller's. */
+int  dxdb_http_add(void *h, int fd);
 /* Accept no more, and end the streams. Complete when dxdb_http_is_busy() is false: all requests are
    answered. Then dxdb_http_close(), complete when h->peers.count is 0. */
 void dxdb_http_drain(dxdb_http *h);

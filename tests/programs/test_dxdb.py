@@ -4,7 +4,7 @@ the database's log; records are read by tests/readers/read.py from what dxdb say
 A case that drives a requirement of caches (DT) or middleware (MW) has its number: dt_4_...
 usage: test_dxdb.py [FILTER...]     runs the cases whose name contains one of the filters
        DXDB=path"""
-import base64, collections, contextlib, glob, hashlib, hmac, http.client, json, os, pwd, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, types
+import base64, collections, contextlib, glob, hashlib, hmac, http.client, json, os, pwd, random, re, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, types, warnings
 import urllib.parse, urllib.request
 
 top = os.getcwd()
@@ -1141,13 +1141,17 @@ def one_query_and_one_patch_serve_all_subscribers():
 class Raw:
     """A subscriber without a thread, which reads only when told."""
 
-    def __init__(self, server, receive=None):
-        self.socket = socket.socket()
-        if receive:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(server.at["hbtp"])
+    def __init__(self, server, receive=None, socket=None):
+        self.socket = socket or self.connect(server, receive)
         self.input, self.number, self.sequence = b"", 0, 0
+
+    def connect(self, server, receive):
+        made = socket.socket()
+        if receive:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        made.settimeout(PATIENCE)
+        made.connect(server.at["hbtp"])
+        return made
 
     def send(self, opcode, payload):
         self.sequence += 1
@@ -1298,6 +1302,150 @@ def large_records_are_patched_in_order():
             until(lambda: f.now())
             for v in range(60, 70):
                 postgres.sql("UPDATE t SET v = %d" % v)
+
+
+def certificate(name):
+    """Files NAME.pem and NAME.key, and a context of a client that trusts no other."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", name + ".key", "-out", name + ".pem"], check=True, stderr=subprocess.DEVNULL)
+    return ssl.create_default_context(cafile=name + ".pem")
+
+
+TLS = 'tls_cert = "a.pem"\ntls_key = "a.key"\n'
+
+
+class Secured(Server):
+    """A server with TLS, asked by a client that checks its certificate."""
+    context = None
+
+    def secure(self, protocol="http", context=None, receive=None):
+        plain = socket.socket()
+        if receive:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        plain.settimeout(PATIENCE)
+        plain.connect(self.at[protocol])
+        return (context or self.context).wrap_socket(plain, server_hostname="localhost")
+
+    def fetch(self, path, headers={}, method="GET", body=None, context=None):
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = self.secure(context=context)
+        connection.request(method, path, body=body, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        return answer.status, answer.headers, body
+
+
+def tls_carries_both_protocols():
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    postgres.fresh(USERS)
+    queries = {"user": ONE_USER, "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i"}
+    with Secured(queries, server=TLS + "result_max = 4000000\n[limit]\nrate = 500", writes=WRITES | {"move": WRITES["set"]}) as s:
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = ssl.create_default_context(cafile="a.pem")
+            context.minimum_version = context.maximum_version = version
+            assert json.loads(s.fetch("/q/user?id=1", context=context)[2]) == [{"id": 1, "name": "user 1"}]
+        want = "".join(hashlib.md5(b"%d" % i).hexdigest() for i in range(1, 30001))
+        assert s.get("large") == [{"t": want}]
+        at = s.post("set", {"id": 1, "name": "over TLS"})["position"]
+        answer = s.fetch("/q/user?id=1", {"Dx-Position": at})
+        assert json.loads(answer[2])[0]["name"] == "over TLS" and answer[1]["X-RateLimit-Limit"] == "500"
+        # One after the other on a connection; then the end of the client's side, before the answers.
+        with s.secure() as c:
+            c.sendall(b"GET /q/user?id=2 HTTP/1.1\r\n\r\nGET /q/large HTTP/1.1\r\n\r\nGET /q/user?id=3 HTTP/1.1\r\nConnection: close\r\n\r\n")
+            out = c.makefile("rb").read()
+        assert out.count(b"HTTP/1.1 200 OK") == 3 and want.encode() in out and out.index(b"user 2") < out.index(b"user 3")
+        for command in (["curl", "-sS", "--cacert", "a.pem", "--connect-to", "localhost:443:127.0.0.1:%d" % s.at["http"][1], "https://localhost/q/user?id=4"],
+                        ["openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", "a.pem", "-connect", "127.0.0.1:%d" % s.at["http"][1]]):
+            if shutil.which(command[0]):
+                done = subprocess.run(command, input=b"GET /q/user?id=4 HTTP/1.0\r\n\r\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+                assert b"user 4" in done.stdout, (command[0], done)
+        with Raw(s, socket=s.secure("hbtp")) as many:
+            many.follow(s.methods["user"], arguments("5"))
+            for i in range(3):
+                postgres.sql("UPDATE users SET name = '%s' WHERE id = 5" % ("changed" + "." * i))
+                many.change()
+            for i in range(200):
+                many.send(dx_hbtp.CALL, bytes([s.methods["user"]]) + arguments("5"))
+            assert all(b"changed.." in many.answer() for _ in range(200))
+        # A client that does not read: its output waits, and others are answered.
+        with s.secure(receive=4096) as slow:
+            slow.sendall(b"GET /q/large HTTP/1.1\r\n\r\n" * 8)
+            for _ in range(5):
+                assert s.get("user", id=6)
+            stream = slow.makefile("rb")
+            for _ in range(8):
+                head = b"".join(iter(stream.readline, b"\r\n"))
+                assert json.loads(stream.read(int(re.search(rb"Content-Length: (\d+)", head)[1]))) == [{"t": want}]
+            stream.close()
+        # Another certificate.
+        other = certificate("b")
+        shutil.copy("b.pem", "a.pem")
+        shutil.copy("b.key", "a.key")
+        s.process.send_signal(signal.SIGHUP)
+        assert b"loaded" in [s.process.stdout.readline() for _ in range(2)][-1]
+        until(lambda: s.fetch("/healthz", context=other)[0] == 200)
+        Secured.context = other
+        shutil.copy("b.pem", "a.key")  # no key: everything stays as it is
+        s.process.send_signal(signal.SIGHUP)
+        until(lambda: "a.key" in s.said())
+        assert s.fetch("/healthz")[0] == 200
+    done = subprocess.run([DXDB, "serve", "dxdb.toml"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
+    assert done.returncode == 1 and b"a.key" in done.stderr, done.stderr
+
+
+def bad_and_half_open_handshakes_end():
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    postgres.fresh(USERS)
+    with Secured({"user": ONE_USER}, server=TLS) as s:
+        for protocol in ("http", "hbtp"):
+            def ends(*pieces, finish=True):
+                with socket.create_connection(s.at[protocol], timeout=PATIENCE) as c:
+                    with contextlib.suppress(ConnectionError):
+                        for piece in pieces:
+                            c.sendall(piece)
+                        if finish:
+                            c.shutdown(socket.SHUT_WR)
+                        return c.makefile("rb").read()
+            hello = types.SimpleNamespace(incoming=ssl.MemoryBIO(), outgoing=ssl.MemoryBIO())
+            client = Secured.context.wrap_bio(hello.incoming, hello.outgoing, server_hostname="localhost")
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            hello = hello.outgoing.read()
+            assert b"HTTP/1.1" not in (ends(b"GET /q/user?id=1 HTTP/1.1\r\n\r\n", finish=False) or b"")
+            ends(b"\0" * 20000, finish=False)
+            chance = random.Random(41)
+            for _ in range(40):  # a good beginning that is changed or cut
+                bad = bytearray(hello)
+                if chance.random() < 0.7:
+                    bad[chance.randrange(len(bad))] ^= 1 << chance.randrange(8)
+                ends(bytes(bad[:chance.randrange(len(bad) + 1)]))
+            old = ssl.create_default_context(cafile="a.pem")
+            old.set_ciphers("ALL:@SECLEVEL=0")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+            try:
+                s.secure(protocol, context=old).close()
+                raise AssertionError("TLS 1.1 is accepted")
+            except (ssl.SSLError, OSError):
+                pass
+        begun = time.monotonic()
+        first = [socket.create_connection(s.at["http"], timeout=PATIENCE) for _ in range(50)]
+        more = [socket.create_connection(s.at["http"], timeout=PATIENCE) for _ in range(256)]
+        assert all(c.recv(1) == b"" for c in first) and time.monotonic() - begun < 8, "the oldest ones were not closed"
+        assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+        for c in more:
+            with contextlib.suppress(ConnectionError):
+                assert c.recv(1) == b""
+        assert 9 < time.monotonic() - begun < 19
+        for c in first + more:
+            c.close()
+        until(lambda: s.metrics()["dxdb_http_connections"] == 1)
 
 
 def histories_of_subscribers_are_those_of_the_table():
@@ -2126,6 +2274,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
+         tls_carries_both_protocols, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
@@ -2137,7 +2286,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
 
 def main():
     global postgres
-    for what, there in (("dxdb is not built: it needs libpq-dev libhttp-parser-dev libtomlplusplus-dev g++", os.access(DXDB, os.X_OK)),
+    for what, there in (("dxdb is not built: it needs libpq-dev libhttp-parser-dev libssl-dev libtomlplusplus-dev g++", os.access(DXDB, os.X_OK)),
                         ("psql is not installed", shutil.which("psql")), ("PostgreSQL is not installed", glob.glob("/usr/lib/postgresql/*/bin/initdb"))):
         if not there:
             print("skip test_dxdb: %s\ntest_dxdb: 0 passed, 0 failed, 1 skipped" % what)
