@@ -11,7 +11,7 @@
 
 enum {
     BLOCK_SIZE = 65536, /* of output; received frames are smaller */
-    BLOCKS     = 512,
+    BLOCKS     = 512,   /* and one for each connection: a change may go to all of them at once */
     TICK_MS    = 250    /* between looks at subscribers that do not read */
 };
 
@@ -558,7 +558,7 @@ int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     memset(&desc, 0, sizeof desc);
     desc.links_max = config->connections;
     desc.block_size = BLOCK_SIZE;
-    desc.block_count = BLOCKS;
+    desc.block_count = BLOCKS + config->connections;
     desc.out_size = config->result_max + 4096;
     desc.session.in_place = true;
     desc.session.payload_max = 16384;

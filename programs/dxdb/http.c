@@ -1009,7 +1009,7 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     memset(&desc, 0, sizeof desc);
     desc.peers_max = follow->config->connections;
     desc.block_size = BLOCK_SIZE;
-    desc.block_count = BLOCKS;
+    desc.block_count = BLOCKS + follow->config->connections;
     desc.idle_ns = (uint64_t)IDLE_S * 1000000000 + 2 * follow->config->request_ms * 1000000;
     desc.linger_ns = 1000000000;
     desc.user = h;

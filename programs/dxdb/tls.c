@@ -338,7 +338,7 @@ static int open_peers(dxdb_tls *t, dx_reactor *r, bool is_outer)
     memset(&desc, 0, sizeof desc);
     desc.peers_max = t->guard->config->connections;
     desc.block_size = BLOCK_SIZE;
-    desc.block_count = BLOCKS;
+    desc.block_count = BLOCKS + t->guard->config->connections;
     desc.linger_ns = is_outer ? (uint64_t)LINGER_S * 1000000000 : 0; /* the protocol has its own */
     desc.user = t;
     desc.opened = is_outer ? on_outer_opened : NULL;

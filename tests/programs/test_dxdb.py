@@ -1216,7 +1216,7 @@ def a_subscriber_that_does_not_read_holds_up_nobody():
         for i in range(1, rounds + 1):
             writer.stdin.write(b"UPDATE t SET v = i, filler = b FROM blobs WHERE i = %d;\n" % i)
             writer.stdin.flush()
-            assert next_of(quick)[0] == next_of(quick_too)[0] == i + 1
+            assert next_of(quick_too)[0] == next_of(quick)[0] == i + 1  # in this order: quick_too must not lag
         writer.stdin.close()
         writer.wait()
         seen = [next_of(slow)]
@@ -1234,6 +1234,23 @@ def a_subscriber_that_does_not_read_holds_up_nobody():
                 text = payload if opcode == dx_hbtp.CLOSE else text
         assert struct.unpack_from("<H", text)[0] == 408 and b"does not read" in text, text
         for one in (quick, slow, quick_too, silent):
+            one.close()
+
+
+def a_change_goes_to_many_at_once():
+    """More subscribers of one result than there are shared blocks of output."""
+    postgres.fresh(WIDE)
+    with Server({"t": ALL}, server="connections = 1000") as s:
+        many = []
+        for _ in range(800):
+            many.append(Raw(s))
+            many[-1].follow(1, b"")
+        for v in (1, 2):
+            postgres.sql("UPDATE t SET v = %d WHERE id = 7" % v)
+            for one in many:
+                assert one.change() == dx_hbtp.STATE_DELTA
+        assert s.metrics()["dxdb_subscriptions"] == len(many) and s.metrics()["dxdb_patches_total"] == 2
+        for one in many:
             one.close()
 
 
@@ -1446,6 +1463,14 @@ def bad_and_half_open_handshakes_end():
         for c in first + more:
             c.close()
         until(lambda: s.metrics()["dxdb_http_connections"] == 1)
+        # SIGTERM ends it, whatever is open.
+        stream, idle, half = s.secure(), s.secure("hbtp"), socket.create_connection(s.at["hbtp"])
+        stream.sendall(b"GET /q/user/live?id=1 HTTP/1.1\r\n\r\n")
+        events = stream.makefile("rb")
+        until(lambda: b"user 1" in events.readline())
+    assert b"event: end" in events.read()
+    for c in (stream, idle, half):
+        c.close()
 
 
 def histories_of_subscribers_are_those_of_the_table():
@@ -2273,7 +2298,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          mw_4_6_only_who_has_a_token_is_answered, mw_2_the_chain_has_no_indirect_call,
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
-         a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
+         a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
          tls_carries_both_protocols, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
