@@ -488,7 +488,7 @@ static void check_peer(dxdb_hbtp *h, dxdb_peer *peer)
     peer->unsent = unsent;
     peer->unread = unread;
     if (peer->stuck_ms < h->results->config->lag_ms) return;
-    peer->stuck_ms = 0;
+    peer->subscribes = false; /* it is told once, however long closing takes */
     h->results->metrics.lagging++;
     dx_states_leave(&h->follow->states, s);
     (void)dx_link_close(&h->links, peer->link, 408, "it does not read what it subscribed to");
