@@ -59,9 +59,9 @@ static void *run(void *user)
 
 int dxdb_patcher_begin(void)
 {
-    if (pthread_create(&thread, NULL, run, NULL))
-        return prog_fail(PROG_SYSTEM, "cannot start the thread that makes patches");
-    return PROG_OK;
+    const int error = pthread_create(&thread, NULL, run, NULL);
+    return error ? prog_fail(PROG_SYSTEM, "cannot start the thread that makes patches: %s",
+                                          strerror(error)) : PROG_OK;
 }
 
 dxdb_patching *dxdb_patcher_submit(const uint8_t *from, size_t from_size, const uint8_t *to,
