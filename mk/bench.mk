@@ -1,7 +1,7 @@
 # Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
 # results go to bench/results, what was tried to bench/log.md.
 
-.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-www
+.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-www
 
 .PHONY: bench
 bench: ## charts of README.md and bench/README.md, from the CSV files in bench/results
@@ -66,6 +66,12 @@ build/bench_nats: bench/bench_nats.c build/flags
 	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 bench-link: build/bench_link build/bench_nats ## calls over layers/dx_link.h beside NATS, into bench/results/link.csv
 	@bench/bench_link.sh $(SECONDS) $(ROUNDS)
+
+build/bench_dxdb: bench/bench_dxdb.c build/flags
+	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(PQ_CFLAGS) $< -o $@ $(LDFLAGS) -lpq
+bench-dxdb: build/dxdb build/bench_dxdb ## dxdb beside pgbench, PgBouncer and Redis, and the times after a COMMIT, into bench/results/dxdb.csv; SECONDS=, ROUNDS=, SUBSCRIBERS='N ...'
+	@bash -c '. bench/bench_deps.sh; for p in pgbouncer redis; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
+	@python3 bench/bench_dxdb.py $(or $(SECONDS),3) $(or $(ROUNDS),200) $(SUBSCRIBERS)
 
 build/bench_bulk: bench/bench_bulk.c layers/dx_bulk.h layers/dx_bulk_net.h layers/dx_crc32c.h dx_hbtp.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)

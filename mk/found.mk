@@ -35,11 +35,11 @@ ifeq ($(LZMA),1)
   PACK_LIBS   += -llzma
 endif
 
-# libpq, http-parser and toml++ (which needs a C++ compiler) are for dxdb alone: without one of them there is no dxdb. DXDB=0.
+# libpq, http-parser, OpenSSL and toml++ (which needs a C++ compiler) are for dxdb alone: without one of them there is no dxdb. DXDB=0.
 ifndef DXDB
   PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
-  DXDB := $(shell printf '\043include <libpq-fe.h>\n\043include <http_parser.h>\nint main(void) { return PQlibVersion() + (int)http_parser_version() == 0; }\n' | \
-            $(CC) $(CFLAGS) $(PQ_CFLAGS) -x c - -o /dev/null -lpq -lhttp_parser 2>/dev/null && \
+  DXDB := $(shell printf '\043include <libpq-fe.h>\n\043include <http_parser.h>\n\043include <openssl/ssl.h>\nint main(void) { return PQlibVersion() + (int)http_parser_version() + !TLS_server_method() == 0; }\n' | \
+            $(CC) $(CFLAGS) $(PQ_CFLAGS) -x c - -o /dev/null -lpq -lhttp_parser -lssl 2>/dev/null && \
             printf '\043include <toml++/toml.h>\n' | $(CXX) -std=c++17 -x c++ -E - -o /dev/null 2>/dev/null && echo 1 || echo 0)
 endif
 

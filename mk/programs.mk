@@ -71,12 +71,12 @@ has-dxdb:
 	@echo $(DXDB)
 ifeq ($(DXDB),1)
 build/dxdb: $(call DXDB_OBJECTS,)
-	$(CXX) $(CFLAGS) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lm -lpthread
+	$(CXX) $(CFLAGS) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lssl -lcrypto -lm -lpthread
 build/asan/dxdb: $(call DXDB_OBJECTS,asan/)
-	$(CXX) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lm -lpthread
+	$(CXX) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lssl -lcrypto -lm -lpthread
 else
 build/dxdb build/asan/dxdb:
-	@echo "dxdb needs libpq, http-parser and toml++ (Debian: libpq-dev libhttp-parser-dev libtomlplusplus-dev g++)" >&2 && exit 1
+	@echo "dxdb needs libpq, http-parser, OpenSSL and toml++ (Debian: libpq-dev libhttp-parser-dev libssl-dev libtomlplusplus-dev g++)" >&2 && exit 1
 endif
 
 DXECHO_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@

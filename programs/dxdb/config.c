@@ -36,6 +36,8 @@ typedef struct key {
 static const key keys[] = {
     TEXT("server", "hbtp", hbtp),
     TEXT("server", "http", http),
+    TEXT("server", "tls_cert", tls_cert),
+    TEXT("server", "tls_key", tls_key),
     NUMBER("server", "connections", connections, 1, 1u << 20, 1),
     NUMBER("server", "result_max", result_max, 1024, 64u << 20, 1),
     NUMBER("server", "request_ms", request_ms, 10, 600000, 1),
@@ -271,6 +273,8 @@ static int check(dxdb_config *c, const char *path)
     if (!c->url) return prog_fail(PROG_USAGE, "%s: [database] has no url", path);
     if (!c->hbtp && !c->http)
         return prog_fail(PROG_USAGE, "%s: [server] has neither hbtp nor http", path);
+    if (!c->tls_cert != !c->tls_key)
+        return prog_fail(PROG_USAGE, "%s: [server] has tls_cert or tls_key, but not both", path);
     if ((c->issuer || c->audience) && !c->secret_file)
         return prog_fail(PROG_USAGE, "%s: [auth] has no secret_file", path);
     if (c->burst && !c->rate) return prog_fail(PROG_USAGE, "%s: [limit] has no rate", path);
@@ -352,6 +356,8 @@ void dxdb_config_free(dxdb_config *c)
     }
     for (uint32_t i = 0; i < c->origin_count; i++) free(c->origins[i]);
     free(c->secret_file);
+    free(c->tls_cert);
+    free(c->tls_key);
     free(c->issuer);
     free(c->audience);
     free(c->hbtp);

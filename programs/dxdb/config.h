@@ -33,6 +33,8 @@ typedef struct dxdb_config {
     uint32_t connections;    /* limit per protocol and worker */
     uint32_t result_max;     /* bytes per record */
     uint64_t request_ms;     /* from a request to its answer, or to the refusal */
+    char    *tls_cert;       /* a file in PEM, with its chain; NULL: no TLS */
+    char    *tls_key;
     uint32_t workers;        /* 0: one per processor */
     char    *origins[DXDB_ORIGINS_MAX]; /* origins that may read HTTP answers; "*": all */
     uint32_t origin_count;

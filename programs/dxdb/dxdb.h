@@ -12,11 +12,14 @@
    pool.c          connections that run queries, and the requests that wait for one
    results.c       results of queries: from the cache, or from the database with one query for all
                    concurrent requests
+   patcher.c       a thread that makes patches of large records
    follow.c        subscriptions: results that are kept up to date, and patches of their changes
    metrics.c       counters
    guard.c         tokens, rates, origins
+   body.c          parameters of writes over HTTP
    page.c          the page of the server
    hbtp.c http.c   the protocols of the clients
+   tls.c           TLS in front of them
    worker.c        all of that on one event loop
    triggers.c      `dxdb install-triggers`
    table.c main.c  the command line */

@@ -9,7 +9,8 @@
                               '--- refused, other columns, too large ---> ENDED, removed later
 
    Its queries run one after the other, and never join a query that another request began: so no
-   record is older than the one before. */
+   record is older than the one before. A large record stays LOADING until another thread has made the
+   patch (patcher.h): it becomes visible together with it. */
 #include "follow.h"
 
 #include "../common/os.h"
@@ -25,7 +26,8 @@ enum {
     RETRY_MS     = 100,   /* after a failure; doubled up to */
     RETRY_MAX_MS = 5000,
     PATCH_MIN    = 192,   /* a patch has a head of 128 bytes: smaller records are sent whole */
-    PATCH_MEMORY_MAX = 16 << 20
+    PATCH_HERE_MAX = 16384, /* of larger records another thread makes the patch, */
+    PATCH_POLL_MS = 1       /* which is looked for this often, while it makes one */
 };
 
 /* >>finding ------------------------------------------------------------------- */
@@ -244,12 +246,20 @@ static void drop_record(dxdb_followed *one)
     one->record_size = 0;
 }
 
+/* Nobody waits for the patch any more; the record before stays. */
+static void abandon_patch(dxdb_followed *one)
+{
+    if (one->patching) one->patching->user = NULL;
+    one->patching = NULL;
+}
+
 /* End it with a reason, which all subscribers get. */
 static void end(dxdb_followed *one, uint16_t status, const char *why)
 {
     dxdb_follow *f = one->follow;
     if (one->is_ended) return;
     dxdb_results_forget(&one->request);
+    abandon_patch(one);
     one->is_loading = false;
     one->is_ended = true;
     one->status = status;
@@ -268,6 +278,7 @@ static void remove_followed(dxdb_followed *one)
     dxdb_follow *f = one->follow;
     assert(!one->watches && !one->listeners);
     dxdb_results_forget(&one->request);
+    abandon_patch(one);
     dx_states_end(&f->states, &one->state);
     drop_record(one);
     if (!one->is_ended) unlink_key(one);
@@ -280,69 +291,99 @@ static void remove_followed(dxdb_followed *one)
     free(one);
 }
 
-/* Make the patch from the old record to the new one, where that is shorter and somebody takes it. */
-static void make_patch(dxdb_followed *one, const uint8_t *record, size_t size)
+/* Is a patch of this record worth making? */
+static bool wants_patch(const dxdb_followed *one, size_t size)
+{
+    const uint64_t now = dx_reactor_now_ns(one->follow->reactor);
+    return one->record && size >= PATCH_MIN && one->record_size >= PATCH_MIN && one->wanted_ns &&
+           now - one->wanted_ns <= (uint64_t)UNUSED_MS * 1000000;
+}
+
+/* The patch from the record before to the one that is about to replace it. */
+static void set_patch(dxdb_followed *one, const uint8_t *patch, size_t size)
 {
     dxdb_follow *f = one->follow;
-    dx_patch_create_desc desc;
-    size_t patch_size = 0;
     drop_patch(one);
-    if (size < PATCH_MIN || one->record_size < PATCH_MIN || !one->wanted_ns ||
-        dx_reactor_now_ns(f->reactor) - one->wanted_ns > (uint64_t)UNUSED_MS * 1000000)
-        return;
-    memset(&desc, 0, sizeof desc);
-    desc.level = 1;
-    desc.memory_size = dx_patch_create_memory_size(&desc, one->record_size, size);
-    if (!desc.memory_size || desc.memory_size > PATCH_MEMORY_MAX) desc.memory_size = PATCH_MEMORY_MAX;
-    desc.memory = prog_alloc(desc.memory_size);
-    uint8_t *patch = prog_alloc(size);
-    const int error = dx_patch_create(&desc, one->record, one->record_size, record, size, patch,
-                                      size - 1, &patch_size);
-    free(desc.memory);
-    if (error) {
-        free(patch);
-        return;
-    }
-    one->patch = prog_alloc(patch_size);
-    memcpy(one->patch, patch, patch_size);
-    free(patch);
-    one->patch_size = patch_size;
+    if (!size) return;
+    one->patch = prog_alloc(size);
+    memcpy(one->patch, patch, size);
+    one->patch_size = size;
     one->patch_from = one->state.version;
-    f->bytes += patch_size;
+    f->bytes += size;
     f->results->metrics.patches++;
+}
+
+/* Show a record, which is another than before. */
+static void set_record(dxdb_followed *one, const uint8_t *bytes, size_t size, uint64_t position)
+{
+    dxdb_follow *f = one->follow;
+    const bool is_first = !one->record;
+    uint8_t *record = prog_alloc(size);
+    memcpy(record, bytes, size);
+    f->bytes += size - one->record_size;
+    free(one->record);
+    one->record = record;
+    one->record_size = size;
+    one->position = position;
+    one->layout = f->results->catalog.queries[one->query].rows.type.layout;
+    one->status = DXDB_OK;
+    one->why[0] = 0;
+    f->results->metrics.refreshed++;
+    if (!is_first) publish(one);
+}
+
+/* Have the patch of a large record made. False: there is too much to do, so it gets none. */
+static bool begin_patch(dxdb_followed *one, const dxdb_result *result)
+{
+    dxdb_follow *f = one->follow;
+    dxdb_patching *p = dxdb_patcher_submit(one->record, one->record_size, result->record,
+                                           result->record_size, one);
+    if (!p) return false;
+    p->position = result->position;
+    p->next = f->patchings;
+    f->patchings = p;
+    one->patching = p;
+    if (!dx_reactor_op_pending(&f->patch_op))
+        (void)dx_reactor_timer(f->reactor, &f->patch_op, (uint64_t)PATCH_POLL_MS * 1000000);
+    return true;
+}
+
+/* Another record than before. */
+static void change_record(dxdb_followed *one, const dxdb_result *result)
+{
+    const size_t size = result->record_size;
+    const bool wants = wants_patch(one, size);
+    const bool is_large = size > PATCH_HERE_MAX || one->record_size > PATCH_HERE_MAX;
+    uint8_t patch[PATCH_HERE_MAX];
+    if (wants && is_large && begin_patch(one, result)) return;
+    set_patch(one, patch, wants && !is_large ? dxdb_patch_make(one->record, one->record_size,
+                                                              result->record, size, patch) : 0);
+    set_record(one, result->record, size, result->position);
 }
 
 /* A query has delivered a record. */
 static void replace_record(dxdb_followed *one, const dxdb_result *result)
 {
     dxdb_follow *f = one->follow;
-    const bool is_first = !one->record;
-    const bool is_same = !is_first && one->record_size == result->record_size &&
+    const bool is_same = one->record && one->record_size == result->record_size &&
                          !memcmp(one->record, result->record, result->record_size);
     if (f->bytes - one->record_size - one->patch_size + 2 * result->record_size >
         f->config->states_bytes) {
         end(one, DXDB_TOO_BIG, "the followed results have reached [subscribe] bytes");
         return;
     }
-    one->position = result->position;
-    if (is_same && one->status == DXDB_OK) return;
-    if (is_same) {
-        drop_patch(one);
-        one->patch_from = one->state.version; /* an empty patch: only the head is new */
-    } else {
-        if (!is_first) make_patch(one, result->record, result->record_size);
-        uint8_t *record = prog_alloc(result->record_size);
-        memcpy(record, result->record, result->record_size);
-        f->bytes += result->record_size - one->record_size;
-        free(one->record);
-        one->record = record;
-        one->record_size = result->record_size;
-        f->results->metrics.refreshed++;
+    if (!is_same) {
+        change_record(one, result);
+        return;
     }
+    one->position = result->position;
+    if (one->status == DXDB_OK) return;
+    drop_patch(one);
+    one->patch_from = one->state.version; /* an empty patch: only the head is new */
     one->layout = f->results->catalog.queries[one->query].rows.type.layout;
     one->status = DXDB_OK;
     one->why[0] = 0;
-    if (!is_first) publish(one);
+    publish(one);
 }
 
 /* It cannot be read now: the record stays, with that status. */
@@ -358,6 +399,40 @@ static void suspend(dxdb_followed *one, const char *why)
 
 static void load(dxdb_followed *one);
 
+/* Its record is the result of its last query. */
+static void finish_load(dxdb_followed *one)
+{
+    one->is_loading = false;
+    answer_watches(one, DXDB_OK, NULL);
+    if (one->is_dirty) load(one);
+}
+
+/* Show the records whose patches are made. */
+static void on_patch(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxdb_follow *f = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0) return;
+    for (dxdb_patching **at = &f->patchings; *at;) {
+        dxdb_patching *p = *at;
+        dxdb_followed *one = p->user;
+        if (!atomic_load(&p->is_done)) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        if (one) {
+            one->patching = NULL;
+            set_patch(one, p->patch, p->patch_size);
+            set_record(one, p->to, p->to_size, p->position);
+            finish_load(one);
+        }
+        dxdb_patcher_free(p);
+    }
+    if (f->patchings && !dx_reactor_op_pending(op))
+        (void)dx_reactor_timer(r, op, (uint64_t)PATCH_POLL_MS * 1000000);
+}
+
 static void on_loaded(dxdb_request *request, const dxdb_result *result)
 {
     dxdb_followed *one = (dxdb_followed *)(void *)((char *)request -
@@ -368,9 +443,8 @@ static void on_loaded(dxdb_request *request, const dxdb_result *result)
     case DXDB_OK:
         one->failures = 0;
         replace_record(one, result);
-        if (one->is_ended) return;
-        answer_watches(one, DXDB_OK, NULL);
-        if (one->is_dirty) load(one);
+        one->is_loading = one->patching != NULL;
+        if (!one->is_ended && !one->patching) finish_load(one);
         break;
     case DXDB_TOO_MANY:
     case DXDB_UNAVAILABLE:
@@ -569,6 +643,7 @@ static void on_down(void *user, const char *why)
         next = one->next;
         if (one->is_ended) continue;
         dxdb_results_forget(&one->request);
+        abandon_patch(one);
         one->is_loading = false;
         one->is_dirty = true;
         one->due_ns = 0;
@@ -643,6 +718,7 @@ int dxdb_follow_begin(dxdb_follow *f, dx_reactor *r, dxdb_results *results)
         return prog_fail(PROG_SYSTEM, "cannot start subscriptions: %s", dx_states_error_name(error));
     dx_reactor_op_init(&f->tick_op, on_tick, f);
     dx_reactor_op_init(&f->send_op, on_send, f);
+    dx_reactor_op_init(&f->patch_op, on_patch, f);
     (void)dx_reactor_timer(r, &f->tick_op, (uint64_t)TICK_MS * 1000000);
     results->follower.up = on_up;
     results->follower.down = on_down;
@@ -667,12 +743,16 @@ void dxdb_follow_end(dxdb_follow *f)
     f->is_over = true;
     (void)dx_reactor_cancel(f->reactor, &f->tick_op);
     (void)dx_reactor_cancel(f->reactor, &f->send_op);
-    for (dxdb_followed *one = f->all; one; one = one->next) dxdb_results_forget(&one->request);
+    for (dxdb_followed *one = f->all; one; one = one->next) {
+        dxdb_results_forget(&one->request);
+        abandon_patch(one);
+    }
 }
 
 bool dxdb_follow_is_ended(const dxdb_follow *f)
 {
-    return !dx_reactor_op_pending(&f->tick_op) && !dx_reactor_op_pending(&f->send_op);
+    return !dx_reactor_op_pending(&f->tick_op) && !dx_reactor_op_pending(&f->send_op) &&
+           !dx_reactor_op_pending(&f->patch_op) && !f->patchings;
 }
 
 void dxdb_follow_free(dxdb_follow *f)

@@ -17,6 +17,7 @@
 #ifndef DXDB_FOLLOW_H
 #define DXDB_FOLLOW_H
 
+#include "patcher.h"
 #include "results.h"
 
 typedef struct dxdb_follow dxdb_follow;
@@ -61,6 +62,7 @@ struct dxdb_followed { /* fields before the line may be read */
     dxdb_request  request;
     bool          is_loading;
     bool          is_dirty;     /* a table has changed since its query began */
+    dxdb_patching *patching;    /* its next record, whose patch is being made: is_loading too */
     bool          is_shared;    /* its first query may use the cache, and join another */
     uint64_t      loads;        /* queries that were begun */
     uint64_t      layout;       /* of the record's type */
@@ -117,6 +119,8 @@ struct dxdb_follow { /* private, except states and check */
     uint8_t       *scratch;
     dx_op          tick_op;
     dx_op          send_op;
+    dx_op          patch_op;
+    dxdb_patching *patchings; /* that were submitted, and not freed */
     bool           is_over;
 };
 

@@ -38,8 +38,8 @@ int dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config)
     g->config = config;
     g->cors.origins = (const char *const *)config->origins;
     g->cors.origin_count = config->origin_count;
-    g->cors.methods = "GET, HEAD";
-    g->cors.fields = "Authorization, If-None-Match";
+    g->cors.methods = config->write_count ? "GET, HEAD, POST" : "GET, HEAD";
+    g->cors.fields = "Authorization, Content-Type, Dx-Position, If-None-Match";
     g->cors.max_age = "600";
     g->rules.hmac = dx_token_hmac;
     g->rules.hmac_user = &g->key;
@@ -66,6 +66,7 @@ int dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config)
 void dxdb_guard_free(dxdb_guard *g)
 {
     free(g->meters);
+    free(g->names);
     memset(g, 0, sizeof *g);
 }
 
@@ -87,7 +88,23 @@ void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject)
     if (!g->config->rate || g->config->secret_file) return;
     if (fd < 0 || getpeername(fd, (struct sockaddr *)&address, &size)) return;
     if (address.ss_family == AF_INET6) subject->key = hash_of(&in6->sin6_addr, 8); /* its /64 network */
+    else if (address.ss_family == AF_UNIX && (uint32_t)fd < g->name_count) subject->key = g->names[fd];
     else if (address.ss_family == AF_INET) subject->key = hash_of(&in->sin_addr, 4);
+}
+
+void dxdb_guard_remember(dxdb_guard *g, int fd, uint64_t key)
+{
+    if (fd < 0) return;
+    if ((uint32_t)fd >= g->name_count) {
+        const uint32_t count = 2 * (uint32_t)fd + 64;
+        uint64_t *names = prog_alloc(count * sizeof *names);
+        memset(names, 0, count * sizeof *names);
+        if (g->name_count) memcpy(names, g->names, g->name_count * sizeof *names);
+        free(g->names);
+        g->names = names;
+        g->name_count = count;
+    }
+    g->names[fd] = key;
 }
 
 uint16_t dxdb_guard_admit(dxdb_guard *g, const void *token, size_t size, dxdb_subject *subject)

@@ -13,6 +13,8 @@ typedef struct dxdb_guard { /* per worker; private */
     dx_middleware_limiter limiter;
     void                 *meters;
     dx_middleware_cors    cors;
+    uint64_t             *names;  /* keys of the peers behind descriptors of TLS */
+    uint32_t              name_count;
 } dxdb_guard;
 
 typedef struct dxdb_subject { /* the subject of a token; {0}: none */
@@ -27,6 +29,8 @@ void dxdb_guard_free(dxdb_guard *g); /* also after an error */
 uint16_t dxdb_guard_admit(dxdb_guard *g, const void *token, size_t size, dxdb_subject *subject);
 /* Without tokens the subject is the address of the peer. */
 void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject);
+/* This descriptor carries on a connection of the peer with this key. */
+void dxdb_guard_remember(dxdb_guard *g, int fd, uint64_t key);
 /* Is it authorized at this time? Returns 0, or 401. */
 uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject);
 /* Count a request. Returns 0, or 429. *quota is all zeros if there is no limit. */

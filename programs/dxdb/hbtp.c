@@ -11,7 +11,7 @@
 
 enum {
     BLOCK_SIZE = 65536, /* of output; received frames are smaller */
-    BLOCKS     = 512,
+    BLOCKS     = 512,   /* and one for each connection: a change may go to all of them at once */
     TICK_MS    = 250    /* between looks at subscribers that do not read */
 };
 
@@ -488,7 +488,7 @@ static void check_peer(dxdb_hbtp *h, dxdb_peer *peer)
     peer->unsent = unsent;
     peer->unread = unread;
     if (peer->stuck_ms < h->results->config->lag_ms) return;
-    peer->stuck_ms = 0;
+    peer->subscribes = false; /* it is told once, however long closing takes */
     h->results->metrics.lagging++;
     dx_states_leave(&h->follow->states, s);
     (void)dx_link_close(&h->links, peer->link, 408, "it does not read what it subscribed to");
@@ -558,7 +558,7 @@ int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     memset(&desc, 0, sizeof desc);
     desc.links_max = config->connections;
     desc.block_size = BLOCK_SIZE;
-    desc.block_count = BLOCKS;
+    desc.block_count = BLOCKS + config->connections;
     desc.out_size = config->result_max + 4096;
     desc.session.in_place = true;
     desc.session.payload_max = 16384;
@@ -573,9 +573,18 @@ int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     h->memory = prog_alloc(desc.memory_size);
     desc.memory = h->memory;
     int error = dx_link_open(&h->links, r, &desc);
-    if (!error) error = dx_link_listen(&h->links, listening);
+    if (!error && listening >= 0) error = dx_link_listen(&h->links, listening);
     return error ? prog_fail(PROG_SYSTEM, "cannot start the HBTP server: %s",
                                           dx_link_error_name(error)) : PROG_OK;
+}
+
+int dxdb_hbtp_add(void *protocol, int fd)
+{
+    dxdb_hbtp *h = protocol;
+    dx_link_id id;
+    const int error = dx_link_add(&h->links, fd, &id);
+    if (!error) on_opened(&h->links, id);
+    return error;
 }
 
 void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns)

@@ -49,9 +49,11 @@ struct dxdb_hbtp { /* private, except links */
     void          *memory;
 };
 
-/* Serve on a listening descriptor. Returns PROG_OK, or prints a message. */
+/* Serve on a listening descriptor, unless it is -1. Returns PROG_OK, or prints a message. */
 int  dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
                      int listening);
+/* Serve a connected descriptor, and own it. Not 0: it stays the caller's. */
+int  dxdb_hbtp_add(void *h, int fd);
 /* Accept no more; complete when h->links.count is 0. */
 void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns);
 /* After the event loop was closed. */

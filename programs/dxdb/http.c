@@ -2,9 +2,11 @@
 
    A request is parsed once its head has arrived completely and contiguously, so http_parser gets it
    in one call and nothing is copied. Each connection has one request at a time: while that waits for
-   the database, the connection is on hold and further bytes wait in the socket. */
+   the database, the connection is on hold and further bytes wait in the socket. The body of a write
+   is collected, up to BODY_MAX bytes, once its head was let in. */
 #include "http.h"
 
+#include "body.h"
 #include "json.h"
 #include "page.h"
 #include "text.h"
@@ -24,7 +26,8 @@ enum {
     IDLE_S    = 60,
     TICK_MS   = 250, /* between looks at the streams of events */
     PING_MS   = 15000, /* between comments in a stream, so that it is not idle */
-    HEAD_S    = 10, /* timeout for a head, from its first byte to its last */
+    HEAD_S    = 10, /* timeout for a head, and for a body, from its first byte to its last */
+    BODY_MAX  = 16384, /* as the arguments of a call over HBTP */
     PARTS_MAX = DXDB_PARAMETERS_MAX
 };
 
@@ -50,6 +53,16 @@ typedef struct dxdb_client {
     dxdb_listener listener; /* then */
     dxdb_subject subject;
     bool         streams;
+    dxdb_writing writing;   /* a write, */
+    uint32_t     write;
+    bool         is_write;  /* the request is for one: below /w/ */
+    size_t       body_left; /* of its body, which has not arrived completely */
+    bool         keeps_then; /* `keeps` after the body: until then the connection is read from */
+    dxdb_text    body;
+    dxdb_wait    wait;      /* a query that waits for a position, */
+    uint32_t     query;
+    const char  *values[PARTS_MAX];
+    char        *texts;     /* and its parameters */
     bool         is_late;   /* the result has changed while there were unsent bytes */
     size_t       sent_before; /* at the last tick: `sent`, */
     int          unread;    /* and what the peer had not acknowledged */
@@ -72,6 +85,10 @@ typedef struct head {
     text_range accept;
     text_range match;
     text_range authorization;
+    text_range content;  /* Content-Type */
+    text_range expect;
+    text_range position; /* Dx-Position */
+    bool       has_head;
     bool       is_complete;
 } head;
 
@@ -112,6 +129,16 @@ static int on_value(http_parser *p, const char *at, size_t size)
     if (is_word(&h->field, "accept")) extend(&h->accept, at, size);
     if (is_word(&h->field, "authorization")) extend(&h->authorization, at, size);
     if (is_word(&h->field, "if-none-match")) extend(&h->match, at, size);
+    if (is_word(&h->field, "content-type")) extend(&h->content, at, size);
+    if (is_word(&h->field, "expect")) extend(&h->expect, at, size);
+    if (is_word(&h->field, "dx-position")) extend(&h->position, at, size);
+    return 0;
+}
+
+static int on_head(http_parser *p)
+{
+    head *h = p->data;
+    h->has_head = true;
     return 0;
 }
 
@@ -127,6 +154,7 @@ static const http_parser_settings settings = {
     .on_url = on_url,
     .on_header_field = on_field,
     .on_header_value = on_value,
+    .on_headers_complete = on_head,
     .on_message_complete = on_complete,
 };
 
@@ -173,7 +201,12 @@ static const char *reason_of(uint16_t status)
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 411: return "Length Required";
     case 413: return "Content Too Large";
+    case 415: return "Unsupported Media Type";
+    case 417: return "Expectation Failed";
     case 429: return "Too Many Requests";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
@@ -215,9 +248,17 @@ static void respond(dxdb_client *c, uint16_t status, const char *type, const cha
     dxdb_text *t = &c->unsent;
     assert(!t->size);
     dxdb_metrics_count(c->http->results->metrics.http, status);
-    dxdb_text_format(t, "HTTP/1.1 %u %s\r\n", (unsigned)status, reason_of(status));
-    if (status != 304 && status != 204)
-        dxdb_text_format(t, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, size);
+    dxdb_text_add(t, "HTTP/1.1 ");
+    dxdb_text_number(t, status);
+    dxdb_text_add(t, " ");
+    dxdb_text_add(t, reason_of(status));
+    if (status != 304 && status != 204) {
+        dxdb_text_add(t, "\r\nContent-Type: ");
+        dxdb_text_add(t, type);
+        dxdb_text_add(t, "\r\nContent-Length: ");
+        dxdb_text_number(t, size);
+    }
+    dxdb_text_add(t, "\r\n");
     dxdb_text_add(t, fields);
     put_extra(c, t);
     dxdb_text_add(t, c->keeps ? "\r\n" : "Connection: close\r\n\r\n");
@@ -231,7 +272,8 @@ static void refuse(dxdb_client *c, uint16_t status, const char *why)
     dxdb_text_format(&body, "{\"status\":%u,\"error\":", (unsigned)status);
     dxdb_text_quote(&body, why, strlen(why));
     dxdb_text_add(&body, "}\n");
-    respond(c, status, json_type, status == 405 ? "Allow: GET, HEAD\r\n" :
+    respond(c, status, json_type, status == 405 && c->is_write ? "Allow: POST\r\n" :
+            status == 405 ? "Allow: GET, HEAD\r\n" :
             status == DXDB_UNAVAILABLE ? "Retry-After: 1\r\n" :
             status == 401 ? "WWW-Authenticate: Bearer\r\n" : "", body.bytes, body.size);
     dxdb_text_free(&body);
@@ -239,7 +281,8 @@ static void refuse(dxdb_client *c, uint16_t status, const char *why)
 
 static void respond_result(dxdb_client *c, const dxdb_result *result)
 {
-    char fields[200] = "Vary: Accept\r\n";
+    static const char head[] = "Vary: Accept\r\nCache-Control: no-cache\r\nETag: ";
+    char fields[sizeof head + 80] = "Vary: Accept\r\n";
     char etag[67];
     if (result->status != DXDB_OK) {
         refuse(c, result->status, result->why);
@@ -247,8 +290,9 @@ static void respond_result(dxdb_client *c, const dxdb_result *result)
     }
     if (result->view) {
         dx_cache_etag(result->view, etag);
-        snprintf(fields, sizeof fields, "Vary: Accept\r\nCache-Control: no-cache\r\nETag: %s\r\n",
-                 etag);
+        char *end = stpcpy(fields, head);
+        end = stpcpy(end, etag);
+        stpcpy(end, "\r\n");
         if (c->matches[0] && dx_cache_etag_matches(result->view, c->matches, strlen(c->matches))) {
             respond(c, 304, NULL, fields, NULL, 0);
             return;
@@ -267,6 +311,30 @@ static void on_answered(dxdb_request *request, const dxdb_result *result)
     dxdb_client *c = (dxdb_client *)(void *)request; /* its first field */
     c->is_waiting = false;
     respond_result(c, result);
+    if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+}
+
+static void on_written(dxdb_writing *w, const dxdb_outcome *outcome)
+{
+    dxdb_client *c = (dxdb_client *)(void *)((char *)w - offsetof(dxdb_client, writing));
+    char position[24], fields[48];
+    dxdb_text body = {0};
+    c->is_waiting = false;
+    if (outcome->status != DXDB_OK) {
+        refuse(c, outcome->status, outcome->why);
+    } else {
+        snprintf(position, sizeof position, "%X/%X", (unsigned)(outcome->position >> 32),
+                 (unsigned)outcome->position);
+        snprintf(fields, sizeof fields, "Dx-Position: %s\r\n", position);
+        dxdb_text_format(&body, "{\"position\":\"%s\",\"rows\":[", position);
+        for (uint32_t i = 0; i < outcome->count; i++) {
+            if (i) dxdb_text_add(&body, ",");
+            dxdb_text_number(&body, outcome->counts[i]);
+        }
+        dxdb_text_add(&body, "]}\n");
+        respond(c, DXDB_OK, json_type, fields, body.bytes, body.size);
+        dxdb_text_free(&body);
+    }
     if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
 }
 
@@ -299,23 +367,72 @@ static const char *parse_parameters(const dxdb_query_config *q, text_range query
     return NULL;
 }
 
-static void ask(dxdb_client *c, uint32_t query, text_range parameters)
+/* Answer from memory, or from the database. */
+static void look_up(dxdb_client *c, uint32_t query, const char *const *values)
 {
     dxdb_results *r = c->http->results;
-    char texts[HEAD_MAX + PARTS_MAX + 1];
-    const char *values[PARTS_MAX] = {NULL};
-    const char *why = parse_parameters(&r->config->queries[query], parameters, texts, values);
     dxdb_result result;
-    if (why) {
-        refuse(c, DXDB_BAD_REQUEST, why);
-    } else if (dxdb_results_get(r, query, values, &result)) {
+    if (dxdb_results_get(r, query, values, &result)) {
+        c->is_waiting = false;
         respond_result(c, &result);
         dxdb_results_release(r);
-    } else {
-        c->is_waiting = true;
-        c->request.answered = on_answered;
-        dxdb_results_load(r, query, values, true, &c->request);
+        if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+        return;
     }
+    c->is_waiting = true;
+    c->request.answered = on_answered;
+    dxdb_results_load(r, query, values, true, &c->request);
+}
+
+/* The position was reached, or was not. */
+static void on_reached(dxdb_wait *w, uint16_t status, const char *why)
+{
+    dxdb_client *c = (dxdb_client *)(void *)((char *)w - offsetof(dxdb_client, wait));
+    char *texts = c->texts;
+    c->texts = NULL;
+    if (status == DXDB_OK) {
+        look_up(c, c->query, c->values);
+    } else {
+        c->is_waiting = false;
+        refuse(c, status, why);
+        if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+    }
+    free(texts);
+}
+
+/* Answer once all changes before this position were reported. */
+static void look_up_at(dxdb_client *c, uint32_t query, const char *const *values, uint64_t position)
+{
+    dxdb_results *r = c->http->results;
+    const uint32_t count = r->config->queries[query].parameter_count;
+    assert(!c->texts);
+    c->texts = prog_alloc(dxdb_values_size(values, count) + 1);
+    dxdb_values_copy(values, count, c->values, c->texts);
+    c->query = query;
+    c->is_waiting = true;
+    c->wait.reached = on_reached;
+    dxdb_catalog_wait(&r->catalog, &c->wait, position, r->config->request_ms * 1000000);
+}
+
+/* position: of the request's Dx-Position. False: it is malformed, and was refused. */
+static bool read_position(dxdb_client *c, text_range field, uint64_t *position)
+{
+    while (field.size && field.text[field.size - 1] == ' ') field.size--;
+    if (dxdb_position_parse(field.text, field.size, position)) return true;
+    refuse(c, DXDB_BAD_REQUEST, "this is not a position such as 0/16B3748");
+    return false;
+}
+
+static void ask(dxdb_client *c, uint32_t query, text_range parameters, text_range at)
+{
+    char texts[HEAD_MAX + PARTS_MAX + 1];
+    const char *values[PARTS_MAX] = {NULL};
+    uint64_t position;
+    const char *why = parse_parameters(&c->http->results->config->queries[query], parameters, texts,
+                                       values);
+    if (why) refuse(c, DXDB_BAD_REQUEST, why);
+    else if (!at.text) look_up(c, query, values);
+    else if (read_position(c, at, &position)) look_up_at(c, query, values, position);
 }
 
 /* >>events --------------------------------------------------------------------------- */
@@ -400,8 +517,10 @@ static void on_live(dxdb_watch *w, uint16_t status, const char *why)
     if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
 }
 
-static void live(dxdb_client *c, uint32_t query, text_range parameters)
+/* With a position, the first event is read from the database after this call. */
+static void live(dxdb_client *c, uint32_t query, text_range parameters, text_range at)
 {
+    uint64_t position;
     char texts[HEAD_MAX + PARTS_MAX + 1];
     const char *values[PARTS_MAX] = {NULL};
     const char *why = parse_parameters(&c->http->results->config->queries[query], parameters, texts,
@@ -412,9 +531,10 @@ static void live(dxdb_client *c, uint32_t query, text_range parameters)
         refuse(c, DXDB_BAD_REQUEST, why);
         return;
     }
+    if (at.text && !read_position(c, at, &position)) return;
     c->is_waiting = true;
     c->watch.ready = on_live;
-    dxdb_follow_watch(c->http->follow, query, values, false, &c->watch);
+    dxdb_follow_watch(c->http->follow, query, values, at.text != NULL, &c->watch);
 }
 
 /* Has its output not moved for lag_ms? Only unsent output counts, and the end of a stream. */
@@ -562,16 +682,135 @@ static bool drop_suffix(text_range *path, const char *suffix)
 }
 
 /* Serve the part of the path after /q/. */
-static void show_query(dxdb_client *c, text_range path, text_range parameters)
+static void show_query(dxdb_client *c, text_range path, text_range parameters, text_range at)
 {
     const bool is_description = drop_suffix(&path, "/describe");
     const bool is_live = !is_description && drop_suffix(&path, "/live");
     const int query = dxdb_config_find(c->http->results->config, path.text, path.size);
     if (query < 0) refuse(c, DXDB_NOT_FOUND, "there is no such query");
     else if (is_description) describe(c, (uint32_t)query);
-    else if (is_live) live(c, (uint32_t)query, parameters);
-    else ask(c, (uint32_t)query, parameters);
+    else if (is_live) live(c, (uint32_t)query, parameters, at);
+    else ask(c, (uint32_t)query, parameters, at);
 }
+
+/* A path below this folder, which is removed. */
+static bool drop_folder(text_range *path, const char *folder)
+{
+    const size_t length = strlen(folder);
+    if (path->size <= length || memcmp(path->text, folder, length)) return false;
+    path->text += length;
+    path->size -= length;
+    return true;
+}
+
+/* >>writes --------------------------------------------------------------------------- */
+/* Serve a path below /w/ that is not a POST. */
+static void show_write(dxdb_client *c, text_range path)
+{
+    const bool is_description = drop_suffix(&path, "/describe");
+    const int write = dxdb_config_find_write(c->http->results->config, path.text, path.size);
+    dxdb_text text = {0};
+    if (write < 0) {
+        refuse(c, DXDB_NOT_FOUND, "there is no such write");
+    } else if (!is_description) {
+        refuse(c, 405, "a write is a POST");
+    } else {
+        dxdb_results_describe_write(c->http->results, (uint32_t)write, &text);
+        respond(c, DXDB_OK, json_type, "", text.bytes, text.size);
+        dxdb_text_free(&text);
+    }
+}
+
+/* The body has arrived. */
+static void write_body(dxdb_client *c)
+{
+    dxdb_results *r = c->http->results;
+    const dxdb_write_config *w = &r->config->writes[c->write];
+    char texts[BODY_MAX + PARTS_MAX + 1];
+    const char *values[PARTS_MAX] = {NULL};
+    const char *why = dxdb_body_parse(c->body.bytes, c->body.size, w->parameters, w->parameter_count,
+                                      texts, values);
+    c->begun_ns = 0;
+    c->keeps = c->keeps_then && !c->http->drains;
+    dxdb_text_free(&c->body);
+    if (why) {
+        refuse(c, DXDB_BAD_REQUEST, why);
+        return;
+    }
+    c->is_waiting = true;
+    c->writing.written = on_written;
+    dxdb_results_write(r, c->write, values, &c->writing);
+}
+
+static bool is_json(const text_range *type)
+{
+    const size_t length = sizeof json_type - 1;
+    return type->size >= length && !strncasecmp(type->text, json_type, length) &&
+           (type->size == length || strchr(" \t;", type->text[length]));
+}
+
+/* Refuse a POST by its head: its body is not read, so the connection is closed after the answer. */
+static void refuse_body(dxdb_client *c, const http_parser *parser, uint16_t status, const char *why)
+{
+    c->keeps = c->keeps_then && !parser->content_length;
+    refuse(c, status, why);
+}
+
+/* A POST whose head was read. A page of another origin can send text without asking first, but not
+   JSON: so JSON is required, and which pages may write is what CORS says. */
+static void begin_write(dxdb_client *c, const http_parser *parser, const head *h)
+{
+    text_range path = h->url;
+    const bool has_length = parser->content_length != UINT64_MAX && !(parser->flags & F_CHUNKED);
+    const bool keeps = c->keeps;
+    int write = -1;
+    c->is_write = drop_folder(&path, "/w/");
+    c->keeps_then = keeps;
+    if (!c->is_write) {
+        refuse_body(c, parser, 405, "only GET and HEAD are supported here");
+        return;
+    }
+    c->keeps = keeps && has_length && !parser->content_length; /* for a refusal */
+    if (!is_let_in(c, h)) return;
+    c->keeps = true;
+    write = dxdb_config_find_write(c->http->results->config, path.text, path.size);
+    if (write < 0) refuse_body(c, parser, DXDB_NOT_FOUND, "there is no such write");
+    else if (!has_length) refuse_body(c, parser, 411, "the body needs a Content-Length");
+    else if (parser->content_length > BODY_MAX)
+        refuse_body(c, parser, DXDB_TOO_BIG, "a body has at most 16384 bytes");
+    else if (!is_json(&h->content)) refuse_body(c, parser, 415, "the body must be application/json");
+    else if (h->expect.text && !is_word(&h->expect, "100-continue"))
+        refuse_body(c, parser, 417, "the expectation is not known");
+    else if (c->http->drains) refuse_body(c, parser, DXDB_UNAVAILABLE, "the server is shutting down");
+    else {
+        c->write = (uint32_t)write;
+        c->body_left = (size_t)parser->content_length;
+        c->begun_ns = dx_reactor_now_ns(c->http->peers.reactor);
+        if (!c->body_left) write_body(c);
+        else if (h->expect.text) {
+            dxdb_text_add(&c->unsent, "HTTP/1.1 100 Continue\r\n\r\n");
+            push(c);
+        }
+    }
+}
+
+/* Take what has arrived of a body. Returns the bytes consumed. */
+static size_t take_body(dxdb_client *c, const uint8_t *bytes, size_t size)
+{
+    const uint64_t now = dx_reactor_now_ns(c->http->peers.reactor);
+    if (size > c->body_left) size = c->body_left;
+    dxdb_text_put(&c->body, bytes, size);
+    c->body_left -= size;
+    if (!c->body_left) {
+        write_body(c);
+    } else if (now - c->begun_ns > (uint64_t)HEAD_S * 1000000000) {
+        c->keeps = false;
+        refuse(c, 408, "the request took too long");
+    }
+    return size;
+}
+
+/* >>routes --------------------------------------------------------------------------- */
 
 static void route(dxdb_client *c, const head *h)
 {
@@ -589,10 +828,11 @@ static void route(dxdb_client *c, const head *h)
         memcpy(c->matches, h->match.text, h->match.size);
         c->matches[h->match.size] = 0;
     }
-    if (path.size > 3 && !memcmp(path.text, "/q/", 3)) {
-        path.text += 3;
-        path.size -= 3;
-        if (is_let_in(c, h)) show_query(c, path, query);
+    if (drop_folder(&path, "/q/")) {
+        if (is_let_in(c, h)) show_query(c, path, query, h->position);
+    } else if (drop_folder(&path, "/w/")) {
+        c->is_write = true;
+        if (is_let_in(c, h)) show_write(c, path);
     } else if (is_word(&path, "/")) {
         show_page(c);
     } else if (is_word(&path, "/queries")) {
@@ -610,9 +850,8 @@ static void route(dxdb_client *c, const head *h)
 /* The size of a head with its empty line; 0: it is incomplete. */
 static size_t find_head(const uint8_t *bytes, size_t size)
 {
-    for (size_t i = 3; i < size; i++)
-        if (bytes[i] == '\n' && bytes[i - 1] == '\r' && bytes[i - 2] == '\n') return i + 1;
-    return 0;
+    const uint8_t *end = size > 1 ? memmem(bytes + 1, size - 1, "\n\r\n", 3) : NULL;
+    return end ? (size_t)(end - bytes) + 3 : 0;
 }
 
 /* Add CORS fields. True: it was a preflight, and is answered. bytes: the head. */
@@ -649,10 +888,13 @@ static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
     c->keeps = !error || error == HPE_PAUSED ? http_should_keep_alive(&parser) != 0 : false;
     if (c->http->drains) c->keeps = false;
     c->is_head = parser.method == HTTP_HEAD;
+    c->is_write = false;
     c->asked_ns = dx_reactor_now_ns(c->http->peers.reactor);
     c->extra_size = 0;
-    if (error != HPE_PAUSED || !h.is_complete) {
-        c->keeps = false; /* malformed, or with a body, which no request here has */
+    if (parser.method == HTTP_POST && h.has_head && (!error || error == HPE_PAUSED)) {
+        if (!is_preflight(c, &parser, bytes, size)) begin_write(c, &parser, &h);
+    } else if (error != HPE_PAUSED || !h.is_complete) {
+        c->keeps = false; /* malformed, or with a body, which only a POST has */
         refuse(c, DXDB_BAD_REQUEST, error && error != HPE_PAUSED ? "the request is malformed"
                                                                   : "a request has no body");
     } else if (is_preflight(c, &parser, bytes, size)) {
@@ -694,6 +936,10 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
     }
     c->is_inside = true;
     while (at < size && c->keeps && !c->is_waiting && !c->unsent.size && !c->streams) {
+        if (c->body_left) {
+            at += take_body(c, bytes + at, size - at);
+            continue;
+        }
         const size_t whole = find_head(bytes + at, size - at);
         if (!whole && size - at < HEAD_MAX) break;
         c->begun_ns = 0;
@@ -739,12 +985,16 @@ static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
     h->results->metrics.http_links--;
     if (!c) return;
     dxdb_results_forget(&c->request);
+    dxdb_results_forget_write(&c->writing);
+    dxdb_catalog_forget(&h->results->catalog, &c->wait);
     dxdb_follow_forget(&c->watch);
     dxdb_follow_leave(&c->listener);
     if (c->prev) c->prev->next = c->next;
     else h->clients = c->next;
     if (c->next) c->next->prev = c->prev;
     dxdb_text_free(&c->unsent);
+    dxdb_text_free(&c->body);
+    free(c->texts);
     free(c);
 }
 
@@ -759,7 +1009,7 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     memset(&desc, 0, sizeof desc);
     desc.peers_max = follow->config->connections;
     desc.block_size = BLOCK_SIZE;
-    desc.block_count = BLOCKS;
+    desc.block_count = BLOCKS + follow->config->connections;
     desc.idle_ns = (uint64_t)IDLE_S * 1000000000 + 2 * follow->config->request_ms * 1000000;
     desc.linger_ns = 1000000000;
     desc.user = h;
@@ -773,9 +1023,18 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     dx_reactor_op_init(&h->tick_op, on_tick, h);
     (void)dx_reactor_timer(r, &h->tick_op, (uint64_t)TICK_MS * 1000000);
     int error = dx_peers_open(&h->peers, r, &desc);
-    if (!error) error = dx_peers_listen(&h->peers, listening);
+    if (!error && listening >= 0) error = dx_peers_listen(&h->peers, listening);
     return error ? prog_fail(PROG_SYSTEM, "cannot start the HTTP server: %s",
                                           dx_peers_error_name(error)) : PROG_OK;
+}
+
+int dxdb_http_add(void *protocol, int fd)
+{
+    dxdb_http *h = protocol;
+    dx_peers_id id;
+    const int error = dx_peers_add(&h->peers, fd, NULL, &id);
+    if (!error) on_opened(&h->peers, id);
+    return error;
 }
 
 void dxdb_http_drain(dxdb_http *h)

@@ -7,12 +7,17 @@
                                           log as its id; "away": the database is away; "end": why
                                           there are no more
        GET /q/QUERY/describe              the description of the query, and its columns
+       POST /w/WRITE                      run a write. The body is JSON, an object of its parameters:
+                                          {"position":"0/16B3748","rows":[1]}, the position as the
+                                          field Dx-Position too, and the rows of each statement
+       GET /w/WRITE/describe              its parameters
        GET /  /queries                    a page that shows the queries live; their names
        GET /metrics  /healthz             for Prometheus; for a supervisor
 
    A request without one of the parameters is refused; a parameter without "=" is NULL. Errors are
-   JSON: {"status":400,"error":"..."}. If tokens are required, requests below /q/ carry one:
-   Authorization: Bearer TOKEN. */
+   JSON: {"status":400,"error":"..."}. If tokens are required, requests below /q/ and /w/ carry one:
+   Authorization: Bearer TOKEN. A query with the field Dx-Position is answered from what contains all
+   changes before that position; it waits for that at most request_ms: 503. */
 #ifndef DXDB_HTTP_H
 #define DXDB_HTTP_H
 
@@ -32,9 +37,11 @@ typedef struct dxdb_http { /* private, except peers */
     uint32_t      index;  /* of the worker; set it after dxdb_http_begin() */
 } dxdb_http;
 
-/* Serve on a listening descriptor. Returns PROG_OK, or prints a message. */
+/* Serve on a listening descriptor, unless it is -1. Returns PROG_OK, or prints a message. */
 int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
                      int listening);
+/* Serve a connected descriptor, and own it. Not 0: it stays the caller's. */
+int  dxdb_http_add(void *h, int fd);
 /* Accept no more, and end the streams. Complete when dxdb_http_is_busy() is false: all requests are
    answered. Then dxdb_http_close(), complete when h->peers.count is 0. */
 void dxdb_http_drain(dxdb_http *h);

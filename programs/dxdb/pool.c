@@ -30,11 +30,19 @@ enum { FIRST, POSITION, RESULT, ROLLING_BACK };
 /* Kinds of answers to the commands of a write. */
 enum { EXPECT_NOTHING, EXPECT_COUNT, EXPECT_COMMIT };
 
+/* Does the statement return other columns than when it was prepared? It is prepared again by the next
+   job. PostgreSQL has no state of its own for it, and translates the message. */
+static bool has_other_columns(const PGresult *result, const char *state)
+{
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+    return !strcmp(state, "0A000") && function && !strcmp(function, "RevalidateCachedQuery");
+}
+
 /* The status for the client, from an error of the database. */
 static uint16_t status_of(const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    if (!state) return DXDB_UNAVAILABLE;
+    if (!state || has_other_columns(result, state)) return DXDB_UNAVAILABLE;
     if (!strncmp(state, "22", 2)) return DXDB_BAD_REQUEST; /* a value invalid for its type */
     if (!strncmp(state, "23", 2)) return DXDB_CONFLICT; /* a constraint */
     if (!strcmp(state, "57014")) return DXDB_TIMEOUT;

@@ -33,6 +33,18 @@ void dxdb_text_format(dxdb_text *t, const char *format, ...)
     dxdb_text_put(t, text, (size_t)size);
 }
 
+/* In decimal. Every answer of HTTP has several, and formatting them takes longer than the rest of it. */
+void dxdb_text_number(dxdb_text *t, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    dxdb_text_put(t, digits + at, sizeof digits - at);
+}
+
 void dxdb_text_quote(dxdb_text *t, const char *text, size_t size)
 {
     size_t begin = 0;

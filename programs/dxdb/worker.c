@@ -9,6 +9,7 @@
 
 #include "hbtp.h"
 #include "http.h"
+#include "tls.h"
 
 #include "../common/backend.h"
 #include "../common/os.h"
@@ -35,6 +36,8 @@ typedef struct worker {
     dxdb_guard   guard;
     dxdb_hbtp    hbtp;
     dxdb_http    http;
+    dxdb_tls     hbtp_tls;
+    dxdb_tls     http_tls;
     int          hbtp_fd; /* listening; -1: not served */
     int          http_fd;
     uint32_t     index;
@@ -46,6 +49,7 @@ static worker          *workers;
 static uint32_t         worker_count;
 static dx_reactor_group group;
 static void            *group_memory;
+static void            *certificate; /* NULL: no TLS */
 static atomic_bool      is_stopping; /* the main thread ends the workers */
 
 /* >>a worker, on its thread ----------------------------------------------------------- */
@@ -68,13 +72,31 @@ static int begin(dx_reactor_worker *thread)
     if (!status) status = dxdb_results_begin(&w->results, r, &config, w->index > 0);
     if (!status) status = dxdb_follow_begin(&w->follow, r, &w->results);
     if (!status && w->hbtp_fd >= 0)
-        status = dxdb_hbtp_begin(&w->hbtp, r, &w->follow, &w->guard, w->hbtp_fd);
+        status = dxdb_hbtp_begin(&w->hbtp, r, &w->follow, &w->guard, certificate ? -1 : w->hbtp_fd);
     if (!status && w->http_fd >= 0)
-        status = dxdb_http_begin(&w->http, r, &w->follow, &w->guard, w->http_fd);
+        status = dxdb_http_begin(&w->http, r, &w->follow, &w->guard, certificate ? -1 : w->http_fd);
+    if (!status && certificate && w->hbtp_fd >= 0)
+        status = dxdb_tls_begin(&w->hbtp_tls, r, &w->guard, certificate, w->hbtp_fd, dxdb_hbtp_add,
+                                &w->hbtp);
+    if (!status && certificate && w->http_fd >= 0)
+        status = dxdb_tls_begin(&w->http_tls, r, &w->guard, certificate, w->http_fd, dxdb_http_add,
+                                &w->http);
     w->http.index = w->index;
     dx_reactor_op_init(&w->publish_op, on_publish, w);
     (void)dx_reactor_timer(r, &w->publish_op, (uint64_t)PUBLISH_MS * 1000000);
     return status;
+}
+
+/* Until no client is connected over TLS. */
+static void end_tls(worker *w, dx_reactor *r)
+{
+    const uint64_t until_ns = dx_reactor_now_ns(r) + (uint64_t)2 * CLOSE_S * 1000000000;
+    dxdb_tls *const both[2] = {&w->hbtp_tls, &w->http_tls};
+    for (int i = 0; i < 2; i++)
+        if (both[i]->context) dxdb_tls_close(both[i], (uint64_t)CLOSE_S * 1000000000);
+    while (dx_reactor_now_ns(r) < until_ns &&
+           (both[0]->outer.count || both[0]->inner.count || both[1]->outer.count || both[1]->inner.count))
+        if (dx_reactor_run_once(r, 100000000) < 0) break;
 }
 
 static void run_until(worker *w, dx_reactor *r, bool closing, uint64_t until_ns)
@@ -93,11 +115,14 @@ static void end(dx_reactor_worker *thread)
     const uint64_t until_ns = dx_reactor_refresh_now_ns(r) + DRAIN_S * second_ns;
     if (!atomic_load(&is_stopping)) (void)kill(getpid(), SIGTERM); /* the main thread ends the others */
     (void)dx_reactor_cancel(r, &w->publish_op);
+    if (w->hbtp_tls.context) dxdb_tls_drain(&w->hbtp_tls);
+    if (w->http_tls.context) dxdb_tls_drain(&w->http_tls);
     if (w->hbtp_fd >= 0) dxdb_hbtp_drain(&w->hbtp, DRAIN_S * second_ns);
     if (w->http_fd >= 0) dxdb_http_drain(&w->http);
     run_until(w, r, false, until_ns);
     if (w->http_fd >= 0) dxdb_http_close(&w->http, CLOSE_S * second_ns);
     run_until(w, r, true, dx_reactor_now_ns(r) + 2 * CLOSE_S * second_ns);
+    end_tls(w, r);
     dxdb_follow_end(&w->follow);
     dxdb_results_end(&w->results);
     while (!dxdb_results_is_ended(&w->results) || !dxdb_follow_is_ended(&w->follow))
@@ -137,8 +162,9 @@ static void describe(dx_reactor_group_desc *desc, int backend)
     desc->start = begin;
     desc->stop = end;
     desc->reactor.backend = backend;
-    desc->reactor.descriptors_max = 2 * config.connections + config.pool + 16;
-    desc->reactor.pending_max = 8 * config.connections + 2 * config.waiting_max + 8 * config.pool +
+    const uint32_t ends = certificate ? 3 : 1; /* descriptors of a connection */
+    desc->reactor.descriptors_max = 2 * ends * config.connections + config.pool + 16;
+    desc->reactor.pending_max = 8 * ends * config.connections + 2 * config.waiting_max + 8 * config.pool +
                                 MORE_OPS;
     desc->reactor.buffer_count = BUFFERS;
     desc->reactor.buffer_size = BUFFER_SIZE;
@@ -151,6 +177,8 @@ static void free_workers(void)
 {
     for (uint32_t i = 0; i < worker_count; i++) {
         worker *w = &workers[i];
+        dxdb_tls_free(&w->hbtp_tls);
+        dxdb_tls_free(&w->http_tls);
         dxdb_http_free(&w->http);
         dxdb_hbtp_free(&w->hbtp);
         dxdb_follow_free(&w->follow);
@@ -159,11 +187,15 @@ static void free_workers(void)
     }
     free(group_memory);
     group_memory = NULL;
+    dxdb_tls_unload(certificate);
+    certificate = NULL;
 }
 
 static int start_workers(int backend)
 {
     dx_reactor_group_desc desc;
+    const int status = dxdb_tls_load(&config, &certificate);
+    if (status) return status;
     describe(&desc, backend);
     atomic_store(&is_stopping, false);
     const int error = dx_reactor_group_start(&group, &desc);
@@ -193,6 +225,7 @@ static bool is_same(const char *a, const char *b)
 static int read_again(dxdb_config *fresh, const char *path)
 {
     dxdb_guard guard;
+    void *context;
     int status = dxdb_config_read(fresh, path);
     if (status) return status;
     if (!is_same(fresh->hbtp, config.hbtp) || !is_same(fresh->http, config.http) ||
@@ -200,6 +233,8 @@ static int read_again(dxdb_config *fresh, const char *path)
         return prog_fail(PROG_USAGE, "%s: hbtp, http and workers are only read at the start", path);
     status = dxdb_guard_begin(&guard, fresh);
     dxdb_guard_free(&guard);
+    if (!status) status = dxdb_tls_load(fresh, &context);
+    if (!status) dxdb_tls_unload(context);
     return status;
 }
 
@@ -242,12 +277,15 @@ static int run(const dxdb_options *o)
     for (uint32_t i = 0; i < worker_count; i++) workers[i].hbtp_fd = workers[i].http_fd = -1;
     status = listen_on("hbtp", config.hbtp, offsetof(worker, hbtp_fd));
     if (!status) status = listen_on("http", config.http, offsetof(worker, http_fd));
+    if (!status) status = dxdb_patcher_begin();
     if (!status) status = start_workers(backend);
     if (status) return status;
     prog_say("%u worker%s\n", (unsigned)worker_count, worker_count == 1 ? "" : "s");
     fflush(stdout);
     while (!status && os_end_wait() == OS_HANGUP) status = reload(o->config, backend);
-    return status ? status : stop_workers();
+    if (!status) status = stop_workers();
+    dxdb_patcher_end();
+    return status;
 }
 
 int dxdb_serve(const dxdb_options *o)

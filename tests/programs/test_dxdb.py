@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """dxdb against a real PostgreSQL, which is started here, unprivileged, on a socket of its own. How often a query ran is counted in
 the database's log; records are read by tests/readers/read.py from what dxdb says of them.
+A case that drives a requirement of caches (DT) or middleware (MW) has its number: dt_4_...
 usage: test_dxdb.py [FILTER...]     runs the cases whose name contains one of the filters
        DXDB=path"""
-import base64, collections, contextlib, glob, hashlib, hmac, http.client, json, os, pwd, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, types
+import base64, collections, contextlib, glob, hashlib, hmac, http.client, json, os, pwd, random, re, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, types, warnings
 import urllib.parse, urllib.request
 
 top = os.getcwd()
@@ -142,10 +143,10 @@ class Server:
         with open("dxdb.log") as f:
             return f.read()
 
-    def fetch(self, path, headers={}, method="GET"):
+    def fetch(self, path, headers={}, method="GET", body=None):
         """status, fields, body"""
         connection = http.client.HTTPConnection(*self.at["http"], timeout=PATIENCE)
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, body=body, headers=headers)
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
@@ -166,6 +167,15 @@ class Server:
         answer = client.call(self.methods[name], arguments(*values), timeout=PATIENCE)
         numbers = struct.unpack("<%dQ" % (len(answer) // 8), answer)
         return numbers[0], list(numbers[1:])
+
+    def post(self, name, values, status=200, headers={}):
+        """What a write over HTTP is answered with; its position is also in a field."""
+        body = values if isinstance(values, bytes) else json.dumps(values).encode()
+        found, fields, answer = self.fetch("/w/" + name, {"Content-Type": "application/json"} | headers, "POST", body)
+        assert found == status, "%s: status %d instead of %d: %s" % (body, found, status, answer)
+        answer = json.loads(answer)
+        assert fields["Dx-Position"] == answer.get("position") and ("error" in answer) == (status != 200), answer
+        return answer
 
     def hbtp(self):
         return dx_hbtp.Client(*self.at["hbtp"])
@@ -319,7 +329,7 @@ ONE_USER = {"sql": "SELECT id, name FROM users WHERE id = $1 /* one user */", "p
 
 
 # ---- cases
-def a_result_is_kept_until_its_table_changes():
+def dt_4_a_result_is_kept_until_its_table_changes():
     postgres.fresh(USERS + "CREATE TABLE others (id int)")
     with Server({"user": ONE_USER, "other": "SELECT count(*) AS n FROM others /* others */"}) as s:
         before = postgres.runs("one user")
@@ -444,7 +454,7 @@ def what_a_record_cannot_hold_is_an_error():
         assert s.fetch("/q/missing/describe")[0] == 500
 
 
-def parameters_are_compared():
+def dt_7_parameters_are_compared():
     postgres.fresh("CREATE TABLE t (a text)")
     query = {"sql": "SELECT $1::text AS a, $2::text AS b, (SELECT count(*) FROM t) AS n /* pairs */", "parameters": ["a", "b"]}
     with Server({"pairs": query}) as s, s.hbtp() as client:
@@ -464,7 +474,7 @@ def parameters_are_compared():
         assert s.fetch("/q/pairs?a=%s&b=" % ("x" * 5000))[0] == 413
 
 
-def one_query_runs_for_all_who_ask():
+def dt_3_one_query_runs_for_all_who_ask():
     postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (1)")
     query = {"sql": "SELECT v FROM t, pg_sleep(0.5) WHERE $1::int = 1 /* slow */", "parameters": ["a"]}
     with Server({"slow": query}) as s:
@@ -475,7 +485,7 @@ def one_query_runs_for_all_who_ask():
         assert m["dxdb_loads_total"] == 1 and m["dxdb_joined_total"] + m["dxdb_hits_total"] == 19, m
 
 
-def who_asks_after_a_change_gets_no_older_result():
+def dt_5_who_asks_after_a_change_gets_no_older_result():
     postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (1)")
     with Server({"slow": "SELECT v FROM t, (SELECT 1 AS one, pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1)) x /* late */"}) as s, Lock() as lock:
         before = postgres.runs("late")
@@ -496,7 +506,7 @@ def who_asks_after_a_change_gets_no_older_result():
         assert s.metrics()["dxdb_outdated_total"] == 1
 
 
-def nobody_sees_a_version_twice():
+def dt_5_nobody_sees_a_version_twice():
     """Writers count up; each reader's versions never go back, and reach the last one."""
     postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT i, 0 FROM generate_series(0, 3) i")
     query = {"sql": "SELECT v FROM t WHERE id = $1", "parameters": ["id"]}
@@ -548,7 +558,7 @@ class Lock:
         self.free()
 
 
-def what_is_not_watched_is_not_kept():
+def dt_2_what_is_not_watched_is_not_kept():
     postgres.fresh(USERS + "CREATE TABLE bare (v int); INSERT INTO bare VALUES (1); CREATE MATERIALIZED VIEW m AS SELECT 1 AS v")
     queries = {"bare": "SELECT v FROM bare /* bare */", "m": "SELECT v FROM m /* mat */", "now": "SELECT now() AS t /* now */",
                "timed": {"sql": "SELECT v FROM bare /* timed */", "ttl_s": 2}}
@@ -628,7 +638,7 @@ def a_change_of_the_schema_is_seen():
         assert s.get("all") == [{"id": 1, "name": "user 1"}]
 
 
-def a_database_that_restarts_is_come_back_to():
+def dt_8_a_database_that_restarts_is_come_back_to():
     postgres.fresh(USERS)
     with Server({"user": ONE_USER}, server="request_ms = 1000") as s:
         assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
@@ -648,7 +658,7 @@ def a_database_that_restarts_is_come_back_to():
         assert "the database cannot be reached" in s.said()
 
 
-def a_change_while_nobody_listens_is_not_missed():
+def dt_8_a_change_while_nobody_listens_is_not_missed():
     postgres.fresh(USERS)
     with Server({"user": ONE_USER}) as s:
         for i in range(5):
@@ -661,7 +671,7 @@ def a_change_while_nobody_listens_is_not_missed():
             assert s.get("user", id=1) == [{"id": 1, "name": "n%d" % i}]
 
 
-def a_database_that_hangs_is_noticed():
+def dt_8_a_database_that_hangs_is_noticed():
     postgres.fresh(USERS)
     with Server({"user": ONE_USER}) as s:
         s.get("user", id=1)
@@ -691,7 +701,63 @@ def it_starts_before_its_database():
         assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
 
 
-def failures_are_not_kept():
+def dt_2_6_memory_is_bounded():
+    """At most `entries` results, the ones that were asked for last, for at most `ttl_s`."""
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, cache="entries = 10\nttl_s = 3") as s:
+        before = postgres.runs("one user")
+        for i in range(2, 42):
+            assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+            assert s.get("user", id=i) == [{"id": i, "name": "user %d" % i}]
+        m = s.metrics()
+        # What is asked for again and again stays. It has several parts, each with its share of the entries.
+        assert postgres.runs("one user") == before + 41 and 5 <= m["dxdb_cache_entries"] <= 10, m
+        assert m["dxdb_cache_evicted_total"] == 41 - m["dxdb_cache_entries"], m
+        before = postgres.runs("one user")
+        s.get("user", id=41)
+        s.get("user", id=1)
+        assert postgres.runs("one user") == before, "other results were kept than the last ones"
+        s.get("user", id=2)
+        assert postgres.runs("one user") == before + 1
+        time.sleep(3.1)
+        assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}] and postgres.runs("one user") == before + 2
+    postgres.fresh("CREATE TABLE t (id int)")
+    with Server({"t": {"sql": "SELECT $1::int AS i, repeat('x', 3000) AS x FROM (SELECT count(*) FROM t) n", "parameters": ["i"]}}, cache="bytes = 65536") as s:
+        for i in range(40):
+            s.get("t", i=i)
+        m = s.metrics()
+        assert 2 <= m["dxdb_cache_entries"] <= 21 and m["dxdb_cache_bytes"] <= 65536 and m["dxdb_cache_evicted_total"] >= 19, m
+
+
+def mw_1_5_8_9_every_answer_has_its_time_and_status():
+    """Errors too, whoever refuses; names of fields have no case."""
+    postgres.fresh(USERS)
+    with open("secret", "w") as f:
+        f.write("a secret of thirty-two bytes or more")
+    queries = {"user": ONE_USER, "fails": "SELECT 1 / count(*) AS a FROM missing"}
+    with Server(queries, install=False, server='[auth]\nsecret_file = "secret"\n[limit]\nrate = 9') as s:
+        def sent(sub, path, **fields):
+            headers = {"aUTHORIZATION": "bEARER " + token("a secret of thirty-two bytes or more", sub=sub, exp=int(time.time()) + 100)} if sub else {}
+            return s.fetch(path, headers | {name.replace("_", "-"): value for name, value in fields.items()})
+        answers = {200: sent("a", "/q/user?id=1"), 401: sent(None, "/q/user?id=1"), 400: sent("a", "/q/user?id=x"), 404: sent("a", "/q/nothing"),
+                   500: sent("a", "/q/fails"), 429: [sent("b", "/q/user?id=1") for _ in range(14)][-1]}
+        for status, (found, fields, body) in answers.items():
+            assert found == status and re.fullmatch(r"\d+\.\d{3}ms", fields["X-Response-Time"]), (status, found, str(fields))
+            assert status == 200 or json.loads(body)["status"] == status
+        assert sent("c", "/q/user?id=1", aCCEPT="application/x-dx-teleport")[1]["Content-Type"] == "application/x-dx-teleport"
+        with hbtp_as(s, token("a secret of thirty-two bytes or more", sub="d", exp=int(time.time()) + 100)) as client:
+            for status, call in ((400, (1, b"")), (404, (99, b"")), (500, (2, b"")), (200, (1, arguments("1")))):
+                if status == 200:
+                    assert client.call(*call)
+                else:
+                    refused(status, client, *call)
+            for _ in range(14):
+                with contextlib.suppress(dx_hbtp.HbtpError):
+                    client.call(1, arguments("1"))
+            refused(429, client, 1, arguments("1"))
+
+
+def dt_9_failures_are_not_kept():
     postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (0)")
     with Server({"f": "SELECT 1 / v AS x FROM t /* failing */"}) as s:
         before = postgres.runs("failing")
@@ -819,7 +885,7 @@ def token(secret, alg="HS256", **claims):
     return (signed + b"." + part(hmac.new(secret.encode(), signed, "sha256").digest())).decode()
 
 
-def only_who_has_a_token_is_answered():
+def mw_4_6_only_who_has_a_token_is_answered():
     postgres.fresh(USERS)
     secret = "a secret of thirty-two bytes or more"
     with open("secret", "w") as f:
@@ -866,7 +932,7 @@ def only_who_has_a_token_is_answered():
     assert done.returncode == 1 and b"the secret is shorter than 32 bytes" in done.stderr, done.stderr
 
 
-def the_chain_has_no_indirect_call():
+def mw_2_the_chain_has_no_indirect_call():
     object_file = os.path.join(top, "build/obj/programs/dxdb/hbtp.o")
     if not shutil.which("objdump") or not os.path.exists(object_file):
         raise Skip("needs objdump and build/dxdb")
@@ -878,7 +944,7 @@ def the_chain_has_no_indirect_call():
         assert not re.search(r"<(auth|rate)_(before|after)", body[1]), name
 
 
-def pages_of_other_origins_may_read():
+def mw_7_pages_of_other_origins_may_read():
     postgres.fresh(USERS)
     with Server({"user": ONE_USER}, server='origins = ["https://app.example"]\n[limit]\nrate = 1000') as s:
         for origin, allowed in (("https://app.example", "https://app.example"), ("https://evil.example", None), (None, None)):
@@ -1075,13 +1141,17 @@ def one_query_and_one_patch_serve_all_subscribers():
 class Raw:
     """A subscriber without a thread, which reads only when told."""
 
-    def __init__(self, server, receive=None):
-        self.socket = socket.socket()
-        if receive:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(server.at["hbtp"])
+    def __init__(self, server, receive=None, socket=None):
+        self.socket = socket or self.connect(server, receive)
         self.input, self.number, self.sequence = b"", 0, 0
+
+    def connect(self, server, receive):
+        made = socket.socket()
+        if receive:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        made.settimeout(PATIENCE)
+        made.connect(server.at["hbtp"])
+        return made
 
     def send(self, opcode, payload):
         self.sequence += 1
@@ -1146,7 +1216,7 @@ def a_subscriber_that_does_not_read_holds_up_nobody():
         for i in range(1, rounds + 1):
             writer.stdin.write(b"UPDATE t SET v = i, filler = b FROM blobs WHERE i = %d;\n" % i)
             writer.stdin.flush()
-            assert next_of(quick)[0] == next_of(quick_too)[0] == i + 1
+            assert next_of(quick_too)[0] == next_of(quick)[0] == i + 1  # in this order: quick_too must not lag
         writer.stdin.close()
         writer.wait()
         seen = [next_of(slow)]
@@ -1165,6 +1235,242 @@ def a_subscriber_that_does_not_read_holds_up_nobody():
         assert struct.unpack_from("<H", text)[0] == 408 and b"does not read" in text, text
         for one in (quick, slow, quick_too, silent):
             one.close()
+
+
+def a_change_goes_to_many_at_once():
+    """More subscribers of one result than there are shared blocks of output."""
+    postgres.fresh(WIDE)
+    with Server({"t": ALL}, server="connections = 1000") as s:
+        many = []
+        for _ in range(800):
+            many.append(Raw(s))
+            many[-1].follow(1, b"")
+        for v in (1, 2):
+            postgres.sql("UPDATE t SET v = %d WHERE id = 7" % v)
+            for one in many:
+                assert one.change() == dx_hbtp.STATE_DELTA
+        assert s.metrics()["dxdb_subscriptions"] == len(many) and s.metrics()["dxdb_patches_total"] == 2
+        for one in many:
+            one.close()
+
+
+LARGE = ("CREATE TABLE t (id int PRIMARY KEY, b bytea); INSERT INTO t SELECT i, '' FROM generate_series(1, %d) i;"
+         "CREATE FUNCTION noise(n int, seed int) RETURNS bytea LANGUAGE sql AS $$"
+         "SELECT string_agg(decode(md5(seed * 1000003 + j || ''), 'hex'), '') FROM generate_series(1, n / 16) j $$;")
+
+
+def a_patch_of_a_large_record_holds_up_nobody():
+    """Random bytes are the worst case: the patch takes 0.1 s for each megabyte, and is not used. Requests are answered meanwhile."""
+    postgres.fresh("SELECT 1;" + LARGE % 1)
+    with Server({"t": "SELECT id, b FROM t"}, server="result_max = 8000000\nrequest_ms = 20000") as s, Raw(s) as follower, s.hbtp() as client:
+        follower.follow(1, b"")
+        stalls = []
+        for i in range(3):
+            postgres.sql("UPDATE t SET b = noise(3500000, %d)" % i)
+            begun, stop, gaps = time.monotonic(), [], []
+
+            def ask():
+                while not stop:
+                    at = time.monotonic()
+                    assert json.loads(client.call(0, b"t"))["query"] == "t"
+                    gaps.append(time.monotonic() - at)
+            asking = threading.Thread(target=ask)
+            asking.start()
+            assert follower.change() == dx_hbtp.STATE_SYNC  # no patch is shorter
+            stop.append(1)
+            asking.join()
+            if i:
+                stalls.append(max(gaps) / (time.monotonic() - begun))
+        # The first record before is small. What remains is the time that the record itself takes.
+        assert min(stalls) < 0.5, stalls
+
+
+def large_records_are_patched_in_order():
+    """Whatever happens while a patch is being made: subscribers come and go, more changes, a restart of the database, another schema."""
+    rows = 600
+    postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, v int, filler text);"
+                   "INSERT INTO t SELECT i, 0, md5(i::text) || md5(-i || '') FROM generate_series(1, %d) i" % rows)
+    with Server({"t": "SELECT id, v, filler FROM t ORDER BY id"}, server="result_max = 2000000") as s:
+        with Follower("t").connect(s) as f, Follower("t").connect(s) as other:
+            until(lambda: f.now() and other.now())
+            for v in range(1, 16):
+                postgres.sql("UPDATE t SET v = %d WHERE id %% 100 = %d" % (v, v % 3))
+                if v % 5 == 0:
+                    other.close()
+                    other.connect(s)
+                if v % 3 == 0:
+                    until(lambda: max(row["v"] for row in f.now() or [{"v": -1}]) == v)
+            until(lambda: max(row["v"] for row in other.now() or [{"v": -1}]) == 15)
+            seen = [max(row["v"] for row in rows) for _, _, rows in f.history]
+            assert seen == sorted(seen) and f.patches >= 5 and s.metrics()["dxdb_patches_total"] >= 5, (seen, f.patches)
+            truth = json.loads(postgres.sql("SELECT json_agg(json_build_array(id, v) ORDER BY id) FROM t"))
+            assert [[row["id"], row["v"]] for row in f.now()] == truth
+            for v in (16, 17):  # the database goes away within the load or the patch
+                postgres.sql("UPDATE t SET v = %d WHERE id = 7" % v)
+                time.sleep(0.002 * (v - 16))
+                postgres.stop("immediate")
+                postgres.start()
+                until(lambda: (f.now() or [{}] * 7)[6].get("v") == v)
+            postgres.sql("UPDATE t SET v = 50 WHERE id = 7; ALTER TABLE t ALTER v TYPE bigint")
+            until(lambda: f.ended)
+            assert f.ended[0] == 410, f.ended
+        # It ends while patches are being made.
+        with Follower("t").connect(s) as f:
+            until(lambda: f.now())
+            for v in range(60, 70):
+                postgres.sql("UPDATE t SET v = %d" % v)
+
+
+def certificate(name):
+    """Files NAME.pem and NAME.key, and a context of a client that trusts no other."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", name + ".key", "-out", name + ".pem"], check=True, stderr=subprocess.DEVNULL)
+    return ssl.create_default_context(cafile=name + ".pem")
+
+
+TLS = 'tls_cert = "a.pem"\ntls_key = "a.key"\n'
+
+
+class Secured(Server):
+    """A server with TLS, asked by a client that checks its certificate."""
+    context = None
+
+    def secure(self, protocol="http", context=None, receive=None):
+        plain = socket.socket()
+        if receive:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        plain.settimeout(PATIENCE)
+        plain.connect(self.at[protocol])
+        return (context or self.context).wrap_socket(plain, server_hostname="localhost")
+
+    def fetch(self, path, headers={}, method="GET", body=None, context=None):
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = self.secure(context=context)
+        connection.request(method, path, body=body, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        return answer.status, answer.headers, body
+
+
+def tls_carries_both_protocols():
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    postgres.fresh(USERS)
+    queries = {"user": ONE_USER, "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i"}
+    with Secured(queries, server=TLS + "result_max = 4000000\n[limit]\nrate = 500", writes=WRITES | {"move": WRITES["set"]}) as s:
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = ssl.create_default_context(cafile="a.pem")
+            context.minimum_version = context.maximum_version = version
+            assert json.loads(s.fetch("/q/user?id=1", context=context)[2]) == [{"id": 1, "name": "user 1"}]
+        want = "".join(hashlib.md5(b"%d" % i).hexdigest() for i in range(1, 30001))
+        assert s.get("large") == [{"t": want}]
+        at = s.post("set", {"id": 1, "name": "over TLS"})["position"]
+        answer = s.fetch("/q/user?id=1", {"Dx-Position": at})
+        assert json.loads(answer[2])[0]["name"] == "over TLS" and answer[1]["X-RateLimit-Limit"] == "500"
+        # One after the other on a connection; then the end of the client's side, before the answers.
+        with s.secure() as c:
+            c.sendall(b"GET /q/user?id=2 HTTP/1.1\r\n\r\nGET /q/large HTTP/1.1\r\n\r\nGET /q/user?id=3 HTTP/1.1\r\nConnection: close\r\n\r\n")
+            out = c.makefile("rb").read()
+        assert out.count(b"HTTP/1.1 200 OK") == 3 and want.encode() in out and out.index(b"user 2") < out.index(b"user 3")
+        for command in (["curl", "-sS", "--cacert", "a.pem", "--connect-to", "localhost:443:127.0.0.1:%d" % s.at["http"][1], "https://localhost/q/user?id=4"],
+                        ["openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", "a.pem", "-connect", "127.0.0.1:%d" % s.at["http"][1]]):
+            if shutil.which(command[0]):
+                done = subprocess.run(command, input=b"GET /q/user?id=4 HTTP/1.0\r\n\r\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+                assert b"user 4" in done.stdout, (command[0], done)
+        with Raw(s, socket=s.secure("hbtp")) as many:
+            many.follow(s.methods["user"], arguments("5"))
+            for i in range(3):
+                postgres.sql("UPDATE users SET name = '%s' WHERE id = 5" % ("changed" + "." * i))
+                many.change()
+            for i in range(200):
+                many.send(dx_hbtp.CALL, bytes([s.methods["user"]]) + arguments("5"))
+            assert all(b"changed.." in many.answer() for _ in range(200))
+        # A client that does not read: its output waits, and others are answered.
+        with s.secure(receive=4096) as slow:
+            slow.sendall(b"GET /q/large HTTP/1.1\r\n\r\n" * 8)
+            for _ in range(5):
+                assert s.get("user", id=6)
+            stream = slow.makefile("rb")
+            for _ in range(8):
+                head = b"".join(iter(stream.readline, b"\r\n"))
+                assert json.loads(stream.read(int(re.search(rb"Content-Length: (\d+)", head)[1]))) == [{"t": want}]
+            stream.close()
+        # Another certificate.
+        other = certificate("b")
+        shutil.copy("b.pem", "a.pem")
+        shutil.copy("b.key", "a.key")
+        s.process.send_signal(signal.SIGHUP)
+        assert b"loaded" in [s.process.stdout.readline() for _ in range(2)][-1]
+        until(lambda: s.fetch("/healthz", context=other)[0] == 200)
+        Secured.context = other
+        shutil.copy("b.pem", "a.key")  # no key: everything stays as it is
+        s.process.send_signal(signal.SIGHUP)
+        until(lambda: "a.key" in s.said())
+        assert s.fetch("/healthz")[0] == 200
+    done = subprocess.run([DXDB, "serve", "dxdb.toml"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
+    assert done.returncode == 1 and b"a.key" in done.stderr, done.stderr
+
+
+def bad_and_half_open_handshakes_end():
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    postgres.fresh(USERS)
+    with Secured({"user": ONE_USER}, server=TLS) as s:
+        for protocol in ("http", "hbtp"):
+            def ends(*pieces, finish=True):
+                with socket.create_connection(s.at[protocol], timeout=PATIENCE) as c:
+                    with contextlib.suppress(ConnectionError):
+                        for piece in pieces:
+                            c.sendall(piece)
+                        if finish:
+                            c.shutdown(socket.SHUT_WR)
+                        return c.makefile("rb").read()
+            hello = types.SimpleNamespace(incoming=ssl.MemoryBIO(), outgoing=ssl.MemoryBIO())
+            client = Secured.context.wrap_bio(hello.incoming, hello.outgoing, server_hostname="localhost")
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            hello = hello.outgoing.read()
+            assert b"HTTP/1.1" not in (ends(b"GET /q/user?id=1 HTTP/1.1\r\n\r\n", finish=False) or b"")
+            ends(b"\0" * 20000, finish=False)
+            chance = random.Random(41)
+            for _ in range(40):  # a good beginning that is changed or cut
+                bad = bytearray(hello)
+                if chance.random() < 0.7:
+                    bad[chance.randrange(len(bad))] ^= 1 << chance.randrange(8)
+                ends(bytes(bad[:chance.randrange(len(bad) + 1)]))
+            old = ssl.create_default_context(cafile="a.pem")
+            old.set_ciphers("ALL:@SECLEVEL=0")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+            try:
+                s.secure(protocol, context=old).close()
+                raise AssertionError("TLS 1.1 is accepted")
+            except (ssl.SSLError, OSError):
+                pass
+        begun = time.monotonic()
+        first = [socket.create_connection(s.at["http"], timeout=PATIENCE) for _ in range(50)]
+        more = [socket.create_connection(s.at["http"], timeout=PATIENCE) for _ in range(256)]
+        assert all(c.recv(1) == b"" for c in first) and time.monotonic() - begun < 8, "the oldest ones were not closed"
+        assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+        for c in more:
+            with contextlib.suppress(ConnectionError):
+                assert c.recv(1) == b""
+        assert 9 < time.monotonic() - begun < 19
+        for c in first + more:
+            c.close()
+        until(lambda: s.metrics()["dxdb_http_connections"] == 1)
+        # SIGTERM ends it, whatever is open.
+        stream, idle, half = s.secure(), s.secure("hbtp"), socket.create_connection(s.at["hbtp"])
+        stream.sendall(b"GET /q/user/live?id=1 HTTP/1.1\r\n\r\n")
+        events = stream.makefile("rb")
+        until(lambda: b"user 1" in events.readline())
+    assert b"event: end" in events.read()
+    for c in (stream, idle, half):
+        c.close()
 
 
 def histories_of_subscribers_are_those_of_the_table():
@@ -1502,13 +1808,14 @@ def a_page_that_does_not_read_is_ended():
 class Events:
     """A stream of server-sent events."""
 
-    def __init__(self, server, path, receive=None):
+    def __init__(self, server, path, receive=None, position=None):
         self.socket = socket.socket()
         if receive:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         self.socket.settimeout(PATIENCE)
         self.socket.connect(server.at["http"])
-        self.socket.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+        field = "Dx-Position: %s\r\n" % position if position else ""
+        self.socket.sendall(("GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (path, field)).encode())
         self.input = b""
         head = self.until(b"\r\n\r\n")
         assert b" 200 " in head and b"text/event-stream" in head, head
@@ -1531,6 +1838,9 @@ class Events:
         lines = [line.split(": ", 1) for line in text.split("\n")]
         kinds = [value for name, value in lines if name == "event"]
         return kinds[0] if kinds else "message", json.loads("\n".join(value for name, value in lines if name == "data"))
+
+    def close(self):
+        self.socket.close()
 
 
 WRITES = {"set": {"sql": "UPDATE users SET name = $2 WHERE id = $1", "parameters": ["id", "name"]},
@@ -1634,6 +1944,162 @@ def who_has_written_reads_nothing_older():
         assert read(client, struct.pack("<Q", at)) == "psql"
 
 
+def position_of(answer):
+    high, low = answer["position"].split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+def a_write_over_http_is_one_transaction():
+    postgres.fresh(USERS + MOVES + "CREATE TABLE kinds (id int, t text, b bool, f float8, j jsonb)")
+    kinds = {"kinds": {"sql": "INSERT INTO kinds VALUES ($1, $2, $3, $4, $5)", "parameters": ["id", "t", "b", "f", "j"]},
+             "nothing": {"sql": "INSERT INTO kinds VALUES (0)"}}
+    with Server({"user": ONE_USER}, writes=WRITES | kinds, database="pool = 2") as s, s.hbtp() as client:
+        assert json.loads(s.fetch("/w/move/describe")[2]) == json.loads(client.call(0, b"move"))
+        first = s.post("set", {"id": 1, "name": "it's $1; DROP TABLE users; --"})
+        assert first["rows"] == [1] and position_of(first) < position_of(s.post("move", {"to": "2", "from": 1, "name": "moved"}))
+        assert s.post("set", {"id": 1000, "name": "nobody"})["rows"] == [0] and s.post("nothing", {})["rows"] == [1]
+        for row in ([1, "\u00e4\u20ac\U0001f600\"\\/\b\f\n\r\t", True, 0.5, {"a": [1, "]}\"", {}], "b": None}], [2, None, None, None, None],
+                    [3, "", False, -1e30, []], [4, "x" * 9000, None, 7, "\"text\""]):
+            for ascii_only in (True, False):
+                body = json.dumps(dict(zip("id t b f j".split(), row)), ensure_ascii=ascii_only, indent=ascii_only or None)
+                assert s.post("kinds", body.encode())["rows"] == [1]
+            wanted = [row[0], row[1], row[2], row[3], json.loads(row[4]) if isinstance(row[4], str) else row[4]]
+            found = json.loads(postgres.sql("SELECT json_agg(json_build_array(id, t, b, f, j)) FROM kinds WHERE id = %d" % row[0]))
+            assert found == [wanted, wanted], found
+        before = postgres.sql("SELECT * FROM users ORDER BY id; SELECT * FROM moves; SELECT count(*) FROM kinds")
+        for name, values, status, text in (
+                ("move", {"from": 3, "to": 60, "name": "x"}, 409, "check"), ("move", {"from": 1, "to": 2, "name": "x"}, 409, "unique"),
+                ("set", {"id": "x", "name": "y"}, 400, "integer"), ("set", {"id": 1 << 40, "name": "y"}, 400, "range"),
+                ("set", {"id": 1}, 400, "missing"), ("set", {"id": 1, "name": "x", "more": 1}, 400, "no such parameter"),
+                ("set", b'{"id": 1, "name": "x", "id": 2}', 400, "twice"), ("set", b'{"id": 1, "name": "x", "\\u0069d": 2}', 400, "JSON"), ("set", b"", 400, "JSON"), ("set", b"[1]", 400, "JSON"),
+                ("set", b'{"id": 1, "name": "x"', 400, "JSON"), ("set", b'{"id": 01, "name": "x"}', 400, "JSON"), ("set", b'{"id": 1, "name": "x"} {}', 400, "JSON"),
+                ("set", b'{"id": 1, "name": "\\ud800"}', 400, "character"), ("set", b'{"id": 1, "name": "\\u0000"}', 400, "character"),
+                ("set", b'{"id": 1, "name": "\\ud800\\u0041"}', 400, "character"), ("set", b'{"id": 1, "name": "\xff"}', 400, ""),
+                ("set", b'{"id": ' + b"[" * 40 + b"]" * 40 + b', "name": ""}', 400, "JSON"), ("unknown", {}, 404, "no such write"), ("user", {}, 404, "")):
+            answer = s.post(name, values, status)
+            assert answer["status"] == status and text in answer["error"], (values, answer)
+        assert postgres.sql("SELECT * FROM users ORDER BY id; SELECT * FROM moves; SELECT count(*) FROM kinds") == before
+        assert s.get("user", id=5) == [{"id": 5, "name": "user 5"}] and s.metrics()["dxdb_pool_running"] == 0
+
+
+def a_body_keeps_to_its_rules():
+    """It is bounded, may come in pieces, and what is refused by its head is not read."""
+    postgres.fresh(USERS)
+    start = b"POST /w/set HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; charset=utf-8\r\n"
+    body = b'{"id": 1, "name": "x"}'
+    with Server({"user": ONE_USER}, writes=WRITES | {"move": WRITES["set"]}) as s:
+        def statuses(data):
+            try:
+                return [int(x) for x in re.findall(rb"HTTP/1.1 (\d+)", s.raw(data, 5))]
+            except OSError as e:
+                return [e, data[:200]]
+        large = json.dumps({"id": 2, "name": "y" * 16000}).encode()
+        length = b"Content-Length: %d\r\n\r\n"
+        # One after the other on one connection: each is answered, in order.
+        for data, want in ((start + length % len(body) + body + b"GET /q/user?id=50 HTTP/1.1\r\n\r\n" + start + length % len(large) + large
+                            + b"GET /w/set HTTP/1.1\r\n\r\nDELETE /w/set HTTP/1.1\r\n\r\n", [200, 200, 200, 405, 405]),
+                           (start + b"Expect: 100-continue\r\n" + length % len(body) + body, [100, 200]),
+                           # These end the connection, whatever follows.
+                           (start + b"Expect: 200-ok\r\n" + length % len(body) + body + b"GET / HTTP/1.1\r\n\r\n", [417]),
+                           (start + length % 16385 + b"{" * 16385 + b"GET / HTTP/1.1\r\n\r\n", [413]), (start + length % (1 << 62), [413]),
+                           (start + b"Transfer-Encoding: chunked\r\n\r\n16\r\n" + body + b"\r\n0\r\n\r\n", [411]),
+                           (start + b"\r\n" + body, [411]), (start + b"Content-Length: 22\r\nContent-Length: 22\r\n\r\n" + body, [400]),
+                           (start + b"Content-Length: -1\r\n\r\n" + body, [400]), (start + b"Content-Length: 1x\r\n\r\n" + body, [400]),
+                           (start.replace(b"/json", b"/jsonp") + length % len(body) + body, [415]),
+                           (start.replace(b"application/json", b"text/plain") + length % len(body) + body, [415]),
+                           (start.replace(b"/w/set", b"/q/user?id=1") + length % len(body) + body, [405]),
+                           (start.replace(b"/w/set", b"/w/") + length % len(body) + body, [405]),
+                           (start.replace(b"POST", b"PUT") + length % len(body) + body, [400])):
+            writes = s.metrics()["dxdb_writes_total"]
+            found = statuses(data)
+            assert found == want, (data[:200], found, want)
+            expected = 2 * (want[0] == 200) + 1 * (want == [100, 200])
+            assert s.metrics()["dxdb_writes_total"] == writes + expected, data[:200]
+        assert s.get("user", id=2)[0]["name"] == "y" * 16000 or until(lambda: s.get("user", id=2)[0]["name"] == "y" * 16000)
+        with socket.create_connection(s.at["http"], timeout=PATIENCE) as pieces:
+            for byte in start + b"Connection: close\r\n" + length % len(body) + body:
+                pieces.send(bytes([byte]))
+                time.sleep(0.001)
+            assert b"200 OK" in pieces.makefile("rb").read()
+        # Who leaves within a body has written nothing; who leaves after it has.
+        writes = s.metrics()["dxdb_writes_total"]
+        for cut in range(1, len(body), 7):
+            with socket.create_connection(s.at["http"]) as gone:
+                gone.sendall(start + length % len(body) + body[:cut])
+        with socket.create_connection(s.at["http"]) as gone:
+            gone.sendall(start + length % len(body) + body)
+        until(lambda: s.metrics()["dxdb_http_connections"] == 1 and s.metrics()["dxdb_writes_total"] > writes)
+        time.sleep(0.1)
+        assert s.metrics()["dxdb_writes_total"] == writes + 1
+
+
+def mw_4_6_only_who_has_a_token_writes():
+    postgres.fresh(USERS)
+    secret = "a secret of thirty-two bytes or more"
+    with open("secret", "w") as f:
+        f.write(secret)
+    with Server({"user": ONE_USER}, writes=WRITES | {"move": WRITES["set"]},
+                server='origins = ["https://app.example"]\n[auth]\nsecret_file = "secret"\n[limit]\nrate = 3') as s:
+        good = {"Authorization": "Bearer " + token(secret, sub="ann", exp=int(time.time()) + 100)}
+        old = {"Authorization": "Bearer " + token(secret, sub="ann", exp=int(time.time()) - 1)}
+        for headers in ({}, old, {"Authorization": "Bearer x"}):
+            assert s.post("set", {"id": 1, "name": "stolen"}, 401, headers)["status"] == 401
+            assert s.post("unknown", {}, 401, headers)  # nor is it told what there is
+            assert s.fetch("/w/set/describe", headers)[0] == 401
+        found = [s.fetch("/w/set", good | {"Content-Type": "application/json"}, "POST", b'{"id": 1, "name": "n%d"}' % i)[0] for i in range(8)]
+        assert found[:3] == [200] * 3 and 429 in found and set(found) == {200, 429}, found
+        last = max(i for i, status in enumerate(found) if status == 200)
+        assert postgres.sql("SELECT name FROM users WHERE id = 1") == "n%d" % last
+        # A page may write where CORS says so: its browser asks first, because the body is JSON.
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,dx-position"}
+        status, fields, _ = s.fetch("/w/set", asked, method="OPTIONS")
+        assert status == 204 and "POST" in fields["Access-Control-Allow-Methods"]
+        assert {"content-type", "dx-position"} <= {f.strip() for f in fields["Access-Control-Allow-Headers"].lower().split(",")}
+        evil = s.fetch("/w/set", asked | {"Origin": "https://evil.example"}, method="OPTIONS")[1]
+        assert not [name for name in evil if name.startswith("Access-Control-Allow")], str(evil)
+
+
+def who_has_written_over_http_reads_nothing_older():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, writes=WRITES | {"move": WRITES["set"]}, server="workers = 2\nrequest_ms = 2000") as s, s.hbtp() as client:
+        until(lambda: s.metrics()["dxdb_up"] == 2)
+
+        def read(at=None, status=200):
+            found, _, body = s.fetch("/q/user?id=1", {"Dx-Position": at} if at is not None else {})
+            assert found == status, (found, body)
+            return json.loads(body)[0]["name"] if status == 200 else json.loads(body)["error"]
+
+        def work(i):
+            for k in range(12):  # each request on a connection, and so on a worker, of its own
+                newest = tuple(int(n) for n in read(s.post("set", {"id": 1, "name": "%d %d" % (i, k)})["position"]).split())
+                assert newest >= (i, k) or newest[0] != i, (i, k, newest)
+        together(3, work)
+        # Notifications stop: what is in memory is old, and a read with the position waits for them.
+        at = s.post("set", {"id": 1, "name": "old"})["position"]
+        assert read(at) == "old"
+        until(lambda: [read() for _ in range(20)] == ["old"] * 20)  # in the memory of both workers
+        pids = [int(p) for p in postgres.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'dxdb catalog'").split()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            at = s.post("set", {"id": 1, "name": "new"})["position"]
+            assert read() == "old", "it is known too early"
+            with contextlib.closing(Events(s, "/q/user/live?id=1", position=at)) as live:
+                assert read(at) == "new"  # once the connection is given up, or answers
+                assert live.next()[1][0]["name"] == "new"
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        until(lambda: s.metrics()["dxdb_up"] == 2)
+        # The token is one of the other protocol's, too.
+        at, _ = s.write(client, "set", "1", "over HBTP")
+        assert read("%X/%X" % (at >> 32, at & 0xffffffff)) == "over HBTP"
+        assert "10000000/0" in read("10000000/0", 503)
+        for bad in ("", "x", "1", "0/", "/0", "0/1/2", "0/123456789", "-1/0", "0x1/0"):
+            assert "not a position" in read(bad, 400), bad
+
+
 SLOW = "SELECT $1::int AS a, (SELECT 1 FROM (SELECT pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1)) x) AS s"
 
 
@@ -1676,7 +2142,7 @@ def refuses(address):
         return True
 
 
-def a_configuration_is_loaded_again():
+def dt_1_a_configuration_is_loaded_again():
     postgres.fresh(USERS)
     with Server({"user": ONE_USER}, server="workers = 2") as s, Follower("user", "1") as follower:
         assert s.process.stdout.readline() == b"2 workers\n"
@@ -1822,27 +2288,30 @@ def the_demonstration_runs():
     assert not os.path.exists(place)
 
 
-CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, every_type_is_what_it_was,
-         what_a_record_cannot_hold_is_an_error, parameters_are_compared, one_query_runs_for_all_who_ask,
-         who_asks_after_a_change_gets_no_older_result, nobody_sees_a_version_twice, what_is_not_watched_is_not_kept,
+CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, every_type_is_what_it_was,
+         what_a_record_cannot_hold_is_an_error, dt_7_parameters_are_compared, dt_3_one_query_runs_for_all_who_ask,
+         dt_5_who_asks_after_a_change_gets_no_older_result, dt_5_nobody_sees_a_version_twice, dt_2_what_is_not_watched_is_not_kept,
          triggers_that_come_and_go_are_seen, views_partitions_and_children_are_followed, a_change_of_the_schema_is_seen,
-         a_database_that_restarts_is_come_back_to, a_change_while_nobody_listens_is_not_missed, a_database_that_hangs_is_noticed,
-         it_starts_before_its_database, failures_are_not_kept, nothing_is_injected_and_nothing_written,
+         dt_8_a_database_that_restarts_is_come_back_to, dt_8_a_change_while_nobody_listens_is_not_missed, dt_8_a_database_that_hangs_is_noticed,
+         it_starts_before_its_database, dt_2_6_memory_is_bounded, dt_9_failures_are_not_kept, mw_1_5_8_9_every_answer_has_its_time_and_status, nothing_is_injected_and_nothing_written,
          a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
-         only_who_has_a_token_is_answered, the_chain_has_no_indirect_call,
+         mw_4_6_only_who_has_a_token_is_answered, mw_2_the_chain_has_no_indirect_call,
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
+         a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
+         tls_carries_both_protocols, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
-         pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
-         a_signal_ends_it_after_its_answers, a_configuration_is_loaded_again,
+         a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
+         mw_7_pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
+         a_signal_ends_it_after_its_answers, dt_1_a_configuration_is_loaded_again,
          a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
 
 
 def main():
     global postgres
-    for what, there in (("dxdb is not built: it needs libpq-dev libhttp-parser-dev libtomlplusplus-dev g++", os.access(DXDB, os.X_OK)),
+    for what, there in (("dxdb is not built: it needs libpq-dev libhttp-parser-dev libssl-dev libtomlplusplus-dev g++", os.access(DXDB, os.X_OK)),
                         ("psql is not installed", shutil.which("psql")), ("PostgreSQL is not installed", glob.glob("/usr/lib/postgresql/*/bin/initdb"))):
         if not there:
             print("skip test_dxdb: %s\ntest_dxdb: 0 passed, 0 failed, 1 skipped" % what)

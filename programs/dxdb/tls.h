@@ -1,0 +1,40 @@
+/* TLS in front of HTTP or HBTP, with OpenSSL. The protocols do not know of it: each of its
+   connections is carried on to one of theirs, over a pair of sockets:
+
+       client <--TLS--> outer | OpenSSL, memory BIOs | inner <--socket pair--> HTTP or HBTP
+
+   A handshake ends after 10 s, and at most 256 of a listener are under way: the oldest one is closed
+   for the next. TLS 1.2 and 1.3, no renegotiation. */
+#ifndef DXDB_TLS_H
+#define DXDB_TLS_H
+
+#include "guard.h"
+
+typedef struct dxdb_tls { /* private, except outer.count */
+    dx_peers      outer;
+    dx_peers      inner;
+    void         *context;
+    dxdb_guard   *guard;
+    int         (*add)(void *protocol, int fd);
+    void         *protocol;
+    void         *memory[2];
+    struct dxdb_tls_link *links; /* the newest one */
+    uint32_t      handshakes; /* under way */
+    dx_op         tick_op;
+} dxdb_tls;
+
+/* Read certificate and key. Returns PROG_OK, or prints a message. */
+int  dxdb_tls_load(const dxdb_config *config, void **context);
+void dxdb_tls_unload(void *context);
+/* Serve on a listening descriptor. add: have the protocol serve this descriptor and own it; 0, or it
+   stays ours. Returns PROG_OK, or prints a message. */
+int  dxdb_tls_begin(dxdb_tls *t, dx_reactor *r, dxdb_guard *guard, void *context, int listening,
+                    int (*add)(void *protocol, int fd), void *protocol);
+/* Accept no more. Connections end with those of the protocol. */
+void dxdb_tls_drain(dxdb_tls *t);
+/* Close those that remain; complete when t->outer.count and t->inner.count are 0. */
+void dxdb_tls_close(dxdb_tls *t, uint64_t within_ns);
+/* After the event loop was closed. */
+void dxdb_tls_free(dxdb_tls *t);
+
+#endif
