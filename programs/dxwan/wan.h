@@ -23,6 +23,9 @@
 #include "../common/common.h"
 #include "../common/options.h"
 
+struct wan_ender;
+struct wan_figures;
+
 enum { WAN_STREAMS_MAX = 256 };
 
 typedef struct wan_options {
@@ -42,6 +45,19 @@ typedef struct wan_options {
     bool        once;        /* mirror: end when nothing changes any more */
     bool        quiet;
     bool        json;
+    /* The daemon's; zero for a command, and listener -1 */
+    const char *config;      /* its file */
+    const char *metrics;     /* HOST:PORT */
+    bool        check;       /* only read the file */
+    struct wan_ender *ender; /* asks a run to end */
+    struct wan_figures *figures; /* filled while it runs */
+    int         listener;    /* recv: it listens here already */
+    bool        plain;       /* mirror: whole regions as they are */
+    bool        no_delta;    /* mirror: whole regions, compressed */
+    int32_t     level;       /* mirror: of dx_hde.h; 0: its default */
+    uint64_t    connect_ns;  /* to establish a connection; 0: 10 s */
+    uint64_t    send_buffer; /* bytes in the kernel for each connection; 0: the system's choice */
+    uint64_t    recv_buffer;
 } wan_options;
 
 /* >>commands/ ---- */

@@ -182,7 +182,7 @@ static void begin_round(mirror *m)
     m->at_region = 0;
     m->changes = 0;
     m->settled = time - m->info.mtime_ns > SETTLE_NS;
-    m->last = m->o->once || wan_loop_is_ended();
+    m->last = m->o->once || wan_loop_is_ended(&m->loop);
     m->round.number++;
     m->far_hashed = 0;
     m->round.size = m->info.size;
@@ -411,7 +411,7 @@ static bool pump(mirror *m, uint64_t now)
 {
     int budget = SCAN_MAX;
     if (!m->joined || m->over) return false;
-    if (m->phase == RESTING && (now >= m->next_ns || (!m->last && wan_loop_is_ended()))) begin_round(m);
+    if (m->phase == RESTING && (now >= m->next_ns || (!m->last && wan_loop_is_ended(&m->loop)))) begin_round(m);
     while (!m->over && (!m->o->rate || now >= m->sent_ns)) {
         slot *s = next_slot(m, &budget);
         if (!s || !send_slot(m, s, now)) break;
@@ -614,9 +614,9 @@ static void tick(mirror *m, uint64_t now)
     }
     if (m->over) return;
     dial_again(m);
-    if (wan_loop_ends() > 1)
+    if (wan_loop_ends(&m->loop) > 1)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted; mirror again to resume"));
-    else if (wan_loop_is_ended() && !m->joined)
+    else if (wan_loop_is_ended(&m->loop) && !m->joined)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted"));
     else if (now - m->moved_ns >= m->o->timeout_ns) finish(m, fail_silence(m));
 }
@@ -651,7 +651,7 @@ static int start(mirror *m)
     links.opened = on_opened;
     links.closed = on_closed;
     links.session.on_result = on_result;
-    status = wan_loop_open(&m->loop, &links, m->o->timeout_ns);
+    status = wan_loop_open(&m->loop, &links, m->o->timeout_ns, m->o->ender);
     if (status) return status;
     dx_hbtp_router_set(&m->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     wan_coder_open(&m->coder, false);

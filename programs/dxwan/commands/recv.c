@@ -292,7 +292,7 @@ static void give_up(recv_state *s, uint64_t now)
     dx_bulk *b = &s->bulk.bulk;
     const unsigned seconds = (unsigned)(s->o->timeout_ns / SECOND);
     const bool running = s->joined && b->state != DX_BULK_WAITING;
-    if (wan_loop_is_ended()) {
+    if (wan_loop_is_ended(&s->loop)) {
         if (s->joined) (void)dx_bulk_stop(b, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
         finish(s, prog_fail(PROG_NETWORK, "the transfer was interrupted%s",
                             running ? "; the partial file is kept, to be resumed" : ""));
@@ -331,7 +331,7 @@ static void tick_mirror(recv_state *s, uint64_t now)
         finish(s, status);
     }
     if (s->over) return;
-    if (wan_loop_is_ended()) {
+    if (wan_loop_is_ended(&s->loop)) {
         finish(s, prog_fail(PROG_NETWORK, "the mirror was interrupted; the partial file is kept, to be "
                                           "resumed"));
     } else if (i->why) {
@@ -470,7 +470,7 @@ static int start(recv_state *s, int *listener)
     links.opened = on_opened;
     links.writable = on_writable;
     links.closed = on_closed;
-    int status = wan_loop_open(&s->loop, &links, s->o->timeout_ns);
+    int status = wan_loop_open(&s->loop, &links, s->o->timeout_ns, s->o->ender);
     if (status) return status;
     dx_hbtp_router_set_method(&s->loop.router, WAN_RPC_JOIN, on_join, NULL);
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
