@@ -3,6 +3,7 @@ complete -c dxwan -f -n __fish_use_subcommand -a send -d 'Send a file, or standa
 complete -c dxwan -f -n __fish_use_subcommand -a recv -d 'Wait for a sender and store its file'
 complete -c dxwan -f -n __fish_use_subcommand -a mirror -d 'Keep a receiver'\''s copy like a file that changes'
 complete -c dxwan -f -n __fish_use_subcommand -a probe -d 'Measure what the path to a receiver carries'
+complete -c dxwan -f -n __fish_use_subcommand -a daemon -d 'Run the mirrors and receivers of a configuration'
 complete -c dxwan -n '__fish_seen_subcommand_from send' -l streams -x -d 'connections at once (default 16)'
 complete -c dxwan -n '__fish_seen_subcommand_from send' -l rate -x -d 'send at most BYTES a second, all connections'
 complete -c dxwan -n '__fish_seen_subcommand_from send' -l congestion -x -d 'congestion control of the connections, such as'
@@ -33,3 +34,5 @@ complete -c dxwan -n '__fish_seen_subcommand_from probe' -l seconds -x -d 'time 
 complete -c dxwan -n '__fish_seen_subcommand_from probe' -l timeout -x -d 'give up when nothing moves for this time (default'
 complete -c dxwan -n '__fish_seen_subcommand_from probe' -l json -d 'print the summary as a JSON object'
 complete -c dxwan -n '__fish_seen_subcommand_from probe' -l quiet -d 'print no summary and no progress'
+complete -c dxwan -n '__fish_seen_subcommand_from daemon' -l config -x -d 'the configuration; docs/wan-daemon.md lists its keys'
+complete -c dxwan -n '__fish_seen_subcommand_from daemon' -l check-config -d 'only read and check it'

@@ -35,6 +35,7 @@ int visit_table(walk &w, const toml::table &table, const prog_toml_value &value)
         prog_toml_value inner = value;
         inner.keys[inner.depth] = name.c_str();
         inner.places[inner.depth] = 0;
+        inner.listed[inner.depth] = false;
         inner.depth++;
         const int result = visit(w, node, inner);
         if (result) return result;
@@ -48,6 +49,7 @@ int visit_array(walk &w, const toml::array &array, prog_toml_value value)
     for (const toml::node &node : array) {
         if (node.is_array()) return refuse(w, node, "arrays in arrays are not supported");
         value.places[value.depth - 1] = place++;
+        value.listed[value.depth - 1] = true;
         const int result = visit(w, node, value);
         if (result) return result;
     }

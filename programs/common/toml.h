@@ -24,6 +24,7 @@ enum { PROG_TOML_DEPTH_MAX = 4 };
 typedef struct prog_toml_value {
     const char    *keys[PROG_TOML_DEPTH_MAX];   /* "query", "parameters" for query[2].parameters[0] */
     uint32_t       places[PROG_TOML_DEPTH_MAX]; /* 2, 0: index in the array of that name; 0: no array */
+    bool           listed[PROG_TOML_DEPTH_MAX]; /* it is in such an array */
     uint32_t       depth;                       /* number of keys */
     prog_toml_kind kind;
     const char    *text; /* terminated, without zero bytes inside */

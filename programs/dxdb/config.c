@@ -90,6 +90,7 @@ static int parse_key(const reading *r, const prog_toml_value *v, const key *k)
 {
     char *field = (char *)r->config + k->at;
     uint64_t number = 0;
+    if (v->listed[0] || v->listed[1]) return refuse(r, v, "must not be a list");
     if (!k->size) return parse_text(r, v, (char **)(void *)field);
     int status = parse_number(r, v, k->min, k->max, &number);
     if (status) return status;
@@ -122,6 +123,8 @@ static int parse_query(const reading *r, const prog_toml_value *v)
                          DXDB_QUERIES_MAX);
     dxdb_query_config *q = &c->queries[place];
     if (place >= c->query_count) c->query_count = place + 1;
+    const bool list = !strcmp(name, "parameters") || !strcmp(name, "tables");
+    if (v->listed[1] && !list) return refuse(r, v, "must not be a list");
     if (!strcmp(name, "name")) return parse_text(r, v, &q->name);
     if (!strcmp(name, "sql")) return parse_text(r, v, &q->sql);
     if (!strcmp(name, "parameters"))
@@ -151,6 +154,8 @@ static int parse_write(const reading *r, const prog_toml_value *v)
                          DXDB_WRITES_MAX);
     dxdb_write_config *w = &c->writes[place];
     if (place >= c->write_count) c->write_count = place + 1;
+    const bool list = !strcmp(name, "parameters") || !strcmp(name, "sql");
+    if (v->listed[1] && !list) return refuse(r, v, "must not be a list");
     if (!strcmp(name, "name")) return parse_text(r, v, &w->name);
     if (!strcmp(name, "sql"))
         return parse_item(r, v, w->statements, DXDB_STATEMENTS_MAX, &w->statement_count);

@@ -4,6 +4,9 @@
    commands/    send.c    sends a file        recv.c    receives it
                 mirror.c  sends a file that changes, in rounds
                 probe.c   measures a path
+                daemon.c  many mirrors and receivers, by a configuration
+   daemon/      config.c  the configuration   jobs.c    its mirrors and receivers, on threads
+                breaker.c whom to connect to after failures
    files/       hash.c    the hash of a file, a part at a time
                 unnamed.c a temporary file without a name
                 target.c  the received file: partial file, note of what is durable, rename
@@ -15,6 +18,7 @@
                 path.c    socket options, congestion control, statistics of the kernel
                 loop.c    the event loop and the connections
                 address.c addresses of the command line
+                figures.c counters of a mirror, for the daemon
 
    docs/formats/hbtp.md, section 10, has the frames of a transfer; README.md those of dxwan's own. */
 #ifndef WAN_H
@@ -55,6 +59,7 @@ typedef struct wan_options {
     bool        plain;       /* mirror: whole regions as they are */
     bool        no_delta;    /* mirror: whole regions, compressed */
     int32_t     level;       /* mirror: of dx_hde.h; 0: its default */
+    uint64_t    health_ns;   /* between two checks of a quiet connection; 0: a quarter of timeout_ns */
     uint64_t    connect_ns;  /* to establish a connection; 0: 10 s */
     uint64_t    send_buffer; /* bytes in the kernel for each connection; 0: the system's choice */
     uint64_t    recv_buffer;
@@ -65,9 +70,10 @@ int wan_send(const wan_options *o);
 int wan_recv(const wan_options *o);
 int wan_mirror(const wan_options *o);
 int wan_probe(const wan_options *o);
+int wan_daemon(const wan_options *o);
 
 /* >>table.c ---- */
-enum { WAN_SEND, WAN_RECV, WAN_MIRROR_FILE, WAN_PROBE_PATH, WAN_COMMANDS };
+enum { WAN_SEND, WAN_RECV, WAN_MIRROR_FILE, WAN_PROBE_PATH, WAN_DAEMON, WAN_COMMANDS };
 
 extern const prog_program wan_program;
 

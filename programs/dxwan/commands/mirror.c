@@ -15,6 +15,7 @@
 #include "../files/hash.h"
 #include "../files/unnamed.h"
 #include "../net/address.h"
+#include "../net/figures.h"
 #include "../net/join.h"
 #include "../net/loop.h"
 #include "../net/path.h"
@@ -50,6 +51,7 @@ typedef struct slot {
     bool       checked; /* it was compared by hash */
     bool       whole;   /* it was sent without a baseline */
     dx_link_id link;    /* that it was sent on */
+    uint64_t   sent_ns; /* when */
     uint8_t   *bytes;
 } slot;
 
@@ -59,6 +61,7 @@ typedef struct stream {
     bool           joined; /* the receiver has accepted it */
     bool           useful; /* it has brought answers, */
     bool           again;  /* so after its end the next one is opened at once */
+    uint64_t       bytes;  /* sent, over all its connections */
 } stream;
 
 typedef enum phase { SCANNING, HASHING, TELLING, TOLD, RESTING } phase;
@@ -99,6 +102,10 @@ typedef struct mirror {
     uint32_t           restarts; /* of the receiver, since the last complete round */
     uint32_t           last_rounds;
     uint64_t           regions, whole, checked, record_bytes, rounds; /* since the beginning */
+    wan_totals         now, told; /* the same and more, for the daemon */
+    uint64_t           report_ns; /* when it is told */
+    uint64_t           bytes_told[WAN_STREAMS_MAX];
+    wan_error          error;     /* why it has failed */
     uint64_t           seed;
     uint64_t           began_ns, moved_ns, moved, steps;
     char               congestion[16];
@@ -114,6 +121,13 @@ static void finish(mirror *m, int status)
     if (m->over) return;
     m->over = true;
     m->status = status;
+}
+
+/* The same, with the reason for the daemon. */
+static void finish_as(mirror *m, wan_error error, int status)
+{
+    if (!m->over) m->error = error;
+    finish(m, status);
 }
 
 static void broke(mirror *m)
@@ -233,7 +247,9 @@ static void complete_round(mirror *m)
     const uint64_t now = (uint64_t)prog_now_ns();
     m->mismatches = m->restarts = 0;
     m->rounds++;
+    m->now.rounds++;
     m->steps++;
+    if (m->o->figures && m->o->figures->verified) m->o->figures->verified(m->o->figures->user);
     if (m->round.final) {
         finish(m, PROG_OK);
         return;
@@ -322,9 +338,10 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         *size = WAN_CHECK_SIZE;
         s->state = CHECKING;
         m->checked++;
+        m->now.compared++;
         return WAN_OP_CHECK;
     }
-    if (m->known[s->region] != BLANK && old_size &&
+    if (m->known[s->region] != BLANK && old_size && !m->o->plain && !m->o->no_delta &&
         read_region(m, m->shadow, s->region, m->old, old_size) == (int64_t)old_size)
         base = m->old;
     r.size = base ? old_size : 0;
@@ -336,6 +353,10 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
     m->regions++;
     m->whole += !base;
     m->record_bytes += *size;
+    m->now.regions++;
+    m->now.deltas += base != NULL;
+    m->now.state_bytes += s->size;
+    m->now.record_bytes += *size;
     return WAN_OP_REGION;
 }
 
@@ -356,6 +377,13 @@ static void settle(mirror *m, slot *s)
 }
 
 /* >>output --------------------------------------------------------------- */
+static stream *stream_of(mirror *m, dx_link_id id)
+{
+    for (uint32_t i = 0; i < m->o->streams; i++)
+        if (m->streams[i].id == id) return &m->streams[i];
+    return NULL;
+}
+
 /* A connection that takes a message now; *out is reserved. */
 static dx_link_id reserve(mirror *m, uint32_t size, dx_hbtp_out *out)
 {
@@ -379,6 +407,9 @@ static bool send_slot(mirror *m, slot *s, uint64_t now)
     const int error = dx_hbtp_write_frame(&out, opcode, 0, 0, place, size);
     (void)dx_link_commit(&m->loop.links, id, &out);
     s->link = id;
+    s->sent_ns = now;
+    stream *st = stream_of(m, id);
+    if (st) st->bytes += size;
     if (error) {
         s->state = READY;
         (void)dx_link_abort(&m->loop.links, id); /* it takes no such frame */
@@ -440,6 +471,9 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         return;
     }
     if (!s) return; /* of a slot that was given up */
+    const uint64_t us = ((uint64_t)prog_now_ns() - s->sent_ns) / 1000;
+    m->now.latency[wan_latency_class(us)]++;
+    m->now.latency_us += us;
     const bool checking = s->state == CHECKING;
     s->state = READY;
     if (p[4] == WAN_STORED) {
@@ -451,7 +485,7 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         s->checked = true;
     } else if (p[4] == WAN_NO_ZSTD && !checking && m->coder.desc.zstd) {
         wan_coder_close(&m->coder);
-        wan_coder_open(&m->coder, true);
+        wan_coder_open(&m->coder, false, m->o->level, m->o->plain);
     } else if (p[4] != WAN_AGAIN && p[4] != WAN_NO_ZSTD) {
         broke(m);
     }
@@ -474,7 +508,8 @@ static void handle_round_answer(mirror *m, const uint8_t *p, size_t size)
         complete_round(m);
     } else if (p[4] == WAN_DIFFERENT) {
         if (++m->mismatches >= MISMATCHES_MAX) {
-            finish(m, prog_fail(PROG_DAMAGED, "%s has another content after each of %d rounds; its "
+            finish_as(m, WAN_DECOMPRESSION_FAILED,
+                      prog_fail(PROG_DAMAGED, "%s has another content after each of %d rounds; its "
                                 "disk is damaged", m->o->address, MISMATCHES_MAX));
             return;
         }
@@ -483,13 +518,6 @@ static void handle_round_answer(mirror *m, const uint8_t *p, size_t size)
     } else {
         broke(m);
     }
-}
-
-static stream *stream_of(mirror *m, dx_link_id id)
-{
-    for (uint32_t i = 0; i < m->o->streams; i++)
-        if (m->streams[i].id == id) return &m->streams[i];
-    return NULL;
 }
 
 static int on_frame(const dx_hbtp_context *c)
@@ -513,6 +541,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     uint8_t arguments[WAN_JOIN_SIZE_MAX];
     if (m->over) return;
     wan_path_set_up_or_warn(dx_link_fd(l, id), m->o->congestion, m->congestion, &m->warned);
+    wan_path_set_buffers(dx_link_fd(l, id), m->o->send_buffer, m->o->recv_buffer);
     const size_t size = wan_join_write(&m->join, arguments);
     if (dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
                      wan_loop_now_ns(&m->loop) + m->o->timeout_ns, NULL, NULL)) {
@@ -535,6 +564,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     (void)reason;
     if (st) {
         st->id = 0;
+        m->now.streams_lost += st->joined;
         st->joined = false;
         st->again = st->useful;
     }
@@ -558,6 +588,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
     if (!result->error && result->payload_size == WAN_NUMBER_SIZE + 8 && st) {
         const bool other = !m->joined || memcmp(m->number, result->payload, WAN_NUMBER_SIZE) != 0;
         st->joined = true;
+        m->now.streams_opened++;
         m->joined = true;
         m->refusal[0] = 0;
         if (!other) return;
@@ -578,11 +609,12 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
 }
 
 /* >>loop ----------------------------------------------------------------- */
-static int fail_silence(const mirror *m)
+static int fail_silence(mirror *m)
 {
     const unsigned seconds = (unsigned)(m->o->timeout_ns / SECOND);
     const char *where = m->o->address;
     const int reason = m->streams[0].dialer.reason;
+    m->error = m->joined ? WAN_NETWORK_TIMEOUT : WAN_STREAM_CREATION_FAILED;
     if (m->refusal[0]) return prog_fail(PROG_REFUSED, "%s refused: %s", where, m->refusal);
     if (!m->joined)
         return prog_fail(PROG_NETWORK, "%s: no connection within %u s: %s", where, seconds,
@@ -606,8 +638,47 @@ static void dial_again(mirror *m)
     }
 }
 
+/* Tell the daemon how it goes. */
+static void report_figures(mirror *m, uint64_t now, bool running)
+{
+    wan_figures *f = m->o->figures;
+    if (!f || (running && now < m->report_ns)) return;
+    m->now.bytes_sent = m->loop.links.sent;
+    m->now.bytes_received = m->loop.links.received;
+    pthread_mutex_lock(&f->lock);
+    wan_totals_add(&f->totals, &m->now, &m->told);
+    m->report_ns = now + f->interval_ns;
+    f->running = running;
+    f->wanted = running ? m->o->streams : 0;
+    f->active = 0;
+    for (uint32_t i = 0; i < WAN_STREAMS_MAX; i++) {
+        wan_stream_figures *to = &f->streams[i];
+        const stream *st = &m->streams[i];
+        wan_paths path = {0};
+        to->active = running && st->id && st->joined;
+        if (to->active) wan_path_add(&path, dx_link_fd(&m->loop.links, st->id));
+        to->bytes += st->bytes - m->bytes_told[i];
+        m->bytes_told[i] = st->bytes;
+        to->window = path.window;
+        to->rtt_us = path.rtt_us;
+        to->retransmitted = (uint32_t)path.retransmitted;
+        f->active += to->active;
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* The reason of a failure that has none yet. */
+static wan_error error_of(const mirror *m, int status)
+{
+    if (!status || m->error) return m->error;
+    if (status == PROG_USAGE || status == PROG_NOT_FOUND || status == PROG_SYSTEM)
+        return WAN_INVALID_CONFIG;
+    return m->joined ? WAN_STREAM_CLOSED : WAN_STREAM_CREATION_FAILED;
+}
+
 static void tick(mirror *m, uint64_t now)
 {
+    report_figures(m, now, true);
     if (m->steps != m->moved || (m->phase == RESTING && m->joined)) {
         m->moved = m->steps;
         m->moved_ns = now;
@@ -650,11 +721,13 @@ static int start(mirror *m)
     links.user = m;
     links.opened = on_opened;
     links.closed = on_closed;
+    links.connect_ns = m->o->connect_ns;
+    links.session.keepalive_ns = m->o->health_ns;
     links.session.on_result = on_result;
     status = wan_loop_open(&m->loop, &links, m->o->timeout_ns, m->o->ender);
     if (status) return status;
     dx_hbtp_router_set(&m->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
-    wan_coder_open(&m->coder, false);
+    wan_coder_open(&m->coder, true, m->o->level, m->o->plain);
     m->old = prog_alloc(WAN_REGION_SIZE);
     for (int i = 0; i < SLOTS; i++) m->slots[i].bytes = prog_alloc(WAN_REGION_SIZE);
     m->began_ns = m->moved_ns = (uint64_t)prog_now_ns();
@@ -706,8 +779,10 @@ int wan_mirror(const wan_options *o)
         status = start(m);
         if (!status) status = run(m);
         if (!status) report(m);
+        report_figures(m, (uint64_t)prog_now_ns(), false);
         wan_loop_close(&m->loop);
     }
+    if (m->o->figures) m->o->figures->error = error_of(m, status);
     wan_coder_close(&m->coder);
     for (int i = 0; i < SLOTS; i++) free(m->slots[i].bytes);
     free(m->old);

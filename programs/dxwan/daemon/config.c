@@ -246,6 +246,9 @@ static int parse_value(void *user, const prog_toml_value *v)
     const char *name = v->keys[v->depth - 1];
     const bool many = v->depth == 2 && (!strcmp(table, "mirror") || !strcmp(table, "receiver"));
     if (v->depth > 2) return refuse(r, v, "no such key");
+    if (v->listed[v->depth - 1]) return refuse(r, v, "must not be a list");
+    if (many && !v->listed[0]) return refuse(r, v, "must be in [[mirror]] or [[receiver]]");
+    if (v->depth == 2 && !many && v->listed[0]) return refuse(r, v, "must be in a table, not in a list");
     if (many) return *table == 'm' ? parse_mirror(r, v) : parse_receiver(r, v);
     for (size_t i = 0; i < KEY_COUNT; i++)
         if (!strcmp(keys[i].table, table) && !strcmp(keys[i].name, name)) return parse_key(r, v, &keys[i]);

@@ -64,14 +64,15 @@ static void describe(wan_loop *l, dx_link_desc *d, uint64_t timeout_ns)
     d->block_count = BLOCKS * d->links_max + 16;
     d->high_water = 2 * d->block_size;
     d->out_size = OUT_SIZE;
-    d->connect_ns = CONNECT_S * SECOND;
+    if (!d->connect_ns) d->connect_ns = CONNECT_S * SECOND;
     d->linger_ns = LINGER_S * SECOND;
     d->session.router = &l->router;
     d->session.payload_max = WAN_PAYLOAD_MAX;
     d->session.outstanding_max = 4;
     d->session.pending_max = 1;
     d->session.frames_max = FRAMES_MAX;
-    d->session.keepalive_ns = timeout_ns / 4;
+    if (!d->session.keepalive_ns || d->session.keepalive_ns > timeout_ns / 4)
+        d->session.keepalive_ns = timeout_ns / 4;
     d->session.frame_ns = timeout_ns;
 }
 

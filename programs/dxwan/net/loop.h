@@ -29,7 +29,8 @@ typedef struct wan_loop {
     void          *links_memory;
 } wan_loop;
 
-/* Open both. desc: the callbacks, links_max, user; block_size of the frames that are sent. The
+/* Open both. desc: the callbacks, links_max, user; block_size of the frames that are sent;
+   connect_ns and session.keepalive_ns may be set. The
    router is initialised, and gets its routes afterwards. ender: asks it to end; NULL: SIGTERM and
    SIGINT do, from now on. After an error wan_loop_close() is called, too. */
 int  wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns, wan_ender *ender);

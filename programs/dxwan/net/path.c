@@ -1,6 +1,7 @@
 /* Socket options and statistics. See path.h. */
 #include "path.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
@@ -45,6 +46,12 @@ void wan_path_set_up_or_warn(int fd, const char *congestion, char active[16], bo
     *warned = true;
     prog_warn("the system does not offer congestion control '%s'; connections use '%s'", congestion,
               active);
+}
+
+void wan_path_set_buffers(int fd, uint64_t send, uint64_t receive)
+{
+    if (send) set(fd, SOL_SOCKET, SO_SNDBUF, (int)(send < INT_MAX ? send : INT_MAX));
+    if (receive) set(fd, SOL_SOCKET, SO_RCVBUF, (int)(receive < INT_MAX ? receive : INT_MAX));
 }
 
 void wan_path_add(wan_paths *paths, int fd)
