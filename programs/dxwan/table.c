@@ -106,6 +106,8 @@ static const prog_option options[] = {
      .help = "give up when no sender comes within this time\n(default: never)"},
     {"--config", PROG_OPTION_TEXT, FIELD(config), .commands = DAEMON, .value = "FILE",
      .help = "the configuration; docs/wan-daemon.md lists its keys"},
+    {"--metrics-addr", PROG_OPTION_TEXT, FIELD(metrics), .commands = DAEMON, .value = "ADDR",
+     .help = "serve metrics on HOST:PORT or :PORT, GET /metrics\n(default: [metrics] address of the configuration)"},
     {"--check-config", PROG_OPTION_FLAG, FIELD(check), .commands = DAEMON,
      .help = "only read and check it"},
     {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = TRANSFER, .help = "print the summary as a JSON object"},

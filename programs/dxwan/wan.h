@@ -6,7 +6,7 @@
                 probe.c   measures a path
                 daemon.c  many mirrors and receivers, by a configuration
    daemon/      config.c  the configuration   jobs.c    its mirrors and receivers, on threads
-                breaker.c whom to connect to after failures
+                breaker.c whom to connect to after failures   metrics.c
    files/       hash.c    the hash of a file, a part at a time
                 unnamed.c a temporary file without a name
                 target.c  the received file: partial file, note of what is durable, rename

@@ -367,9 +367,10 @@ def dxwan(folder):
     check = "dxwan daemon --config FILE.toml --check-config"
     with open(os.path.join(inside, "FILE.toml"), "w") as f:
         f.write('[[receiver]]\nname = "r"\naddress = "127.0.0.1:7100"\nout = "in"\n')
-    calls_of("dxwan", folder, [receive, call, probe, mirror, check])
+    daemon = "dxwan daemon --config FILE.toml --metrics-addr 127.0.0.1:7101"
+    calls_of("dxwan", folder, [receive, call, probe, mirror, check, daemon])
     run(inside, check)
-    start(inside, "dxwan daemon --config FILE.toml", "started")
+    start(inside, daemon, "started")
     stop()
     start(inside, receive, "listening")
     run(inside, probe)

@@ -6,8 +6,10 @@
 #include "../wan.h"
 
 #include "../../common/os.h"
+#include "../../common/scrape.h"
 #include "../daemon/config.h"
 #include "../daemon/jobs.h"
+#include "../daemon/metrics.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -95,11 +97,31 @@ static void serve(wan_jobs *j, const char *path, int *locked, const sigset_t *se
     }
 }
 
+/* Serve until the end. Metrics are the first to start and the last to end. */
+static int run(wan_jobs *j, wan_config *config, const wan_options *o, int *locked)
+{
+    prog_scrape *scrape = NULL;
+    sigset_t set;
+    prepare_signals(&set);
+    prog_progress_off();
+    const char *address = o->metrics ? o->metrics : config->metrics_address;
+    wan_jobs_open(j, config);
+    int status = address ? prog_scrape_open(&scrape, address, wan_metrics_put, j) : PROG_OK;
+    if (!status) status = wan_jobs_start(j);
+    if (!status) {
+        report(j, "started");
+        serve(j, o->config, locked, &set);
+        status = j->status;
+    }
+    prog_scrape_close(scrape);
+    wan_jobs_free(j);
+    return status;
+}
+
 int wan_daemon(const wan_options *o)
 {
     wan_config *config = prog_alloc(sizeof *config);
     wan_jobs *j = prog_alloc(sizeof *j);
-    sigset_t set;
     int locked = -1;
     if (!o->config) {
         free(config);
@@ -109,17 +131,7 @@ int wan_daemon(const wan_options *o)
     int status = wan_config_read(config, o->config);
     if (!status && o->check) prog_say("%s: correct\n", o->config);
     if (!status && !o->check) status = lock(o->config, &locked);
-    if (!status && !o->check) {
-        prepare_signals(&set);
-        prog_progress_off();
-        status = wan_jobs_start(j, config);
-        if (!status) {
-            report(j, "started");
-            serve(j, o->config, &locked, &set);
-            status = j->status;
-            wan_jobs_free(j);
-        }
-    }
+    if (!status && !o->check) status = run(j, config, o, &locked);
     if (locked >= 0) os_close(locked);
     wan_config_free(config);
     free(config);

@@ -442,7 +442,8 @@ static bool pump(mirror *m, uint64_t now)
 {
     int budget = SCAN_MAX;
     if (!m->joined || m->over) return false;
-    if (m->phase == RESTING && (now >= m->next_ns || (!m->last && wan_loop_is_ended(&m->loop)))) begin_round(m);
+    const bool asked = !m->last && wan_loop_is_ended(&m->loop);
+    if (m->phase == RESTING && (now >= m->next_ns || asked)) begin_round(m);
     while (!m->over && (!m->o->rate || now >= m->sent_ns)) {
         slot *s = next_slot(m, &budget);
         if (!s || !send_slot(m, s, now)) break;

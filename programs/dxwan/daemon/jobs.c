@@ -315,17 +315,16 @@ static int add(wan_jobs *j, const wan_config *c)
     return PROG_OK;
 }
 
-int wan_jobs_start(wan_jobs *j, wan_config *config)
+void wan_jobs_open(wan_jobs *j, wan_config *config)
 {
     memset(j, 0, sizeof *j);
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->changed, NULL);
     j->config = *config;
     memset(config, 0, sizeof *config);
-    const int status = add(j, &j->config);
-    if (status) wan_jobs_free(j);
-    return status;
 }
+
+int wan_jobs_start(wan_jobs *j) { return add(j, &j->config); }
 
 /* >>changes -------------------------------------------------------------- */
 static const wan_mirror_config *mirror_in(const wan_config *c, const char *name)

@@ -45,8 +45,10 @@ typedef struct wan_jobs {
     int             status;       /* the first failure of a job that was asked to end with all */
 } wan_jobs;
 
-/* Start everything that *config names, or nothing: a message says why. *config is taken over. */
-int  wan_jobs_start(wan_jobs *j, wan_config *config);
+/* Take over *config. */
+void wan_jobs_open(wan_jobs *j, wan_config *config);
+/* Start everything that it names, or nothing: a message says why. */
+int  wan_jobs_start(wan_jobs *j);
 /* The same with another configuration: what it names in addition starts, what it names no longer ends.
    PROG_USAGE: it changes what runs; then, and if something cannot start, all is as before. */
 int  wan_jobs_reload(wan_jobs *j, wan_config *config);
