@@ -56,6 +56,9 @@ typedef struct wan_options {
     struct wan_ender *ender; /* asks a run to end */
     struct wan_figures *figures; /* filled while it runs */
     int         listener;    /* recv: it listens here already */
+    uint32_t    streams_min; /* mirror: the controller's limits */
+    uint32_t    streams_max; /* 0: no controller, always `streams` */
+    uint32_t    grow_percent;
     bool        plain;       /* mirror: whole regions as they are */
     bool        no_delta;    /* mirror: whole regions, compressed */
     int32_t     level;       /* mirror: of dx_hde.h; 0: its default */

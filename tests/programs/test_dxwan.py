@@ -87,9 +87,10 @@ def only(folder, *names):
 class Proxy:
     """Forwards connections to a port, on a thread with an event loop. What it does to each is drawn from `dice`."""
 
-    def __init__(self, port, seed, delay=(0, 0), cut_after=None, stall_one=False, rate=None):
+    def __init__(self, port, seed, delay=(0, 0), cut_after=None, stall_one=False, rate=None, total=None):
         self.target, self.dice = port, random.Random(seed)
         self.delay, self.cut_after, self.stall_one, self.rate = delay, cut_after, stall_one, rate
+        self.total, self.free_at = total, 0 # bytes a second of all together
         self.connections = self.cuts = self.bytes = 0
         self.open, self.tasks = set(), []
         self.loop = asyncio.new_event_loop()
@@ -99,7 +100,10 @@ class Proxy:
 
     def run(self, ready):
         async def begin():
-            self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0, limit=1 << 16)
+            listener = socket.create_server(("127.0.0.1", 0), backlog=300)
+            if self.total: # what waits in a queue of the system would look like a long path
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            self.server = await asyncio.start_server(self.serve, sock=listener, limit=1 << 16)
             self.port = self.server.sockets[0].getsockname()[1]
             ready.set()
 
@@ -109,7 +113,7 @@ class Proxy:
 
     async def pump(self, reader, writer, plan):
         """Delay what arrives, and cut the connection after a number of bytes, in the middle of whatever that is."""
-        queue = asyncio.Queue(8)
+        queue = asyncio.Queue(2 if self.total else 8)
 
         async def deliver():
             while True:
@@ -135,6 +139,9 @@ class Proxy:
                 while plan["stalled"]:
                     await asyncio.sleep(0.05)
                 await queue.put((self.loop.time() + self.dice.uniform(*self.delay), data))
+                if self.total:
+                    self.free_at = max(self.free_at, self.loop.time()) + len(data) / self.total
+                    await asyncio.sleep(self.free_at - self.loop.time())
                 if self.rate:
                     await asyncio.sleep(len(data) / self.rate)
         with contextlib.suppress(Exception):
@@ -1419,7 +1426,8 @@ def case_am_12_hd_13_metrics():
     r = receive("--json")
     p = Proxy(r.port, 1)
     more = "[metrics]\ninterval_ms = 100\naddress = '127.0.0.1:%d'\n" % where
-    d = Daemon(FEW.replace("[transport]", "[transport]\ntimeout_ms = 1000") + more + mirror_table("f", p.port) + mirror_table("lost", away, file="f"))
+    two = FEW.replace("= 4", "= 2").replace("min_streams = 1", "min_streams = 2") # always two
+    d = Daemon(two.replace("[transport]", "[transport]\ntimeout_ms = 1000") + more + mirror_table("f", p.port) + mirror_table("lost", away, file="f"))
     deadline = time.time() + PATIENCE
     d.await_line("mirror lost: STREAM_CREATION_FAILED")
     def get(name, mirror="f", more=""):
@@ -1449,6 +1457,54 @@ def case_am_12_hd_13_metrics():
     r.end()
     p.close()
     assert read("in/f") == content
+
+
+def case_am_1_am_11_streams_follow_the_link():
+    """A path of 4 MB/s that gives each connection 600 kB/s, then 200 kB/s: a mirror that begins with two streams opens more until
+    they carry no more, and again after the change; the time is printed. Nothing is lost when streams come and go."""
+    size, where = 96 * REGION, free_ports(1)[0]
+    write("f", b"")
+    os.truncate("f", size)
+    r = receive("--json")
+    p = Proxy(r.port, 1, delay=(0.005, 0.01), rate=600000, total=4000000)
+    head = "[transport]\nmin_streams = 2\ninitial_streams = 2\nmax_streams = 32\nstream_scaling_factor = 2\n[metrics]\ninterval_ms = 100\naddress = '127.0.0.1:%d'\n"
+    d = Daemon(head % where + mirror_table("f", p.port)).await_line("started")
+    ending, dice = threading.Event(), random.Random(SEED)
+
+    def rewrite():
+        with open("f", "r+b", buffering=0) as f:
+            while not ending.is_set():
+                os.pwrite(f.fileno(), dice.randbytes(REGION), dice.randrange(96) * REGION)
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=rewrite, daemon=True)
+    thread.start()
+
+    def rate_after(until, bytes_per_second, streams):
+        """Seconds until a second carries that much, over so many streams."""
+        began = time.time()
+        while time.time() - began < until:
+            before, at = p.bytes, time.time()
+            time.sleep(1)
+            wanted = metrics_of(where)['dwcp_amst_streams_wanted{mirror="f"}']
+            if (p.bytes - before) / (time.time() - at) >= bytes_per_second and wanted >= streams:
+                return time.time() - began - 1
+        raise AssertionError("no second of %d carries %d bytes; %s" % (until, bytes_per_second, metrics_of(where)))
+    first = rate_after(20, 2000000, 4)
+    time.sleep(4) # failed trials make pauses
+    p.rate = 200000
+    time.sleep(0.3)
+    took = rate_after(40, 1700000, 12)
+    now = metrics_of(where)
+    lost = now['dwcp_amst_streams_total{mirror="f",result="lost"}']
+    p.rate = p.total = None
+    ending.set()
+    thread.join()
+    d.end()
+    r.end()
+    p.close()
+    assert read("in/f") == read("f")
+    os.write(1, ("     2 MB/s after %.1f s; 1.7 MB/s %.1f s after the change; %d streams closed meanwhile\n" % (first, took, lost)).encode())
 
 
 def case_dm_1_drain_has_a_limit():

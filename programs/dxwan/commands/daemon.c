@@ -105,7 +105,7 @@ static int run(wan_jobs *j, wan_config *config, const wan_options *o, int *locke
     prepare_signals(&set);
     prog_progress_off();
     const char *address = o->metrics ? o->metrics : config->metrics_address;
-    wan_jobs_open(j, config);
+    wan_jobs_open(j, config, wan_mirror, wan_recv);
     int status = address ? prog_scrape_open(&scrape, address, wan_metrics_put, j) : PROG_OK;
     if (!status) status = wan_jobs_start(j);
     if (!status) {

@@ -21,6 +21,8 @@
 #include "../net/path.h"
 #include "../net/region.h"
 
+#include "../../../layers/dx_bulk.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -36,6 +38,9 @@ enum {
     BLOCK_SIZE     = WAN_REGION_SIZE + DX_HDE_HEAD_MAX + WAN_REGION_HEAD + 64
 };
 #define SECOND ((uint64_t)1000000000)
+#define CONTROL_NS ((uint64_t)400000000) /* an interval of the controller: it settles within 5 s */
+#define LOOK_NS ((uint64_t)100000000) /* between two questions to the kernel */
+#define SPARE_NS ((uint64_t)3000000000) /* a stream that is not wanted stays open */
 #define SETTLE_NS ((int64_t)50000000) /* a time of modification that is older will change with the content */
 
 /* What is known of a region at the receiver. */
@@ -51,7 +56,8 @@ typedef struct slot {
     bool       checked; /* it was compared by hash */
     bool       whole;   /* it was sent without a baseline */
     dx_link_id link;    /* that it was sent on */
-    uint64_t   sent_ns; /* when */
+    uint64_t   sent_ns; /* when, */
+    uint64_t   sent_size; /* and how many bytes */
     uint8_t   *bytes;
 } slot;
 
@@ -61,6 +67,9 @@ typedef struct stream {
     bool           joined; /* the receiver has accepted it */
     bool           useful; /* it has brought answers, */
     bool           again;  /* so after its end the next one is opened at once */
+    bool           dialed; /* the dialer is at work */
+    uint64_t       spare_ns; /* since when it is not wanted; 0: it is */
+    uint64_t       acked;  /* bytes of this connection, as its kernel said last */
     uint64_t       bytes;  /* sent, over all its connections */
 } stream;
 
@@ -73,6 +82,15 @@ typedef struct mirror {
     wan_coder          coder;
     dx_reactor_address at;
     stream             streams[WAN_STREAMS_MAX];
+    uint32_t           limit;    /* of streams */
+    uint32_t           wanted;   /* streams now; the others finish */
+    dx_bulk_control    control;
+    uint64_t           looked_ns; /* when it was asked last */
+    bool               idle;     /* since then, the connections were not always the limit */
+    uint64_t           full_ns;  /* time that they were: the controller's clock, */
+    uint64_t           delivered; /* and the bytes of it */
+    uint64_t           answered; /* bytes, where the kernel does not count them */
+    bool               asks_kernel;
     uint32_t           turn;     /* the stream that is asked first */
     slot               slots[SLOTS];
     uint32_t           busy;     /* slots that are not free */
@@ -379,7 +397,7 @@ static void settle(mirror *m, slot *s)
 /* >>output --------------------------------------------------------------- */
 static stream *stream_of(mirror *m, dx_link_id id)
 {
-    for (uint32_t i = 0; i < m->o->streams; i++)
+    for (uint32_t i = 0; i < m->limit; i++)
         if (m->streams[i].id == id) return &m->streams[i];
     return NULL;
 }
@@ -387,10 +405,10 @@ static stream *stream_of(mirror *m, dx_link_id id)
 /* A connection that takes a message now; *out is reserved. */
 static dx_link_id reserve(mirror *m, uint32_t size, dx_hbtp_out *out)
 {
-    for (uint32_t n = 0; n < m->o->streams; n++) {
+    for (uint32_t n = 0; n < m->limit; n++) {
         stream *s = &m->streams[m->turn];
-        m->turn = (m->turn + 1) % m->o->streams;
-        if (s->id && s->joined && !dx_link_reserve(&m->loop.links, s->id, size, out)) return s->id;
+        m->turn = (m->turn + 1) % m->limit;
+        if (s->id && s->joined && !s->spare_ns && !dx_link_reserve(&m->loop.links, s->id, size, out)) return s->id;
     }
     return 0;
 }
@@ -408,6 +426,7 @@ static bool send_slot(mirror *m, slot *s, uint64_t now)
     (void)dx_link_commit(&m->loop.links, id, &out);
     s->link = id;
     s->sent_ns = now;
+    s->sent_size = size;
     stream *st = stream_of(m, id);
     if (st) st->bytes += size;
     if (error) {
@@ -437,6 +456,65 @@ static void send_round(mirror *m)
     m->phase = TOLD;
 }
 
+/* >>streams -------------------------------------------------------------- */
+/* Open the streams that are wanted. One that is not any more takes no new message, and is closed when all
+   its messages are answered, after a while: most trials with fewer streams end with more again. */
+static void adjust(mirror *m, uint64_t now)
+{
+    bool pending[WAN_STREAMS_MAX] = {false};
+    for (int i = 0; i < SLOTS; i++) {
+        const stream *st = m->slots[i].state >= CHECKING ? stream_of(m, m->slots[i].link) : NULL;
+        if (st) pending[st - m->streams] = true;
+    }
+    for (uint32_t i = 0; i < m->limit; i++) {
+        stream *st = &m->streams[i];
+        if (i < m->wanted) st->spare_ns = 0;
+        else if (!st->spare_ns) st->spare_ns = now;
+        if (!st->spare_ns && !st->dialed && !st->id)
+            st->dialed = !dx_link_dial(&m->loop.links, &st->dialer, &m->at, m->seed++);
+        if (!st->spare_ns || now - st->spare_ns < SPARE_NS || pending[i]) continue;
+        if (!st->dialed || (m->phase == TOLD && m->told_on == st->id)) continue;
+        const dx_link_id id = st->dialer.id;
+        st->dialed = st->again = false;
+        dx_link_dial_end(&st->dialer);
+        if (id) (void)dx_link_close(&m->loop.links, id, DX_HBTP_STATUS_NONE, "");
+    }
+}
+
+/* Bytes that the wanted streams have delivered since the last time. Messages are large, and their answers
+   come in steps, where the kernel counts each segment. */
+static uint64_t delivered(mirror *m)
+{
+    uint64_t bytes = m->answered;
+    m->answered = 0;
+    for (uint32_t i = 0; i < m->limit; i++) {
+        stream *st = &m->streams[i];
+        wan_paths path = {0};
+        if (!st->id || !st->joined) continue;
+        wan_path_add(&path, dx_link_fd(&m->loop.links, st->id));
+        m->asks_kernel = m->asks_kernel || path.acknowledged;
+        if (path.acknowledged > st->acked && !st->spare_ns) bytes += path.acknowledged - st->acked;
+        st->acked = path.acknowledged;
+    }
+    return bytes;
+}
+
+/* Only the time counts in which the connections were the limit, not the file or the rate. */
+static void control(mirror *m, uint64_t now, bool full)
+{
+    if (!m->o->streams_max) return;
+    m->idle = m->idle || !full;
+    if (now - m->looked_ns < LOOK_NS) return;
+    const uint64_t bytes = delivered(m);
+    if (!m->idle) {
+        m->full_ns += now - m->looked_ns;
+        m->delivered += bytes;
+        m->wanted = dx_bulk_control_update(&m->control, m->delivered, m->full_ns);
+    }
+    m->looked_ns = now;
+    m->idle = !full;
+}
+
 /* Send what can be sent now. Returns true if there is more work at once. */
 static bool pump(mirror *m, uint64_t now)
 {
@@ -444,11 +522,14 @@ static bool pump(mirror *m, uint64_t now)
     if (!m->joined || m->over) return false;
     const bool asked = !m->last && wan_loop_is_ended(&m->loop);
     if (m->phase == RESTING && (now >= m->next_ns || asked)) begin_round(m);
-    while (!m->over && (!m->o->rate || now >= m->sent_ns)) {
+    bool full = false;
+    while (!m->over && !full && (!m->o->rate || now >= m->sent_ns)) {
         slot *s = next_slot(m, &budget);
-        if (!s || !send_slot(m, s, now)) break;
+        if (!s) break;
+        full = !send_slot(m, s, now);
     }
     if (m->over) return false;
+    control(m, now, full || m->busy == SLOTS);
     if (m->phase == SCANNING && is_scanned(m) && !m->busy) end_scan(m);
     if (m->phase == HASHING && !m->over) step_hash(m);
     if (m->phase == TELLING) send_round(m);
@@ -475,6 +556,7 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
     const uint64_t us = ((uint64_t)prog_now_ns() - s->sent_ns) / 1000;
     m->now.latency[wan_latency_class(us)]++;
     m->now.latency_us += us;
+    if (!m->asks_kernel) m->answered += s->sent_size;
     const bool checking = s->state == CHECKING;
     s->state = READY;
     if (p[4] == WAN_STORED) {
@@ -549,10 +631,11 @@ static void on_opened(dx_link *l, dx_link_id id)
         (void)dx_link_abort(l, id);
         return;
     }
-    for (uint32_t i = 0; i < m->o->streams; i++)
+    for (uint32_t i = 0; i < m->limit; i++)
         if (m->streams[i].dialer.id == id) {
             m->streams[i].id = id;
             m->streams[i].joined = m->streams[i].useful = false;
+            m->streams[i].acked = 0;
         }
 }
 
@@ -629,10 +712,11 @@ static int fail_silence(mirror *m)
 
 /* A dialer waits longer after each link that lived briefly. One that brought answers is no reason
    to wait. */
-static void dial_again(mirror *m)
+static void dial_again(mirror *m, uint64_t now)
 {
-    for (uint32_t i = 0; i < m->o->streams; i++) {
-        if (!m->streams[i].again) continue;
+    adjust(m, now);
+    for (uint32_t i = 0; i < m->wanted; i++) {
+        if (!m->streams[i].again || !m->streams[i].dialed) continue;
         m->streams[i].again = false;
         dx_link_dial_end(&m->streams[i].dialer);
         (void)dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++);
@@ -650,7 +734,7 @@ static void report_figures(mirror *m, uint64_t now, bool running)
     wan_totals_add(&f->totals, &m->now, &m->told);
     m->report_ns = now + f->interval_ns;
     f->running = running;
-    f->wanted = running ? m->o->streams : 0;
+    f->wanted = running ? m->wanted : 0;
     f->active = 0;
     for (uint32_t i = 0; i < WAN_STREAMS_MAX; i++) {
         wan_stream_figures *to = &f->streams[i];
@@ -685,7 +769,7 @@ static void tick(mirror *m, uint64_t now)
         m->moved_ns = now;
     }
     if (m->over) return;
-    dial_again(m);
+    dial_again(m, now);
     if (wan_loop_ends(&m->loop) > 1)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted; mirror again to resume"));
     else if (wan_loop_is_ended(&m->loop) && !m->joined)
@@ -707,7 +791,7 @@ static int run(mirror *m)
         if (!m->o->quiet) prog_progress("round", m->round.number, 0, false);
     }
     prog_progress("round", m->round.number, 0, true);
-    for (uint32_t i = 0; i < m->o->streams; i++) dx_link_dial_end(&m->streams[i].dialer);
+    for (uint32_t i = 0; i < m->limit; i++) dx_link_dial_end(&m->streams[i].dialer);
     wan_loop_drain(&m->loop);
     return status ? status : m->status;
 }
@@ -717,7 +801,7 @@ static int start(mirror *m)
     dx_link_desc links = {0};
     int status = wan_address_find(&m->at, m->o->address);
     if (status) return status;
-    links.links_max = m->o->streams;
+    links.links_max = m->limit;
     links.block_size = BLOCK_SIZE;
     links.user = m;
     links.opened = on_opened;
@@ -735,9 +819,11 @@ static int start(mirror *m)
     m->phase = RESTING;
     m->next_ns = UINT64_MAX; /* until the receiver has accepted */
     (void)os_random(&m->seed, sizeof m->seed);
-    for (uint32_t i = 0; i < m->o->streams; i++)
+    for (uint32_t i = 0; i < m->wanted; i++) {
         if (dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++))
             return prog_fail(PROG_USAGE, "cannot connect to %s", m->o->address);
+        m->streams[i].dialed = true;
+    }
     return PROG_OK;
 }
 
@@ -774,6 +860,13 @@ int wan_mirror(const wan_options *o)
     mirror *m = prog_alloc(sizeof *m);
     memset(m, 0, sizeof *m);
     m->o = o;
+    m->wanted = o->streams;
+    m->limit = o->streams_max > o->streams ? o->streams_max : o->streams;
+    m->control.count_min = o->streams_min;
+    m->control.count_max = o->streams_max;
+    m->control.count = o->streams;
+    m->control.grow_percent = o->grow_percent;
+    m->control.interval_ns = CONTROL_NS;
     m->file = m->shadow = -1;
     int status = open_file(m);
     if (!status) {

@@ -98,7 +98,7 @@ static void *run_mirror(void *user)
     uint32_t failures = 0;
     while (enter(job)) {
         const uint64_t rounds = job->figures.totals.rounds;
-        const int status = wan_mirror(&job->o);
+        const int status = job->all->mirror(&job->o);
         fflush(stdout);
         if (job->figures.totals.rounds > rounds) failures = 0;
         pthread_mutex_lock(&job->all->lock);
@@ -124,7 +124,7 @@ static void *run_receiver(void *user)
 {
     wan_job *job = user;
     while (!job->ender.count) {
-        const int status = wan_recv(&job->o);
+        const int status = job->all->receive(&job->o);
         fflush(stdout);
         pthread_mutex_lock(&job->all->lock);
         job->received += !status && !job->ender.count;
@@ -216,6 +216,11 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
     job->o.no_delta = !c->delta;
     job->o.level = levels[c->level];
     job->o.streams = c->enabled ? (uint32_t)c->initial_streams : 1;
+    if (c->enabled && c->max_streams > c->min_streams) {
+        job->o.streams_min = (uint32_t)c->min_streams;
+        job->o.streams_max = (uint32_t)c->max_streams;
+        job->o.grow_percent = (uint32_t)(c->stream_scaling_factor * 100 + 0.5);
+    }
     job->o.rate = c->enabled && c->pacing ? c->pacing_rate : 0;
     return PROG_OK;
 }
@@ -315,11 +320,14 @@ static int add(wan_jobs *j, const wan_config *c)
     return PROG_OK;
 }
 
-void wan_jobs_open(wan_jobs *j, wan_config *config)
+void wan_jobs_open(wan_jobs *j, wan_config *config, int (*mirror)(const wan_options *o),
+                   int (*receive)(const wan_options *o))
 {
     memset(j, 0, sizeof *j);
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->changed, NULL);
+    j->mirror = mirror;
+    j->receive = receive;
     j->config = *config;
     memset(config, 0, sizeof *config);
 }

@@ -36,6 +36,8 @@ typedef struct wan_job {
 typedef struct wan_jobs {
     pthread_mutex_t lock;
     pthread_cond_t  changed;
+    int           (*mirror)(const wan_options *o); /* the commands that run on the threads */
+    int           (*receive)(const wan_options *o);
     wan_config      config;       /* in force */
     wan_job        *jobs[WAN_JOBS_MAX];
     uint32_t        count;
@@ -45,8 +47,9 @@ typedef struct wan_jobs {
     int             status;       /* the first failure of a job that was asked to end with all */
 } wan_jobs;
 
-/* Take over *config. */
-void wan_jobs_open(wan_jobs *j, wan_config *config);
+/* Take over *config. The functions are those of the commands. */
+void wan_jobs_open(wan_jobs *j, wan_config *config, int (*mirror)(const wan_options *o),
+                   int (*receive)(const wan_options *o));
 /* Start everything that it names, or nothing: a message says why. */
 int  wan_jobs_start(wan_jobs *j);
 /* The same with another configuration: what it names in addition starts, what it names no longer ends.

@@ -10,7 +10,8 @@
 
 enum {
     UNSENT_MAX  = 131072, /* bytes in the kernel that were not sent yet */
-    KEEPALIVE_S = 30
+    KEEPALIVE_S = 30,
+    BYTES_ACKED = 120 /* offset in Linux's struct tcp_info, since 4.1 */
 };
 
 /* Without effect on sockets that are not TCP. */
@@ -58,8 +59,14 @@ void wan_path_add(wan_paths *paths, int fd)
 {
 #if defined(TCP_INFO) && defined(TCPI_OPT_ECN)
     struct tcp_info i = {0};
-    socklen_t size = sizeof i;
-    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &size)) return;
+    struct {
+        uint8_t  begin[BYTES_ACKED]; /* struct tcp_info of the C library ends earlier than the kernel's */
+        uint64_t acknowledged;
+    } all = {{0}, 0};
+    socklen_t size = sizeof all;
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &all, &size)) return;
+    memcpy(&i, &all, sizeof i < sizeof all ? sizeof i : sizeof all);
+    if (size >= sizeof all) paths->acknowledged += all.acknowledged;
     if (size < offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans) return;
     paths->connections++;
     paths->ecn += (i.tcpi_options & TCPI_OPT_ECN) != 0;

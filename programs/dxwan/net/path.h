@@ -11,6 +11,7 @@ typedef struct wan_paths { /* of several connections; zero it first */
     uint64_t in_flight;     /* bytes that are not acknowledged, */
     uint64_t window;        /* and their limit */
     uint64_t retransmitted; /* segments */
+    uint64_t acknowledged;  /* bytes; 0 where the system does not say it */
 } wan_paths;
 
 /* Set up a connected socket: small frames at once, probes of a quiet peer, and little unsent data in
