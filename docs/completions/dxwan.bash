@@ -44,10 +44,13 @@ _dxwan() {
     --config)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --metrics-addr)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --streams | --rate | --congestion | --name | --every | --seconds | --timeout | --out | --size-max | --wait | --config | --as) ((i++)) ;;
+        --streams | --rate | --congestion | --name | --every | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -88,7 +91,7 @@ _dxwan() {
         }
         ;;
     daemon)
-        options='--config --check-config --help'
+        options='--config --metrics-addr --check-config --help'
         [[ $word == -* ]] || {
         case $plain in
         esac

@@ -35,4 +35,5 @@ complete -c dxwan -n '__fish_seen_subcommand_from probe' -l timeout -x -d 'give 
 complete -c dxwan -n '__fish_seen_subcommand_from probe' -l json -d 'print the summary as a JSON object'
 complete -c dxwan -n '__fish_seen_subcommand_from probe' -l quiet -d 'print no summary and no progress'
 complete -c dxwan -n '__fish_seen_subcommand_from daemon' -l config -x -d 'the configuration; docs/wan-daemon.md lists its keys'
+complete -c dxwan -n '__fish_seen_subcommand_from daemon' -l metrics-addr -x -d 'serve metrics on HOST:PORT or :PORT, GET /metrics'
 complete -c dxwan -n '__fish_seen_subcommand_from daemon' -l check-config -d 'only read and check it'
