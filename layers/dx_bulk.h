@@ -79,7 +79,7 @@
                 allocation, globals or recursion. Every frame of the peer is checked, and ends its
                 connection, not the transfer, when it breaks a rule.
     LIMITS      256 connections; 2^31 - 1 chunks of up to 1 MiB.
-    SIZE        code: x86-64 8,970, Cortex-M0 7,243; objects: dx_bulk 464, plus
+    SIZE        code: x86-64 9,138, Cortex-M0 7,399; objects: dx_bulk 464, plus
                 dx_bulk_memory_size()
     THREADS     One at a time for each transfer; transfers share nothing.
     CONFIG      DX_BULK_STATIC, DX_BULK_API, DX_BULK_ASSERT(c), DX_BULK_MEMCPY, DX_BULK_MEMSET,
@@ -317,12 +317,13 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size);
 
 /* >>control ------------------------------------------------------------ */
 /* The best number of connections: tries twice as many, later half as many, and keeps a number that
-   moves over 5 % more or, with half as many, at most 2 % less. For the side that opens
-   connections. */
+   moves over 5 % more or, with half as many, at most 2 % less. When the rate changes by a third by
+   itself, the link has changed, and the search begins again. For the side that opens connections. */
 typedef struct dx_bulk_control { /* zero it and set these; zero = the default given after it */
     uint32_t count_min;   /* 16 */
     uint32_t count_max;   /* 256 */
     uint32_t count;       /* target number of connections; at first 32 */
+    uint32_t grow_percent; /* a trial with more: of the kept number; 200 */
     uint64_t interval_ns; /* several round trips; 1 s */
     uint64_t retry_deadline_ns;    /* do not connect before this time of now_ns */
     uint32_t failures;    /* in a row */
@@ -333,6 +334,7 @@ typedef struct dx_bulk_control { /* zero it and set these; zero = the default gi
     uint32_t kept_;       /* best number until now; count differs from it during a trial */
     uint32_t pause_;      /* intervals before the next trial */
     uint32_t patience_;   /* length of the next pause: doubled by each failed trial */
+    uint32_t strange_;    /* intervals in a row whose rate is far from rate_ */
     bool     fewer_;      /* the next trial is with half as many, not with twice as many */
     bool     settling_;   /* the first interval after a change does not count */
 } dx_bulk_control;
@@ -1274,6 +1276,7 @@ static void dx_bulk_p_control_begin(dx_bulk_control *c)
     if (!c->count_max) c->count_max = DX_BULK_CONNECTIONS_MAX;
     if (!c->count) c->count = 32;
     if (!c->interval_ns) c->interval_ns = DX_BULK_P_SECOND;
+    if (c->grow_percent <= 100) c->grow_percent = 200;
     if (c->count > c->count_max) c->count = c->count_max;
     if (c->count < c->count_min) c->count = c->count_min;
     c->kept_ = c->count;
@@ -1292,7 +1295,14 @@ static bool dx_bulk_p_control_gained(const dx_bulk_control *c, uint64_t rate)
 static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
 {
     const uint32_t patience_max = 64;
-    if (c->count == c->kept_) {
+    const bool strange = rate > c->rate_ + c->rate_ / 3 || rate < c->rate_ - c->rate_ / 3;
+    c->strange_ = c->count == c->kept_ && c->rate_ && strange ? c->strange_ + 1 : 0;
+    if (c->strange_ > 1) { /* once is chance */
+        c->fewer_ = false;
+        c->rate_ = rate;
+        c->pause_ = c->strange_ = 0;
+        c->patience_ = 2;
+    } else if (c->count == c->kept_) {
         c->rate_ = c->rate_ ? c->rate_ - c->rate_ / 4 + rate / 4 : rate;
     } else if (dx_bulk_p_control_gained(c, rate)) {
         /* With fewer, the old rate stays the measure: many small losses are a large one. */
@@ -1314,7 +1324,9 @@ static void dx_bulk_p_control_try(dx_bulk_control *c)
         c->pause_--;
         return;
     }
-    c->count = c->fewer_ ? c->kept_ / 2 : c->kept_ * 2;
+    c->count = c->kept_ / 2;
+    if (!c->fewer_) c->count = (uint32_t)((uint64_t)c->kept_ * c->grow_percent / 100);
+    if (!c->fewer_ && c->count == c->kept_) c->count++;
     if (c->count > c->count_max) c->count = c->count_max;
     if (c->count < c->count_min) c->count = c->count_min;
     if (c->count == c->kept_) c->fewer_ = !c->fewer_;

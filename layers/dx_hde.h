@@ -47,7 +47,7 @@
     GUARANTEES  lossless; no allocation of its own; no globals; no recursion; what a record says is
                 checked before it is used; a refused record changes nothing that is kept
     LIMITS      states below 2 GiB
-    SIZE        code: x86-64 21,860, Cortex-M0 14,258; objects: dx_hde 512, plus
+    SIZE        code: x86-64 22,224, Cortex-M0 14,754; objects: dx_hde 512, plus
                 dx_hde_memory_size()
     THREADS     One at a time for each object; objects share nothing: for parallel work, divide the
                 keys among several.
@@ -160,6 +160,7 @@ typedef struct dx_hde_desc { /* zero = the default given after each field */
                                enough; 0: as many as the level gives */
     bool rolling;           /* each state is the baseline of the next: smaller, but a lost record
                                takes a nack and a whole state. false: only whole states are */
+    bool plain;             /* every record is a whole state as it is */
     const dx_hde_zstd *zstd; /* NULL: the layer's own coding only */
     uint64_t seed[2];        /* of the hash of keys; random where strangers choose keys */
 } dx_hde_desc;
@@ -2475,21 +2476,53 @@ static bool dx_hde_p_repeats(dx_hde *hde, const uint8_t *p, uint32_t size)
     return hde->literals_ < size / 64;
 }
 
+/* Is every byte as likely as any other, also after each byte? Then the range coder (10 MB/s) saves
+   nothing. The probability that two bytes of a sample are equal bounds the entropy from below: 1.15 / 256
+   is 7.8 bits a byte. */
+static bool dx_hde_p_is_noise(const dx_hde *hde, const uint8_t *state, uint32_t size)
+{
+    enum { CONTEXTS = 16, SAMPLE = 65536 };
+    const size_t table = (size_t)CONTEXTS * 256 * 4;
+    const uint32_t step = size > SAMPLE ? size / SAMPLE : 1;
+    uint64_t equal = 0, pairs = 0;
+    uint32_t c, i;
+    if (size < SAMPLE / 4 || hde->work_size_ < table) return false;
+    DX_HDE_MEMSET(hde->work_, 0, table);
+    for (i = 1; i < size; i += step) {
+        uint8_t *count = hde->work_ + ((size_t)(state[i - 1] >> 4) * 256 + state[i]) * 4;
+        dx_hde_p_store32(count, dx_hde_p_load32(count) + 1);
+    }
+    for (c = 0; c < CONTEXTS; c++) {
+        uint64_t sum = 0, same = 0;
+        for (i = 0; i < 256; i++) {
+            uint64_t n = dx_hde_p_load32(hde->work_ + ((size_t)c * 256 + i) * 4);
+            sum += n;
+            same += n ? n * (n - 1) : 0;
+        }
+        equal += same;
+        pairs += sum ? sum * (sum - 1) : 0;
+    }
+    return equal * 256 <= pairs + pairs / 20 * 3;
+}
+
 /* A whole state, in the smallest coding; a coding must save 1/11 of the bytes. Returns the bytes of
    the body; 0: empty, or out of room. */
 static uint32_t dx_hde_p_encode_whole(dx_hde *hde, dx_hde_record *record, const uint8_t *state,
                                       uint8_t *out, size_t capacity)
 {
     size_t size = (size_t)record->state_size, body_max = size / 11 * 10;
+    bool codes = size >= 512 && !hde->desc_.plain, noise = false;
     uint32_t used = 0;
     record->kind = DX_HDE_WHOLE;
     record->keep = true;
     record->subtract = false;
     record->stride_log = 0;
     if (body_max > capacity) body_max = capacity;
-    if (size >= 512 && !dx_hde_p_repeats(hde, state, (uint32_t)size))
+    if (codes && !dx_hde_p_repeats(hde, state, (uint32_t)size)) {
         used = dx_hde_p_encode_zstd(hde, record, NULL, state, out, body_max);
-    if (size >= 512 && !used) {
+        noise = !used && hde->desc_.zstd && dx_hde_p_is_noise(hde, state, (uint32_t)size);
+    }
+    if (codes && !used && !noise) {
         dx_hde_p_find_pieces(hde, NULL, state, (uint32_t)size);
         used = dx_hde_p_encode_range(hde, record, NULL, state, out, body_max);
         record->dictionary = 0;
@@ -2512,7 +2545,7 @@ static uint32_t dx_hde_p_encode(dx_hde *hde, dx_hde_record *record, dx_hde_p_bas
     uint32_t used = 0, other;
     dx_hde_record second = *record;
     *whole = true;
-    if (base) {
+    if (base && !hde->desc_.plain) {
         record->kind = DX_HDE_DELTA;
         record->keep = hde->desc_.rolling;
         DX_HDE_MEMCPY(record->baseline, base->hash, 32);

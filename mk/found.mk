@@ -35,16 +35,23 @@ ifeq ($(LZMA),1)
   PACK_LIBS   += -llzma
 endif
 
-# libpq, http-parser, OpenSSL and toml++ (which needs a C++ compiler) are for dxdb alone: without one of them there is no dxdb. DXDB=0.
+# toml++ reads the configurations of dxdb and of `dxwan daemon`; it needs a C++ compiler. TOML=0.
+ifndef TOML
+  TOML := $(shell printf '\043include <toml++/toml.h>\n' | $(CXX) -std=c++17 -x c++ -E - -o /dev/null 2>/dev/null && echo 1 || echo 0)
+endif
+ifeq ($(TOML),1)
+  TOML_CFLAGS := -DPROG_TOML
+endif
+
+# libpq, http-parser and OpenSSL are for dxdb alone: without one of them, or without toml++, there is no dxdb. DXDB=0.
 ifndef DXDB
   PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
-  DXDB := $(shell printf '\043include <libpq-fe.h>\n\043include <http_parser.h>\n\043include <openssl/ssl.h>\nint main(void) { return PQlibVersion() + (int)http_parser_version() + !TLS_server_method() == 0; }\n' | \
-            $(CC) $(CFLAGS) $(PQ_CFLAGS) -x c - -o /dev/null -lpq -lhttp_parser -lssl 2>/dev/null && \
-            printf '\043include <toml++/toml.h>\n' | $(CXX) -std=c++17 -x c++ -E - -o /dev/null 2>/dev/null && echo 1 || echo 0)
+  DXDB := $(if $(filter 1,$(TOML)),$(shell printf '\043include <libpq-fe.h>\n\043include <http_parser.h>\n\043include <openssl/ssl.h>\nint main(void) { return PQlibVersion() + (int)http_parser_version() + !TLS_server_method() == 0; }\n' | \
+            $(CC) $(CFLAGS) $(PQ_CFLAGS) -x c - -o /dev/null -lpq -lhttp_parser -lssl 2>/dev/null && echo 1 || echo 0),0)
 endif
 
 # Everything in build/ is built again when these change.
-FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS)
+FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS)
 build/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@

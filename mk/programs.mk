@@ -26,7 +26,7 @@ hello: $(HELLO) ## one small program for each header
 build/hello_%: examples/hello/hello_%.c dx_%.h build/flags
 	$(CC) -std=c99 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
 
-PROGRAM_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) -MMD -MP
+PROGRAM_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS) -MMD -MP
 build/obj/%.o: %.c build/flags
 	@mkdir -p $(@D)
 	$(PROGRAM_CC) -c $< -o $@
@@ -44,10 +44,21 @@ build/dxkeep: $(DXKEEP:%.c=build/obj/%.o)
 build/asan/dxkeep: $(DXKEEP:%.c=build/asan/obj/%.o)
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
-build/dxwan: $(DXWAN:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
-build/asan/dxwan: $(DXWAN:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+# The only C++ file. A program with it is linked by $(CXX).
+TOML_OBJECT = $(if $(filter 1,$(TOML)),build/$(1)obj/programs/common/toml.o)
+TOML_CXX    = $(CXX) -std=c++17 $(WARN) $(CFLAGS) -fno-exceptions -MMD -MP
+build/obj/programs/common/toml.o: programs/common/toml.cpp build/flags
+	@mkdir -p $(@D)
+	$(TOML_CXX) -c $< -o $@
+build/asan/obj/programs/common/toml.o: programs/common/toml.cpp build/flags
+	@mkdir -p $(@D)
+	$(TOML_CXX) $(SANITIZE) -c $< -o $@
+
+DXWAN_LINK = $(if $(filter 1,$(TOML)),$(CXX),$(CC))
+build/dxwan: $(DXWAN:%.c=build/obj/%.o) $(call TOML_OBJECT,)
+	$(DXWAN_LINK) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+build/asan/dxwan: $(DXWAN:%.c=build/asan/obj/%.o) $(call TOML_OBJECT,asan/)
+	$(DXWAN_LINK) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
@@ -57,15 +68,8 @@ build/asan/dxpatch: $(DXPATCH:%.c=build/asan/obj/%.o)
 # dxdb is there where its libraries are: see found.mk.
 DXDB_SOURCES := $(wildcard programs/dxdb/*.c) $(COMMON) \
                 $(call HEADER,cas crc32c hbtp patch reactor teleport cache link middleware queries states token)
-DXDB_OBJECTS  = $(DXDB_SOURCES:%.c=build/$(1)obj/%.o) build/$(1)obj/programs/dxdb/toml.o
-DXDB_CXX      = $(CXX) -std=c++17 $(WARN) $(CFLAGS) -fno-exceptions -MMD -MP
+DXDB_OBJECTS  = $(DXDB_SOURCES:%.c=build/$(1)obj/%.o) $(call TOML_OBJECT,$(1))
 build/obj/programs/dxdb/%.o build/asan/obj/programs/dxdb/%.o: PROGRAM_CC += $(PQ_CFLAGS)
-build/obj/programs/dxdb/toml.o: programs/dxdb/toml.cpp build/flags
-	@mkdir -p $(@D)
-	$(DXDB_CXX) -c $< -o $@
-build/asan/obj/programs/dxdb/toml.o: programs/dxdb/toml.cpp build/flags
-	@mkdir -p $(@D)
-	$(DXDB_CXX) $(SANITIZE) -c $< -o $@
 .PHONY: has-dxdb
 has-dxdb:
 	@echo $(DXDB)

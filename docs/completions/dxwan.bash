@@ -7,7 +7,7 @@ _dxwan() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'send recv mirror probe help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'send recv mirror probe daemon help --version' -- "$word")
         return
     fi
     case $last in
@@ -41,10 +41,16 @@ _dxwan() {
     --wait)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --config)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --metrics-addr)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --streams | --rate | --congestion | --name | --every | --seconds | --timeout | --out | --size-max | --wait | --as) ((i++)) ;;
+        --streams | --rate | --congestion | --name | --every | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -81,6 +87,13 @@ _dxwan() {
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    daemon)
+        options='--config --metrics-addr --check-config --help'
+        [[ $word == -* ]] || {
+        case $plain in
         esac
         }
         ;;

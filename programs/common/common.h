@@ -10,6 +10,7 @@
    choose.c   selects among these; nearest.c   suggests the word that a typing error meant
    backend.c  the backend of an event loop by its name
    http.h     parser for the heads of HTTP requests
+   toml.cpp   parser for TOML: a library   scrape.c   metrics over HTTP
    dx_*_impl.c                            the implementation of one header each; each program links
                                           the ones that it uses
 

@@ -2,7 +2,7 @@
 #include "config.h"
 
 #include "../common/os.h"
-#include "toml.h"
+#include "../common/toml.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -59,26 +59,26 @@ static const key keys[] = {
     NUMBER("subscribe", "lag_ms", lag_ms, 1000, 3600000, 1),
 };
 
-static int refuse(const reading *r, const dxdb_toml_value *v, const char *why)
+static int refuse(const reading *r, const prog_toml_value *v, const char *why)
 {
     const char *last = v->keys[v->depth - 1];
     return prog_fail(PROG_USAGE, "%s:%u: %s: %s", r->path, (unsigned)v->line, last, why);
 }
 
-static int parse_text(const reading *r, const dxdb_toml_value *v, char **out)
+static int parse_text(const reading *r, const prog_toml_value *v, char **out)
 {
-    if (v->kind != DXDB_TOML_TEXT) return refuse(r, v, "must be a string");
+    if (v->kind != PROG_TOML_TEXT) return refuse(r, v, "must be a string");
     if (!*v->text) return refuse(r, v, "must not be empty");
     free(*out);
     *out = strcpy(prog_alloc(strlen(v->text) + 1), v->text);
     return PROG_OK;
 }
 
-static int parse_number(const reading *r, const dxdb_toml_value *v, uint64_t min, uint64_t max,
+static int parse_number(const reading *r, const prog_toml_value *v, uint64_t min, uint64_t max,
                         uint64_t *out)
 {
     char why[100];
-    if (v->kind == DXDB_TOML_INTEGER && v->number >= 0 && (uint64_t)v->number >= min &&
+    if (v->kind == PROG_TOML_INTEGER && v->number >= 0 && (uint64_t)v->number >= min &&
         (uint64_t)v->number <= max) {
         *out = (uint64_t)v->number;
         return PROG_OK;
@@ -88,10 +88,11 @@ static int parse_number(const reading *r, const dxdb_toml_value *v, uint64_t min
     return refuse(r, v, why);
 }
 
-static int parse_key(const reading *r, const dxdb_toml_value *v, const key *k)
+static int parse_key(const reading *r, const prog_toml_value *v, const key *k)
 {
     char *field = (char *)r->config + k->at;
     uint64_t number = 0;
+    if (v->listed[0] || v->listed[1]) return refuse(r, v, "must not be a list");
     if (!k->size) return parse_text(r, v, (char **)(void *)field);
     int status = parse_number(r, v, k->min, k->max, &number);
     if (status) return status;
@@ -103,7 +104,7 @@ static int parse_key(const reading *r, const dxdb_toml_value *v, const key *k)
 }
 
 /* Take one element of a list of names. */
-static int parse_item(const reading *r, const dxdb_toml_value *v, char **list, uint32_t max,
+static int parse_item(const reading *r, const prog_toml_value *v, char **list, uint32_t max,
                       uint32_t *count)
 {
     const uint32_t place = v->places[v->depth - 1];
@@ -112,7 +113,7 @@ static int parse_item(const reading *r, const dxdb_toml_value *v, char **list, u
     return parse_text(r, v, &list[place]);
 }
 
-static int parse_query(const reading *r, const dxdb_toml_value *v)
+static int parse_query(const reading *r, const prog_toml_value *v)
 {
     dxdb_config *c = r->config;
     const uint32_t place = v->places[0];
@@ -124,6 +125,8 @@ static int parse_query(const reading *r, const dxdb_toml_value *v)
                          DXDB_QUERIES_MAX);
     dxdb_query_config *q = &c->queries[place];
     if (place >= c->query_count) c->query_count = place + 1;
+    const bool list = !strcmp(name, "parameters") || !strcmp(name, "tables");
+    if (v->listed[1] && !list) return refuse(r, v, "must not be a list");
     if (!strcmp(name, "name")) return parse_text(r, v, &q->name);
     if (!strcmp(name, "sql")) return parse_text(r, v, &q->sql);
     if (!strcmp(name, "parameters"))
@@ -142,7 +145,7 @@ static int parse_query(const reading *r, const dxdb_toml_value *v)
     return status;
 }
 
-static int parse_write(const reading *r, const dxdb_toml_value *v)
+static int parse_write(const reading *r, const prog_toml_value *v)
 {
     dxdb_config *c = r->config;
     const uint32_t place = v->places[0];
@@ -153,6 +156,8 @@ static int parse_write(const reading *r, const dxdb_toml_value *v)
                          DXDB_WRITES_MAX);
     dxdb_write_config *w = &c->writes[place];
     if (place >= c->write_count) c->write_count = place + 1;
+    const bool list = !strcmp(name, "parameters") || !strcmp(name, "sql");
+    if (v->listed[1] && !list) return refuse(r, v, "must not be a list");
     if (!strcmp(name, "name")) return parse_text(r, v, &w->name);
     if (!strcmp(name, "sql"))
         return parse_item(r, v, w->statements, DXDB_STATEMENTS_MAX, &w->statement_count);
@@ -164,10 +169,11 @@ static int parse_write(const reading *r, const dxdb_toml_value *v)
     return status;
 }
 
-static int parse_value(void *user, const dxdb_toml_value *v)
+static int parse_value(void *user, const prog_toml_value *v)
 {
     const reading *r = user;
-    if (v->kind == DXDB_TOML_OTHER) return refuse(r, v, "must be a string or an integer");
+    if (v->kind == PROG_TOML_OTHER || v->kind == PROG_TOML_FRACTION)
+        return refuse(r, v, "must be a string or an integer");
     if (v->depth == 2 && !strcmp(v->keys[0], "query")) return parse_query(r, v);
     if (v->depth == 2 && !strcmp(v->keys[0], "write")) return parse_write(r, v);
     if (v->depth == 2 && !strcmp(v->keys[0], "server") && !strcmp(v->keys[1], "origins"))
@@ -331,7 +337,7 @@ int dxdb_config_read(dxdb_config *c, const char *path)
     c->lag_ms = 30000;
     int status = load(path, &document, &size);
     if (!status) {
-        status = dxdb_toml_read(document, size, parse_value, &r, &line, message, sizeof message);
+        status = prog_toml_read(document, size, parse_value, &r, &line, message, sizeof message);
         if (status == -1)
             status = prog_fail(PROG_USAGE, "%s:%u: %s", path, (unsigned)line, message);
     }

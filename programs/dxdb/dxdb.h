@@ -1,6 +1,5 @@
 /* Shared by all files of dxdb. From the bottom; a file uses only those above it in this list:
 
-   toml.cpp        parses TOML with a library, and reports one value after the other
    config.c        the configuration: addresses, the database, queries
    connection.c    one connection to PostgreSQL on the event loop
    type.c          teleport types that are made at run time

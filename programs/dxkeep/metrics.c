@@ -1,26 +1,13 @@
-/* Metrics over HTTP. See metrics.h. One thread answers one request at a time, each within
-   REQUEST_NS, so that a capture does not delay it and a slow client delays only other clients. */
+/* Metrics of captures. See metrics.h. */
 #include "metrics.h"
 
-#include "../common/line.h"
+#include "../common/scrape.h"
 
 #include "../../dx_cas.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-enum { REQUEST_MAX = 4096, HOST_MAX = 64, WAITING_MAX = 16 };
-#define REQUEST_NS INT64_C(2000000000)
-#define RETRY_NS INT64_C(100000000) /* after a failed accept: no descriptor is free */
 
 typedef struct numbers {
     uint64_t     captures, failed, capture_ns;
@@ -30,9 +17,7 @@ typedef struct numbers {
 } numbers;
 
 struct keep_metrics {
-    int             listener;
-    int             wake[2]; /* a pipe: its end stops the thread */
-    pthread_t       thread;
+    prog_scrape    *scrape;
     pthread_mutex_t lock;
     numbers         now;     /* guarded by the lock */
 };
@@ -110,200 +95,32 @@ static void put_all(prog_line *l, const numbers *n)
     put(l, "deltas_total", "counter", "Objects stored as deltas.", (double)c->deltas);
 }
 
-/* >>http --------------------------------------------------------------- */
-/* Wait until the descriptor is ready, or the time is over, or the thread must end. */
-static bool wait_until(const keep_metrics *m, int fd, short events, int64_t until_ns)
-{
-    struct pollfd polls[2] = {{.fd = m->wake[0], .events = POLLIN}, {.fd = fd, .events = events}};
-    for (;;) {
-        const int64_t left = until_ns - prog_now_ns();
-        if (left <= 0) return false;
-        const int n = poll(polls, 2, (int)(left / 1000000) + 1);
-        if (n < 0 && errno != EINTR) return false;
-        if (n > 0) return !polls[0].revents;
-    }
-}
-
-/* Read a request up to its empty line. False: it did not come in time. */
-static bool read_request(const keep_metrics *m, int fd, char *request, int64_t until_ns)
-{
-    size_t size = 0;
-    request[0] = 0;
-    while (!strstr(request, "\r\n\r\n")) {
-        if (size + 1 == REQUEST_MAX || !wait_until(m, fd, POLLIN, until_ns)) return false;
-        const ssize_t n = recv(fd, request + size, REQUEST_MAX - 1 - size, 0);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-        if (n <= 0 || memchr(request + size, 0, (size_t)n)) return false;
-        size += (size_t)n;
-        request[size] = 0;
-    }
-    return true;
-}
-
-static void write_all(const keep_metrics *m, int fd, const char *bytes, size_t size, int64_t until_ns)
-{
-    while (size && wait_until(m, fd, POLLOUT, until_ns)) {
-        const ssize_t n = send(fd, bytes, size, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) return;
-        if (n <= 0) continue;
-        bytes += n;
-        size -= (size_t)n;
-    }
-}
-
-static const char *status_of(bool whole, const char *request)
-{
-    static const char path[] = "/metrics";
-    const bool head = !strncmp(request, "HEAD ", 5), get = !strncmp(request, "GET ", 4);
-    if (!whole) return "400 Bad Request";
-    if (!get && !head) return "405 Method Not Allowed";
-    const char *target = request + (head ? 5 : 4);
-    const size_t n = strcspn(target, "? \r\n");
-    return n == sizeof path - 1 && !memcmp(target, path, n) ? "200 OK" : "404 Not Found";
-}
-
-static void answer(keep_metrics *m, int fd)
-{
-    const int64_t until_ns = prog_now_ns() + REQUEST_NS;
-    char request[REQUEST_MAX], head[200];
-    prog_line body;
-    const bool whole = read_request(m, fd, request, until_ns);
-    const char *status = status_of(whole, request);
-    prog_line_begin(&body);
-    if (*status == '2') {
-        pthread_mutex_lock(&m->lock);
-        const numbers now = m->now;
-        pthread_mutex_unlock(&m->lock);
-        put_all(&body, &now);
-    } else {
-        prog_line_put_text(&body, status);
-        prog_line_put_text(&body, "; GET /metrics has the metrics\n");
-    }
-    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4\r\n"
-             "Content-Length: %zu\r\nConnection: close\r\n\r\n", status, body.size);
-    write_all(m, fd, head, strlen(head), until_ns);
-    if (strncmp(request, "HEAD ", 5) != 0) write_all(m, fd, body.bytes, body.size, until_ns);
-    prog_line_free(&body);
-}
-
-static void *serve(void *user)
+/* >>server ------------------------------------------------------------- */
+/* The function of prog_scrape_open(). */
+static void put_now(void *user, prog_line *l)
 {
     keep_metrics *m = user;
-    struct pollfd polls[2] = {{.fd = m->wake[0], .events = POLLIN}, {.fd = m->listener, .events = POLLIN}};
-    while (poll(polls, 2, -1) >= 0 || errno == EINTR) {
-        if (polls[0].revents) break;
-        const int fd = accept(m->listener, NULL, NULL);
-        if (fd < 0) { /* the client is gone, or no descriptor is free */
-            if (poll(polls, 1, (int)(RETRY_NS / 1000000)) > 0) break;
-            continue;
-        }
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-        answer(m, fd);
-        close(fd);
-    }
-    return NULL;
-}
-
-/* >>listen ------------------------------------------------------------- */
-static int listen_on(const char *address, const struct addrinfo *a)
-{
-    const int yes = 1, no = 0;
-    const int fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
-    if (fd < 0) return -1;
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (*address == ':' && a->ai_family == AF_INET6) /* IPv4, too */
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
-    if (!bind(fd, a->ai_addr, a->ai_addrlen) && !listen(fd, WAITING_MAX)) return fd;
-    const int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-/* Returns the descriptor; -1, with a message. */
-static int open_listener(const char *address, int *status)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
-    struct addrinfo *list = NULL;
-    char host[HOST_MAX];
-    uint64_t port = 0;
-    const char *colon = strrchr(address, ':');
-    size_t size = colon ? (size_t)(colon - address) : 0;
-    const bool brackets = size > 2 && address[0] == '[' && address[size - 1] == ']';
-    *status = PROG_USAGE;
-    if (!colon || size >= HOST_MAX || (!brackets && memchr(address, ':', size)))
-        return prog_fail(-1, "--metrics-addr: '%s' is not HOST:PORT or :PORT", address);
-    if (prog_parse_number("--metrics-addr: the port", colon + 1, 1, 65535, &port)) return -1;
-    memcpy(host, address + brackets, size - 2 * brackets);
-    host[size - 2 * brackets] = 0;
-    int fd = -1;
-    static const int families[] = {AF_INET6, AF_INET};
-    for (int i = 0; fd < 0 && i < 2; i++) {
-        hints.ai_family = families[i];
-        const int error = getaddrinfo(size ? host : NULL, colon + 1, &hints, &list);
-        if (error) continue;
-        *status = PROG_SYSTEM;
-        fd = listen_on(address, list);
-        freeaddrinfo(list);
-    }
-    if (fd >= 0) return fd;
-    if (*status == PROG_USAGE)
-        return prog_fail(-1, "--metrics-addr: '%s' is not a numeric address", host);
-    (void)prog_fail_errno("--metrics-addr: %s", address);
-    return -1;
-}
-
-/* No signal is handled by the thread: their handlers wake the main one. */
-static int start_thread(keep_metrics *m)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error = pthread_create(&m->thread, NULL, serve, m);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
+    pthread_mutex_lock(&m->lock);
+    const numbers now = m->now;
+    pthread_mutex_unlock(&m->lock);
+    put_all(l, &now);
 }
 
 int keep_metrics_open(keep_metrics **out, const char *address)
 {
-    int status;
-    const int listener = open_listener(address, &status);
-    if (listener < 0) return status;
     keep_metrics *m = prog_alloc(sizeof *m);
     memset(m, 0, sizeof *m);
-    m->listener = listener;
     pthread_mutex_init(&m->lock, NULL);
-    bool good = pipe(m->wake) == 0;
-    if (good) {
-        fcntl(m->wake[0], F_SETFD, FD_CLOEXEC);
-        fcntl(m->wake[1], F_SETFD, FD_CLOEXEC);
-        good = !start_thread(m);
-        if (!good) {
-            close(m->wake[0]);
-            close(m->wake[1]);
-        }
-    }
-    if (good) {
-        *out = m;
-        return PROG_OK;
-    }
-    close(listener);
-    pthread_mutex_destroy(&m->lock);
-    free(m);
-    return prog_fail(PROG_SYSTEM, "--metrics-addr: no thread can be started");
+    const int status = prog_scrape_open(&m->scrape, address, put_now, m);
+    if (status) keep_metrics_close(m);
+    else *out = m;
+    return status;
 }
 
 void keep_metrics_close(keep_metrics *m)
 {
     if (!m) return;
-    close(m->wake[1]);
-    pthread_join(m->thread, NULL);
-    close(m->wake[0]);
-    close(m->listener);
+    prog_scrape_close(m->scrape);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }

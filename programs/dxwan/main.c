@@ -8,6 +8,7 @@ static int (*const runs[WAN_COMMANDS])(const wan_options *o) = {
     [WAN_RECV] = wan_recv,
     [WAN_MIRROR_FILE] = wan_mirror,
     [WAN_PROBE_PATH] = wan_probe,
+    [WAN_DAEMON] = wan_daemon,
 };
 
 /* Fill *o. argv begins after the command. */
@@ -16,7 +17,9 @@ static int parse(wan_options *o, int command, int argc, char **argv)
     char *plain[PROG_PLAIN_MAX];
     int status = prog_arguments_parse(&wan_program, command, argc, argv, o, plain);
     if (status) return status;
-    if (command == WAN_PROBE_PATH) {
+    if (command == WAN_DAEMON) {
+        o->config = os_path((char *)(uintptr_t)o->config);
+    } else if (command == WAN_PROBE_PATH) {
         o->address = plain[0];
     } else if (command == WAN_RECV) {
         o->address = plain[0];
@@ -32,7 +35,7 @@ static int parse(wan_options *o, int command, int argc, char **argv)
 int main(int argc, char **argv)
 {
     wan_options o = {.out = ".", .streams = 16, .timeout_ns = 60000000000, .size_max = (uint64_t)1 << 40,
-                     .every_ns = 1000000000, .seconds_ns = 3000000000};
+                     .every_ns = 1000000000, .seconds_ns = 3000000000, .listener = -1};
     int command;
     prog_begin("dxwan", &argc, &argv);
     int status = prog_choose(&wan_program, argc, argv, &command);

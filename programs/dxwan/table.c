@@ -5,7 +5,8 @@
 
 /* Bits for commands, in options and statuses. */
 enum { SEND = 1 << WAN_SEND, RECV = 1 << WAN_RECV, MIRROR = 1 << WAN_MIRROR_FILE,
-       PROBE = 1 << WAN_PROBE_PATH };
+       PROBE = 1 << WAN_PROBE_PATH, DAEMON = 1 << WAN_DAEMON };
+enum { TRANSFER = SEND | RECV | MIRROR | PROBE };
 
 static const prog_command commands[WAN_COMMANDS] = {
     [WAN_SEND] =
@@ -57,6 +58,18 @@ static const prog_command commands[WAN_COMMANDS] = {
                     "The path is filled for --seconds each time.",
          .examples = "dxwan probe 192.0.2.1:7100\n"
                      "dxwan probe 192.0.2.1:7100 --streams 64 --seconds 10"},
+    [WAN_DAEMON] =
+        {.name = "daemon",
+         .arguments = "",
+         .summary = "Run the mirrors and receivers of a configuration",
+         .details = "Each mirror and receiver of the TOML file --config runs until SIGTERM or Ctrl-C: then\n"
+                    "mirrors make their last round, and receivers complete what has begun. A second\n"
+                    "signal ends at once. SIGHUP reads the file again.\n"
+                    "\n"
+                    "All of them start, or none. A mirror that fails is tried again after 1, 2 and 4 s; a\n"
+                    "destination that failed five times in a row is left alone for 30 s.",
+         .examples = "dxwan daemon --config FILE --check-config\n"
+                     "dxwan daemon --config FILE"},
 };
 
 #define FIELD(field) PROG_FIELD(wan_options, field)
@@ -68,7 +81,7 @@ static const prog_option options[] = {
      .commands = SEND | MIRROR, .value = "BYTES", .help = "send at most BYTES a second, all connections\n"
                                                  "together"},
     {"--congestion", PROG_OPTION_TEXT, FIELD(congestion), .value = "NAME",
-     .help = "congestion control of the connections, such as\nbbr or cubic"},
+     .commands = TRANSFER, .help = "congestion control of the connections, such as\nbbr or cubic"},
     {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = SEND | MIRROR, .value = "NAME",
      .help = "the name that the receiver is told (default: that\nof FILE)"},
     {"--every", PROG_OPTION_NUMBER, FIELD(every_ns), .min = 1, .max = 86400,
@@ -80,7 +93,7 @@ static const prog_option options[] = {
     {"--once", PROG_OPTION_FLAG, FIELD(once), .commands = MIRROR,
      .help = "end when a round finds nothing changed"},
     {"--timeout", PROG_OPTION_NUMBER, FIELD(timeout_ns), .min = 1, .max = 86400,
-     .unit = 1000000000, .value = "SECONDS",
+     .unit = 1000000000, .commands = TRANSFER, .value = "SECONDS",
      .help = "give up when nothing moves for this time (default\n60)"},
     {"--out", PROG_OPTION_TEXT, FIELD(out), .commands = RECV, .value = "PATH",
      .help = "the file, or the directory for it (default: the\ncurrent one)"},
@@ -91,8 +104,14 @@ static const prog_option options[] = {
     {"--wait", PROG_OPTION_NUMBER, FIELD(wait_ns), .min = 1, .max = 86400 * 365,
      .unit = 1000000000, .commands = RECV, .value = "SECONDS",
      .help = "give up when no sender comes within this time\n(default: never)"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .help = "print the summary as a JSON object"},
-    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .help = "print no summary and no progress"},
+    {"--config", PROG_OPTION_TEXT, FIELD(config), .commands = DAEMON, .value = "FILE",
+     .help = "the configuration; docs/wan-daemon.md lists its keys"},
+    {"--metrics-addr", PROG_OPTION_TEXT, FIELD(metrics), .commands = DAEMON, .value = "ADDR",
+     .help = "serve metrics on HOST:PORT or :PORT, GET /metrics\n(default: [metrics] address of the configuration)"},
+    {"--check-config", PROG_OPTION_FLAG, FIELD(check), .commands = DAEMON,
+     .help = "only read and check it"},
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = TRANSFER, .help = "print the summary as a JSON object"},
+    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = TRANSFER, .help = "print no summary and no progress"},
 };
 
 static const prog_exit exits[] = {

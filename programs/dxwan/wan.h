@@ -4,6 +4,9 @@
    commands/    send.c    sends a file        recv.c    receives it
                 mirror.c  sends a file that changes, in rounds
                 probe.c   measures a path
+                daemon.c  many mirrors and receivers, by a configuration
+   daemon/      config.c  the configuration   jobs.c    its mirrors and receivers, on threads
+                breaker.c whom to connect to after failures   metrics.c
    files/       hash.c    the hash of a file, a part at a time
                 unnamed.c a temporary file without a name
                 target.c  the received file: partial file, note of what is durable, rename
@@ -15,6 +18,7 @@
                 path.c    socket options, congestion control, statistics of the kernel
                 loop.c    the event loop and the connections
                 address.c addresses of the command line
+                figures.c counters of a mirror, for the daemon
 
    docs/formats/hbtp.md, section 10, has the frames of a transfer; README.md those of dxwan's own. */
 #ifndef WAN_H
@@ -22,6 +26,9 @@
 
 #include "../common/common.h"
 #include "../common/options.h"
+
+struct wan_ender;
+struct wan_figures;
 
 enum { WAN_STREAMS_MAX = 256 };
 
@@ -42,6 +49,23 @@ typedef struct wan_options {
     bool        once;        /* mirror: end when nothing changes any more */
     bool        quiet;
     bool        json;
+    /* The daemon's; zero for a command, and listener -1 */
+    const char *config;      /* its file */
+    const char *metrics;     /* HOST:PORT */
+    bool        check;       /* only read the file */
+    struct wan_ender *ender; /* asks a run to end */
+    struct wan_figures *figures; /* filled while it runs */
+    int         listener;    /* recv: it listens here already */
+    uint32_t    streams_min; /* mirror: the controller's limits */
+    uint32_t    streams_max; /* 0: no controller, always `streams` */
+    uint32_t    grow_percent;
+    bool        plain;       /* mirror: whole regions as they are */
+    bool        no_delta;    /* mirror: whole regions, compressed */
+    int32_t     level;       /* mirror: of dx_hde.h; 0: its default */
+    uint64_t    health_ns;   /* between two checks of a quiet connection; 0: a quarter of timeout_ns */
+    uint64_t    connect_ns;  /* to establish a connection; 0: 10 s */
+    uint64_t    send_buffer; /* bytes in the kernel for each connection; 0: the system's choice */
+    uint64_t    recv_buffer;
 } wan_options;
 
 /* >>commands/ ---- */
@@ -49,9 +73,10 @@ int wan_send(const wan_options *o);
 int wan_recv(const wan_options *o);
 int wan_mirror(const wan_options *o);
 int wan_probe(const wan_options *o);
+int wan_daemon(const wan_options *o);
 
 /* >>table.c ---- */
-enum { WAN_SEND, WAN_RECV, WAN_MIRROR_FILE, WAN_PROBE_PATH, WAN_COMMANDS };
+enum { WAN_SEND, WAN_RECV, WAN_MIRROR_FILE, WAN_PROBE_PATH, WAN_DAEMON, WAN_COMMANDS };
 
 extern const prog_program wan_program;
 

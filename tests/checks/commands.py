@@ -364,7 +364,14 @@ def dxwan(folder):
     probe = "dxwan probe 127.0.0.1:7100 --streams 4 --seconds 1 --congestion cubic --timeout 30 --json --quiet"
     mirror = ("dxwan mirror FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name other --every 1 --once --timeout 30"
               " --json --quiet")
-    calls_of("dxwan", folder, [receive, call, probe, mirror])
+    check = "dxwan daemon --config FILE.toml --check-config"
+    with open(os.path.join(inside, "FILE.toml"), "w") as f:
+        f.write('[[receiver]]\nname = "r"\naddress = "127.0.0.1:7100"\nout = "in"\n')
+    daemon = "dxwan daemon --config FILE.toml --metrics-addr 127.0.0.1:7101"
+    calls_of("dxwan", folder, [receive, call, probe, mirror, check, daemon])
+    run(inside, check)
+    start(inside, daemon, "started")
+    stop()
     start(inside, receive, "listening")
     run(inside, probe)
     run(inside, call)

@@ -1037,6 +1037,35 @@ DX_PROPERTY(am_1_the_controller_is_never_slower_than_one, 1000)
     DX_CHECK(sum >= 0.75 * best || k.count_max == 1);
 }
 
+/* A link changes, also in the middle of a long pause: each connection carries an eighth of before; the path does; or both carry eight
+   times as much. After 12 intervals (5 s of 0.4 s each) the rate is near the best one again. */
+DX_PROPERTY(am_1_the_controller_follows_a_link_that_changes, 1000)
+{
+    dx_bulk_control k;
+    const uint64_t interval = S * 2 / 5;
+    double each = (double)dx_choose_range(c, 8, 1000), path = each * (double)dx_choose_range(c, 2, 16), sum = 0;
+    uint64_t now = S, bytes = 0;
+    const int change = (int)dx_choose_range(c, 20, 700);
+    const int kind = (int)dx_choose(c, 2);
+    memset(&k, 0, sizeof k);
+    k.count_min = 1;
+    k.count_max = 256;
+    k.count = 1u << dx_choose(c, 5);
+    k.interval_ns = interval;
+    for (int i = 0; i < change + 42; i++) {
+        if (i == change && kind == 1) path /= 8;
+        if (i == change && kind == 2) path *= 8;
+        if (i == change && kind == 2) each *= 8;
+        if (i == change && kind == 0) each /= 8;
+        const double carried = each * dx_bulk_control_update(&k, bytes, now);
+        const double rate = (carried < path ? carried : path) * (1 + ((double)dx_choose(c, 20) - 10) / 1000);
+        bytes += (uint64_t)(rate * 10000);
+        now += interval;
+        if (i >= change + 12) sum += rate / 30;
+    }
+    DX_CHECK(sum >= 0.8 * path);
+}
+
 DX_TEST(am_1_controller_defaults)
 {
     dx_bulk_control k;

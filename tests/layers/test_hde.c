@@ -697,4 +697,46 @@ DX_TEST(hd_3_heavy_states_go_through_zstd)
     close_side(&a);
     close_side(&b);
 }
+
+/* Bytes that are as likely as any other, and where each one tells a bit of the next: zstd finds nothing, the range coder an
+   eighth. Bytes where nothing tells anything stay as they are. */
+DX_TEST(hd_3_noise_is_not_coded_and_what_only_looks_like_it_is)
+{
+    side a = {0}, b = {0};
+    uint64_t seed = 9;
+    dx_hde_record info;
+    open_side(&a, STATE, 0);
+    open_side(&b, STATE, 0);
+    for (size_t i = 0; i < STATE; i++) one[i] = (uint8_t)(dx_test_random(&seed) >> 20);
+    for (size_t size = 512; size <= STATE; size *= 2) {
+        const size_t made = pass(&a, &b, size, 0, one, size, record, sizeof record);
+        DX_CHECK_EQ(dx_hde_info(record, made, &info), 0);
+        DX_CHECK_EQ(info.coding, DX_HDE_PLAIN);
+    }
+    for (size_t i = 1; i < STATE; i++) one[i] = (uint8_t)((one[i] & 127) | (one[i - 1] << 1 & 128));
+    const size_t made = pass(&a, &b, 1, 0, one, STATE, record, sizeof record);
+    DX_CHECK_EQ(dx_hde_info(record, made, &info), 0);
+    DX_CHECK_EQ(info.coding, DX_HDE_RANGE);
+    DX_CHECK(made < STATE / 10 * 9);
+    close_side(&a);
+    close_side(&b);
+}
 #endif
+
+DX_TEST(dm_8_plain_records_are_whole_states_as_they_are)
+{
+    side a = {0}, b = {0};
+    dx_hde_record info;
+    a.desc.plain = true;
+    open_side(&a, STATE, 0);
+    open_side(&b, STATE, 0);
+    memset(one, 7, 100000);
+    for (int i = 0; i < 3; i++) {
+        const size_t made = pass(&a, &b, 1, 0, one, 100000, record, sizeof record);
+        DX_CHECK_EQ(dx_hde_info(record, made, &info), 0);
+        DX_CHECK(info.kind == DX_HDE_WHOLE && info.coding == DX_HDE_PLAIN && info.body_size == 100000);
+        one[i] = 1;
+    }
+    close_side(&a);
+    close_side(&b);
+}

@@ -2215,6 +2215,7 @@ def a_configuration_is_checked():
                        (good + '[[write]]\nname = "w"\nsql = ["c", " commit"]\n', "write w: statement 2: a write is one transaction"),
                        (good + '[subscribe]\nlag_ms = 1\n', "lag_ms: must be a number from 1000"),
                        (good.replace('"x"', '"x"\npool = 0'), "pool: must be a number from 1 to 256"),
+                       (good.replace('"x"', '"x"\npool = [1, 2]'), "pool: must not be a list"), (good + "ttl_s = [1]\n", "ttl_s: must not be a list"),
                        (good + "parameters = [[]]\n", "arrays in arrays"), (good + 'sql.x.y = 1\n', ":8:"),
                        (good + 'tables = [{ a = { b = { c = 1 } } }]\n', "nested too deep"), (good.replace('"b"', '"\\u0000"'), "a zero byte")):
         with open("x.toml", "w") as f:

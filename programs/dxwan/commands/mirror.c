@@ -15,10 +15,13 @@
 #include "../files/hash.h"
 #include "../files/unnamed.h"
 #include "../net/address.h"
+#include "../net/figures.h"
 #include "../net/join.h"
 #include "../net/loop.h"
 #include "../net/path.h"
 #include "../net/region.h"
+
+#include "../../../layers/dx_bulk.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -35,6 +38,9 @@ enum {
     BLOCK_SIZE     = WAN_REGION_SIZE + DX_HDE_HEAD_MAX + WAN_REGION_HEAD + 64
 };
 #define SECOND ((uint64_t)1000000000)
+#define CONTROL_NS ((uint64_t)400000000) /* an interval of the controller: it settles within 5 s */
+#define LOOK_NS ((uint64_t)100000000) /* between two questions to the kernel */
+#define SPARE_NS ((uint64_t)3000000000) /* a stream that is not wanted stays open */
 #define SETTLE_NS ((int64_t)50000000) /* a time of modification that is older will change with the content */
 
 /* What is known of a region at the receiver. */
@@ -50,6 +56,8 @@ typedef struct slot {
     bool       checked; /* it was compared by hash */
     bool       whole;   /* it was sent without a baseline */
     dx_link_id link;    /* that it was sent on */
+    uint64_t   sent_ns; /* when, */
+    uint64_t   sent_size; /* and how many bytes */
     uint8_t   *bytes;
 } slot;
 
@@ -59,6 +67,10 @@ typedef struct stream {
     bool           joined; /* the receiver has accepted it */
     bool           useful; /* it has brought answers, */
     bool           again;  /* so after its end the next one is opened at once */
+    bool           dialed; /* the dialer is at work */
+    uint64_t       spare_ns; /* since when it is not wanted; 0: it is */
+    uint64_t       acked;  /* bytes of this connection, as its kernel said last */
+    uint64_t       bytes;  /* sent, over all its connections */
 } stream;
 
 typedef enum phase { SCANNING, HASHING, TELLING, TOLD, RESTING } phase;
@@ -70,6 +82,15 @@ typedef struct mirror {
     wan_coder          coder;
     dx_reactor_address at;
     stream             streams[WAN_STREAMS_MAX];
+    uint32_t           limit;    /* of streams */
+    uint32_t           wanted;   /* streams now; the others finish */
+    dx_bulk_control    control;
+    uint64_t           looked_ns; /* when it was asked last */
+    bool               idle;     /* since then, the connections were not always the limit */
+    uint64_t           full_ns;  /* time that they were: the controller's clock, */
+    uint64_t           delivered; /* and the bytes of it */
+    uint64_t           answered; /* bytes, where the kernel does not count them */
+    bool               asks_kernel;
     uint32_t           turn;     /* the stream that is asked first */
     slot               slots[SLOTS];
     uint32_t           busy;     /* slots that are not free */
@@ -99,6 +120,10 @@ typedef struct mirror {
     uint32_t           restarts; /* of the receiver, since the last complete round */
     uint32_t           last_rounds;
     uint64_t           regions, whole, checked, record_bytes, rounds; /* since the beginning */
+    wan_totals         now, told; /* the same and more, for the daemon */
+    uint64_t           report_ns; /* when it is told */
+    uint64_t           bytes_told[WAN_STREAMS_MAX];
+    wan_error          error;     /* why it has failed */
     uint64_t           seed;
     uint64_t           began_ns, moved_ns, moved, steps;
     char               congestion[16];
@@ -114,6 +139,13 @@ static void finish(mirror *m, int status)
     if (m->over) return;
     m->over = true;
     m->status = status;
+}
+
+/* The same, with the reason for the daemon. */
+static void finish_as(mirror *m, wan_error error, int status)
+{
+    if (!m->over) m->error = error;
+    finish(m, status);
 }
 
 static void broke(mirror *m)
@@ -182,7 +214,7 @@ static void begin_round(mirror *m)
     m->at_region = 0;
     m->changes = 0;
     m->settled = time - m->info.mtime_ns > SETTLE_NS;
-    m->last = m->o->once || wan_loop_is_ended();
+    m->last = m->o->once || wan_loop_is_ended(&m->loop);
     m->round.number++;
     m->far_hashed = 0;
     m->round.size = m->info.size;
@@ -233,7 +265,9 @@ static void complete_round(mirror *m)
     const uint64_t now = (uint64_t)prog_now_ns();
     m->mismatches = m->restarts = 0;
     m->rounds++;
+    m->now.rounds++;
     m->steps++;
+    if (m->o->figures && m->o->figures->verified) m->o->figures->verified(m->o->figures->user);
     if (m->round.final) {
         finish(m, PROG_OK);
         return;
@@ -322,9 +356,10 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         *size = WAN_CHECK_SIZE;
         s->state = CHECKING;
         m->checked++;
+        m->now.compared++;
         return WAN_OP_CHECK;
     }
-    if (m->known[s->region] != BLANK && old_size &&
+    if (m->known[s->region] != BLANK && old_size && !m->o->plain && !m->o->no_delta &&
         read_region(m, m->shadow, s->region, m->old, old_size) == (int64_t)old_size)
         base = m->old;
     r.size = base ? old_size : 0;
@@ -336,6 +371,10 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
     m->regions++;
     m->whole += !base;
     m->record_bytes += *size;
+    m->now.regions++;
+    m->now.deltas += base != NULL;
+    m->now.state_bytes += s->size;
+    m->now.record_bytes += *size;
     return WAN_OP_REGION;
 }
 
@@ -356,13 +395,20 @@ static void settle(mirror *m, slot *s)
 }
 
 /* >>output --------------------------------------------------------------- */
+static stream *stream_of(mirror *m, dx_link_id id)
+{
+    for (uint32_t i = 0; i < m->limit; i++)
+        if (m->streams[i].id == id) return &m->streams[i];
+    return NULL;
+}
+
 /* A connection that takes a message now; *out is reserved. */
 static dx_link_id reserve(mirror *m, uint32_t size, dx_hbtp_out *out)
 {
-    for (uint32_t n = 0; n < m->o->streams; n++) {
+    for (uint32_t n = 0; n < m->limit; n++) {
         stream *s = &m->streams[m->turn];
-        m->turn = (m->turn + 1) % m->o->streams;
-        if (s->id && s->joined && !dx_link_reserve(&m->loop.links, s->id, size, out)) return s->id;
+        m->turn = (m->turn + 1) % m->limit;
+        if (s->id && s->joined && !s->spare_ns && !dx_link_reserve(&m->loop.links, s->id, size, out)) return s->id;
     }
     return 0;
 }
@@ -379,6 +425,10 @@ static bool send_slot(mirror *m, slot *s, uint64_t now)
     const int error = dx_hbtp_write_frame(&out, opcode, 0, 0, place, size);
     (void)dx_link_commit(&m->loop.links, id, &out);
     s->link = id;
+    s->sent_ns = now;
+    s->sent_size = size;
+    stream *st = stream_of(m, id);
+    if (st) st->bytes += size;
     if (error) {
         s->state = READY;
         (void)dx_link_abort(&m->loop.links, id); /* it takes no such frame */
@@ -406,17 +456,80 @@ static void send_round(mirror *m)
     m->phase = TOLD;
 }
 
+/* >>streams -------------------------------------------------------------- */
+/* Open the streams that are wanted. One that is not any more takes no new message, and is closed when all
+   its messages are answered, after a while: most trials with fewer streams end with more again. */
+static void adjust(mirror *m, uint64_t now)
+{
+    bool pending[WAN_STREAMS_MAX] = {false};
+    for (int i = 0; i < SLOTS; i++) {
+        const stream *st = m->slots[i].state >= CHECKING ? stream_of(m, m->slots[i].link) : NULL;
+        if (st) pending[st - m->streams] = true;
+    }
+    for (uint32_t i = 0; i < m->limit; i++) {
+        stream *st = &m->streams[i];
+        if (i < m->wanted) st->spare_ns = 0;
+        else if (!st->spare_ns) st->spare_ns = now;
+        if (!st->spare_ns && !st->dialed && !st->id)
+            st->dialed = !dx_link_dial(&m->loop.links, &st->dialer, &m->at, m->seed++);
+        if (!st->spare_ns || now - st->spare_ns < SPARE_NS || pending[i]) continue;
+        if (!st->dialed || (m->phase == TOLD && m->told_on == st->id)) continue;
+        const dx_link_id id = st->dialer.id;
+        st->dialed = st->again = false;
+        dx_link_dial_end(&st->dialer);
+        if (id) (void)dx_link_close(&m->loop.links, id, DX_HBTP_STATUS_NONE, "");
+    }
+}
+
+/* Bytes that the wanted streams have delivered since the last time. Messages are large, and their answers
+   come in steps, where the kernel counts each segment. */
+static uint64_t delivered(mirror *m)
+{
+    uint64_t bytes = m->answered;
+    m->answered = 0;
+    for (uint32_t i = 0; i < m->limit; i++) {
+        stream *st = &m->streams[i];
+        wan_paths path = {0};
+        if (!st->id || !st->joined) continue;
+        wan_path_add(&path, dx_link_fd(&m->loop.links, st->id));
+        m->asks_kernel = m->asks_kernel || path.acknowledged;
+        if (path.acknowledged > st->acked && !st->spare_ns) bytes += path.acknowledged - st->acked;
+        st->acked = path.acknowledged;
+    }
+    return bytes;
+}
+
+/* Only the time counts in which the connections were the limit, not the file or the rate. */
+static void control(mirror *m, uint64_t now, bool full)
+{
+    if (!m->o->streams_max) return;
+    m->idle = m->idle || !full;
+    if (now - m->looked_ns < LOOK_NS) return;
+    const uint64_t bytes = delivered(m);
+    if (!m->idle) {
+        m->full_ns += now - m->looked_ns;
+        m->delivered += bytes;
+        m->wanted = dx_bulk_control_update(&m->control, m->delivered, m->full_ns);
+    }
+    m->looked_ns = now;
+    m->idle = !full;
+}
+
 /* Send what can be sent now. Returns true if there is more work at once. */
 static bool pump(mirror *m, uint64_t now)
 {
     int budget = SCAN_MAX;
     if (!m->joined || m->over) return false;
-    if (m->phase == RESTING && (now >= m->next_ns || (!m->last && wan_loop_is_ended()))) begin_round(m);
-    while (!m->over && (!m->o->rate || now >= m->sent_ns)) {
+    const bool asked = !m->last && wan_loop_is_ended(&m->loop);
+    if (m->phase == RESTING && (now >= m->next_ns || asked)) begin_round(m);
+    bool full = false;
+    while (!m->over && !full && (!m->o->rate || now >= m->sent_ns)) {
         slot *s = next_slot(m, &budget);
-        if (!s || !send_slot(m, s, now)) break;
+        if (!s) break;
+        full = !send_slot(m, s, now);
     }
     if (m->over) return false;
+    control(m, now, full || m->busy == SLOTS);
     if (m->phase == SCANNING && is_scanned(m) && !m->busy) end_scan(m);
     if (m->phase == HASHING && !m->over) step_hash(m);
     if (m->phase == TELLING) send_round(m);
@@ -440,6 +553,10 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         return;
     }
     if (!s) return; /* of a slot that was given up */
+    const uint64_t us = ((uint64_t)prog_now_ns() - s->sent_ns) / 1000;
+    m->now.latency[wan_latency_class(us)]++;
+    m->now.latency_us += us;
+    if (!m->asks_kernel) m->answered += s->sent_size;
     const bool checking = s->state == CHECKING;
     s->state = READY;
     if (p[4] == WAN_STORED) {
@@ -451,7 +568,7 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         s->checked = true;
     } else if (p[4] == WAN_NO_ZSTD && !checking && m->coder.desc.zstd) {
         wan_coder_close(&m->coder);
-        wan_coder_open(&m->coder, true);
+        wan_coder_open(&m->coder, false, m->o->level, m->o->plain);
     } else if (p[4] != WAN_AGAIN && p[4] != WAN_NO_ZSTD) {
         broke(m);
     }
@@ -474,7 +591,8 @@ static void handle_round_answer(mirror *m, const uint8_t *p, size_t size)
         complete_round(m);
     } else if (p[4] == WAN_DIFFERENT) {
         if (++m->mismatches >= MISMATCHES_MAX) {
-            finish(m, prog_fail(PROG_DAMAGED, "%s has another content after each of %d rounds; its "
+            finish_as(m, WAN_DECOMPRESSION_FAILED,
+                      prog_fail(PROG_DAMAGED, "%s has another content after each of %d rounds; its "
                                 "disk is damaged", m->o->address, MISMATCHES_MAX));
             return;
         }
@@ -483,13 +601,6 @@ static void handle_round_answer(mirror *m, const uint8_t *p, size_t size)
     } else {
         broke(m);
     }
-}
-
-static stream *stream_of(mirror *m, dx_link_id id)
-{
-    for (uint32_t i = 0; i < m->o->streams; i++)
-        if (m->streams[i].id == id) return &m->streams[i];
-    return NULL;
 }
 
 static int on_frame(const dx_hbtp_context *c)
@@ -513,16 +624,18 @@ static void on_opened(dx_link *l, dx_link_id id)
     uint8_t arguments[WAN_JOIN_SIZE_MAX];
     if (m->over) return;
     wan_path_set_up_or_warn(dx_link_fd(l, id), m->o->congestion, m->congestion, &m->warned);
+    wan_path_set_buffers(dx_link_fd(l, id), m->o->send_buffer, m->o->recv_buffer);
     const size_t size = wan_join_write(&m->join, arguments);
     if (dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
                      wan_loop_now_ns(&m->loop) + m->o->timeout_ns, NULL, NULL)) {
         (void)dx_link_abort(l, id);
         return;
     }
-    for (uint32_t i = 0; i < m->o->streams; i++)
+    for (uint32_t i = 0; i < m->limit; i++)
         if (m->streams[i].dialer.id == id) {
             m->streams[i].id = id;
             m->streams[i].joined = m->streams[i].useful = false;
+            m->streams[i].acked = 0;
         }
 }
 
@@ -535,6 +648,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     (void)reason;
     if (st) {
         st->id = 0;
+        m->now.streams_lost += st->joined;
         st->joined = false;
         st->again = st->useful;
     }
@@ -558,6 +672,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
     if (!result->error && result->payload_size == WAN_NUMBER_SIZE + 8 && st) {
         const bool other = !m->joined || memcmp(m->number, result->payload, WAN_NUMBER_SIZE) != 0;
         st->joined = true;
+        m->now.streams_opened++;
         m->joined = true;
         m->refusal[0] = 0;
         if (!other) return;
@@ -578,11 +693,12 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
 }
 
 /* >>loop ----------------------------------------------------------------- */
-static int fail_silence(const mirror *m)
+static int fail_silence(mirror *m)
 {
     const unsigned seconds = (unsigned)(m->o->timeout_ns / SECOND);
     const char *where = m->o->address;
     const int reason = m->streams[0].dialer.reason;
+    m->error = m->joined ? WAN_NETWORK_TIMEOUT : WAN_STREAM_CREATION_FAILED;
     if (m->refusal[0]) return prog_fail(PROG_REFUSED, "%s refused: %s", where, m->refusal);
     if (!m->joined)
         return prog_fail(PROG_NETWORK, "%s: no connection within %u s: %s", where, seconds,
@@ -596,27 +712,67 @@ static int fail_silence(const mirror *m)
 
 /* A dialer waits longer after each link that lived briefly. One that brought answers is no reason
    to wait. */
-static void dial_again(mirror *m)
+static void dial_again(mirror *m, uint64_t now)
 {
-    for (uint32_t i = 0; i < m->o->streams; i++) {
-        if (!m->streams[i].again) continue;
+    adjust(m, now);
+    for (uint32_t i = 0; i < m->wanted; i++) {
+        if (!m->streams[i].again || !m->streams[i].dialed) continue;
         m->streams[i].again = false;
         dx_link_dial_end(&m->streams[i].dialer);
         (void)dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++);
     }
 }
 
+/* Tell the daemon how it goes. */
+static void report_figures(mirror *m, uint64_t now, bool running)
+{
+    wan_figures *f = m->o->figures;
+    if (!f || (running && now < m->report_ns)) return;
+    m->now.bytes_sent = m->loop.links.sent;
+    m->now.bytes_received = m->loop.links.received;
+    pthread_mutex_lock(&f->lock);
+    wan_totals_add(&f->totals, &m->now, &m->told);
+    m->report_ns = now + f->interval_ns;
+    f->running = running;
+    f->wanted = running ? m->wanted : 0;
+    f->active = 0;
+    for (uint32_t i = 0; i < WAN_STREAMS_MAX; i++) {
+        wan_stream_figures *to = &f->streams[i];
+        const stream *st = &m->streams[i];
+        wan_paths path = {0};
+        to->active = running && st->id && st->joined;
+        if (to->active) wan_path_add(&path, dx_link_fd(&m->loop.links, st->id));
+        to->bytes += st->bytes - m->bytes_told[i];
+        m->bytes_told[i] = st->bytes;
+        to->window = path.window;
+        to->rtt_us = path.rtt_us;
+        to->retransmitted = (uint32_t)path.retransmitted;
+        f->active += to->active;
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* The reason of a failure that has none yet. */
+static wan_error error_of(const mirror *m, int status)
+{
+    if (!status || m->error) return m->error;
+    if (status == PROG_USAGE || status == PROG_NOT_FOUND || status == PROG_SYSTEM)
+        return WAN_INVALID_CONFIG;
+    return m->joined ? WAN_STREAM_CLOSED : WAN_STREAM_CREATION_FAILED;
+}
+
 static void tick(mirror *m, uint64_t now)
 {
+    report_figures(m, now, true);
     if (m->steps != m->moved || (m->phase == RESTING && m->joined)) {
         m->moved = m->steps;
         m->moved_ns = now;
     }
     if (m->over) return;
-    dial_again(m);
-    if (wan_loop_ends() > 1)
+    dial_again(m, now);
+    if (wan_loop_ends(&m->loop) > 1)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted; mirror again to resume"));
-    else if (wan_loop_is_ended() && !m->joined)
+    else if (wan_loop_is_ended(&m->loop) && !m->joined)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted"));
     else if (now - m->moved_ns >= m->o->timeout_ns) finish(m, fail_silence(m));
 }
@@ -635,7 +791,7 @@ static int run(mirror *m)
         if (!m->o->quiet) prog_progress("round", m->round.number, 0, false);
     }
     prog_progress("round", m->round.number, 0, true);
-    for (uint32_t i = 0; i < m->o->streams; i++) dx_link_dial_end(&m->streams[i].dialer);
+    for (uint32_t i = 0; i < m->limit; i++) dx_link_dial_end(&m->streams[i].dialer);
     wan_loop_drain(&m->loop);
     return status ? status : m->status;
 }
@@ -645,25 +801,29 @@ static int start(mirror *m)
     dx_link_desc links = {0};
     int status = wan_address_find(&m->at, m->o->address);
     if (status) return status;
-    links.links_max = m->o->streams;
+    links.links_max = m->limit;
     links.block_size = BLOCK_SIZE;
     links.user = m;
     links.opened = on_opened;
     links.closed = on_closed;
+    links.connect_ns = m->o->connect_ns;
+    links.session.keepalive_ns = m->o->health_ns;
     links.session.on_result = on_result;
-    status = wan_loop_open(&m->loop, &links, m->o->timeout_ns);
+    status = wan_loop_open(&m->loop, &links, m->o->timeout_ns, m->o->ender);
     if (status) return status;
     dx_hbtp_router_set(&m->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
-    wan_coder_open(&m->coder, false);
+    wan_coder_open(&m->coder, true, m->o->level, m->o->plain);
     m->old = prog_alloc(WAN_REGION_SIZE);
     for (int i = 0; i < SLOTS; i++) m->slots[i].bytes = prog_alloc(WAN_REGION_SIZE);
     m->began_ns = m->moved_ns = (uint64_t)prog_now_ns();
     m->phase = RESTING;
     m->next_ns = UINT64_MAX; /* until the receiver has accepted */
     (void)os_random(&m->seed, sizeof m->seed);
-    for (uint32_t i = 0; i < m->o->streams; i++)
+    for (uint32_t i = 0; i < m->wanted; i++) {
         if (dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++))
             return prog_fail(PROG_USAGE, "cannot connect to %s", m->o->address);
+        m->streams[i].dialed = true;
+    }
     return PROG_OK;
 }
 
@@ -700,14 +860,23 @@ int wan_mirror(const wan_options *o)
     mirror *m = prog_alloc(sizeof *m);
     memset(m, 0, sizeof *m);
     m->o = o;
+    m->wanted = o->streams;
+    m->limit = o->streams_max > o->streams ? o->streams_max : o->streams;
+    m->control.count_min = o->streams_min;
+    m->control.count_max = o->streams_max;
+    m->control.count = o->streams;
+    m->control.grow_percent = o->grow_percent;
+    m->control.interval_ns = CONTROL_NS;
     m->file = m->shadow = -1;
     int status = open_file(m);
     if (!status) {
         status = start(m);
         if (!status) status = run(m);
         if (!status) report(m);
+        report_figures(m, (uint64_t)prog_now_ns(), false);
         wan_loop_close(&m->loop);
     }
+    if (m->o->figures) m->o->figures->error = error_of(m, status);
     wan_coder_close(&m->coder);
     for (int i = 0; i < SLOTS; i++) free(m->slots[i].bytes);
     free(m->old);

@@ -148,7 +148,7 @@ static int turn(probe *p, uint64_t until, bool opening)
     while (!status && (uint64_t)prog_now_ns() < until && !(opening && joined(p) == p->count)) {
         if (!opening) pump(p);
         status = wan_loop_turn(&p->loop, until);
-        if (wan_loop_is_ended()) return prog_fail(PROG_NETWORK, "the probe was interrupted");
+        if (wan_loop_is_ended(&p->loop)) return prog_fail(PROG_NETWORK, "the probe was interrupted");
         if (p->broke) return prog_fail(PROG_NETWORK, "%s breaks the protocol", p->o->address);
         if (p->refused) return prog_fail(PROG_REFUSED, "%s refused: %s", p->o->address, p->refusal);
     }
@@ -256,7 +256,7 @@ static int start(probe *p)
     links.opened = on_opened;
     links.closed = on_closed;
     links.session.on_result = on_result;
-    status = wan_loop_open(&p->loop, &links, p->o->timeout_ns);
+    status = wan_loop_open(&p->loop, &links, p->o->timeout_ns, p->o->ender);
     if (status) return status;
     dx_hbtp_router_set(&p->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     (void)os_random(&p->seed, sizeof p->seed);

@@ -63,6 +63,13 @@ static void finish(recv_state *s, int status)
     s->over_ns = (uint64_t)prog_now_ns() + (status ? END_FAILED_S : END_S) * SECOND;
 }
 
+/* Was it asked to end? A daemon's receiver completes what has begun, within a limit. */
+static bool is_ended(const recv_state *s)
+{
+    const int ends = wan_loop_ends(&s->loop);
+    return ends > 1 || (ends && (!s->o->ender || !s->joined));
+}
+
 static bool is_mirror(const recv_state *s) { return s->joined && s->join.kind == WAN_MIRROR; }
 
 /* >>join ----------------------------------------------------------------- */
@@ -219,6 +226,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     recv_state *s = l->desc.user;
     char active[16];
     (void)wan_path_set_up(dx_link_fd(l, id), s->o->congestion, active);
+    wan_path_set_buffers(dx_link_fd(l, id), s->o->send_buffer, s->o->recv_buffer);
 }
 
 static void on_writable(dx_link *l, dx_link_id id)
@@ -292,7 +300,9 @@ static void give_up(recv_state *s, uint64_t now)
     dx_bulk *b = &s->bulk.bulk;
     const unsigned seconds = (unsigned)(s->o->timeout_ns / SECOND);
     const bool running = s->joined && b->state != DX_BULK_WAITING;
-    if (wan_loop_is_ended()) {
+    if (is_ended(s) && s->o->ender && !s->joined) {
+        finish(s, PROG_OK);
+    } else if (is_ended(s)) {
         if (s->joined) (void)dx_bulk_stop(b, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
         finish(s, prog_fail(PROG_NETWORK, "the transfer was interrupted%s",
                             running ? "; the partial file is kept, to be resumed" : ""));
@@ -331,7 +341,7 @@ static void tick_mirror(recv_state *s, uint64_t now)
         finish(s, status);
     }
     if (s->over) return;
-    if (wan_loop_is_ended()) {
+    if (is_ended(s)) {
         finish(s, prog_fail(PROG_NETWORK, "the mirror was interrupted; the partial file is kept, to be "
                                           "resumed"));
     } else if (i->why) {
@@ -470,7 +480,8 @@ static int start(recv_state *s, int *listener)
     links.opened = on_opened;
     links.writable = on_writable;
     links.closed = on_closed;
-    int status = wan_loop_open(&s->loop, &links, s->o->timeout_ns);
+    links.session.keepalive_ns = s->o->health_ns;
+    int status = wan_loop_open(&s->loop, &links, s->o->timeout_ns, s->o->ender);
     if (status) return status;
     dx_hbtp_router_set_method(&s->loop.router, WAN_RPC_JOIN, on_join, NULL);
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
@@ -478,6 +489,7 @@ static int start(recv_state *s, int *listener)
     s->began_ns = (uint64_t)prog_now_ns();
     if (!os_random(s->number, sizeof s->number))
         return prog_fail(PROG_SYSTEM, "the system gives no random numbers");
+    if (s->o->listener >= 0) return wan_loop_accept(&s->loop, s->o->listener);
     return wan_loop_listen(&s->loop, s->o->address, listener);
 }
 
@@ -495,7 +507,7 @@ int wan_recv(const wan_options *o)
         if (keep && !is_mirror(s)) (void)wan_target_save_now(&s->target, &s->bulk.bulk);
         wan_target_close(&s->target, keep);
     }
-    if (!status) report(s);
+    if (!status && s->joined) report(s);
     if (s->placed) wan_target_close(&s->target, false);
     wan_loop_drain(&s->loop);
     wan_loop_close(&s->loop);

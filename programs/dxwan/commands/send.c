@@ -56,7 +56,7 @@ static int spool(send *s)
     int64_t got = 0;
     const int status = wan_unnamed_open(&s->file, "input", "standard input");
     if (status) return status;
-    for (uint64_t size = 0; !wan_loop_is_ended(); size += (uint64_t)got) {
+    for (uint64_t size = 0; !wan_signals_end(); size += (uint64_t)got) {
         got = os_read(0, bytes, sizeof bytes);
         if (got < 0) return prog_fail_errno("standard input");
         if (!got) break;
@@ -261,7 +261,7 @@ static void tick(send *s, uint64_t now)
     if (b->state < DX_BULK_DONE) dial_again(s);
     if (b->state == DX_BULK_DONE) finish(s, PROG_OK);
     else if (b->state == DX_BULK_FAILED) finish(s, fail_transfer(s));
-    else if (wan_loop_is_ended()) {
+    else if (wan_loop_is_ended(&s->loop)) {
         (void)dx_bulk_stop(&s->bulk.bulk, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
         finish(s, prog_fail(PROG_NETWORK, "the transfer was interrupted; send again to resume"));
     } else if (now - s->moved_ns >= s->o->timeout_ns) finish(s, fail_silence(s));
@@ -302,7 +302,7 @@ static int start(send *s)
     links.writable = on_writable;
     links.closed = on_closed;
     links.session.on_result = on_result;
-    status = wan_loop_open(&s->loop, &links, s->o->timeout_ns);
+    status = wan_loop_open(&s->loop, &links, s->o->timeout_ns, s->o->ender);
     if (status) return status;
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     bulk.object = &s->object;

@@ -23,18 +23,19 @@ static void hash_page(uint64_t offset, const uint8_t *p, size_t size, uint8_t *v
 #include <stdlib.h>
 #include <string.h>
 
-void wan_coder_open(wan_coder *c, bool plain)
+void wan_coder_open(wan_coder *c, bool zstd, int32_t level, bool plain)
 {
     memset(c, 0, sizeof *c);
     c->desc.state_max = WAN_REGION_SIZE;
+    c->desc.plain = plain;
     c->desc.baselines_max = 2; /* the one that is given, and that of a whole state */
-    c->desc.level = 1;         /* a higher level searches for longer than most links take to send */
+    c->desc.level = level ? level : 1; /* a higher one searches for longer than most links take to send */
 #ifdef DX_HDE_ZSTD
     c->zstd.cctx = ZSTD_createCCtx();
     c->zstd.dctx = ZSTD_createDCtx();
-    if (c->zstd.cctx && c->zstd.dctx && !plain) c->desc.zstd = &c->zstd;
+    if (c->zstd.cctx && c->zstd.dctx && zstd) c->desc.zstd = &c->zstd;
 #else
-    (void)plain;
+    (void)zstd;
 #endif
     c->desc.memory_size = dx_hde_memory_size(&c->desc);
     c->desc.memory = prog_alloc(c->desc.memory_size);

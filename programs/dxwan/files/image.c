@@ -18,7 +18,7 @@ enum {
 void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max)
 {
     memset(i, 0, sizeof *i);
-    wan_coder_open(&i->coder, false);
+    wan_coder_open(&i->coder, true, 0, false);
     i->links = links;
     i->file = file;
     i->size_max = size_max;

@@ -24,13 +24,13 @@ enum {
 };
 #define SECOND ((uint64_t)1000000000)
 
-static volatile sig_atomic_t ended;
+static wan_ender signals;              /* that of the process */
 static dx_reactor *volatile woken;
 
 static void on_signal(int number)
 {
     (void)number;
-    ended = ended ? 2 : 1;
+    signals.count = signals.count ? 2 : 1;
     if (woken) dx_reactor_wake(woken);
 }
 
@@ -44,9 +44,18 @@ static void watch_signals(dx_reactor *r)
     sigaction(SIGINT, &a, NULL);
 }
 
-bool wan_loop_is_ended(void) { return ended != 0; }
+bool wan_signals_end(void) { return signals.count != 0; }
 
-int wan_loop_ends(void) { return (int)ended; }
+bool wan_loop_is_ended(const wan_loop *l) { return l->ender->count != 0; }
+
+int wan_loop_ends(const wan_loop *l)
+{
+    const wan_ender *e = l->ender;
+    const int count = e->count;
+    if (count == 1 && e->drain_ns && e->since_ns && prog_now_ns() - e->since_ns >= (int64_t)e->drain_ns)
+        return 2;
+    return count;
+}
 
 /* Complete the description of the links. */
 static void describe(wan_loop *l, dx_link_desc *d, uint64_t timeout_ns)
@@ -55,22 +64,24 @@ static void describe(wan_loop *l, dx_link_desc *d, uint64_t timeout_ns)
     d->block_count = BLOCKS * d->links_max + 16;
     d->high_water = 2 * d->block_size;
     d->out_size = OUT_SIZE;
-    d->connect_ns = CONNECT_S * SECOND;
+    if (!d->connect_ns) d->connect_ns = CONNECT_S * SECOND;
     d->linger_ns = LINGER_S * SECOND;
     d->session.router = &l->router;
     d->session.payload_max = WAN_PAYLOAD_MAX;
     d->session.outstanding_max = 4;
     d->session.pending_max = 1;
     d->session.frames_max = FRAMES_MAX;
-    d->session.keepalive_ns = timeout_ns / 4;
+    if (!d->session.keepalive_ns || d->session.keepalive_ns > timeout_ns / 4)
+        d->session.keepalive_ns = timeout_ns / 4;
     d->session.frame_ns = timeout_ns;
 }
 
-int wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns)
+int wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns, wan_ender *ender)
 {
     dx_reactor_desc r = {0};
     assert(desc->links_max > 0 && desc->block_size <= WAN_PAYLOAD_MAX + 4096);
     memset(l, 0, sizeof *l);
+    l->ender = ender ? ender : &signals;
     r.descriptors_max = desc->links_max + 16;
     r.pending_max = 4 * desc->links_max + 64;
     r.buffer_count = BUFFERS;
@@ -85,7 +96,7 @@ int wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns)
         return prog_fail(PROG_SYSTEM, "cannot open the event loop: %s",
                          dx_reactor_error_name(error));
     }
-    watch_signals(&l->reactor);
+    if (!ender) watch_signals(&l->reactor);
     dx_hbtp_router_init(&l->router);
     describe(l, desc, timeout_ns);
     desc->memory_size = dx_link_memory_size(desc);
@@ -96,28 +107,59 @@ int wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns)
                              dx_link_error_name(error)) : PROG_OK;
 }
 
-int wan_loop_listen(wan_loop *l, const char *text, int *fd)
+/* A receiver that was killed keeps its port for a moment: the system closes its connections later. */
+static int listen_on(dx_reactor *r, const char *text, int *fd, char bound_text[DX_REACTOR_ADDRESS_TEXT_SIZE])
 {
-    char bound_text[DX_REACTOR_ADDRESS_TEXT_SIZE];
     dx_reactor_address at, bound;
     int status = wan_address_find(&at, text);
     if (status) return status;
-    /* The system closes the connections of a killed receiver a little later than it ends. */
-    for (int tries = 0; dx_reactor_listen(&l->reactor, &at, 0, 0, fd, &bound); tries++) {
-        if (dx_reactor_sys_errno(&l->reactor) == EADDRINUSE && tries < LISTEN_TRIES && !ended) {
+    for (int tries = 0; dx_reactor_listen(r, &at, 0, 0, fd, &bound); tries++) {
+        if (dx_reactor_sys_errno(r) == EADDRINUSE && tries < LISTEN_TRIES && !wan_signals_end()) {
             os_sleep_ns(LISTEN_PAUSE_NS);
             continue;
         }
         return prog_fail(PROG_SYSTEM, "cannot listen on %s: %s", text,
-                         os_error_text(dx_reactor_sys_errno(&l->reactor)));
+                         os_error_text(dx_reactor_sys_errno(r)));
     }
-    int error = dx_link_listen(&l->links, *fd);
-    if (error)
-        return prog_fail(PROG_SYSTEM, "cannot listen on %s: %s", text, dx_link_error_name(error));
-    if (dx_reactor_address_format(&bound, bound_text, sizeof bound_text)) bound_text[0] = 0;
-    prog_say("listening on %s\n", bound_text);
+    if (dx_reactor_address_format(&bound, bound_text, DX_REACTOR_ADDRESS_TEXT_SIZE)) bound_text[0] = 0;
+    return PROG_OK;
+}
+
+int wan_loop_accept(wan_loop *l, int fd)
+{
+    const int error = dx_link_listen(&l->links, fd);
+    if (!error) return PROG_OK;
+    return prog_fail(PROG_SYSTEM, "cannot accept connections: %s", dx_link_error_name(error));
+}
+
+int wan_loop_listen(wan_loop *l, const char *text, int *fd)
+{
+    char bound[DX_REACTOR_ADDRESS_TEXT_SIZE];
+    int status = listen_on(&l->reactor, text, fd, bound);
+    if (!status) status = wan_loop_accept(l, *fd);
+    if (status) return status;
+    prog_say("listening on %s\n", bound);
     fflush(stdout);
     return PROG_OK;
+}
+
+int wan_listen(const char *address, int *fd, char text[DX_REACTOR_ADDRESS_TEXT_SIZE])
+{
+    dx_reactor_desc desc = {.descriptors_max = 4};
+    dx_reactor r;
+    desc.memory_size = dx_reactor_memory_size(&desc);
+    void *memory = prog_alloc(desc.memory_size);
+    desc.memory = memory;
+    int status = PROG_OK;
+    const int error = dx_reactor_open(&r, &desc);
+    if (error)
+        status = prog_fail(PROG_SYSTEM, "cannot open an event loop: %s", dx_reactor_error_name(error));
+    if (!status) {
+        status = listen_on(&r, address, fd, text);
+        (void)dx_reactor_close(&r);
+    }
+    free(memory);
+    return status;
 }
 
 int wan_loop_turn(wan_loop *l, uint64_t until_ns)
@@ -139,7 +181,7 @@ void wan_loop_drain(wan_loop *l)
 
 void wan_loop_close(wan_loop *l)
 {
-    woken = NULL;
+    if (l->ender == &signals) woken = NULL;
     if (l->reactor_memory) (void)dx_reactor_close(&l->reactor);
     free(l->links_memory);
     free(l->reactor_memory);

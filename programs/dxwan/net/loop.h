@@ -6,12 +6,22 @@
 
 #include "../../../layers/dx_link.h"
 
+#include <stdatomic.h>
+
 enum {
     WAN_CHUNK_MAX   = 262144, /* bytes of a chunk, */
     WAN_PAYLOAD_MAX = WAN_CHUNK_MAX + 1024 /* and of a frame */
 };
 
+/* How a loop is asked to end: by signals, or by the thread that started it. */
+typedef struct wan_ender {
+    atomic_int  count;    /* times it was asked; 2: at once */
+    atomic_llong since_ns; /* the first time; 0: not known */
+    uint64_t    drain_ns; /* after it, it counts as the second time; 0: never */
+} wan_ender;
+
 typedef struct wan_loop {
+    wan_ender     *ender;
     dx_reactor     reactor;
     dx_link        links;
     dx_hbtp_router router;
@@ -19,20 +29,27 @@ typedef struct wan_loop {
     void          *links_memory;
 } wan_loop;
 
-/* Open both. desc: the callbacks, links_max, user; block_size of the frames that are sent. The
-   router is initialised, and gets its routes afterwards. SIGTERM and SIGINT set a flag from now on.
-   After an error wan_loop_close() is called, too. */
-int  wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns);
+/* Open both. desc: the callbacks, links_max, user; block_size of the frames that are sent;
+   connect_ns and session.keepalive_ns may be set. The
+   router is initialised, and gets its routes afterwards. ender: asks it to end; NULL: SIGTERM and
+   SIGINT do, from now on. After an error wan_loop_close() is called, too. */
+int  wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns, wan_ender *ender);
 /* Listen, and print the address. *fd is closed by the caller. */
 int  wan_loop_listen(wan_loop *l, const char *text, int *fd);
+/* Accept on a socket that listens already. */
+int  wan_loop_accept(wan_loop *l, int fd);
+/* Open such a socket. *text gets its address. */
+int  wan_listen(const char *address, int *fd, char text[DX_REACTOR_ADDRESS_TEXT_SIZE]);
 /* Wait for events until a time of prog_now_ns(), and handle them. */
 int  wan_loop_turn(wan_loop *l, uint64_t until_ns);
 /* Close all connections after what they still have to send, within a second. */
 void wan_loop_drain(wan_loop *l);
 void wan_loop_close(wan_loop *l);
-/* Has SIGTERM or SIGINT arrived? */
-bool wan_loop_is_ended(void);
-int  wan_loop_ends(void); /* how often; 2: at least that */
+/* Was it asked to end? */
+bool wan_loop_is_ended(const wan_loop *l);
+int  wan_loop_ends(const wan_loop *l); /* how often; 2: at least that */
+/* Has SIGTERM or SIGINT arrived, since a loop was opened without an ender? */
+bool wan_signals_end(void);
 /* The time of the connections' callbacks. */
 static inline uint64_t wan_loop_now_ns(const wan_loop *l) { return dx_reactor_now_ns(&l->reactor); }
 

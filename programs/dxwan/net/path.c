@@ -1,6 +1,7 @@
 /* Socket options and statistics. See path.h. */
 #include "path.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
@@ -9,7 +10,8 @@
 
 enum {
     UNSENT_MAX  = 131072, /* bytes in the kernel that were not sent yet */
-    KEEPALIVE_S = 30
+    KEEPALIVE_S = 30,
+    BYTES_ACKED = 120 /* offset in Linux's struct tcp_info, since 4.1 */
 };
 
 /* Without effect on sockets that are not TCP. */
@@ -47,12 +49,24 @@ void wan_path_set_up_or_warn(int fd, const char *congestion, char active[16], bo
               active);
 }
 
+void wan_path_set_buffers(int fd, uint64_t send, uint64_t receive)
+{
+    if (send) set(fd, SOL_SOCKET, SO_SNDBUF, (int)(send < INT_MAX ? send : INT_MAX));
+    if (receive) set(fd, SOL_SOCKET, SO_RCVBUF, (int)(receive < INT_MAX ? receive : INT_MAX));
+}
+
 void wan_path_add(wan_paths *paths, int fd)
 {
 #if defined(TCP_INFO) && defined(TCPI_OPT_ECN)
     struct tcp_info i = {0};
-    socklen_t size = sizeof i;
-    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &size)) return;
+    struct {
+        uint8_t  begin[BYTES_ACKED]; /* struct tcp_info of the C library ends earlier than the kernel's */
+        uint64_t acknowledged;
+    } all = {{0}, 0};
+    socklen_t size = sizeof all;
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &all, &size)) return;
+    memcpy(&i, &all, sizeof i < sizeof all ? sizeof i : sizeof all);
+    if (size >= sizeof all) paths->acknowledged += all.acknowledged;
     if (size < offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans) return;
     paths->connections++;
     paths->ecn += (i.tcpi_options & TCPI_OPT_ECN) != 0;

@@ -11,6 +11,7 @@ typedef struct wan_paths { /* of several connections; zero it first */
     uint64_t in_flight;     /* bytes that are not acknowledged, */
     uint64_t window;        /* and their limit */
     uint64_t retransmitted; /* segments */
+    uint64_t acknowledged;  /* bytes; 0 where the system does not say it */
 } wan_paths;
 
 /* Set up a connected socket: small frames at once, probes of a quiet peer, and little unsent data in
@@ -20,6 +21,9 @@ typedef struct wan_paths { /* of several connections; zero it first */
 bool wan_path_set_up(int fd, const char *congestion, char active[16]);
 /* The same; the first connection with another algorithm causes a warning and sets *warned. */
 void wan_path_set_up_or_warn(int fd, const char *congestion, char active[16], bool *warned);
+/* Set the sizes of the buffers in the kernel, bytes; 0: the system's choice, which grows. The system may
+   have lower limits. */
+void wan_path_set_buffers(int fd, uint64_t send, uint64_t receive);
 /* Add the statistics of a connection. */
 void wan_path_add(wan_paths *paths, int fd);
 

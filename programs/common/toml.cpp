@@ -11,7 +11,7 @@
 namespace {
 
 struct walk {
-    int (*each)(void *user, const dxdb_toml_value *value);
+    int (*each)(void *user, const prog_toml_value *value);
     void *user;
     uint32_t line;
     char *message;
@@ -25,16 +25,17 @@ int refuse(walk &w, const toml::node &node, const char *why)
     return -1;
 }
 
-int visit(walk &w, const toml::node &node, dxdb_toml_value value);
+int visit(walk &w, const toml::node &node, prog_toml_value value);
 
-int visit_table(walk &w, const toml::table &table, const dxdb_toml_value &value)
+int visit_table(walk &w, const toml::table &table, const prog_toml_value &value)
 {
-    if (value.depth == DXDB_TOML_DEPTH_MAX) return refuse(w, table, "nested too deep");
+    if (value.depth == PROG_TOML_DEPTH_MAX) return refuse(w, table, "nested too deep");
     for (auto &&[key, node] : table) {
         const std::string name{key.str()};
-        dxdb_toml_value inner = value;
+        prog_toml_value inner = value;
         inner.keys[inner.depth] = name.c_str();
         inner.places[inner.depth] = 0;
+        inner.listed[inner.depth] = false;
         inner.depth++;
         const int result = visit(w, node, inner);
         if (result) return result;
@@ -42,35 +43,40 @@ int visit_table(walk &w, const toml::table &table, const dxdb_toml_value &value)
     return 0;
 }
 
-int visit_array(walk &w, const toml::array &array, dxdb_toml_value value)
+int visit_array(walk &w, const toml::array &array, prog_toml_value value)
 {
     uint32_t place = 0;
     for (const toml::node &node : array) {
         if (node.is_array()) return refuse(w, node, "arrays in arrays are not supported");
         value.places[value.depth - 1] = place++;
+        value.listed[value.depth - 1] = true;
         const int result = visit(w, node, value);
         if (result) return result;
     }
     return 0;
 }
 
-int visit(walk &w, const toml::node &node, dxdb_toml_value value)
+int visit(walk &w, const toml::node &node, prog_toml_value value)
 {
     std::string text;
     if (const toml::table *table = node.as_table()) return visit_table(w, *table, value);
     if (const toml::array *array = node.as_array()) return visit_array(w, *array, value);
     value.line = node.source().begin.line;
-    value.kind = DXDB_TOML_OTHER;
+    value.kind = PROG_TOML_OTHER;
     if (node.is_string()) {
         text = node.as_string()->get();
         if (text.find('\0') != std::string::npos) return refuse(w, node, "a string has a zero byte");
-        value.kind = DXDB_TOML_TEXT;
+        value.kind = PROG_TOML_TEXT;
         value.text = text.c_str();
     } else if (node.is_integer()) {
-        value.kind = DXDB_TOML_INTEGER;
+        value.kind = PROG_TOML_INTEGER;
         value.number = node.as_integer()->get();
+        value.fraction = static_cast<double>(value.number);
+    } else if (node.is_floating_point()) {
+        value.kind = PROG_TOML_FRACTION;
+        value.fraction = node.as_floating_point()->get();
     } else if (node.is_boolean()) {
-        value.kind = DXDB_TOML_BOOL;
+        value.kind = PROG_TOML_BOOL;
         value.number = node.as_boolean()->get();
     }
     return w.each(w.user, &value);
@@ -78,8 +84,8 @@ int visit(walk &w, const toml::node &node, dxdb_toml_value value)
 
 } // namespace
 
-extern "C" int dxdb_toml_read(const char *document, size_t size,
-                              int (*each)(void *user, const dxdb_toml_value *value), void *user,
+extern "C" int prog_toml_read(const char *document, size_t size,
+                              int (*each)(void *user, const prog_toml_value *value), void *user,
                               uint32_t *line, char *message, size_t message_size)
 {
     walk w{each, user, 0, message, message_size};
@@ -91,7 +97,7 @@ extern "C" int dxdb_toml_read(const char *document, size_t size,
         *line = result.error().source().begin.line;
         return -1;
     }
-    status = visit_table(w, result.table(), dxdb_toml_value{});
+    status = visit_table(w, result.table(), prog_toml_value{});
     *line = w.line;
     return status;
 }

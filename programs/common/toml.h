@@ -1,0 +1,45 @@
+/* A TOML parser that reports one value after the other; see toml.cpp, which is linked where the build
+   found toml++ (PROG_TOML). */
+#ifndef PROG_TOML_H
+#define PROG_TOML_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum prog_toml_kind {
+    PROG_TOML_TEXT,
+    PROG_TOML_INTEGER,
+    PROG_TOML_BOOL,
+    PROG_TOML_FRACTION,
+    PROG_TOML_OTHER /* a date */
+} prog_toml_kind;
+
+enum { PROG_TOML_DEPTH_MAX = 4 };
+
+typedef struct prog_toml_value {
+    const char    *keys[PROG_TOML_DEPTH_MAX];   /* "query", "parameters" for query[2].parameters[0] */
+    uint32_t       places[PROG_TOML_DEPTH_MAX]; /* 2, 0: index in the array of that name; 0: no array */
+    bool           listed[PROG_TOML_DEPTH_MAX]; /* it is in such an array */
+    uint32_t       depth;                       /* number of keys */
+    prog_toml_kind kind;
+    const char    *text; /* terminated, without zero bytes inside */
+    int64_t        number;
+    double         fraction; /* INTEGER: the same number */
+    uint32_t       line;
+} prog_toml_value;
+
+/* Call each() for every value of a document, in any order. A result that is not 0 ends the loop and
+   is returned. -1: it is not TOML, or nested too deep; *line and message give line and reason. */
+int prog_toml_read(const char *document, size_t size,
+                   int (*each)(void *user, const prog_toml_value *value), void *user,
+                   uint32_t *line, char *message, size_t message_size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
