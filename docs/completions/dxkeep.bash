@@ -7,7 +7,7 @@ _dxkeep() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat restore verify help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore verify help --version' -- "$word")
         return
     fi
     case $last in
@@ -129,6 +129,16 @@ _dxkeep() {
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
         1) mapfile -t COMPREPLY < <(:) ;;
         2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    diff)
+        options='--name --json --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
+        2) mapfile -t COMPREPLY < <(:) ;;
         esac
         }
         ;;

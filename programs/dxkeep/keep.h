@@ -7,7 +7,7 @@
    restore.c  restores the directory
    in_place.c restores a mount point
    log.c      lists versions
-   show.c     lists the entries of a version, and writes one of its files
+   show.c     lists the entries of a version, writes one of its files, compares two versions
    torn.c     names of files that changed while they were captured
    freeze.c   stops and continues the processes that write
    child.c    the program, and the signals that are forwarded to it
@@ -32,7 +32,8 @@
 typedef struct keep_options {
     const char   *store;     /* its folder */
     const char   *directory; /* to capture */
-    const char   *moment;    /* restore, ls, cat: which version */
+    const char   *moment;    /* restore, ls, cat, diff: which version */
+    const char   *second;    /* diff: the other version */
     const char   *path;      /* ls, cat: in the version */
     const char   *target;    /* restore: the destination */
     char        **program;   /* run: with its arguments, NULL-terminated */
@@ -133,7 +134,8 @@ int  keep_capture_once(const keep_options *o);
 /* >>moment.c ---- */
 /* Find the version that was the latest at a moment: `latest`, `consistent`, a version's number, a
    time (UTC), or a duration before now. If there is none, a message gives the reason. */
-int  keep_moment_find(versions_store *s, const keep_options *o, versions_version *out);
+int  keep_moment_find(versions_store *s, const keep_options *o, const char *text,
+                      versions_version *out);
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
@@ -141,6 +143,7 @@ void keep_moment_text(int64_t time_ns, char out[40]);
 int  keep_log(const keep_options *o);
 int  keep_ls(const keep_options *o);
 int  keep_cat(const keep_options *o);
+int  keep_diff(const keep_options *o);
 int  keep_restore(const keep_options *o);
 /* Write a version to a directory that is missing or empty, or to any with o->force. *partial:
    PROG_PARTIAL if the file system could not store all of it. */
@@ -156,6 +159,7 @@ enum {
     KEEP_LOG,
     KEEP_LS,
     KEEP_CAT,
+    KEEP_DIFF,
     KEEP_RESTORE,
     KEEP_VERIFY,
     KEEP_COMMANDS

@@ -16,7 +16,7 @@ static int verify(const keep_options *o)
 static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_RUN] = keep_run, [KEEP_DAEMON] = keep_run,      [KEEP_CAPTURE] = keep_capture_once,
     [KEEP_LOG] = keep_log, [KEEP_LS] = keep_ls,           [KEEP_CAT] = keep_cat,
-    [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
+    [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
 };
 
 /* Take the program to run, which follows "--". Returns the number of arguments before it. */
@@ -62,6 +62,9 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     } else if (command == KEEP_LS || command == KEEP_CAT) {
         o->moment = plain[1];
         o->path = plain[2] ? plain[2] : "";
+    } else if (command == KEEP_DIFF) {
+        o->moment = plain[1];
+        o->second = plain[2];
     } else {
         o->directory = os_path(plain[1]);
     }

@@ -82,7 +82,7 @@ int keep_restore(const keep_options *o)
     assert(o->moment && o->target);
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
-    status = keep_moment_find(s, o, &v);
+    status = keep_moment_find(s, o, o->moment, &v);
     if (!status) status = keep_in_place_recover(o->target);
     if (!status) status = keep_restore_to(s, &v, o->target, o, &partial);
     if (!status && !o->quiet) print_summary(o, &v);

@@ -16,6 +16,7 @@ enum {
     LOG      = 1 << KEEP_LOG,
     LS       = 1 << KEEP_LS,
     CAT      = 1 << KEEP_CAT,
+    DIFF     = 1 << KEEP_DIFF,
     RESTORE  = 1 << KEEP_RESTORE,
     VERIFY   = 1 << KEEP_VERIFY,
     WATCHERS = RUN | DAEMON,
@@ -82,6 +83,15 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .summary = "Write a file of a version to standard output",
          .details = "MOMENT as for `restore`. Each chunk is verified by its hash before it is written.",
          .examples = "dxkeep cat store latest a"},
+    [KEEP_DIFF] =
+        {.name = "diff",
+         .arguments = "STORE MOMENT MOMENT",
+         .summary = "Show what changed between two versions",
+         .details = "MOMENT as for `restore`. Prints each entry that was added, removed, changed (type,\n"
+                    "mode, content, owner, attributes) or renamed (equal content under another path).\n"
+                    "Times are not compared.",
+         .examples = "dxkeep diff store 1 latest\n"
+                     "dxkeep diff store 1 consistent --json"},
     [KEEP_RESTORE] =
         {.name = "restore",
          .arguments = "STORE MOMENT TARGET",
@@ -107,7 +117,8 @@ static const prog_command commands[KEEP_COMMANDS] = {
 #define FIELD(name) PROG_FIELD(keep_options, name)
 
 static const prog_option options[] = {
-    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | RESTORE, .value = "NAME",
+    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | DIFF | RESTORE,
+     .value = "NAME",
      .help = "name of the versions in the store (default dir);\na store can hold several directories"},
     {"--quiet-ms", PROG_OPTION_NUMBER, FIELD(quiet_ns), .min = 1, .max = 3600000, .unit = 1000000,
      .commands = WATCHERS, .value = "MS", .help = "capture a changed path once it was quiet for this\n"
@@ -170,7 +181,7 @@ static const prog_option options[] = {
      .help = "also list subdirectories"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE,
      .help = "replace a directory that is not empty"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | RESTORE | VERIFY,
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | DIFF | RESTORE | VERIFY,
      .help = "print JSON, one object per line"},
     {"--verbose", PROG_OPTION_FLAG, FIELD(verbose), .commands = WATCHERS,
      .help = "report each capture on standard error"},

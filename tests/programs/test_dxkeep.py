@@ -921,6 +921,110 @@ def entries_and_files_of_a_version(dice):
     keep("cat", "store", "1", status=1)
 
 
+def entries_by_path(path):
+    """{path: (kind, mode, owner, size, content)} of a real directory, as diff compares them."""
+    found = {}
+    for name, (kind, mode, what, _) in seen(path).items():
+        info = os.lstat(os.path.join(path, name))
+        found[name or "."] = (kind, mode, (info.st_uid, info.st_gid), info.st_size if kind != stat.S_IFDIR else 0, what)
+    return found
+
+
+def differences_of_two_versions(dice):
+    """diff against a comparison of real copies of both, in both directions, while a daemon commits."""
+    model, copies = Model("data", dice), {}
+    for _ in range(5):
+        model.some(20, linked=False)
+        files = [n for n in model.of(File)]
+        if files and os.geteuid() == 0:
+            os.chown(model.real(dice.choice(files + model.of(int))), dice.randrange(1, 9), dice.randrange(1, 9), follow_symlinks=False)
+        keep("capture", "store", "data")
+        copies.setdefault(latest(), entries_by_path("data"))
+    process = start()
+    for a, b in [(x, y) for x in copies for y in copies]:
+        was, now = copies[a], copies[b]
+        model.some(2, linked=False)
+        lines = [json.loads(line) for line in keep("diff", "store", str(a), str(b), "--json").splitlines()]
+        told = lines.pop()
+        assert (told["from"], told["to"]) == (a, b), told
+        for kind in ("added", "removed", "changed", "renamed"):
+            assert told[kind] == sum(line["change"] == kind for line in lines), (told, kind)
+        gone, new = set(), set()
+        for line in lines:
+            name = line["path"]
+            if line["change"] == "renamed":
+                gone.add(line["from"])
+                assert was[line["from"]][4] == now[name][4] and line["from"] not in now, line
+            if line["change"] in ("renamed", "added"):
+                new.add(name)
+            if line["change"] == "removed":
+                gone.add(name)
+            if line["change"] == "added":
+                assert line["mode"] == "%04o" % now[name][1] or stat.S_ISLNK(now[name][0]), (line, now[name])
+            if line["change"] == "changed":
+                assert was[name] != now[name], line
+                assert (line["size_before"], line["size"]) == (was[name][3], now[name][3]), (line, was[name], now[name])
+                assert ("mode" in line) == (was[name][1] != now[name][1]), line
+                if was[name][2] != now[name][2]:
+                    assert (line["user_before"], line["group_before"], line["user"], line["group"]) == was[name][2] + now[name][2], line
+        assert gone == set(was) - set(now) and new == set(now) - set(was), (a, b, gone, new)
+        changed = {line["path"] for line in lines if line["change"] == "changed"}
+        assert changed == {n for n in was if n in now and was[n] != now[n]}, (a, b, changed)
+    stop(process)
+    assert "has no version 99" in keep("diff", "store", "1", "99", status=2)
+    assert "is not a moment" in keep("diff", "store", "never", "1", status=1)
+    keep("diff", "store", "1", status=1)
+    assert ": 0 added, 0 removed, 0 changed, 0 renamed" in keep("diff", "store", "1", "1")
+
+
+def a_diff_of_hostile_names(dice):
+    """Nothing of a name reaches the terminal raw, and a JSON reader gets all of it."""
+    os.makedirs("data")
+    names = [b"\x1b[2Jclear", b"line\nfeed", b"\xff\xfe", b"tab\t", "\u202ereversed".encode()]
+    keep("capture", "store", "data")
+    for name in names:
+        with open(os.path.join(b"data", name), "wb") as f:
+            f.write(dice.randbytes(9))
+    keep("capture", "store", "data")
+    done = subprocess.run([DXKEEP, "diff", "store", "1", "2"], stdout=subprocess.PIPE)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == len(names) + 1, done.stdout
+    assert not any(c < 32 and c != 10 for c in done.stdout), done.stdout
+    lines = [json.loads(line) for line in keep("diff", "store", "1", "2", "--json").splitlines()[:-1]]
+    found = {bytes.fromhex(line["path_hex"]) if "path_hex" in line else line["path"].encode() for line in lines}
+    assert found == set(names), found
+
+
+def commands_on_a_damaged_store(dice):
+    """One byte of the store is flipped at random: a command gives the right answer or status 2, 4 or 5, in bounded time."""
+    os.makedirs("data/sub")
+    for i in range(30):
+        with open("data/sub/%d" % i, "wb") as f:
+            f.write(dice.randbytes(3000))
+    keep("capture", "store", "data")
+    with open("data/sub/new", "wb") as f:
+        f.write(dice.randbytes(3000))
+    os.remove("data/sub/3")
+    keep("capture", "store", "data")
+    commands = [line.split() for line in READING_COMMANDS]
+    right = [keep(*line) for line in commands]
+    with open("store/objects", "rb") as f:
+        whole = f.read()
+    for _ in range(40):
+        at = dice.randrange(len(whole))
+        with open("store/objects", "wb") as f:
+            f.write(whole[:at] + bytes([whole[at] ^ 1 << dice.randrange(8)]) + whole[at + 1:])
+        if os.path.exists("store/index") and dice.random() < 0.5:
+            os.remove("store/index")
+        for line, answer in zip(commands, right):
+            done = subprocess.run([DXKEEP, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+            assert done.returncode in (0, 2, 4, 5), (at, line, done.returncode, done.stderr)
+            assert done.returncode or done.stdout.decode() == answer, (at, line, done.stdout)
+            assert not done.returncode or done.stderr, (at, line, "no message")
+
+
+READING_COMMANDS = ["diff store 1 2 --json"]
+
+
 def the_latest_consistent_version(dice):
     """Torn versions came later: `consistent` leaves them out, and run warns when it restores one."""
     os.makedirs("data")
@@ -1652,7 +1756,8 @@ def writers():
 
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
-         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version, the_latest_consistent_version,
+         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
+         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
