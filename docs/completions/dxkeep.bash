@@ -65,10 +65,13 @@ _dxkeep() {
     --limit)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --path)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --limit | --as) ((i++)) ;;
+        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --limit | --path | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -143,7 +146,7 @@ _dxkeep() {
         }
         ;;
     restore)
-        options='--name --no-owner --no-xattrs --entries-max --size-max --workers --force --json --quiet --help'
+        options='--name --no-owner --no-xattrs --entries-max --size-max --workers --path --force --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

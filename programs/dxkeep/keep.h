@@ -34,7 +34,7 @@ typedef struct keep_options {
     const char   *directory; /* to capture */
     const char   *moment;    /* restore, ls, cat, diff: which version */
     const char   *second;    /* diff: the other version */
-    const char   *path;      /* ls, cat: in the version */
+    const char   *path;      /* ls, cat, restore: in the version; NULL: all of it */
     const char   *target;    /* restore: the destination */
     char        **program;   /* run: with its arguments, NULL-terminated */
     const char   *name;      /* of the versions in the store */
@@ -145,7 +145,8 @@ int  keep_ls(const keep_options *o);
 int  keep_cat(const keep_options *o);
 int  keep_diff(const keep_options *o);
 int  keep_restore(const keep_options *o);
-/* Write a version to a directory that is missing or empty, or to any with o->force. *partial:
+/* Write a version, or o->path of it, to a directory that is missing or empty, or with o->force to any
+   directory or file. *partial:
    PROG_PARTIAL if the file system could not store all of it. */
 int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
                     const keep_options *o, int *partial);

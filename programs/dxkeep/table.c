@@ -103,9 +103,13 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "\n"
                     "All content is verified by hash, then TARGET is replaced atomically. If TARGET\n"
                     "is a mount point, it is replaced entry by entry, with a journal in it: after a\n"
-                    "crash the next run or restore completes it.",
+                    "crash the next run or restore completes it.\n"
+                    "\n"
+                    "With --path only that directory or file is restored, and TARGET becomes it. A\n"
+                    "file in it whose first name is outside becomes a file of its own.",
          .examples = "dxkeep restore store latest ./copy\n"
-                     "dxkeep restore store 1 ./copy --force"},
+                     "dxkeep restore store 1 ./copy --force\n"
+                     "dxkeep restore store latest ./a --path a"},
     [KEEP_VERIFY] =
         {.name = "verify",
          .arguments = "STORE",
@@ -179,8 +183,10 @@ static const prog_option options[] = {
      .value = "N", .help = "list only the latest N versions (default: all)"},
     {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
      .help = "also list subdirectories"},
+    {"--path", PROG_OPTION_TEXT, FIELD(path), .commands = RESTORE, .value = "PATH",
+     .help = "restore only this directory or file"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE,
-     .help = "replace a directory that is not empty"},
+     .help = "replace a directory that is not empty, or a file"},
     {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | DIFF | RESTORE | VERIFY,
      .help = "print JSON, one object per line"},
     {"--verbose", PROG_OPTION_FLAG, FIELD(verbose), .commands = WATCHERS,

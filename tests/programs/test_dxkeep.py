@@ -1020,9 +1020,57 @@ def commands_on_a_damaged_store(dice):
             assert done.returncode in (0, 2, 4, 5), (at, line, done.returncode, done.stderr)
             assert done.returncode or done.stdout.decode() == answer, (at, line, done.stdout)
             assert not done.returncode or done.stderr, (at, line, "no message")
+        assert seen("out") == seen("data/sub") and seen("out.file") == seen("data/sub/new"), at  # all or nothing, whatever is damaged
 
 
-READING_COMMANDS = ["diff store 1 2 --json"]
+READING_COMMANDS = ["diff store 1 2 --json", "restore store 2 out --path sub --force --json", "restore store 2 out.file --path sub/new --force --json"]
+
+
+def a_part_of_a_version(dice):
+    """restore --path of any directory or file, with hard links into and out of it, against a real copy of the version."""
+    model, parts = Model("data", dice), {}
+    model.mkdir()
+    for _ in range(4):
+        model.some(30)
+        for name in model.of(File)[:3]:
+            if os.geteuid() == 0:
+                os.chown(model.real(name), 12, 34)
+        if os.geteuid() == 0:
+            os.chown(model.real(dice.choice(model.of(int))), dice.randrange(9), 7)
+        keep("capture", "store", "data")
+        subprocess.run(["cp", "-a", "data", "copy%d" % latest()], check=True)
+        parts[latest()] = [n for n in model.entries if n and not isinstance(model.entries[n], bytes)]
+    process = start()
+    for version, names in parts.items():
+        for i, name in enumerate(dice.sample(sorted(names), min(len(names), 8))):
+            real, back = os.path.join("copy%d" % version, name), "back%d.%d" % (version, i)
+            model.some(1)  # the daemon commits meanwhile
+            keep("restore", "store", str(version), back, "--path", name + "/" * (os.path.isdir(real) and dice.randrange(2)))
+            want, got = seen(real), seen(back)
+            outside = {at for at in want if want[at][3] and not got[at][3]}  # a hard link whose other names are not in the part
+            assert {n: e[:3] for n, e in want.items()} == {n: e[:3] for n, e in got.items()}, (version, name, difference(real, back))
+            for at in want:
+                a, b = (os.lstat(os.path.join(p, at) if at else p) for p in (real, back))
+                assert (a.st_uid, a.st_gid, a.st_mtime_ns, a.st_blocks > 0) == (b.st_uid, b.st_gid, b.st_mtime_ns, b.st_blocks > 0), (at, a, b)
+            assert not outside or any(os.lstat(os.path.join(real, at) if at else real).st_nlink > 1 for at in outside), outside
+    stop(process)
+    version, names = list(parts.items())[-1]
+    folder = next(n for n in names if os.path.isdir("copy%d/%s" % (version, n)))
+    file = next(n for n in names if os.path.isfile("copy%d/%s" % (version, n)))
+    os.makedirs("full/x")
+    with open("there", "w") as f:
+        f.write("mine")
+    for name, target, says, status in [(folder, "full", "is not empty; use --force", 6), (file, "there", "exists; use --force", 6),
+                                       (file, "full", "directory", 6), (folder, "there", "", 6), ("nothing", "new", "has no 'nothing'", 2),
+                                       (file + "/x", "new", "has no '", 2), ("../data", "new", "not a path in a tree", 1),
+                                       ("/etc", "new", "not a path in a tree", 1), (folder, "store/new", "contains the store", 6)]:
+        assert says in keep("restore", "store", str(version), target, "--path", name, status=status), (name, target)
+    assert open("there").read() == "mine" and os.listdir("full") == ["x"] and not os.path.exists("new")
+    keep("restore", "store", str(version), "there", "--path", file, "--force")
+    assert seen("there") == seen(os.path.join("copy%d" % version, file)) and not [n for n in os.listdir(".") if ".dxup" in n], os.listdir(".")
+    os.symlink("a", "data/link")
+    keep("capture", "store", "data")
+    assert "symbolic link" in keep("restore", "store", "latest", "new", "--path", "link", status=1)
 
 
 def the_latest_consistent_version(dice):
@@ -1757,7 +1805,7 @@ def writers():
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
-         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, the_latest_consistent_version,
+         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
