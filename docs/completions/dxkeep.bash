@@ -7,7 +7,7 @@ _dxkeep() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore verify help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore verify gc pin help --version' -- "$word")
         return
     fi
     case $last in
@@ -62,6 +62,9 @@ _dxkeep() {
     --workers)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --keep)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --limit)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -71,14 +74,14 @@ _dxkeep() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --limit | --path | --as) ((i++)) ;;
+        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --path | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -90,7 +93,7 @@ _dxkeep() {
         }
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -160,6 +163,23 @@ _dxkeep() {
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    gc)
+        options='--name --keep --dry-run --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    pin)
+        options='--name --remove --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
         esac
         }
         ;;

@@ -8,6 +8,7 @@
    in_place.c restores a mount point
    log.c      lists versions
    show.c     lists the entries of a version, writes one of its files, compares two versions
+   gc.c       removes old versions by a rule     pins.c  versions that stay
    torn.c     names of files that changed while they were captured
    freeze.c   stops and continues the processes that write
    child.c    the program, and the signals that are forwarded to it
@@ -50,6 +51,9 @@ typedef struct keep_options {
     const char   *after_capture;
     uint64_t      hook_ns;   /* time limit of each hook */
     bool          no_freeze; /* run: do not stop the program for a capture */
+    const char   *keep;      /* gc, run: a rule, which versions stay; NULL: all */
+    bool          dry_run;   /* gc */
+    bool          remove;    /* pin: end it */
     uint64_t      limit;     /* log: number of versions; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */
     bool          whole;     /* no deltas: chunks are stored whole, compressed */
@@ -139,7 +143,7 @@ int  keep_moment_find(versions_store *s, const keep_options *o, const char *text
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
-/* >>log.c, show.c, restore.c, run.c: the commands ---- */
+/* >>log.c, show.c, restore.c, gc.c, run.c: the commands ---- */
 int  keep_log(const keep_options *o);
 int  keep_ls(const keep_options *o);
 int  keep_cat(const keep_options *o);
@@ -150,6 +154,8 @@ int  keep_restore(const keep_options *o);
    PROG_PARTIAL if the file system could not store all of it. */
 int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
                     const keep_options *o, int *partial);
+int  keep_collect(const keep_options *o);
+int  keep_pin(const keep_options *o);
 int  keep_run(const keep_options *o);
 
 /* >>table.c ---- */
@@ -163,6 +169,8 @@ enum {
     KEEP_DIFF,
     KEEP_RESTORE,
     KEEP_VERIFY,
+    KEEP_GC,
+    KEEP_PIN,
     KEEP_COMMANDS
 };
 

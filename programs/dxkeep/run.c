@@ -4,6 +4,7 @@
 
        directory --events--> dx_watch (waits until a path is quiet) --> capture --> store */
 #include "child.h"
+#include "gc.h"
 #include "in_place.h"
 #include "keep.h"
 #include "metrics.h"
@@ -31,6 +32,7 @@ typedef struct keeper {
     keep_guard   guard;
     keep_freezer freezer;
     keep_metrics *metrics; /* NULL: not served */
+    keep_gc     *gc;      /* NULL: no version is removed */
     dx_reactor   reactor;
     dx_watch     watch;
     void        *reactor_memory;
@@ -79,6 +81,7 @@ static void capture(keeper *k)
     if (k->open) dx_watch_flush(&k->watch); /* include all changes until now */
     const bool all = k->capture.all;
     k->status = keep_capture_now(&k->capture);
+    if (k->status) keep_gc_stop(k->gc);
     keep_metrics_captured(k->metrics, &k->capture, now, k->status != PROG_OK);
     pace(k, now, used, all);
     if (k->status == PROG_NOT_FOUND) { /* dx_watch reports when it exists again */
@@ -189,6 +192,7 @@ static void close_all(keeper *k)
         keep_signals_end();
         dx_reactor_close(&k->reactor);
     }
+    keep_gc_close(k->gc);
     keep_metrics_close(k->metrics);
     keep_freezer_close(&k->freezer);
     keep_guard_close(&k->guard);
@@ -238,9 +242,10 @@ static int make_directory(const keep_options *o)
 /* The timeout for events; DX_REACTOR_FOREVER: none. */
 static int64_t wait_ns(const keeper *k, int64_t now)
 {
-    int64_t until = k->scan_ns;
+    int64_t until = k->o->scan_ns ? k->scan_ns : INT64_MAX;
     if (keep_capture_is_due(&k->capture)) until = k->due_ns;
-    else if (!k->o->scan_ns) return DX_REACTOR_FOREVER;
+    if (keep_gc_due_ns(k->gc) < until) until = keep_gc_due_ns(k->gc);
+    if (until == INT64_MAX) return DX_REACTOR_FOREVER;
     return until > now ? until - now : 0;
 }
 
@@ -253,8 +258,9 @@ static void watch(keeper *k)
         const int64_t now = prog_now_ns();
         const bool scan = k->o->scan_ns && now >= k->scan_ns;
         if (scan) keep_capture_note(&k->capture, "");
-        if (k->child.ended || now < k->due_ns || !keep_capture_is_due(&k->capture)) continue;
-        capture(k);
+        if (k->child.ended) continue;
+        if (now >= k->due_ns && keep_capture_is_due(&k->capture)) capture(k);
+        else keep_gc_tick(k->gc, &k->capture);
     }
 }
 
@@ -292,6 +298,7 @@ static int run(keeper *k)
     if (o->program) status = keep_child_start(&k->child, &k->guard, o->program);
     if (status) return status;
     watch(k);
+    keep_gc_stop(k->gc);
     finish(k);
     return k->child.status ? k->child.status : k->status;
 }
@@ -303,6 +310,7 @@ int keep_run(const keep_options *o)
     k->o = o;
     k->capture.o = o;
     k->capture.all = true;
+    k->gc = keep_gc_open(o);
     k->retry_ns = RETRY_MIN_NS;
     const int status = run(k);
     close_all(k);

@@ -1073,6 +1073,157 @@ def a_part_of_a_version(dice):
     assert "symbolic link" in keep("restore", "store", "latest", "new", "--path", "link", status=1)
 
 
+PERIODS = {"last": (0, 0), "minutely": (60, 0), "hourly": (3600, 0), "daily": (86400, 0), "weekly": (604800, 259200)}
+
+
+def kept_by(rule, found):
+    """The versions that a rule keeps, of [(version, seconds, consistent, pinned)], newest first."""
+    stay = {v for v, _, _, pinned in found if pinned} | {found[0][0]} | {v for v, _, c, _ in [f for f in found if f[2]][:1]}
+    for part in rule.split(","):
+        name, count = part.split("=")
+        length, shift = PERIODS[name]
+        groups = []
+        for v, at, consistent, _ in found:
+            period = (at + shift) // length if length else 0
+            if not groups or not length or period < groups[-1][0]:
+                groups.append((period, []))
+            groups[-1][1].append((v, consistent))
+        for _, group in groups[:int(count)]:
+            stay.add(next((v for v, consistent in group if consistent), group[0][0]))
+    return stay
+
+
+def a_history(dice, count):
+    """A store with versions whose times are up to weeks apart, also with a clock that was set back; a plain copy of each."""
+    clock = build_shim("clock.so", "tests/programs/dxkeep_clock.c")
+    model, at = Model("data", dice), 1700000000
+    for i in range(count):
+        model.some(4)
+        with open("data/always", "w") as f:
+            f.write("%d" % i)
+        model.entries["always"] = File(b"%d" % i, stat.S_IMODE(os.stat("data/always").st_mode))
+        at += dice.choice([1, 30, 700, 5000, 40000, 200000, 900000, -4000])
+        env = {**preloaded(clock), "DX_CLOCK_S": str(at)}
+        if dice.randrange(3):
+            keep("capture", "store", "data", env=env)
+        else:  # one before the program starts is consistent
+            keep("run", "store", "data", "--scan-s", "0", "--", "true", env=env)
+        subprocess.run(["cp", "-a", "data", "copy%d" % latest()], check=True)
+    return {v["version"]: (v["time_ns"] // 1000000000, v["consistent"]) for v in versions()}
+
+
+def old_versions_are_removed_by_a_rule(dice):
+    """gc --keep against an oracle, with pins and tags; what stays is what it was, and keeps its number."""
+    found = a_history(dice, 40)
+    pinned = set(dice.sample(sorted(found), 4))
+    for version in pinned:
+        assert "is pinned" in keep("pin", "store", str(version))
+    lifted = pinned.pop()
+    assert "was already pinned" in keep("pin", "store", str(lifted))
+    assert "no longer" in keep("pin", "store", str(lifted), "--remove") and "was not" in keep("pin", "store", str(lifted), "--remove")
+    assert {v["version"] for v in versions() if v.get("pinned")} == pinned
+    sizes = []
+    for rule in ("last=30,weekly=9", "last=3,minutely=4,hourly=6,daily=7,weekly=2", "daily=3", "last=1"):
+        rows = [(v["version"], v["time_ns"] // 1000000000, v["consistent"], v["version"] in pinned) for v in versions()]
+        want = kept_by(rule, rows)
+        dry = [json.loads(line)["removed"] for line in keep("gc", "store", "--keep", rule, "--dry-run", "--json").splitlines()]
+        assert set(dry) == {r[0] for r in rows} - want, (rule, dry, want)
+        told = json.loads(keep("gc", "store", "--keep", rule, "--json"))
+        assert told["versions_removed"] == len(dry) and told["size"] == os.path.getsize("store/objects"), told
+        assert {v["version"] for v in versions()} == want, (rule, want)
+        sizes.append(told["size"])
+        keep("verify", "store", "--quiet")
+    assert sizes[0] > sizes[-1], sizes
+    for version in {v["version"] for v in versions()}:
+        keep("restore", "store", str(version), "back", "--force")
+        assert seen("back") == seen("copy%d" % version), version
+    gone = next(v for v in found if v not in want)
+    assert "has no version %d" % gone in keep("restore", "store", str(gone), "none", status=2)
+    assert "has no version" in keep("pin", "store", str(gone), status=2)
+    with open("data/always", "w") as f:
+        f.write("after")
+    keep("capture", "store", "data")
+    assert latest() == max(found) + 1
+    for bad in ("", "hourly", "hourly=", "hourly=0", "hourly=x", "yearly=3", "hourly=1,", ",hourly=1", "hourly=1,hourly=2", "last=99999999999"):
+        assert "--keep" in keep("gc", "store", "--keep", bad, status=1), bad
+        assert "--keep" in keep("daemon", "store", "data", "--keep", bad, status=1), bad
+    for bad in ("x", "1", "0 dir\n", "1 dir", "99999999999999999999 dir\n", "1 dir\n\0"):
+        with open("store/pins", "w") as f:
+            f.write(bad)
+        for command in (["log", "store"], ["gc", "store", "--keep", "last=1"], ["pin", "store", "latest"]):
+            assert "store/pins is damaged" in keep(*command, status=4), (bad, command)
+
+
+def a_collection_killed_at_any_moment(dice):
+    """SIGKILL of gc: every version that the rule or a pin keeps is as it was, and the store stays sound."""
+    found = a_history(dice, 16)
+    pinned = set(dice.sample(sorted(found), 3))
+    for version in pinned:
+        keep("pin", "store", str(version))
+    shutil.copytree("store", "before")
+    rows = [(v["version"], v["time_ns"] // 1000000000, v["consistent"], v["version"] in pinned) for v in versions()]
+    want, removed, took = kept_by("last=2,daily=3", rows), 0, 0.05
+    for turn in range(int(os.environ.get("DX_KILLS", "10"))):
+        shutil.rmtree("store")
+        shutil.copytree("before", "store")
+        began = time.monotonic()
+        process = subprocess.Popen([DXKEEP, "gc", "store", "--keep", "last=2,daily=3"], stdout=subprocess.DEVNULL, stderr=open("log", "wb"))
+        if turn:
+            time.sleep(dice.random() * took)
+            process.kill()
+        process.wait()
+        took = took if turn else time.monotonic() - began
+        have = {v["version"] for v in versions()}
+        assert have in (want, set(found)), (turn, have)
+        removed += have == want
+        keep("capture", "store", "data")  # whatever the kill left
+        for version in want:
+            keep("restore", "store", str(version), "back", "--force")
+            assert seen("back") == seen("copy%d" % version), (turn, version)
+        keep("verify", "store", "--quiet")
+    assert removed
+
+
+def a_daemon_that_removes_old_versions(dice):
+    """daemon --keep beside a writer, with pins from outside and kills: what is listed is whole, pins stay, the store stays small."""
+    os.makedirs("data")
+    blob, pinned, at = dice.randbytes(30000), {}, 0
+    for turn in range(4):
+        process = start("--keep", "last=5", "--quiet-ms", "1", "--hold-ms", "5", "--scan-s", "0")
+        wait_for("the start", lambda: said("watching"), process)
+        for step in range(25):
+            at += 1
+            with open("data/new", "wb") as f:
+                f.write(b"%d " % at + dice.randbytes(20000) + blob)
+            os.rename("data/new", "data/file")
+            wait_for("a version", lambda: subprocess.run([DXKEEP, "cat", "store", "latest", "file"], stdout=subprocess.PIPE,
+                                                         stderr=subprocess.DEVNULL).stdout.startswith(b"%d " % at), process)
+            if step % 10 == 5:
+                version = latest()
+                keep("pin", "store", str(version))
+                pinned[version] = open("data/file", "rb").read()
+        if turn != 2:
+            wait_for("a collection", lambda: said("removed "), process)
+            wait_for("few versions", lambda: len(versions()) <= len(pinned) + 6 + 16, process)
+        if turn % 2:
+            time.sleep(dice.random() * 0.3)
+            process.kill()
+            process.wait()
+        else:
+            stop(process)
+        keep("verify", "store", "--quiet")
+        have = {v["version"] for v in versions()}
+        assert set(pinned) <= have, (pinned.keys(), have)
+        for version, content in pinned.items():
+            done = subprocess.run([DXKEEP, "cat", "store", str(version), "file"], stdout=subprocess.PIPE)
+            assert done.returncode == 0 and done.stdout == content, version
+        for version in have:
+            keep("restore", "store", str(version), "back", "--force")
+    assert latest() >= 100
+    assert "another process" not in keep("gc", "store", "--keep", "last=1")
+    assert {v["version"] for v in versions()} == set(pinned) | {latest()}
+
+
 def the_latest_consistent_version(dice):
     """Torn versions came later: `consistent` leaves them out, and run warns when it restores one."""
     os.makedirs("data")
@@ -1805,7 +1956,8 @@ def writers():
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
-         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, the_latest_consistent_version,
+         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version,
+         old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,

@@ -80,11 +80,18 @@ void versions_store_save_index(versions_store *s);
    whether there was any. */
 int versions_store_verify(versions_store *s, dx_cas_damage_fn *each, void *user,
                           dx_cas_report *report, bool *damaged);
+/* Which versions a compaction keeps. fn NULL: all of them. It must answer alike each time; the latest
+   version of a name stays in any case. */
+typedef struct versions_keep {
+    bool (*fn)(void *user, const char *name, uint64_t version);
+    void  *user;
+} versions_keep;
 /* Compaction: open an empty log next to that of s, fill it (copy.c), and replace the old log by it.
    After a crash at any moment one of both exists. *size: bytes of the new log. Either call closes
    the successor. */
 int  versions_store_successor_open(versions_store *s, versions_store **successor);
-int  versions_store_replace(versions_store *s, versions_store *successor, uint64_t *size);
+int  versions_store_replace(versions_store *s, versions_store *successor, const versions_keep *keep,
+                            uint64_t *size);
 void versions_store_successor_drop(versions_store *successor);
 
 /* >>versions.c ---- */
