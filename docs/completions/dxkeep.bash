@@ -7,7 +7,7 @@ _dxkeep() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore verify gc pin help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore verify gc pin status timeline help --version' -- "$word")
         return
     fi
     case $last in
@@ -68,13 +68,16 @@ _dxkeep() {
     --limit)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --by)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --path)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --path | --as) ((i++)) ;;
+        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --by | --path | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -180,6 +183,22 @@ _dxkeep() {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
         1) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    status)
+        options='--name --json --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    timeline)
+        options='--name --limit --by --json --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
         esac
         }
         ;;

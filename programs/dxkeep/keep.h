@@ -6,7 +6,8 @@
    diffkeeper.c  the same by the flags and variables of DiffKeeper
    restore.c  restores the directory
    in_place.c restores a mount point
-   log.c      lists versions
+   log.c      lists versions                 timeline.c  counts them by hours or days
+   status.c   summarizes store and daemon    keeper.c    what the daemon tells about itself
    show.c     lists the entries of a version, writes one of its files, compares two versions
    gc.c       removes old versions by a rule     pins.c  versions that stay
    torn.c     names of files that changed while they were captured
@@ -54,7 +55,8 @@ typedef struct keep_options {
     const char   *keep;      /* gc, run: a rule, which versions stay; NULL: all */
     bool          dry_run;   /* gc */
     bool          remove;    /* pin: end it */
-    uint64_t      limit;     /* log: number of versions; 0: all */
+    const char   *by;        /* timeline: minute, hour, day; NULL: what fits */
+    uint64_t      limit;     /* log, timeline: number of lines; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */
     bool          whole;     /* no deltas: chunks are stored whole, compressed */
     bool          smallest;  /* deltas take as much time as they need */
@@ -154,6 +156,8 @@ int  keep_restore(const keep_options *o);
    PROG_PARTIAL if the file system could not store all of it. */
 int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
                     const keep_options *o, int *partial);
+int  keep_status(const keep_options *o);
+int  keep_timeline(const keep_options *o);
 int  keep_collect(const keep_options *o);
 int  keep_pin(const keep_options *o);
 int  keep_run(const keep_options *o);
@@ -171,6 +175,8 @@ enum {
     KEEP_VERIFY,
     KEEP_GC,
     KEEP_PIN,
+    KEEP_STATUS,
+    KEEP_TIMELINE,
     KEEP_COMMANDS
 };
 

@@ -18,7 +18,8 @@ static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_RUN] = keep_run, [KEEP_DAEMON] = keep_run,      [KEEP_CAPTURE] = keep_capture_once,
     [KEEP_LOG] = keep_log, [KEEP_LS] = keep_ls,           [KEEP_CAT] = keep_cat,
     [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
-    [KEEP_GC] = keep_collect, [KEEP_PIN] = keep_pin,
+    [KEEP_GC] = keep_collect, [KEEP_PIN] = keep_pin, [KEEP_STATUS] = keep_status,
+    [KEEP_TIMELINE] = keep_timeline,
 };
 
 /* Take the program to run, which follows "--". Returns the number of arguments before it. */

@@ -7,6 +7,7 @@
 #include "gc.h"
 #include "in_place.h"
 #include "keep.h"
+#include "keeper.h"
 #include "metrics.h"
 
 #include "../../layers/dx_watch.h"
@@ -17,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     REACTOR_PENDING = 16,
@@ -37,6 +39,8 @@ typedef struct keeper {
     dx_watch     watch;
     void        *reactor_memory;
     void        *watch_memory;
+    keep_keeper  told;     /* in the store, for status, through: */
+    int          told_fd;  /* -1: not yet */
     bool         open;     /* reactor and watch are open */
     bool         gone;     /* the directory is missing, which was reported */
     int64_t      due_ns;   /* after a failure: not earlier */
@@ -44,6 +48,24 @@ typedef struct keeper {
     int64_t      scan_ns;  /* time of the next full scan */
     int          status;   /* of the last capture */
 } keeper;
+
+/* >>status ------------------------------------------------------------- */
+/* Tell `status` what the last capture did, and whether changes wait. */
+static void tell(keeper *k, bool captured)
+{
+    const bool due = keep_capture_is_due(&k->capture);
+    if (!captured && due == (k->told.waiting_ns != 0)) return;
+    if (captured && !k->status) k->told.captured_ns = prog_time_ns();
+    if (captured) k->told.failed = k->status != PROG_OK;
+    if (!due) k->told.waiting_ns = 0;
+    else if (!k->told.waiting_ns || (captured && !k->status)) k->told.waiting_ns = prog_time_ns();
+    if (k->capture.lost && k->told_fd >= 0) { /* the record is in a store that is gone */
+        os_close(k->told_fd);
+        k->told_fd = -1;
+    }
+    if (k->told_fd < 0 && k->capture.store) k->told_fd = keep_keeper_open(k->o->store);
+    keep_keeper_write(k->told_fd, &k->told);
+}
 
 /* >>capture ------------------------------------------------------------ */
 static void say_version(const keep_capture *c)
@@ -84,6 +106,7 @@ static void capture(keeper *k)
     if (k->status) keep_gc_stop(k->gc);
     keep_metrics_captured(k->metrics, &k->capture, now, k->status != PROG_OK);
     pace(k, now, used, all);
+    tell(k, true);
     if (k->status == PROG_NOT_FOUND) { /* dx_watch reports when it exists again */
         if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
         k->gone = true;
@@ -193,6 +216,7 @@ static void close_all(keeper *k)
         dx_reactor_close(&k->reactor);
     }
     keep_gc_close(k->gc);
+    if (k->told_fd >= 0) os_close(k->told_fd);
     keep_metrics_close(k->metrics);
     keep_freezer_close(&k->freezer);
     keep_guard_close(&k->guard);
@@ -258,6 +282,7 @@ static void watch(keeper *k)
         const int64_t now = prog_now_ns();
         const bool scan = k->o->scan_ns && now >= k->scan_ns;
         if (scan) keep_capture_note(&k->capture, "");
+        tell(k, false);
         if (k->child.ended) continue;
         if (now >= k->due_ns && keep_capture_is_due(&k->capture)) capture(k);
         else keep_gc_tick(k->gc, &k->capture);
@@ -311,6 +336,10 @@ int keep_run(const keep_options *o)
     k->capture.o = o;
     k->capture.all = true;
     k->gc = keep_gc_open(o);
+    k->told = (keep_keeper){.pid = (uint64_t)getpid(), .began_ns = prog_time_ns()};
+    k->told_fd = -1;
+    if (os_real_path(o->directory, k->told.directory, sizeof k->told.directory) < 0)
+        snprintf(k->told.directory, sizeof k->told.directory, "%.*s", PROG_PATH_SIZE_MAX, o->directory);
     k->retry_ns = RETRY_MIN_NS;
     const int status = run(k);
     close_all(k);

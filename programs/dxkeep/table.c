@@ -21,6 +21,8 @@ enum {
     VERIFY   = 1 << KEEP_VERIFY,
     GC       = 1 << KEEP_GC,
     PIN      = 1 << KEEP_PIN,
+    STATUS   = 1 << KEEP_STATUS,
+    TIMELINE = 1 << KEEP_TIMELINE,
     WATCHERS = RUN | DAEMON,
     WRITERS  = WATCHERS | CAPTURE
 };
@@ -140,12 +142,27 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "`dxup gc --keep` does not know these pins.",
          .examples = "dxkeep pin store latest\n"
                      "dxkeep pin store latest --remove"},
+    [KEEP_STATUS] =
+        {.name = "status",
+         .arguments = "STORE",
+         .summary = "Show whether a dxkeep runs, its last version and lag, and the store's size",
+         .details = "The lag is how long changes have been waiting that no version has. Counting what no\n"
+                    "version needs reads the directories of all versions.",
+         .examples = "dxkeep status store\n"
+                     "dxkeep status store --json"},
+    [KEEP_TIMELINE] =
+        {.name = "timeline",
+         .arguments = "STORE",
+         .summary = "Show how many versions there are of each minute, hour or day, as bars",
+         .details = "The newest come first. `...` stands for periods without a version.",
+         .examples = "dxkeep timeline store\n"
+                     "dxkeep timeline store --by hour --limit 24 --json"},
 };
 
 #define FIELD(name) PROG_FIELD(keep_options, name)
 
 static const prog_option options[] = {
-    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | DIFF | RESTORE | GC | PIN,
+    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | DIFF | RESTORE | GC | PIN | STATUS | TIMELINE,
      .value = "NAME",
      .help = "name of the versions in the store (default dir);\na store can hold several directories"},
     {"--quiet-ms", PROG_OPTION_NUMBER, FIELD(quiet_ns), .min = 1, .max = 3600000, .unit = 1000000,
@@ -209,15 +226,17 @@ static const prog_option options[] = {
      .help = "only print what would be removed"},
     {"--remove", PROG_OPTION_FLAG, FIELD(remove), .commands = PIN,
      .help = "end it"},
-    {"--limit", PROG_OPTION_NUMBER, FIELD(limit), .min = 1, .max = UINT32_MAX, .commands = LOG,
-     .value = "N", .help = "list only the latest N versions (default: all)"},
+    {"--limit", PROG_OPTION_NUMBER, FIELD(limit), .min = 1, .max = UINT32_MAX, .commands = LOG | TIMELINE,
+     .value = "N", .help = "list only the latest N versions, or periods\n(default: all)"},
+    {"--by", PROG_OPTION_TEXT, FIELD(by), .commands = TIMELINE, .value = "UNIT",
+     .help = "minute, hour or day (default: the finest that fits)"},
     {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
      .help = "also list subdirectories"},
     {"--path", PROG_OPTION_TEXT, FIELD(path), .commands = RESTORE, .value = "PATH",
      .help = "restore only this directory or file"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE,
      .help = "replace a directory that is not empty, or a file"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | DIFF | RESTORE | VERIFY | GC | PIN,
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | DIFF | RESTORE | VERIFY | GC | PIN | STATUS | TIMELINE,
      .help = "print JSON, one object per line"},
     {"--verbose", PROG_OPTION_FLAG, FIELD(verbose), .commands = WATCHERS,
      .help = "report each capture on standard error"},

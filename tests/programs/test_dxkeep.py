@@ -3,7 +3,7 @@
 later, must equal that record. dxkeep is killed, stopped, denied disk space, and run as the first process.
 usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
        DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n"""
-import contextlib, ctypes, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, time
+import contextlib, ctypes, fcntl, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, time
 
 top = os.getcwd()
 DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
@@ -1023,7 +1023,7 @@ def commands_on_a_damaged_store(dice):
         assert seen("out") == seen("data/sub") and seen("out.file") == seen("data/sub/new"), at  # all or nothing, whatever is damaged
 
 
-READING_COMMANDS = ["diff store 1 2 --json", "restore store 2 out --path sub --force --json", "restore store 2 out.file --path sub/new --force --json"]
+READING_COMMANDS = ["diff store 1 2 --json", "timeline store", "gc store --keep last=1 --dry-run", "restore store 2 out --path sub --force --json", "restore store 2 out.file --path sub/new --force --json"]
 
 
 def a_part_of_a_version(dice):
@@ -1222,6 +1222,79 @@ def a_daemon_that_removes_old_versions(dice):
     assert latest() >= 100
     assert "another process" not in keep("gc", "store", "--keep", "last=1")
     assert {v["version"] for v in versions()} == set(pinned) | {latest()}
+
+
+def status(*more):
+    return json.loads(keep("status", "store", "--json", *more))
+
+
+def status_of_a_store(dice):
+    """Without a daemon, with one, while changes wait, after a failure, and after a kill; unreferenced bytes are what gc removes."""
+    os.makedirs("data")
+    assert "there is no store" in keep("status", "store", status=2)
+    with open("data/f", "wb") as f:
+        f.write(dice.randbytes(50000))
+    keep("capture", "store", "data")
+    assert keep("status", "store").startswith("running    no\n")
+    now = status()
+    assert not now["running"] and (now["latest"], now["versions"], now["unreferenced"]) == (1, 1, 0), now
+    process = start("--quiet-ms", "1", "--hold-ms", "1", "--scan-s", "0")
+    wait_for("the record", lambda: status()["running"], process)
+    now = status()
+    assert now["process"] == process.pid and now["directory"] == os.path.realpath("data") and abs(now["since_ns"] - time.time_ns()) < 60e9, now
+    wait_for("no lag", lambda: status()["lag_ms"] == 0 and not status()["failed"], process)
+    for i in range(20):
+        with open("data/f", "wb") as f:
+            f.write(dice.randbytes(50000))
+        wait_for("a version", lambda: latest() > i + 1, process)
+        assert status()["latest"] >= i + 2
+    import resource
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (os.path.getsize("store/objects") + 100000, resource.RLIM_INFINITY))
+    with open("data/big", "wb") as f:
+        f.write(dice.randbytes(3000000))
+    wait_for("a failure", lambda: status()["failed"] and status()["lag_ms"] > 1500, process)
+    assert "the last capture failed; changes wait for" in keep("status", "store")
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    wait_for("the end of the lag", lambda: not status()["failed"] and not status()["lag_ms"], process)
+    os.remove("data/big")
+    wait_for("a version", lambda: "big" not in keep("ls", "store", "latest"), process)
+    process.kill()
+    process.wait()
+    assert not status()["running"]
+    before = status()
+    keep("gc", "store", "--keep", "last=1")
+    after = status()
+    assert before["unreferenced"] < 100 and after["unreferenced"] == 0 and after["store_size"] < before["store_size"] / 5, (before, after)
+    for record in (b"", b"x", b"1 2 3 4 5\n/x\n", dice.randbytes(4223), b"0" * 4223):  # nobody holds its lock
+        with open("store/keeper", "wb") as f:
+            f.write(record)
+        assert not status()["running"]
+    with open("store/keeper", "r+b") as held:  # somebody does
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not status()["running"]
+
+
+def a_timeline(dice):
+    """Counts of each minute, hour and day against an oracle, as JSON and as bars."""
+    found = a_history(dice, 30)
+    for unit, length in (("minute", 60), ("hour", 3600), ("day", 86400)):
+        want = {}
+        for at, consistent in found.values():
+            want.setdefault(at // length * length, [0, 0])[not consistent] += 1
+        lines = [json.loads(line) for line in keep("timeline", "store", "--by", unit, "--json").splitlines()]
+        got = [(line["time_ns"] // 1000000000, [line["consistent"], line["torn"]]) for line in lines]
+        assert got == sorted(want.items(), reverse=True), (got, want)
+        text = [line for line in keep("timeline", "store", "--by", unit).splitlines() if re.match(r"\d{4}-", line)]
+        most = max(map(sum, want.values()))
+        assert len(text) == len(want)
+        for line, (_, (good, torn)) in zip(text, got):
+            bar = re.search(r"  (#*)(-*)  (\d+)", line)
+            assert int(bar[3]) == good + torn and (bool(bar[1]), bool(bar[2])) == (bool(good), bool(torn)), line
+            assert abs(len(bar[1] + bar[2]) - (good + torn) * 50 / most) <= 2 and len(bar[1] + bar[2]) <= 50, line
+    assert len(keep("timeline", "store", "--json", "--by", "day", "--limit", "3").splitlines()) == 3
+    assert "is not a unit" in keep("timeline", "store", "--by", "year", status=1)
+    assert "no versions named other" in keep("timeline", "store", "--name", "other", status=2)
+    assert json.loads(keep("timeline", "store", "--json").splitlines()[0])["period"] == "day"
 
 
 def the_latest_consistent_version(dice):
@@ -1957,7 +2030,8 @@ CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_pass
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version,
-         old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions, the_latest_consistent_version,
+         old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
+         status_of_a_store, a_timeline, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,

@@ -448,6 +448,13 @@ uint64_t versions_store_size(versions_store *s)
     return stats.device_bytes;
 }
 
+uint64_t versions_store_content(versions_store *s)
+{
+    dx_cas_stats stats;
+    dx_cas_get_stats(&s->cas, &stats);
+    return stats.logical_bytes;
+}
+
 uint64_t versions_store_kept(versions_store *s)
 {
     dx_cas_stats stats;

@@ -169,3 +169,49 @@ void versions_collector_drop(versions_collector *c)
     versions_store_successor_drop(c->to);
     dispose(c);
 }
+
+/* >>count -------------------------------------------------------------- */
+typedef struct counting {
+    versions_store *store;
+    versions_known  objects;
+    versions_known  folders;
+    uint64_t        bytes;
+} counting;
+
+/* An object, and what its delta needs. */
+static int count_object(void *user, const uint8_t id[PROG_HASH_SIZE])
+{
+    counting *c = user;
+    uint8_t one[PROG_HASH_SIZE];
+    uint64_t size = 0;
+    memcpy(one, id, sizeof one);
+    while (versions_known_put(&c->objects, one)) {
+        if (versions_object_size(c->store, one, &size)) c->bytes += size;
+        if (!versions_object_base(c->store, one, one)) break;
+    }
+    return PROG_OK;
+}
+
+int versions_unused(versions_store *s, uint64_t *bytes, bool *counted)
+{
+    counting c = {.store = s};
+    versions_version *list, v;
+    size_t count;
+    int status = versions_version_list(s, &list, &count);
+    *counted = true;
+    for (size_t i = 0; !status && i < count; i++) {
+        versions_history history = {.begun = false};
+        while (!status && !(status = versions_history_next(&history, s, list[i].name, &v))) {
+            *counted = *counted && v.snapshot;
+            if (v.snapshot)
+                status = versions_snapshot_visit(s, v.root, &c.folders, count_object, &c);
+        }
+        if (status == PROG_NOT_FOUND) status = PROG_OK;
+    }
+    const uint64_t all = versions_store_content(s);
+    *bytes = all > c.bytes ? all - c.bytes : 0;
+    versions_known_free(&c.objects);
+    versions_known_free(&c.folders);
+    free(list);
+    return status;
+}

@@ -18,5 +18,8 @@ int  versions_collector_step(versions_collector *c, int64_t until_ns, bool *done
    open the store again. Closes c, as drop does, which leaves the store as it was. */
 int  versions_collector_finish(versions_collector *c, uint64_t *size);
 void versions_collector_drop(versions_collector *c);
+/* The bytes, before compression, of objects that no version needs. *counted: false if a version is not
+   a snapshot, whose objects are not listed. */
+int  versions_unused(versions_store *s, uint64_t *bytes, bool *counted);
 
 #endif
