@@ -1430,7 +1430,10 @@ def metrics_of_a_run(dice):
     assert last['capture_total{result="success"}'] == last["capture_duration_seconds_count"] > first["capture_duration_seconds_count"]
     assert last["storage_saved_bytes"] > 290000 and 0 < last["storage_saved_ratio"] < 1 and 0 < last["chunk_dedup_ratio"] < 1, last
     for request, status in ((b"POST /metrics HTTP/1.1\r\n\r\n", 405), (b"GET / HTTP/1.1\r\n\r\n", 404), (b"GET /metrics/x HTTP/1.0\r\n\r\n", 404),
-                            (b"GET /metrics HTTP/1.1\r\n" + b"x: y\r\n" * 4000, 400), (b"\0" * 50, 400), (b"\r\n\r\n", 405)):
+                            (b"GET /metrics HTTP/1.1\r\n" + b"x: y\r\n" * 4000, 431), (b"\0" * 50 + b"\n", 400), (b"\r\n\r\n", 400),
+                            (b"\r\nGET /metrics HTTP/1.1\r\n\r\n", 400), (b"GET /metrics HTTP/2.0\r\n\r\n", 505), (b"GET /metrics", 408),
+                            (b"GET /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 413), (b"GET metrics HTTP/1.1\r\n\r\n", 400),
+                            (b"GET /metrics?a=1 HTTP/1.1\r\nHost: x\r\n\r\n", 200)):
         answer = ask(port, request)
         assert not answer or answer.startswith("HTTP/1.1 %d " % status), (request[:40], answer)
     assert "already in use" in dk("--metrics-addr=127.0.0.1:%d" % port, flags=("--state-dir=other", "--store=other.store"), status=5).lower()
