@@ -695,6 +695,11 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
    (fresh), and commit. Deleted names are dropped. After DX_CAS_ENOMEM grow dst and repeat.
    Then retire src, rename. */
 DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst);
+/* The same without the versions for which keep returns false; the others keep their numbers. It is
+   asked twice for each version, and must answer alike; the latest of a name always stays. */
+typedef bool dx_cas_keep_fn(void *user, const dx_cas_ref *ref);
+DX_CAS_API int dx_cas_compact_kept(dx_cas_store *src, dx_cas_store *dst, dx_cas_keep_fn *keep,
+                                   void *user);
 
 #ifndef DX_CAS_NO_REPAIR
 /* --- Repair: fix damage in place, from these sources, in this order:
@@ -5211,9 +5216,15 @@ static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_ext_record *r, dx_
     return dx_cas_p_add_object(dst, &copy);
 }
 
+typedef struct dx_cas_p_keep {
+    dx_cas_keep_fn *fn; /* NULL: all versions */
+    void           *user;
+} dx_cas_p_keep;
+
 /* The ref record of a live version: without dst mark its root; with dst append it there, unless dst
    has the version. */
-static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_store *dst)
+static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_store *dst,
+                             const dx_cas_p_keep *keep)
 {
     dx_cas_p_ref ref, now, there;
     DX_CAS_ASSERT(r->type == DX_CAS_EXT_REF && s != dst);
@@ -5221,6 +5232,9 @@ static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas
     DX_CAS_P_TRY(dx_cas_p_name(s, ref.ref.name, &now));
     if (ref.op != DX_CAS_EXT_SET || !now.exists) return DX_CAS_OK;
     if (ref.ref.version < now.ref.oldest) return DX_CAS_OK;
+    if (keep->fn && ref.ref.version < now.ref.version && !keep->fn(keep->user, &ref.ref)) {
+        return DX_CAS_OK;
+    }
     if (!dst) return dx_cas_p_mark(s, &ref.ref.root, r->place);
     DX_CAS_P_TRY(dx_cas_p_name(dst, ref.ref.name, &there));
     if (there.ref.version >= ref.ref.version) return DX_CAS_OK;
@@ -5231,7 +5245,7 @@ static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas
 
 /* Walk the whole log: without dst mark roots, with dst copy. A gap ends it, because an incomplete
    copy would look whole. */
-static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
+static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst, const dx_cas_p_keep *keep)
 {
     dx_cas_p_scan c;
     dx_cas_ext_record r, found;
@@ -5244,7 +5258,7 @@ static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
         if (error != DX_CAS_OK && error != DX_CAS_ENOTFOUND) return error;
         if (error != DX_CAS_OK || r.type == 0) return dx_cas_p_damaged(s, r.place);
         c.window_size = 0; /* the rest uses the work memory */
-        if (r.type == DX_CAS_EXT_REF) DX_CAS_P_TRY(dx_cas_p_copy_ref(s, &r, dst));
+        if (r.type == DX_CAS_EXT_REF) DX_CAS_P_TRY(dx_cas_p_copy_ref(s, &r, dst, keep));
         if (!dst || r.type > DX_CAS_EXT_LIST) continue;
         DX_CAS_P_TRY(dx_cas_p_find(s, &r.id, &found, &slot));
         if (found.place == r.place && (s->slots_[slot].place & DX_CAS_P_MARK)) {
@@ -5256,13 +5270,22 @@ static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
 
 DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst)
 {
+    return dx_cas_compact_kept(src, dst, NULL, NULL);
+}
+
+DX_CAS_API int dx_cas_compact_kept(dx_cas_store *src, dx_cas_store *dst, dx_cas_keep_fn *fn,
+                                   void *user)
+{
+    dx_cas_p_keep keep;
     uint32_t level;
     size_t i;
     int error;
     if (!src || !dst || src == dst || !src->open_) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(dst));
     DX_CAS_ASSERT(DX_CAS_P_STEADY(src) && DX_CAS_P_STEADY(dst));
-    error = dx_cas_p_walk(src, NULL);
+    keep.fn = fn;
+    keep.user = user;
+    error = dx_cas_p_walk(src, NULL, &keep);
     for (level = DX_CAS_LEVELS_MAX; level > 0; level--) { /* downwards: no stack is needed */
         for (i = 0; error == DX_CAS_OK && i < src->slot_count_; i++) {
             const dx_cas_entry_ *e = &src->slots_[i];
@@ -5271,7 +5294,7 @@ DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst)
             error = dx_cas_p_mark_children(src, dx_cas_p_place(e));
         }
     }
-    if (error == DX_CAS_OK) error = dx_cas_p_walk(src, dst);
+    if (error == DX_CAS_OK) error = dx_cas_p_walk(src, dst, &keep);
     for (i = 0; i < src->slot_count_; i++) src->slots_[i].place &= ~DX_CAS_P_MARK;
     return error == DX_CAS_OK ? dx_cas_commit(dst) : error;
 }

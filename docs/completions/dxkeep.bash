@@ -7,7 +7,7 @@ _dxkeep() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat restore verify help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore verify gc pin status timeline help --version' -- "$word")
         return
     fi
     case $last in
@@ -62,20 +62,29 @@ _dxkeep() {
     --workers)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --keep)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --limit)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --by)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --path)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --limit | --as) ((i++)) ;;
+        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --by | --path | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -87,7 +96,7 @@ _dxkeep() {
         }
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -132,8 +141,18 @@ _dxkeep() {
         esac
         }
         ;;
+    diff)
+        options='--name --json --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
+        2) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
     restore)
-        options='--name --no-owner --no-xattrs --entries-max --size-max --workers --force --json --quiet --help'
+        options='--name --no-owner --no-xattrs --entries-max --size-max --workers --path --force --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -144,6 +163,39 @@ _dxkeep() {
         ;;
     verify)
         options='--json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    gc)
+        options='--name --keep --dry-run --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    pin)
+        options='--name --remove --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    status)
+        options='--name --json --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    timeline)
+        options='--name --limit --by --json --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

@@ -2,6 +2,7 @@
 #include "scrape.h"
 
 #if !defined(_WIN32)
+#include "http.h"
 #include "options.h"
 
 #include <errno.h>
@@ -15,8 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REQUEST_MAX = 4096, HOST_MAX = 64, WAITING_MAX = 16 };
+enum { HOST_MAX = 64, WAITING_MAX = 16 };
 #define REQUEST_NS INT64_C(2000000000)
+#define ANSWER_NS INT64_C(100000000) /* more, for a request that came too late */
 #define RETRY_NS INT64_C(100000000) /* after a failed accept: no descriptor is free */
 
 struct prog_scrape {
@@ -41,20 +43,20 @@ static bool wait_until(const prog_scrape *m, int fd, short events, int64_t until
     }
 }
 
-/* Read a request up to its empty line. False: it did not come in time. */
-static bool read_request(const prog_scrape *m, int fd, char *request, int64_t until_ns)
+/* Read the head of a request. Returns its status: 200, or why it is refused. */
+static int read_request(const prog_scrape *m, int fd, uint8_t request[HTTP_HEAD_MAX],
+                        http_request *q, int64_t until_ns)
 {
     size_t size = 0;
-    request[0] = 0;
-    while (!strstr(request, "\r\n\r\n")) {
-        if (size + 1 == REQUEST_MAX || !wait_until(m, fd, POLLIN, until_ns)) return false;
-        const ssize_t n = recv(fd, request + size, REQUEST_MAX - 1 - size, 0);
+    *q = (http_request){.status = 408};
+    while (wait_until(m, fd, POLLIN, until_ns)) {
+        const ssize_t n = recv(fd, request + size, HTTP_HEAD_MAX - size, 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-        if (n <= 0 || memchr(request + size, 0, (size_t)n)) return false;
+        if (n <= 0) return 400;
         size += (size_t)n;
-        request[size] = 0;
+        if (http_parse(request, size, q)) return q->status;
     }
-    return true;
+    return 408;
 }
 
 static void write_all(const prog_scrape *m, int fd, const char *bytes, size_t size, int64_t until_ns)
@@ -68,35 +70,45 @@ static void write_all(const prog_scrape *m, int fd, const char *bytes, size_t si
     }
 }
 
-static const char *status_of(bool whole, const char *request)
+static const char *status_text(int status)
+{
+    switch (status) {
+    case 200: return "200 OK";
+    case 404: return "404 Not Found";
+    case 405: return "405 Method Not Allowed\r\nAllow: GET, HEAD";
+    case 408: return "408 Request Timeout";
+    case 413: return "413 Content Too Large";
+    case 431: return "431 Request Header Fields Too Large";
+    case 501: return "501 Not Implemented";
+    case 505: return "505 HTTP Version Not Supported";
+    default:  return "400 Bad Request";
+    }
+}
+
+/* Does an accepted request ask for the metrics, with or without a query? */
+static bool is_of_metrics(const uint8_t *request, const http_request *q)
 {
     static const char path[] = "/metrics";
-    const bool head = !strncmp(request, "HEAD ", 5), get = !strncmp(request, "GET ", 4);
-    if (!whole) return "400 Bad Request";
-    if (!get && !head) return "405 Method Not Allowed";
-    const char *target = request + (head ? 5 : 4);
-    const size_t n = strcspn(target, "? \r\n");
-    return n == sizeof path - 1 && !memcmp(target, path, n) ? "200 OK" : "404 Not Found";
+    const char *target = (const char *)request + (q->head ? 5 : 4);
+    return !strncmp(target, path, sizeof path - 1) && strchr("? ", target[sizeof path - 1]) != NULL;
 }
 
 static void answer(prog_scrape *m, int fd)
 {
     const int64_t until_ns = prog_now_ns() + REQUEST_NS;
-    char request[REQUEST_MAX], head[200];
+    uint8_t request[HTTP_HEAD_MAX];
+    char head[300];
+    http_request q;
     prog_line body;
-    const bool whole = read_request(m, fd, request, until_ns);
-    const char *status = status_of(whole, request);
+    int status = read_request(m, fd, request, &q, until_ns);
+    if (status == 200 && !is_of_metrics(request, &q)) status = 404;
     prog_line_begin(&body);
-    if (*status == '2') {
-        m->put(m->user, &body);
-    } else {
-        prog_line_put_text(&body, status);
-        prog_line_put_text(&body, "; GET /metrics has the metrics\n");
-    }
+    if (status == 200) m->put(m->user, &body);
+    else prog_line_put_text(&body, "GET /metrics has the metrics\n");
     snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4\r\n"
-             "Content-Length: %zu\r\nConnection: close\r\n\r\n", status, body.size);
-    write_all(m, fd, head, strlen(head), until_ns);
-    if (strncmp(request, "HEAD ", 5) != 0) write_all(m, fd, body.bytes, body.size, until_ns);
+             "Content-Length: %zu\r\nConnection: close\r\n\r\n", status_text(status), body.size);
+    write_all(m, fd, head, strlen(head), until_ns + ANSWER_NS);
+    if (!q.head) write_all(m, fd, body.bytes, body.size, until_ns + ANSWER_NS);
     prog_line_free(&body);
 }
 

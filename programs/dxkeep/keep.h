@@ -6,8 +6,10 @@
    diffkeeper.c  the same by the flags and variables of DiffKeeper
    restore.c  restores the directory
    in_place.c restores a mount point
-   log.c      lists versions
-   show.c     lists the entries of a version, and writes one of its files
+   log.c      lists versions                 timeline.c  counts them by hours or days
+   status.c   summarizes store and daemon    keeper.c    what the daemon tells about itself
+   show.c     lists the entries of a version, writes one of its files, compares two versions
+   gc.c       removes old versions by a rule     pins.c  versions that stay
    torn.c     names of files that changed while they were captured
    freeze.c   stops and continues the processes that write
    child.c    the program, and the signals that are forwarded to it
@@ -32,8 +34,9 @@
 typedef struct keep_options {
     const char   *store;     /* its folder */
     const char   *directory; /* to capture */
-    const char   *moment;    /* restore, ls, cat: which version */
-    const char   *path;      /* ls, cat: in the version */
+    const char   *moment;    /* restore, ls, cat, diff: which version */
+    const char   *second;    /* diff: the other version */
+    const char   *path;      /* ls, cat, restore: in the version; NULL: all of it */
     const char   *target;    /* restore: the destination */
     char        **program;   /* run: with its arguments, NULL-terminated */
     const char   *name;      /* of the versions in the store */
@@ -49,7 +52,11 @@ typedef struct keep_options {
     const char   *after_capture;
     uint64_t      hook_ns;   /* time limit of each hook */
     bool          no_freeze; /* run: do not stop the program for a capture */
-    uint64_t      limit;     /* log: number of versions; 0: all */
+    const char   *keep;      /* gc, run: a rule, which versions stay; NULL: all */
+    bool          dry_run;   /* gc */
+    bool          remove;    /* pin: end it */
+    const char   *by;        /* timeline: minute, hour, day; NULL: what fits */
+    uint64_t      limit;     /* log, timeline: number of lines; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */
     bool          whole;     /* no deltas: chunks are stored whole, compressed */
     bool          smallest;  /* deltas take as much time as they need */
@@ -133,19 +140,26 @@ int  keep_capture_once(const keep_options *o);
 /* >>moment.c ---- */
 /* Find the version that was the latest at a moment: `latest`, `consistent`, a version's number, a
    time (UTC), or a duration before now. If there is none, a message gives the reason. */
-int  keep_moment_find(versions_store *s, const keep_options *o, versions_version *out);
+int  keep_moment_find(versions_store *s, const keep_options *o, const char *text,
+                      versions_version *out);
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
-/* >>log.c, show.c, restore.c, run.c: the commands ---- */
+/* >>log.c, show.c, restore.c, gc.c, run.c: the commands ---- */
 int  keep_log(const keep_options *o);
 int  keep_ls(const keep_options *o);
 int  keep_cat(const keep_options *o);
+int  keep_diff(const keep_options *o);
 int  keep_restore(const keep_options *o);
-/* Write a version to a directory that is missing or empty, or to any with o->force. *partial:
+/* Write a version, or o->path of it, to a directory that is missing or empty, or with o->force to any
+   directory or file. *partial:
    PROG_PARTIAL if the file system could not store all of it. */
 int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
                     const keep_options *o, int *partial);
+int  keep_status(const keep_options *o);
+int  keep_timeline(const keep_options *o);
+int  keep_collect(const keep_options *o);
+int  keep_pin(const keep_options *o);
 int  keep_run(const keep_options *o);
 
 /* >>table.c ---- */
@@ -156,8 +170,13 @@ enum {
     KEEP_LOG,
     KEEP_LS,
     KEEP_CAT,
+    KEEP_DIFF,
     KEEP_RESTORE,
     KEEP_VERIFY,
+    KEEP_GC,
+    KEEP_PIN,
+    KEEP_STATUS,
+    KEEP_TIMELINE,
     KEEP_COMMANDS
 };
 

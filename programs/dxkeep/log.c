@@ -1,6 +1,7 @@
 /* dxkeep log: lists the versions, newest first. */
 #include "keep.h"
 
+#include "pins.h"
 #include "../common/json.h"
 
 #include <stdlib.h>
@@ -15,7 +16,8 @@ static void print_names(const keep_torn *t)
     }
 }
 
-static void print_version(const versions_version *v, const keep_options *o, const keep_torn *t)
+static void print_version(const versions_version *v, const keep_options *o, const keep_torn *t,
+                          bool pinned)
 {
     char size[32], when[40], hash[65];
     prog_json j;
@@ -26,6 +28,7 @@ static void print_version(const versions_version *v, const keep_options *o, cons
         prog_json_number(&j, "size", v->size);
         prog_json_number(&j, "torn", v->torn);
         prog_json_flag(&j, "consistent", v->consistent);
+        if (pinned) prog_json_flag(&j, "pinned", true);
         prog_json_hash(&j, "root", v->root);
         prog_json_array_begin(&j, "torn_files");
         for (size_t i = 0; i < t->count; i++) prog_json_text(&j, NULL, t->names[i]);
@@ -36,7 +39,7 @@ static void print_version(const versions_version *v, const keep_options *o, cons
     keep_moment_text(v->time_ns, when);
     prog_say("%8llu  %s  %15s  %.16s", (unsigned long long)v->version, when,
              prog_count_text(v->size, size), prog_hash_text(v->root, hash));
-    prog_say("  %s", v->consistent ? "consistent" : "torn");
+    prog_say("  %s%s", pinned ? "pinned, " : "", v->consistent ? "consistent" : "torn");
     if (v->torn) prog_say(": %u files changed during every read", v->torn);
     else if (t->count) prog_say(": written to while the program was stopped");
     print_names(t);
@@ -53,19 +56,22 @@ int keep_log(const keep_options *o)
     size_t notes_size;
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
+    keep_pins pins;
     char *notes = keep_torn_open(o->store, o->name, &notes_size);
-    while (!o->limit || count < o->limit) {
+    status = keep_pins_load(&pins, o->store, o->name);
+    while (!status && (!o->limit || count < o->limit)) {
         status = versions_history_next(&history, s, o->name, &v);
         if (status) break;
         keep_torn_clear(&torn);
         if (!v.consistent) keep_torn_load(&torn, notes, notes_size, v.version);
-        print_version(&v, o, &torn);
+        print_version(&v, o, &torn, keep_pins_have(&pins, v.version));
         count++;
     }
     if (status == PROG_NOT_FOUND) status = PROG_OK;
     if (!status && !count)
         status = prog_fail(PROG_NOT_FOUND, "%s has no versions named %s", o->store, o->name);
     keep_torn_clear(&torn);
+    keep_pins_free(&pins);
     free(notes);
     versions_store_close(s);
     return status;

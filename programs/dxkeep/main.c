@@ -2,6 +2,7 @@
 #include "keep.h"
 
 #include "diffkeeper.h"
+#include "gc.h"
 #include "in_place.h"
 #include "../versions/filter.h"
 #include "../common/os.h"
@@ -16,7 +17,9 @@ static int verify(const keep_options *o)
 static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_RUN] = keep_run, [KEEP_DAEMON] = keep_run,      [KEEP_CAPTURE] = keep_capture_once,
     [KEEP_LOG] = keep_log, [KEEP_LS] = keep_ls,           [KEEP_CAT] = keep_cat,
-    [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
+    [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
+    [KEEP_GC] = keep_collect, [KEEP_PIN] = keep_pin, [KEEP_STATUS] = keep_status,
+    [KEEP_TIMELINE] = keep_timeline,
 };
 
 /* Take the program to run, which follows "--". Returns the number of arguments before it. */
@@ -62,6 +65,11 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     } else if (command == KEEP_LS || command == KEEP_CAT) {
         o->moment = plain[1];
         o->path = plain[2] ? plain[2] : "";
+    } else if (command == KEEP_PIN) {
+        o->moment = plain[1];
+    } else if (command == KEEP_DIFF) {
+        o->moment = plain[1];
+        o->second = plain[2];
     } else {
         o->directory = os_path(plain[1]);
     }
@@ -82,7 +90,8 @@ static int check(keep_options *o, int command)
     if (o->directory && prog_lies_in(o->store, o->directory))
         return prog_fail(PROG_REFUSED, "%s contains the store %s; keep the store outside of it",
                                        o->directory, o->store);
-    return leave_out_journal(&o->rules);
+    int status = keep_rule_check(o->keep);
+    return status ? status : leave_out_journal(&o->rules);
 }
 
 int main(int argc, char **argv)

@@ -88,7 +88,8 @@ static bool parse_ago(const char *text, int64_t *time_ns)
 }
 
 /* >>find --------------------------------------------------------------- */
-static int find_at(versions_store *s, const keep_options *o, int64_t time_ns, versions_version *out)
+static int find_at(versions_store *s, const keep_options *o, const char *text, int64_t time_ns,
+                   versions_version *out)
 {
     versions_history history = {.begun = false};
     int status;
@@ -96,7 +97,7 @@ static int find_at(versions_store *s, const keep_options *o, int64_t time_ns, ve
         if (out->time_ns <= time_ns) return PROG_OK;
     if (status != PROG_NOT_FOUND) return status;
     return prog_fail(status, "%s has no version at or before '%s'; 'dxkeep log %s' lists them",
-                     o->store, o->moment, o->store);
+                     o->store, text, o->store);
 }
 
 static int find_consistent(versions_store *s, const keep_options *o, versions_version *out)
@@ -110,9 +111,9 @@ static int find_consistent(versions_store *s, const keep_options *o, versions_ve
                      o->store, o->name, o->store);
 }
 
-int keep_moment_find(versions_store *s, const keep_options *o, versions_version *out)
+int keep_moment_find(versions_store *s, const keep_options *o, const char *text,
+                     versions_version *out)
 {
-    const char *text = o->moment;
     int64_t time_ns = 0;
     uint64_t version = 0;
     assert(text);
@@ -121,7 +122,7 @@ int keep_moment_find(versions_store *s, const keep_options *o, versions_version 
         return prog_fail(status, "%s has no versions named %s", o->store, o->name);
     if (status || !strcmp(text, "latest")) return status;
     if (!strcmp(text, "consistent")) return find_consistent(s, o, out);
-    if (parse_time(text, &time_ns) || parse_ago(text, &time_ns)) return find_at(s, o, time_ns, out);
+    if (parse_time(text, &time_ns) || parse_ago(text, &time_ns)) return find_at(s, o, text, time_ns, out);
     if (!*text || strspn(text, "0123456789") != strlen(text))
         return prog_fail(PROG_USAGE, "'%s' is not a moment; use latest, consistent, a version number, a "
                                      "UTC time such as '2026-11-23 13:05:00', or an age such as "

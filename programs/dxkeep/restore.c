@@ -5,15 +5,16 @@
 
 #include "in_place.h"
 #include "../common/json.h"
+#include "../common/os.h"
+#include "../versions/tree/entries.h"
+#include "../versions/tree/scope.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
-                    const keep_options *o, int *partial)
+static int check_target(const versions_version *v, const char *target, const keep_options *o)
 {
-    *partial = PROG_OK;
     if (!v->snapshot)
         return prog_fail(PROG_REFUSED, "%s: version %llu is not a directory that dxkeep captured",
                          o->store, (unsigned long long)v->version);
@@ -21,6 +22,62 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
         return prog_fail(PROG_REFUSED, "%s contains the store %s, or is inside it, and is not "
                                        "replaced; use another target",
                          target, o->store);
+    return PROG_OK;
+}
+
+/* Find the part of o->path. *kind: PROG_FILE or PROG_TREE. */
+static int find_part(versions_store *s, const versions_version *v, const keep_options *o,
+                     versions_scope *part, int *kind)
+{
+    *kind = PROG_TREE;
+    if (!o->path) return PROG_OK;
+    size_t size = strlen(o->path);
+    char *path = prog_alloc(size + 1);
+    memcpy(path, o->path, size + 1);
+    if (size > 1 && path[size - 1] == '/') path[--size] = 0; /* allowed after a directory */
+    int status = !versions_entry_path_is_valid(path)
+                     ? prog_fail(PROG_USAGE, "'%s' is not a path in a tree: paths are relative, "
+                                             "without . and ..", o->path)
+                     : versions_scope_at(part, s, v->root, path, &o->omit);
+    free(path);
+    if (status == PROG_NOT_FOUND)
+        return prog_fail(status, "version %llu has no '%s'; 'dxkeep ls %s %llu' lists its entries",
+                         (unsigned long long)v->version, o->path, o->store,
+                         (unsigned long long)v->version);
+    if (status) return status;
+    if (part->entry.type == DX_TREE_FILE) *kind = PROG_FILE;
+    else if (part->entry.type != DX_TREE_DIR)
+        return prog_fail(PROG_USAGE, "%s is a symbolic link, a fifo or a device; restore the "
+                                     "directory that it is in", o->path);
+    return PROG_OK;
+}
+
+/* Without --force only what is missing or an empty directory is replaced. */
+static int check_replaced(const char *target, int kind, const keep_options *o)
+{
+    os_info info;
+    if (o->force) return PROG_OK;
+    if (keep_is_filled(target))
+        return prog_fail(PROG_REFUSED, "%s is a directory that is not empty; use --force to replace it",
+                         target);
+    if (kind == PROG_FILE && os_stat(target, false, &info) == 0 && info.kind != OS_FOLDER)
+        return prog_fail(PROG_REFUSED, "%s exists; use --force to replace it", target);
+    return PROG_OK;
+}
+
+int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
+                    const keep_options *o, int *partial)
+{
+    *partial = PROG_OK;
+    int kind, status = check_target(v, target, o);
+    if (status) return status;
+    versions_scope *part = prog_alloc(sizeof *part);
+    memset(part, 0, sizeof *part);
+    status = find_part(s, v, o, part, &kind);
+    if (status) {
+        free(part);
+        return status;
+    }
     /* Take the lock before the first look at the target: entries that appear later are not
        replaced. A mount point has a journal of its own, which is also its lock. */
     versions_guard guard = {.lock = -1};
@@ -28,19 +85,19 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     memset(dest, 0, sizeof *dest);
     dest->fd = dest->entry_fd = -1;
     versions_report *report = versions_report_open();
-    const bool mounted = keep_is_mount_point(target);
+    const bool mounted = kind == PROG_TREE && keep_is_mount_point(target);
     int journal = -1, refused = PROG_OK;
-    int status = mounted ? PROG_OK : versions_guard_open(&guard, target);
-    if (!status && !o->force && keep_is_filled(target))
-        status = prog_fail(PROG_REFUSED, "%s is a directory that is not empty; use --force to replace it",
-                           target);
+    status = mounted ? PROG_OK : versions_guard_open(&guard, target);
+    if (!status) status = check_replaced(target, kind, o);
     if (!status)
         status = mounted ? keep_in_place_open(dest, target, &journal)
-                         : versions_dest_open(dest, target, v->kind, v->mode, NULL);
+                         : versions_dest_open(dest, target, kind, v->mode, NULL);
     versions_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
                                    .omit = o->omit, .limits = o->limits,
-                                   .report = report};
-    if (!status) status = versions_tree_restore(s, &desc);
+                                   .report = report, .part = part};
+    if (!status)
+        status = kind == PROG_FILE ? versions_tree_restore_file(s, &desc)
+                                   : versions_tree_restore(s, &desc);
     if (!status)
         status = mounted ? keep_in_place_commit(dest, &refused)
                          : versions_dest_replace(dest, guard.before);
@@ -48,6 +105,7 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     if (mounted) keep_in_place_close(dest->path, journal, !status);
     versions_guard_close(&guard);
     free(dest);
+    free(part);
     *partial = versions_report_close(report, target);
     if (!*partial) *partial = refused;
     return status;
@@ -62,6 +120,7 @@ static void print_summary(const keep_options *o, const versions_version *v)
         prog_json_number(&j, "version", v->version);
         prog_json_time(&j, "time", v->time_ns);
         prog_json_text(&j, "path", o->target);
+        if (o->path) prog_json_text(&j, "part", o->path);
         prog_json_number(&j, "size", v->size);
         prog_json_number(&j, "torn", v->torn);
         prog_json_hash(&j, "root", v->root);
@@ -69,6 +128,11 @@ static void print_summary(const keep_options *o, const versions_version *v)
         return;
     }
     keep_moment_text(v->time_ns, when);
+    if (o->path) {
+        prog_say("%s is %s as it was at %s (version %llu), verified\n", o->target, o->path, when,
+                 (unsigned long long)v->version);
+        return;
+    }
     prog_say("%s is as it was at %s (version %llu): %s bytes, verified\n", o->target, when,
              (unsigned long long)v->version, prog_count_text(v->size, size));
     if (v->torn) prog_say("%u files in it changed during their capture\n", v->torn);
@@ -82,7 +146,7 @@ int keep_restore(const keep_options *o)
     assert(o->moment && o->target);
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
-    status = keep_moment_find(s, o, &v);
+    status = keep_moment_find(s, o, o->moment, &v);
     if (!status) status = keep_in_place_recover(o->target);
     if (!status) status = keep_restore_to(s, &v, o->target, o, &partial);
     if (!status && !o->quiet) print_summary(o, &v);

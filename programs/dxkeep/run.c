@@ -4,8 +4,10 @@
 
        directory --events--> dx_watch (waits until a path is quiet) --> capture --> store */
 #include "child.h"
+#include "gc.h"
 #include "in_place.h"
 #include "keep.h"
+#include "keeper.h"
 #include "metrics.h"
 
 #include "../../layers/dx_watch.h"
@@ -16,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     REACTOR_PENDING = 16,
@@ -31,10 +34,13 @@ typedef struct keeper {
     keep_guard   guard;
     keep_freezer freezer;
     keep_metrics *metrics; /* NULL: not served */
+    keep_gc     *gc;      /* NULL: no version is removed */
     dx_reactor   reactor;
     dx_watch     watch;
     void        *reactor_memory;
     void        *watch_memory;
+    keep_keeper  told;     /* in the store, for status, through: */
+    int          told_fd;  /* -1: not yet */
     bool         open;     /* reactor and watch are open */
     bool         gone;     /* the directory is missing, which was reported */
     int64_t      due_ns;   /* after a failure: not earlier */
@@ -42,6 +48,24 @@ typedef struct keeper {
     int64_t      scan_ns;  /* time of the next full scan */
     int          status;   /* of the last capture */
 } keeper;
+
+/* >>status ------------------------------------------------------------- */
+/* Tell `status` what the last capture did, and whether changes wait. */
+static void tell(keeper *k, bool captured)
+{
+    const bool due = keep_capture_is_due(&k->capture);
+    if (!captured && due == (k->told.waiting_ns != 0)) return;
+    if (captured && !k->status) k->told.captured_ns = prog_time_ns();
+    if (captured) k->told.failed = k->status != PROG_OK;
+    if (!due) k->told.waiting_ns = 0;
+    else if (!k->told.waiting_ns || (captured && !k->status)) k->told.waiting_ns = prog_time_ns();
+    if (k->capture.lost && k->told_fd >= 0) { /* the record is in a store that is gone */
+        os_close(k->told_fd);
+        k->told_fd = -1;
+    }
+    if (k->told_fd < 0 && k->capture.store) k->told_fd = keep_keeper_open(k->o->store);
+    keep_keeper_write(k->told_fd, &k->told);
+}
 
 /* >>capture ------------------------------------------------------------ */
 static void say_version(const keep_capture *c)
@@ -79,8 +103,10 @@ static void capture(keeper *k)
     if (k->open) dx_watch_flush(&k->watch); /* include all changes until now */
     const bool all = k->capture.all;
     k->status = keep_capture_now(&k->capture);
+    if (k->status) keep_gc_stop(k->gc);
     keep_metrics_captured(k->metrics, &k->capture, now, k->status != PROG_OK);
     pace(k, now, used, all);
+    tell(k, true);
     if (k->status == PROG_NOT_FOUND) { /* dx_watch reports when it exists again */
         if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
         k->gone = true;
@@ -189,6 +215,8 @@ static void close_all(keeper *k)
         keep_signals_end();
         dx_reactor_close(&k->reactor);
     }
+    keep_gc_close(k->gc);
+    if (k->told_fd >= 0) os_close(k->told_fd);
     keep_metrics_close(k->metrics);
     keep_freezer_close(&k->freezer);
     keep_guard_close(&k->guard);
@@ -238,9 +266,10 @@ static int make_directory(const keep_options *o)
 /* The timeout for events; DX_REACTOR_FOREVER: none. */
 static int64_t wait_ns(const keeper *k, int64_t now)
 {
-    int64_t until = k->scan_ns;
+    int64_t until = k->o->scan_ns ? k->scan_ns : INT64_MAX;
     if (keep_capture_is_due(&k->capture)) until = k->due_ns;
-    else if (!k->o->scan_ns) return DX_REACTOR_FOREVER;
+    if (keep_gc_due_ns(k->gc) < until) until = keep_gc_due_ns(k->gc);
+    if (until == INT64_MAX) return DX_REACTOR_FOREVER;
     return until > now ? until - now : 0;
 }
 
@@ -253,8 +282,10 @@ static void watch(keeper *k)
         const int64_t now = prog_now_ns();
         const bool scan = k->o->scan_ns && now >= k->scan_ns;
         if (scan) keep_capture_note(&k->capture, "");
-        if (k->child.ended || now < k->due_ns || !keep_capture_is_due(&k->capture)) continue;
-        capture(k);
+        tell(k, false);
+        if (k->child.ended) continue;
+        if (now >= k->due_ns && keep_capture_is_due(&k->capture)) capture(k);
+        else keep_gc_tick(k->gc, &k->capture);
     }
 }
 
@@ -292,6 +323,7 @@ static int run(keeper *k)
     if (o->program) status = keep_child_start(&k->child, &k->guard, o->program);
     if (status) return status;
     watch(k);
+    keep_gc_stop(k->gc);
     finish(k);
     return k->child.status ? k->child.status : k->status;
 }
@@ -303,6 +335,11 @@ int keep_run(const keep_options *o)
     k->o = o;
     k->capture.o = o;
     k->capture.all = true;
+    k->gc = keep_gc_open(o);
+    k->told = (keep_keeper){.pid = (uint64_t)getpid(), .began_ns = prog_time_ns()};
+    k->told_fd = -1;
+    if (os_real_path(o->directory, k->told.directory, sizeof k->told.directory) < 0)
+        snprintf(k->told.directory, sizeof k->told.directory, "%.*s", PROG_PATH_SIZE_MAX, o->directory);
     k->retry_ns = RETRY_MIN_NS;
     const int status = run(k);
     close_all(k);

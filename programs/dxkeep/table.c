@@ -16,8 +16,13 @@ enum {
     LOG      = 1 << KEEP_LOG,
     LS       = 1 << KEEP_LS,
     CAT      = 1 << KEEP_CAT,
+    DIFF     = 1 << KEEP_DIFF,
     RESTORE  = 1 << KEEP_RESTORE,
     VERIFY   = 1 << KEEP_VERIFY,
+    GC       = 1 << KEEP_GC,
+    PIN      = 1 << KEEP_PIN,
+    STATUS   = 1 << KEEP_STATUS,
+    TIMELINE = 1 << KEEP_TIMELINE,
     WATCHERS = RUN | DAEMON,
     WRITERS  = WATCHERS | CAPTURE
 };
@@ -82,6 +87,15 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .summary = "Write a file of a version to standard output",
          .details = "MOMENT as for `restore`. Each chunk is verified by its hash before it is written.",
          .examples = "dxkeep cat store latest a"},
+    [KEEP_DIFF] =
+        {.name = "diff",
+         .arguments = "STORE MOMENT MOMENT",
+         .summary = "Show what changed between two versions",
+         .details = "MOMENT as for `restore`. Prints each entry that was added, removed, changed (type,\n"
+                    "mode, content, owner, attributes) or renamed (equal content under another path).\n"
+                    "Times are not compared.",
+         .examples = "dxkeep diff store 1 latest\n"
+                     "dxkeep diff store 1 consistent --json"},
     [KEEP_RESTORE] =
         {.name = "restore",
          .arguments = "STORE MOMENT TARGET",
@@ -93,21 +107,63 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "\n"
                     "All content is verified by hash, then TARGET is replaced atomically. If TARGET\n"
                     "is a mount point, it is replaced entry by entry, with a journal in it: after a\n"
-                    "crash the next run or restore completes it.",
+                    "crash the next run or restore completes it.\n"
+                    "\n"
+                    "With --path only that directory or file is restored, and TARGET becomes it. A\n"
+                    "file in it whose first name is outside becomes a file of its own.",
          .examples = "dxkeep restore store latest ./copy\n"
-                     "dxkeep restore store 1 ./copy --force"},
+                     "dxkeep restore store 1 ./copy --force\n"
+                     "dxkeep restore store latest ./a --path a"},
     [KEEP_VERIFY] =
         {.name = "verify",
          .arguments = "STORE",
          .summary = "Read a whole store and check every hash",
          .details = "If it finds damage, it lists which versions are whole and which are damaged.",
          .examples = "dxkeep verify store"},
+    [KEEP_GC] =
+        {.name = "gc",
+         .arguments = "STORE",
+         .summary = "Remove old versions by a rule, and give back their space",
+         .details = "--keep RULE is a list such as hourly=24,daily=30: of each of the last 24 hours that\n"
+                    "have versions, and of each of the last 30 such days, one stays, if possible a\n"
+                    "consistent one. There are last, minutely, hourly, daily and weekly. The latest\n"
+                    "version, the latest consistent one, and pinned and tagged versions stay, too.\n"
+                    "Without --keep all stay, and only what none of them needs is removed.\n"
+                    "\n"
+                    "The store is replaced atomically: after a crash it is as before, or as after. `run`\n"
+                    "and `daemon` with --keep do the same beside their captures.",
+         .examples = "dxkeep gc store --keep hourly=24,daily=30 --dry-run\n"
+                     "dxkeep gc store --keep last=10"},
+    [KEEP_PIN] =
+        {.name = "pin",
+         .arguments = "STORE MOMENT",
+         .summary = "Keep a version, whatever rule `gc` and --keep have",
+         .details = "MOMENT as for `restore`. It works while another process writes to the store.\n"
+                    "`dxup gc --keep` does not know these pins.",
+         .examples = "dxkeep pin store latest\n"
+                     "dxkeep pin store latest --remove"},
+    [KEEP_STATUS] =
+        {.name = "status",
+         .arguments = "STORE",
+         .summary = "Show whether a dxkeep runs, its last version and lag, and the store's size",
+         .details = "The lag is how long changes have been waiting that no version has. Counting what no\n"
+                    "version needs reads the directories of all versions.",
+         .examples = "dxkeep status store\n"
+                     "dxkeep status store --json"},
+    [KEEP_TIMELINE] =
+        {.name = "timeline",
+         .arguments = "STORE",
+         .summary = "Show how many versions there are of each minute, hour or day, as bars",
+         .details = "The newest come first. `...` stands for periods without a version.",
+         .examples = "dxkeep timeline store\n"
+                     "dxkeep timeline store --by hour --limit 24 --json"},
 };
 
 #define FIELD(name) PROG_FIELD(keep_options, name)
 
 static const prog_option options[] = {
-    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | RESTORE, .value = "NAME",
+    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | DIFF | RESTORE | GC | PIN | STATUS | TIMELINE,
+     .value = "NAME",
      .help = "name of the versions in the store (default dir);\na store can hold several directories"},
     {"--quiet-ms", PROG_OPTION_NUMBER, FIELD(quiet_ns), .min = 1, .max = 3600000, .unit = 1000000,
      .commands = WATCHERS, .value = "MS", .help = "capture a changed path once it was quiet for this\n"
@@ -164,17 +220,27 @@ static const prog_option options[] = {
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = OS_WORKERS_MAX,
      .commands = WRITERS | RESTORE, .value = "N",
      .help = "threads (default: one for each processor)"},
-    {"--limit", PROG_OPTION_NUMBER, FIELD(limit), .min = 1, .max = UINT32_MAX, .commands = LOG,
-     .value = "N", .help = "list only the latest N versions (default: all)"},
+    {"--keep", PROG_OPTION_TEXT, FIELD(keep), .commands = WATCHERS | GC, .value = "RULE",
+     .help = "remove versions, except those that RULE keeps, such\nas hourly=24,daily=30; 'dxkeep help gc' explains it"},
+    {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = GC,
+     .help = "only print what would be removed"},
+    {"--remove", PROG_OPTION_FLAG, FIELD(remove), .commands = PIN,
+     .help = "end it"},
+    {"--limit", PROG_OPTION_NUMBER, FIELD(limit), .min = 1, .max = UINT32_MAX, .commands = LOG | TIMELINE,
+     .value = "N", .help = "list only the latest N versions, or periods\n(default: all)"},
+    {"--by", PROG_OPTION_TEXT, FIELD(by), .commands = TIMELINE, .value = "UNIT",
+     .help = "minute, hour or day (default: the finest that fits)"},
     {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
      .help = "also list subdirectories"},
+    {"--path", PROG_OPTION_TEXT, FIELD(path), .commands = RESTORE, .value = "PATH",
+     .help = "restore only this directory or file"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE,
-     .help = "replace a directory that is not empty"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | RESTORE | VERIFY,
+     .help = "replace a directory that is not empty, or a file"},
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | DIFF | RESTORE | VERIFY | GC | PIN | STATUS | TIMELINE,
      .help = "print JSON, one object per line"},
     {"--verbose", PROG_OPTION_FLAG, FIELD(verbose), .commands = WATCHERS,
      .help = "report each capture on standard error"},
-    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RESTORE | VERIFY,
+    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RESTORE | VERIFY | GC | PIN,
      .help = "print no summary, and do not name files that\nchange while they are read"},
 };
 
@@ -184,7 +250,7 @@ static const prog_exit exits[] = {
     {PROG_NOT_FOUND, 0, "no such store, version or directory"},
     {PROG_DAMAGED, 0, "corrupt data: bytes that do not match their hash"},
     {PROG_SYSTEM, 0, "system error: disk full, no permission, out of memory"},
-    {PROG_REFUSED, WRITERS | RESTORE,
+    {PROG_REFUSED, WRITERS | RESTORE | GC | PIN,
      "refused: data would be lost, or another process is writing"},
     {PROG_PARTIAL, WATCHERS | RESTORE, "done, but the listed entries could not be restored"},
 };

@@ -764,6 +764,8 @@ DX_TEST(ca_each_required_pointer_alone)
     NOT_WITH(dx_cas_compact_into(&s, NULL));
     NOT_WITH(dx_cas_compact_into(&closed, &s));
     NOT_WITH(dx_cas_compact_into(&s, &closed));
+    NOT_WITH(dx_cas_compact_kept(NULL, &s, NULL, NULL));
+    NOT_WITH(dx_cas_compact_kept(&s, &closed, NULL, NULL));
     OK(dx_cas_commit(&s));
     dx_cas_close(&s);
     NOT_WITH(dx_cas_delta_base(&delta, &id, &other, &depth));
@@ -879,6 +881,72 @@ DX_TEST(ca_a_compaction_fits_where_its_entries_do)
         OK(dx_cas_compact_into(&s, &compact));
         dx_cas_get_stats(&compact, &stats);
         DX_CHECK_EQ(stats.index_entries, stats.index_entries_max);
+        dx_cas_close(&compact);
+        dx_cas_close(&s);
+    }
+}
+
+/* Every set of 8 versions of a name that a compaction can keep: they have their numbers, roots and order; the objects of the
+   others are gone; the latest stays unasked; another name is not touched; the next version continues the numbers. */
+typedef struct kept {
+    unsigned set;   /* bit n: version n + 1 */
+    unsigned asked; /* the same, of the versions that were asked for */
+} kept;
+
+static bool keep_set(void *user, const dx_cas_ref *ref)
+{
+    kept *k = user;
+    if (strcmp(ref->name, "name") != 0) return true;
+    DX_CHECK(ref->version >= 1 && ref->version < 8);
+    k->asked |= 1u << (ref->version - 1);
+    return k->set >> (ref->version - 1) & 1;
+}
+
+DX_TEST(ca_a_compaction_keeps_what_it_is_told)
+{
+    static uint64_t small[16384];
+    static uint8_t bytes[16384];
+    for (unsigned set = 0; set < 128; set++) {
+        dx_devices_memory to = {bytes, sizeof bytes, 0};
+        dx_cas_desc desc = describe(dx_devices_memory_device(&to), DX_CAS_WRITE | DX_CAS_CREATE);
+        dx_cas_store s, compact;
+        dx_cas_id ids[8];
+        dx_cas_ref ref = {0};
+        kept k = {set, 0};
+        uint64_t next = 0;
+        memset(bytes, 0, sizeof bytes);
+        desc.memory = small;
+        desc.memory_size = sizeof small;
+        OK(dx_cas_open(&compact, &desc));
+        create(&s, DX_CAS_FULL);
+        for (uint64_t n = 0; n < 8; n++) {
+            OK(dx_cas_put(&s, &n, sizeof n, &ids[n]));
+            ref.root = ids[n];
+            strcpy(ref.name, n == 3 ? "other" : "name");
+            if (n == 3) OK(dx_cas_ref_set(&s, &ref, DX_CAS_ANY_VERSION, NULL));
+            strcpy(ref.name, "name");
+            OK(dx_cas_ref_set(&s, &ref, DX_CAS_ANY_VERSION, NULL));
+        }
+        OK(dx_cas_commit(&s));
+        OK(dx_cas_compact_kept(&s, &compact, keep_set, &k));
+        DX_CHECK_EQ(k.asked, 127);
+        OK(dx_cas_verify(&compact, NULL, NULL, NULL));
+        for (uint64_t n = 0; n < 8; n++) {
+            const bool stays = n == 7 || (set >> n & 1);
+            DX_CHECK_EQ(dx_cas_ref_get(&compact, "name", n + 1, &ref), stays ? DX_CAS_OK : DX_CAS_ENOTFOUND);
+            if (stays) DX_CHECK(!memcmp(&ref.root, &ids[n], sizeof ids[n]));
+            DX_CHECK_EQ(dx_cas_has(&compact, &ids[n]), stays || n == 3 ? DX_CAS_OK : DX_CAS_ENOTFOUND);
+        }
+        OK(dx_cas_ref_get(&compact, "other", 1, &ref));
+        OK(dx_cas_ref_get(&compact, "name", 0, &ref));
+        for (int n = 7; n >= 0; n--) {
+            if (n < 7 && !(set >> n & 1)) continue;
+            DX_CHECK_EQ(ref.version, (uint64_t)n + 1);
+            if (set & ((1u << n) - 1)) OK(dx_cas_ref_previous(&compact, &ref));
+            else DX_CHECK_EQ(dx_cas_ref_previous(&compact, &ref), DX_CAS_ENOTFOUND);
+        }
+        OK(dx_cas_ref_set(&compact, &ref, 8, &next));
+        DX_CHECK_EQ(next, 9);
         dx_cas_close(&compact);
         dx_cas_close(&s);
     }

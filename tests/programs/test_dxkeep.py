@@ -3,7 +3,7 @@
 later, must equal that record. dxkeep is killed, stopped, denied disk space, and run as the first process.
 usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
        DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n"""
-import contextlib, ctypes, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, time
+import contextlib, ctypes, fcntl, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, time
 
 top = os.getcwd()
 DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
@@ -921,6 +921,382 @@ def entries_and_files_of_a_version(dice):
     keep("cat", "store", "1", status=1)
 
 
+def entries_by_path(path):
+    """{path: (kind, mode, owner, size, content)} of a real directory, as diff compares them."""
+    found = {}
+    for name, (kind, mode, what, _) in seen(path).items():
+        info = os.lstat(os.path.join(path, name))
+        found[name or "."] = (kind, mode, (info.st_uid, info.st_gid), info.st_size if kind != stat.S_IFDIR else 0, what)
+    return found
+
+
+def differences_of_two_versions(dice):
+    """diff against a comparison of real copies of both, in both directions, while a daemon commits."""
+    model, copies = Model("data", dice), {}
+    for _ in range(5):
+        model.some(20, linked=False)
+        files = [n for n in model.of(File)]
+        if files and os.geteuid() == 0:
+            os.chown(model.real(dice.choice(files + model.of(int))), dice.randrange(1, 9), dice.randrange(1, 9), follow_symlinks=False)
+        keep("capture", "store", "data")
+        copies.setdefault(latest(), entries_by_path("data"))
+    process = start()
+    for a, b in [(x, y) for x in copies for y in copies]:
+        was, now = copies[a], copies[b]
+        model.some(2, linked=False)
+        lines = [json.loads(line) for line in keep("diff", "store", str(a), str(b), "--json").splitlines()]
+        told = lines.pop()
+        assert (told["from"], told["to"]) == (a, b), told
+        for kind in ("added", "removed", "changed", "renamed"):
+            assert told[kind] == sum(line["change"] == kind for line in lines), (told, kind)
+        gone, new = set(), set()
+        for line in lines:
+            name = line["path"]
+            if line["change"] == "renamed":
+                gone.add(line["from"])
+                assert was[line["from"]][4] == now[name][4] and line["from"] not in now, line
+            if line["change"] in ("renamed", "added"):
+                new.add(name)
+            if line["change"] == "removed":
+                gone.add(name)
+            if line["change"] == "added":
+                assert line["mode"] == "%04o" % now[name][1] or stat.S_ISLNK(now[name][0]), (line, now[name])
+            if line["change"] == "changed":
+                assert was[name] != now[name], line
+                assert (line["size_before"], line["size"]) == (was[name][3], now[name][3]), (line, was[name], now[name])
+                assert ("mode" in line) == (was[name][1] != now[name][1]), line
+                if was[name][2] != now[name][2]:
+                    assert (line["user_before"], line["group_before"], line["user"], line["group"]) == was[name][2] + now[name][2], line
+        assert gone == set(was) - set(now) and new == set(now) - set(was), (a, b, gone, new)
+        changed = {line["path"] for line in lines if line["change"] == "changed"}
+        assert changed == {n for n in was if n in now and was[n] != now[n]}, (a, b, changed)
+    stop(process)
+    assert "has no version 99" in keep("diff", "store", "1", "99", status=2)
+    assert "is not a moment" in keep("diff", "store", "never", "1", status=1)
+    keep("diff", "store", "1", status=1)
+    assert ": 0 added, 0 removed, 0 changed, 0 renamed" in keep("diff", "store", "1", "1")
+
+
+def a_diff_of_hostile_names(dice):
+    """Nothing of a name reaches the terminal raw, and a JSON reader gets all of it."""
+    os.makedirs("data")
+    names = [b"\x1b[2Jclear", b"line\nfeed", b"\xff\xfe", b"tab\t", "\u202ereversed".encode()]
+    keep("capture", "store", "data")
+    for name in names:
+        with open(os.path.join(b"data", name), "wb") as f:
+            f.write(dice.randbytes(9))
+    keep("capture", "store", "data")
+    done = subprocess.run([DXKEEP, "diff", "store", "1", "2"], stdout=subprocess.PIPE)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == len(names) + 1, done.stdout
+    assert not any(c < 32 and c != 10 for c in done.stdout), done.stdout
+    lines = [json.loads(line) for line in keep("diff", "store", "1", "2", "--json").splitlines()[:-1]]
+    found = {bytes.fromhex(line["path_hex"]) if "path_hex" in line else line["path"].encode() for line in lines}
+    assert found == set(names), found
+
+
+def commands_on_a_damaged_store(dice):
+    """One byte of the store is flipped at random: a command gives the right answer or status 2, 4 or 5, in bounded time."""
+    os.makedirs("data/sub")
+    for i in range(30):
+        with open("data/sub/%d" % i, "wb") as f:
+            f.write(dice.randbytes(3000))
+    keep("capture", "store", "data")
+    with open("data/sub/new", "wb") as f:
+        f.write(dice.randbytes(3000))
+    os.remove("data/sub/3")
+    keep("capture", "store", "data")
+    commands = [line.split() for line in READING_COMMANDS]
+    right = [keep(*line) for line in commands]
+    with open("store/objects", "rb") as f:
+        whole = f.read()
+    for _ in range(40):
+        at = dice.randrange(len(whole))
+        with open("store/objects", "wb") as f:
+            f.write(whole[:at] + bytes([whole[at] ^ 1 << dice.randrange(8)]) + whole[at + 1:])
+        if os.path.exists("store/index") and dice.random() < 0.5:
+            os.remove("store/index")
+        for line, answer in zip(commands, right):
+            done = subprocess.run([DXKEEP, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+            assert done.returncode in (0, 2, 4, 5), (at, line, done.returncode, done.stderr)
+            assert done.returncode or done.stdout.decode() == answer, (at, line, done.stdout)
+            assert not done.returncode or done.stderr, (at, line, "no message")
+        assert seen("out") == seen("data/sub") and seen("out.file") == seen("data/sub/new"), at  # all or nothing, whatever is damaged
+
+
+READING_COMMANDS = ["diff store 1 2 --json", "timeline store", "gc store --keep last=1 --dry-run", "restore store 2 out --path sub --force --json", "restore store 2 out.file --path sub/new --force --json"]
+
+
+def a_part_of_a_version(dice):
+    """restore --path of any directory or file, with hard links into and out of it, against a real copy of the version."""
+    model, parts = Model("data", dice), {}
+    model.mkdir()
+    for _ in range(4):
+        model.some(30)
+        for name in model.of(File)[:3]:
+            if os.geteuid() == 0:
+                os.chown(model.real(name), 12, 34)
+        if os.geteuid() == 0:
+            os.chown(model.real(dice.choice(model.of(int))), dice.randrange(9), 7)
+        keep("capture", "store", "data")
+        subprocess.run(["cp", "-a", "data", "copy%d" % latest()], check=True)
+        parts[latest()] = [n for n in model.entries if n and not isinstance(model.entries[n], bytes)]
+    process = start()
+    for version, names in parts.items():
+        for i, name in enumerate(dice.sample(sorted(names), min(len(names), 8))):
+            real, back = os.path.join("copy%d" % version, name), "back%d.%d" % (version, i)
+            model.some(1)  # the daemon commits meanwhile
+            keep("restore", "store", str(version), back, "--path", name + "/" * (os.path.isdir(real) and dice.randrange(2)))
+            want, got = seen(real), seen(back)
+            outside = {at for at in want if want[at][3] and not got[at][3]}  # a hard link whose other names are not in the part
+            assert {n: e[:3] for n, e in want.items()} == {n: e[:3] for n, e in got.items()}, (version, name, difference(real, back))
+            for at in want:
+                a, b = (os.lstat(os.path.join(p, at) if at else p) for p in (real, back))
+                assert (a.st_uid, a.st_gid, a.st_mtime_ns, a.st_blocks > 0) == (b.st_uid, b.st_gid, b.st_mtime_ns, b.st_blocks > 0), (at, a, b)
+            assert not outside or any(os.lstat(os.path.join(real, at) if at else real).st_nlink > 1 for at in outside), outside
+    stop(process)
+    version, names = list(parts.items())[-1]
+    folder = next(n for n in names if os.path.isdir("copy%d/%s" % (version, n)))
+    file = next(n for n in names if os.path.isfile("copy%d/%s" % (version, n)))
+    os.makedirs("full/x")
+    with open("there", "w") as f:
+        f.write("mine")
+    for name, target, says, status in [(folder, "full", "is not empty; use --force", 6), (file, "there", "exists; use --force", 6),
+                                       (file, "full", "directory", 6), (folder, "there", "", 6), ("nothing", "new", "has no 'nothing'", 2),
+                                       (file + "/x", "new", "has no '", 2), ("../data", "new", "not a path in a tree", 1),
+                                       ("/etc", "new", "not a path in a tree", 1), (folder, "store/new", "contains the store", 6)]:
+        assert says in keep("restore", "store", str(version), target, "--path", name, status=status), (name, target)
+    assert open("there").read() == "mine" and os.listdir("full") == ["x"] and not os.path.exists("new")
+    keep("restore", "store", str(version), "there", "--path", file, "--force")
+    assert seen("there") == seen(os.path.join("copy%d" % version, file)) and not [n for n in os.listdir(".") if ".dxup" in n], os.listdir(".")
+    os.symlink("a", "data/link")
+    keep("capture", "store", "data")
+    assert "symbolic link" in keep("restore", "store", "latest", "new", "--path", "link", status=1)
+
+
+PERIODS = {"last": (0, 0), "minutely": (60, 0), "hourly": (3600, 0), "daily": (86400, 0), "weekly": (604800, 259200)}
+
+
+def kept_by(rule, found):
+    """The versions that a rule keeps, of [(version, seconds, consistent, pinned)], newest first."""
+    stay = {v for v, _, _, pinned in found if pinned} | {found[0][0]} | {v for v, _, c, _ in [f for f in found if f[2]][:1]}
+    for part in rule.split(","):
+        name, count = part.split("=")
+        length, shift = PERIODS[name]
+        groups = []
+        for v, at, consistent, _ in found:
+            period = (at + shift) // length if length else 0
+            if not groups or not length or period < groups[-1][0]:
+                groups.append((period, []))
+            groups[-1][1].append((v, consistent))
+        for _, group in groups[:int(count)]:
+            stay.add(next((v for v, consistent in group if consistent), group[0][0]))
+    return stay
+
+
+def a_history(dice, count):
+    """A store with versions whose times are up to weeks apart, also with a clock that was set back; a plain copy of each."""
+    clock = build_shim("clock.so", "tests/programs/dxkeep_clock.c")
+    model, at = Model("data", dice), 1700000000
+    for i in range(count):
+        model.some(4)
+        with open("data/always", "w") as f:
+            f.write("%d" % i)
+        model.entries["always"] = File(b"%d" % i, stat.S_IMODE(os.stat("data/always").st_mode))
+        at += dice.choice([1, 30, 700, 5000, 40000, 200000, 900000, -4000])
+        env = {**preloaded(clock), "DX_CLOCK_S": str(at)}
+        if dice.randrange(3):
+            keep("capture", "store", "data", env=env)
+        else:  # one before the program starts is consistent
+            keep("run", "store", "data", "--scan-s", "0", "--", "true", env=env)
+        subprocess.run(["cp", "-a", "data", "copy%d" % latest()], check=True)
+    return {v["version"]: (v["time_ns"] // 1000000000, v["consistent"]) for v in versions()}
+
+
+def old_versions_are_removed_by_a_rule(dice):
+    """gc --keep against an oracle, with pins and tags; what stays is what it was, and keeps its number."""
+    found = a_history(dice, 40)
+    pinned = set(dice.sample(sorted(found), 4))
+    for version in pinned:
+        assert "is pinned" in keep("pin", "store", str(version))
+    lifted = pinned.pop()
+    assert "was already pinned" in keep("pin", "store", str(lifted))
+    assert "no longer" in keep("pin", "store", str(lifted), "--remove") and "was not" in keep("pin", "store", str(lifted), "--remove")
+    assert {v["version"] for v in versions() if v.get("pinned")} == pinned
+    sizes = []
+    for rule in ("last=30,weekly=9", "last=3,minutely=4,hourly=6,daily=7,weekly=2", "daily=3", "last=1"):
+        rows = [(v["version"], v["time_ns"] // 1000000000, v["consistent"], v["version"] in pinned) for v in versions()]
+        want = kept_by(rule, rows)
+        dry = [json.loads(line)["removed"] for line in keep("gc", "store", "--keep", rule, "--dry-run", "--json").splitlines()]
+        assert set(dry) == {r[0] for r in rows} - want, (rule, dry, want)
+        told = json.loads(keep("gc", "store", "--keep", rule, "--json"))
+        assert told["versions_removed"] == len(dry) and told["size"] == os.path.getsize("store/objects"), told
+        assert {v["version"] for v in versions()} == want, (rule, want)
+        sizes.append(told["size"])
+        keep("verify", "store", "--quiet")
+    assert sizes[0] > sizes[-1], sizes
+    for version in {v["version"] for v in versions()}:
+        keep("restore", "store", str(version), "back", "--force")
+        assert seen("back") == seen("copy%d" % version), version
+    gone = next(v for v in found if v not in want)
+    assert "has no version %d" % gone in keep("restore", "store", str(gone), "none", status=2)
+    assert "has no version" in keep("pin", "store", str(gone), status=2)
+    with open("data/always", "w") as f:
+        f.write("after")
+    keep("capture", "store", "data")
+    assert latest() == max(found) + 1
+    for bad in ("", "hourly", "hourly=", "hourly=0", "hourly=x", "yearly=3", "hourly=1,", ",hourly=1", "hourly=1,hourly=2", "last=99999999999"):
+        assert "--keep" in keep("gc", "store", "--keep", bad, status=1), bad
+        assert "--keep" in keep("daemon", "store", "data", "--keep", bad, status=1), bad
+    for bad in ("x", "1", "0 dir\n", "1 dir", "99999999999999999999 dir\n", "1 dir\n\0"):
+        with open("store/pins", "w") as f:
+            f.write(bad)
+        for command in (["log", "store"], ["gc", "store", "--keep", "last=1"], ["pin", "store", "latest"]):
+            assert "store/pins is damaged" in keep(*command, status=4), (bad, command)
+
+
+def a_collection_killed_at_any_moment(dice):
+    """SIGKILL of gc: every version that the rule or a pin keeps is as it was, and the store stays sound."""
+    found = a_history(dice, 16)
+    pinned = set(dice.sample(sorted(found), 3))
+    for version in pinned:
+        keep("pin", "store", str(version))
+    shutil.copytree("store", "before")
+    rows = [(v["version"], v["time_ns"] // 1000000000, v["consistent"], v["version"] in pinned) for v in versions()]
+    want, removed, took = kept_by("last=2,daily=3", rows), 0, 0.05
+    for turn in range(int(os.environ.get("DX_KILLS", "10"))):
+        shutil.rmtree("store")
+        shutil.copytree("before", "store")
+        began = time.monotonic()
+        process = subprocess.Popen([DXKEEP, "gc", "store", "--keep", "last=2,daily=3"], stdout=subprocess.DEVNULL, stderr=open("log", "wb"))
+        if turn:
+            time.sleep(dice.random() * took)
+            process.kill()
+        process.wait()
+        took = took if turn else time.monotonic() - began
+        have = {v["version"] for v in versions()}
+        assert have in (want, set(found)), (turn, have)
+        removed += have == want
+        keep("capture", "store", "data")  # whatever the kill left
+        for version in want:
+            keep("restore", "store", str(version), "back", "--force")
+            assert seen("back") == seen("copy%d" % version), (turn, version)
+        keep("verify", "store", "--quiet")
+    assert removed
+
+
+def a_daemon_that_removes_old_versions(dice):
+    """daemon --keep beside a writer, with pins from outside and kills: what is listed is whole, pins stay, the store stays small."""
+    os.makedirs("data")
+    blob, pinned, at = dice.randbytes(30000), {}, 0
+    for turn in range(4):
+        process = start("--keep", "last=5", "--quiet-ms", "1", "--hold-ms", "5", "--scan-s", "0")
+        wait_for("the start", lambda: said("watching"), process)
+        for step in range(25):
+            at += 1
+            with open("data/new", "wb") as f:
+                f.write(b"%d " % at + dice.randbytes(20000) + blob)
+            os.rename("data/new", "data/file")
+            wait_for("a version", lambda: subprocess.run([DXKEEP, "cat", "store", "latest", "file"], stdout=subprocess.PIPE,
+                                                         stderr=subprocess.DEVNULL).stdout.startswith(b"%d " % at), process)
+            if step % 10 == 5:
+                version = latest()
+                keep("pin", "store", str(version))
+                pinned[version] = open("data/file", "rb").read()
+        if turn != 2:
+            wait_for("a collection", lambda: said("removed "), process)
+            wait_for("few versions", lambda: len(versions()) <= len(pinned) + 6 + 16, process)
+        if turn % 2:
+            time.sleep(dice.random() * 0.3)
+            process.kill()
+            process.wait()
+        else:
+            stop(process)
+        keep("verify", "store", "--quiet")
+        have = {v["version"] for v in versions()}
+        assert set(pinned) <= have, (pinned.keys(), have)
+        for version, content in pinned.items():
+            done = subprocess.run([DXKEEP, "cat", "store", str(version), "file"], stdout=subprocess.PIPE)
+            assert done.returncode == 0 and done.stdout == content, version
+        for version in have:
+            keep("restore", "store", str(version), "back", "--force")
+    assert latest() >= 100
+    assert "another process" not in keep("gc", "store", "--keep", "last=1")
+    assert {v["version"] for v in versions()} == set(pinned) | {latest()}
+
+
+def status(*more):
+    return json.loads(keep("status", "store", "--json", *more))
+
+
+def status_of_a_store(dice):
+    """Without a daemon, with one, while changes wait, after a failure, and after a kill; unreferenced bytes are what gc removes."""
+    os.makedirs("data")
+    assert "there is no store" in keep("status", "store", status=2)
+    with open("data/f", "wb") as f:
+        f.write(dice.randbytes(50000))
+    keep("capture", "store", "data")
+    assert keep("status", "store").startswith("running    no\n")
+    now = status()
+    assert not now["running"] and (now["latest"], now["versions"], now["unreferenced"]) == (1, 1, 0), now
+    process = start("--quiet-ms", "1", "--hold-ms", "1", "--scan-s", "0")
+    wait_for("the record", lambda: status()["running"], process)
+    now = status()
+    assert now["process"] == process.pid and now["directory"] == os.path.realpath("data") and abs(now["since_ns"] - time.time_ns()) < 60e9, now
+    wait_for("no lag", lambda: status()["lag_ms"] == 0 and not status()["failed"], process)
+    for i in range(20):
+        with open("data/f", "wb") as f:
+            f.write(dice.randbytes(50000))
+        wait_for("a version", lambda: latest() > i + 1, process)
+        assert status()["latest"] >= i + 2
+    import resource
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (os.path.getsize("store/objects") + 100000, resource.RLIM_INFINITY))
+    with open("data/big", "wb") as f:
+        f.write(dice.randbytes(3000000))
+    wait_for("a failure", lambda: status()["failed"] and status()["lag_ms"] > 1500, process)
+    assert "the last capture failed; changes wait for" in keep("status", "store")
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    wait_for("the end of the lag", lambda: not status()["failed"] and not status()["lag_ms"], process)
+    os.remove("data/big")
+    wait_for("a version", lambda: "big" not in keep("ls", "store", "latest"), process)
+    process.kill()
+    process.wait()
+    assert not status()["running"]
+    before = status()
+    keep("gc", "store", "--keep", "last=1")
+    after = status()
+    assert before["unreferenced"] < 100 and after["unreferenced"] == 0 and after["store_size"] < before["store_size"] / 5, (before, after)
+    for record in (b"", b"x", b"1 2 3 4 5\n/x\n", dice.randbytes(4223), b"0" * 4223):  # nobody holds its lock
+        with open("store/keeper", "wb") as f:
+            f.write(record)
+        assert not status()["running"]
+    with open("store/keeper", "r+b") as held:  # somebody does
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not status()["running"]
+
+
+def a_timeline(dice):
+    """Counts of each minute, hour and day against an oracle, as JSON and as bars."""
+    found = a_history(dice, 30)
+    for unit, length in (("minute", 60), ("hour", 3600), ("day", 86400)):
+        want = {}
+        for at, consistent in found.values():
+            want.setdefault(at // length * length, [0, 0])[not consistent] += 1
+        lines = [json.loads(line) for line in keep("timeline", "store", "--by", unit, "--json").splitlines()]
+        got = [(line["time_ns"] // 1000000000, [line["consistent"], line["torn"]]) for line in lines]
+        assert got == sorted(want.items(), reverse=True), (got, want)
+        text = [line for line in keep("timeline", "store", "--by", unit).splitlines() if re.match(r"\d{4}-", line)]
+        most = max(map(sum, want.values()))
+        assert len(text) == len(want)
+        for line, (_, (good, torn)) in zip(text, got):
+            bar = re.search(r"  (#*)(-*)  (\d+)", line)
+            assert int(bar[3]) == good + torn and (bool(bar[1]), bool(bar[2])) == (bool(good), bool(torn)), line
+            assert abs(len(bar[1] + bar[2]) - (good + torn) * 50 / most) <= 2 and len(bar[1] + bar[2]) <= 50, line
+    assert len(keep("timeline", "store", "--json", "--by", "day", "--limit", "3").splitlines()) == 3
+    assert "is not a unit" in keep("timeline", "store", "--by", "year", status=1)
+    assert "no versions named other" in keep("timeline", "store", "--name", "other", status=2)
+    assert json.loads(keep("timeline", "store", "--json").splitlines()[0])["period"] == "day"
+
+
 def the_latest_consistent_version(dice):
     """Torn versions came later: `consistent` leaves them out, and run warns when it restores one."""
     os.makedirs("data")
@@ -1054,7 +1430,10 @@ def metrics_of_a_run(dice):
     assert last['capture_total{result="success"}'] == last["capture_duration_seconds_count"] > first["capture_duration_seconds_count"]
     assert last["storage_saved_bytes"] > 290000 and 0 < last["storage_saved_ratio"] < 1 and 0 < last["chunk_dedup_ratio"] < 1, last
     for request, status in ((b"POST /metrics HTTP/1.1\r\n\r\n", 405), (b"GET / HTTP/1.1\r\n\r\n", 404), (b"GET /metrics/x HTTP/1.0\r\n\r\n", 404),
-                            (b"GET /metrics HTTP/1.1\r\n" + b"x: y\r\n" * 4000, 400), (b"\0" * 50, 400), (b"\r\n\r\n", 405)):
+                            (b"GET /metrics HTTP/1.1\r\n" + b"x: y\r\n" * 4000, 431), (b"\0" * 50 + b"\n", 400), (b"\r\n\r\n", 400),
+                            (b"\r\nGET /metrics HTTP/1.1\r\n\r\n", 400), (b"GET /metrics HTTP/2.0\r\n\r\n", 505), (b"GET /metrics", 408),
+                            (b"GET /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 413), (b"GET metrics HTTP/1.1\r\n\r\n", 400),
+                            (b"GET /metrics?a=1 HTTP/1.1\r\nHost: x\r\n\r\n", 200)):
         answer = ask(port, request)
         assert not answer or answer.startswith("HTTP/1.1 %d " % status), (request[:40], answer)
     assert "already in use" in dk("--metrics-addr=127.0.0.1:%d" % port, flags=("--state-dir=other", "--store=other.store"), status=5).lower()
@@ -1652,7 +2031,10 @@ def writers():
 
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
-         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version, the_latest_consistent_version,
+         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
+         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version,
+         old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
+         status_of_a_store, a_timeline, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,

@@ -736,7 +736,7 @@ renamed   large -> sub/moved\x1b[31m  (200,000)' ] || fail "diff: $out"
         expect 0 "$dxup" publish store owned tree --quiet
         expect 0 "$dxup" publish store owned owned --quiet
         expect 0 "$dxup" diff store owned@1 owned --no-cost
-        says "changed   data  (50,000, attributes)"
+        says "changed   data  (50,000, owner 0:0 to 12:34)"
         says "0 added, 0 removed, 1 changed, 0 renamed"
     fi
     expect 0 "$dxup" diff store app app@3

@@ -7,12 +7,9 @@
 #include "commands.h"
 
 #include "../../common/json.h"
-#include "../../versions/store/copy.h"
 #include "../../versions/store/store.h"
-#include "../../versions/tree/content.h"
-#include "../../versions/tree/tree.h"
+#include "../../versions/tree/collect.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 /* Remove all but the last `keep` versions of each name; 0: remove none. */
@@ -29,87 +26,13 @@ static int trim_names(versions_store *s, uint64_t keep)
     return status ? status : versions_store_commit(s);
 }
 
-/* >>copy ---------------------------------------------------------------
-   versions_store_replace() copies everything that dx_cas can reach from the names: the chunks and
-   nodes of files. It cannot parse snapshots, so their objects are copied first. With --pack the chunks
-   of files are recompressed and copied first, too; versions_store_replace() then finds them in the
-   successor. */
-typedef struct copy {
-    versions_store  *from;
-    versions_store  *to;
-    versions_copier *copier;
-    versions_known   known; /* directories visited before; versions share most of theirs */
-    bool             pack;
-} copy;
-
-/* Called for each object of a snapshot. */
-static int copy_object(void *user, const uint8_t id[PROG_HASH_SIZE])
-{
-    copy *c = user;
-    assert(c->to);
-    prog_progress("collecting", versions_store_size(c->to), 0, false);
-    return versions_copier_copy(c->copier, id);
-}
-
-/* Copy the chunks of a file; dx_cas copies its nodes. */
-static int repack_file(copy *c, const versions_version *v)
-{
-    versions_content *content;
-    uint8_t id[PROG_HASH_SIZE];
-    uint64_t start, size = 0;
-    assert(!v->snapshot && c->pack);
-    int status = versions_content_open(&content, c->from, v);
-    if (status) return status;
-    for (uint64_t at = 0; !status && at < v->size; at = start + size) {
-        status = versions_content_chunk(content, at, id, &start, &size);
-        if (!status && size <= VERSIONS_OBJECT_MAX) status = copy_object(c, id);
-    }
-    versions_content_close(content);
-    return status;
-}
-
-/* Copy all versions of a name, newest first: older ones become deltas of it. */
-static int copy_name(copy *c, const char *name)
-{
-    versions_history history = {.begun = false};
-    versions_version v;
-    int status;
-    while (!(status = versions_history_next(&history, c->from, name, &v))) {
-        int copied = PROG_OK;
-        if (v.snapshot)
-            copied = versions_snapshot_visit(c->from, v.root, &c->known, copy_object, c);
-        else if (c->pack) copied = repack_file(c, &v);
-        if (copied) return copied;
-    }
-    return status == PROG_NOT_FOUND ? PROG_OK : status;
-}
-
-/* Copy the objects of all names that dx_cas cannot copy itself. */
-static int copy_names(versions_store *from, versions_store *to, bool pack)
-{
-    versions_version *list;
-    size_t count;
-    assert(from != to);
-    copy c = {.from = from, .to = to, .copier = versions_copier_open(from, to, pack), .pack = pack};
-    int status = versions_version_list(from, &list, &count);
-    for (size_t i = 0; !status && i < count; i++) status = copy_name(&c, list[i].name);
-    prog_progress(NULL, 0, 0, true);
-    free(list);
-    versions_known_free(&c.known);
-    versions_copier_close(c.copier);
-    return status;
-}
-
 /* Replace the store by a successor; *left: its size in bytes. */
 static int collect(versions_store *s, bool pack, uint64_t *left)
 {
-    versions_store *successor;
-    int status = versions_store_successor_open(s, &successor);
-    if (status) return status;
-    status = copy_names(s, successor, pack);
-    if (!status) return versions_store_replace(s, successor, left);
-    versions_store_successor_drop(successor);
-    return status;
+    const versions_keep all = {.fn = NULL};
+    versions_collector *c;
+    const int status = versions_collector_open(&c, s, pack, &all);
+    return status ? status : versions_collector_finish(c, left);
 }
 
 /* Report a version that is beyond `keep`. */

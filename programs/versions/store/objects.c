@@ -109,6 +109,17 @@ static int get_from_seed(versions_store *s, const dx_cas_id *id, void *out, size
     return prog_fail(PROG_REFUSED, "the destination changed while it was read; try again");
 }
 
+bool versions_object_base(versions_store *s, const uint8_t id[PROG_HASH_SIZE],
+                          uint8_t base[PROG_HASH_SIZE])
+{
+    dx_cas_id wanted, found;
+    uint32_t depth;
+    memcpy(wanted.bytes, id, sizeof wanted.bytes);
+    if (dx_cas_delta_base(&s->delta, &wanted, &found, &depth)) return false;
+    memcpy(base, found.bytes, sizeof found.bytes);
+    return true;
+}
+
 int versions_object_get(versions_store *s, const uint8_t id[PROG_HASH_SIZE], void *out,
                         size_t capacity, size_t *size)
 {

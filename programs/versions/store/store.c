@@ -448,6 +448,13 @@ uint64_t versions_store_size(versions_store *s)
     return stats.device_bytes;
 }
 
+uint64_t versions_store_content(versions_store *s)
+{
+    dx_cas_stats stats;
+    dx_cas_get_stats(&s->cas, &stats);
+    return stats.logical_bytes;
+}
+
 uint64_t versions_store_kept(versions_store *s)
 {
     dx_cas_stats stats;
@@ -545,11 +552,19 @@ static int rename_log(versions_store *s, versions_store *fresh)
     return prog_sync_parent(s->objects);
 }
 
-int versions_store_replace(versions_store *s, versions_store *fresh, uint64_t *size)
+static bool keeps(void *user, const dx_cas_ref *ref)
+{
+    const versions_keep *keep = user;
+    return keep->fn(keep->user, ref->name, ref->version);
+}
+
+int versions_store_replace(versions_store *s, versions_store *fresh, const versions_keep *keep,
+                           uint64_t *size)
 {
     assert(s->lock_fd >= 0 && fresh->lock_fd < 0);
     assert(fresh->holders == 1);
-    int error = dx_cas_compact_into(&s->cas, &fresh->cas);
+    versions_keep all = *keep;
+    int error = dx_cas_compact_kept(&s->cas, &fresh->cas, all.fn ? keeps : NULL, &all);
     versions_store *full = error == DX_CAS_ENOSPACE ? fresh : s; /* whose error it is */
     int status = error ? versions_store_fail(full, error, s->path) : PROG_OK;
     if (!status) error = dx_cas_retire(&s->cas);

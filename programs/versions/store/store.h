@@ -62,7 +62,9 @@ int  versions_store_mark(const versions_store *s);
 bool versions_store_has_mark(const versions_store *s, int mark);
 /* Size of the log in bytes. */
 uint64_t versions_store_size(versions_store *s);
-/* The same, or 0 if there are no objects. */
+/* The bytes of all objects, before compression. */
+uint64_t versions_store_content(versions_store *s);
+/* versions_store_size(), or 0 if there are no objects. */
 uint64_t versions_store_kept(versions_store *s);
 /* New chunks are stored as deltas: by default as the smallest result of three coders; after this
    call, without `smallest`, by the fastest coder alone, which takes a tenth of the time. From
@@ -80,11 +82,18 @@ void versions_store_save_index(versions_store *s);
    whether there was any. */
 int versions_store_verify(versions_store *s, dx_cas_damage_fn *each, void *user,
                           dx_cas_report *report, bool *damaged);
+/* Which versions a compaction keeps. fn NULL: all of them. It must answer alike each time; the latest
+   version of a name stays in any case. */
+typedef struct versions_keep {
+    bool (*fn)(void *user, const char *name, uint64_t version);
+    void  *user;
+} versions_keep;
 /* Compaction: open an empty log next to that of s, fill it (copy.c), and replace the old log by it.
    After a crash at any moment one of both exists. *size: bytes of the new log. Either call closes
    the successor. */
 int  versions_store_successor_open(versions_store *s, versions_store **successor);
-int  versions_store_replace(versions_store *s, versions_store *successor, uint64_t *size);
+int  versions_store_replace(versions_store *s, versions_store *successor, const versions_keep *keep,
+                            uint64_t *size);
 void versions_store_successor_drop(versions_store *successor);
 
 /* >>versions.c ---- */
@@ -169,6 +178,9 @@ int versions_object_put_after(versions_store *s, const void *data, size_t size, 
 /* Does it exist, with that size (0: any)? */
 bool versions_object_has(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size);
 bool versions_object_size(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t *size);
+/* The object that it is stored as a delta of; base may be id. False: none. */
+bool versions_object_base(versions_store *s, const uint8_t id[PROG_HASH_SIZE],
+                          uint8_t base[PROG_HASH_SIZE]);
 /* Read and verify an object. One larger than capacity counts as damage. */
 int versions_object_get(versions_store *s, const uint8_t id[PROG_HASH_SIZE], void *out,
                         size_t capacity, size_t *size);

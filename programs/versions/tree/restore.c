@@ -61,6 +61,8 @@ typedef struct restorer {
     unsigned         root_mode; /* as recorded */
     versions_stat_cache *seen;  /* or NULL */
     versions_finder  finder;    /* for hard links */
+    const versions_scope *part; /* NULL: the whole tree is restored */
+    const uint8_t   *root;      /* of that */
     int              status; /* the first failure */
     uint64_t         bytes;  /* bytes written */
     job             *jobs;   /* a ring */
@@ -433,16 +435,42 @@ static int make_plain(restorer *r, folder *f, const char *name, const dx_tree_en
     return PROG_OK;
 }
 
+/* The path of a file in the restored part; NULL: it is outside. */
+static const char *path_in_part(const restorer *r, const char *path)
+{
+    const size_t size = r->part ? strlen(r->part->path) : 0;
+    if (!size) return path;
+    return !strncmp(path, r->part->path, size) && path[size] == '/' ? path + size + 1 : NULL;
+}
+
+/* The first name of the file e is outside of the restored part: create a file of its own. */
+static int make_outside(restorer *r, folder *f, const char *name, const dx_tree_entry *e,
+                        const char *first)
+{
+    versions_scope *p = prog_alloc(sizeof *p);
+    int status = versions_scope_at(p, r->store, r->root, first, &r->omit);
+    if (status == PROG_NOT_FOUND)
+        status = prog_fail(PROG_DAMAGED, "a snapshot in the store is malformed: there is no %s", first);
+    p->entry.name = e->name;
+    p->entry.name_size = e->name_size;
+    if (p->entry.type == DX_TREE_LINK) p->entry.data = e->data;
+    if (!status) status = make_plain(r, f, name, &p->entry, &p->belongs);
+    free(p);
+    return status;
+}
+
 /* Create another name of a file that was submitted before. If the system refuses hard links, write
    a separate file. */
 static int make_name(restorer *r, folder *f, const char *name, const dx_tree_entry *e)
 {
-    char path[PROG_PATH_SIZE_MAX + 1];
+    char from_top[PROG_PATH_SIZE_MAX + 1];
     dx_tree_entry first;
     versions_belongs belongs;
-    int status = versions_finder_link(&r->finder, e, r->path, path);
+    int status = versions_finder_link(&r->finder, e, r->path, from_top);
     if (!status) status = drain(r, f);
     if (status) return status;
+    const char *path = path_in_part(r, from_top);
+    if (!path) return make_outside(r, f, name, e, from_top);
     bool special = e->type > DX_TREE_LINK;
     if (special && (r->omit.specials || (e->type != DX_TREE_FIFO && r->omit.owner)))
         return PROG_OK;
@@ -452,7 +480,7 @@ static int make_name(restorer *r, folder *f, const char *name, const dx_tree_ent
         versions_report_add(r->report, f->path, name, "a hard link, which becomes a file of its own",
                             errno);
     versions_link_owner(r->root_fd, path, &belongs);
-    status = versions_finder_find(&r->finder, path, &first); /* has the shared properties */
+    status = versions_finder_find(&r->finder, from_top, &first); /* has the shared properties */
     if (status) return status;
     first.name = e->name;
     first.name_size = e->name_size;
@@ -574,10 +602,10 @@ static int fill_all(restorer *r, const dx_tree_entry *root, int fd,
         return prog_fail(PROG_SYSTEM, "cannot start a thread: %s", strerror(error));
     }
     const versions_belongs nobody = {.known = false};
-    if (part) {
+    if (part && desc->old_path) {
         old = part->old;
         old_fd = open_old_part(part, desc->old_path);
-    } else if (desc->old_path && !versions_snapshot_root(r->store, desc->old_root, &old, NULL)) {
+    } else if (!part && desc->old_path && !versions_snapshot_root(r->store, desc->old_root, &old, NULL)) {
         old_fd = open(desc->old_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     int status = fill(r, fd, root, part ? &part->belongs : &nobody, old_fd < 0 ? NULL : &old, old_fd);
@@ -591,13 +619,13 @@ static int fill_all(restorer *r, const dx_tree_entry *root, int fd,
 
 int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *desc)
 {
-    dx_tree_entry e;
+    dx_tree_entry top, e;
     uint8_t extras[DX_TREE_EXTRAS_MAX];
     versions_dest *dest = desc->dest;
     const versions_scope *part = desc->part && *desc->part->path ? desc->part : NULL;
-    int status = versions_snapshot_root(s, desc->root, &e, extras);
-    if (!status) status = versions_limits_check(&desc->limits, &e);
-    if (part) e = part->entry;
+    int status = versions_snapshot_root(s, desc->root, &top, extras);
+    e = part ? part->entry : top;
+    if (!status) status = versions_limits_check(&desc->limits, desc->old_path ? &top : &e);
     int fd = status ? -1 : fcntl(dest->fd, F_DUPFD_CLOEXEC, 0);
     if (status) return status;
     if (fd < 0) return prog_fail_errno("%s", dest->path);
@@ -611,7 +639,9 @@ int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *d
     r->seen = desc->seen;
     r->root_fd = dest->fd;
     r->root_mode = e.mode;
-    versions_finder_open(&r->finder, s, &e);
+    r->part = part;
+    r->root = desc->root;
+    versions_finder_open(&r->finder, s, &top);
     if (part) begin_in_part(r, part);
     r->jobs = prog_alloc(JOBS * sizeof *r->jobs);
     r->jobs[0].count = 0;
@@ -629,6 +659,31 @@ int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *d
     if (!status) status = versions_dest_filled(dest, r->root_mode);
     free(r->jobs);
     free(r);
+    return status;
+}
+
+int versions_tree_restore_file(versions_store *s, const versions_tree_restore_desc *desc)
+{
+    versions_dest *dest = desc->dest;
+    const dx_tree_entry *e = &desc->part->entry;
+    const versions_target target = {.fd = dest->fd, .dir = -1, .name = desc->part->path, .path = ""};
+    struct stat st;
+    assert(e->type == DX_TREE_FILE && dest->kind == PROG_FILE && dest->fd >= 0);
+    int status = PROG_OK;
+    if (desc->limits.size_max && e->size > desc->limits.size_max)
+        status = prog_fail(PROG_REFUSED, "%s has more than --size-max %llu bytes", desc->part->path,
+                           (unsigned long long)desc->limits.size_max);
+    uint8_t *buffer = prog_alloc(VERSIONS_CHUNK_MAX);
+    if (!status && e->level != DX_TREE_INLINE)
+        status = write_chunks(s, e, !desc->omit.sparse, dest->fd, desc->part->path, buffer);
+    else if (!status && !prog_write_all(dest->fd, e->data, (size_t)e->size))
+        status = prog_fail_errno("%s", dest->staging);
+    free(buffer);
+    versions_belongs belongs = desc->part->belongs;
+    versions_owner_of(e, desc->omit.numeric, &belongs);
+    if (!status) status = versions_apply(desc->report, s, &desc->omit, &target, e, &belongs);
+    if (!status && fstat(dest->fd, &st) < 0) status = prog_fail_errno("%s", dest->staging);
+    if (!status) dest->mode = st.st_mode & 07777;
     return status;
 }
 #endif

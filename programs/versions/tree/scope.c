@@ -1,4 +1,4 @@
-/* Finds the smallest part of a directory that an update has to replace.
+/* Finds the part at a path, or the smallest part of a directory that an update has to replace:
 
        root            Two snapshots are walked in parallel from the root down. While a directory
         ├─ a  same     is equal except for one directory in it, only that one is replaced: here
@@ -153,6 +153,68 @@ int versions_scope_find(versions_scope *p, versions_store *s, const uint8_t old_
     return status;
 }
 
+/* >>path ---------------------------------------------------------------- */
+/* Descend to the next name of the path. */
+static int step(versions_scope *p, versions_store *s, const char *path, const versions_omit *omit)
+{
+    const size_t before = strlen(p->path);
+    const char *name = path + before + (before ? 1 : 0);
+    const size_t size = strcspn(name, "/");
+    dx_tree_entry e;
+    versions_listing l;
+    bool end = false;
+    if (p->entry.type != DX_TREE_DIR) return PROG_NOT_FOUND;
+    versions_listing_open(&l, s, &p->entry);
+    int status = versions_listing_seek(&l, name, size, &e, &end);
+    if (!status && (end || dx_tree_compare_names(e.name, e.name_size, name, size)))
+        status = PROG_NOT_FOUND;
+    if (!status) {
+        keep(&p->next, p->next_extras, &e);
+        if (e.level == DX_TREE_INLINE && e.type == DX_TREE_FILE)
+            memcpy(p->data, e.data, (size_t)e.size);
+    }
+    versions_listing_close(&l);
+    if (status) return status;
+    versions_owner_of(&p->entry, omit->numeric, &p->belongs);
+    keep(&p->entry, p->extras, &p->next);
+    p->entry.data = p->data;
+    memcpy(p->path, path, (size_t)(name - path) + size);
+    p->path[(size_t)(name - path) + size] = 0;
+    return PROG_OK;
+}
+
+static int walk_to(versions_scope *p, versions_store *s, const uint8_t root[32], const char *path,
+                   const versions_omit *omit)
+{
+    memset(p, 0, sizeof *p);
+    if (strlen(path) > PROG_PATH_SIZE_MAX) return PROG_NOT_FOUND;
+    int status = versions_snapshot_root(s, root, &p->entry, p->extras);
+    for (unsigned depth = 0; !status && path[strlen(p->path)]; depth++)
+        status = depth > PROG_DEPTH_MAX ? PROG_NOT_FOUND : step(p, s, path, omit);
+    return status;
+}
+
+int versions_scope_at(versions_scope *p, versions_store *s, const uint8_t root[32], const char *path,
+                      const versions_omit *omit)
+{
+    dx_tree_entry top;
+    size_t size;
+    int status = walk_to(p, s, root, path, omit);
+    if (status || !dx_tree_find_extra(&p->entry, DX_TREE_SAME, &size)) return status;
+    char *first = prog_alloc(PROG_PATH_SIZE_MAX + 1);
+    versions_finder *finder = prog_alloc(sizeof *finder);
+    status = versions_snapshot_root(s, root, &top, NULL);
+    versions_finder_open(finder, s, &top);
+    if (!status) status = versions_finder_link(finder, &p->entry, path, first);
+    versions_finder_close(finder);
+    if (!status) status = walk_to(p, s, root, first, omit); /* which is not a link, or damaged */
+    if (!status) memcpy(p->path, path, strlen(path) + 1);
+    free(finder);
+    free(first);
+    return status;
+}
+
+/* >>same ---------------------------------------------------------------- */
 static int next_content(versions_listing *l, dx_tree_entry *e, bool *end)
 {
     int status;

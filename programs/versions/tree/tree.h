@@ -311,12 +311,14 @@ typedef struct versions_tree_restore_desc {
        instead of being written. NULL: none. */
     const char    *old_path;
     const uint8_t *old_root;
-    /* Write only this part of it, with the two roots of the part (scope.h). NULL, or an empty
-       path: all of it. */
+    /* Write only this part of it (scope.h); a hard link to a file outside of it becomes a file of
+       its own. NULL, or an empty path: all of it. */
     const struct versions_scope *part;
     versions_stat_cache *seen; /* files that are written or linked are added. May be NULL */
 } versions_tree_restore_desc;
 int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *desc);
+/* The same for a part that is a file: dest is a staging file. */
+int versions_tree_restore_file(versions_store *s, const versions_tree_restore_desc *desc);
 
 /* >>restore_file.c ---- */
 /* Write the file of an entry (its level, id and size) into the open staging file, which must be

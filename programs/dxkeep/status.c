@@ -1,0 +1,133 @@
+/* dxkeep status: whether a dxkeep writes to the store, what its last version is, and how much of the
+   store no version needs. */
+#include "keep.h"
+
+#include "keeper.h"
+#include "pins.h"
+#include "../common/json.h"
+#include "../versions/tree/collect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct summary {
+    keep_keeper      keeper;
+    bool             runs;
+    versions_version latest, oldest;
+    uint64_t         versions, consistent, pinned;
+    uint64_t         size;   /* of the log */
+    uint64_t         unused; /* bytes of objects that no version needs, before compression */
+    bool             counted;
+} summary;
+
+static int read_versions(versions_store *s, const keep_options *o, summary *out)
+{
+    versions_history history = {.begun = false};
+    keep_pins pins;
+    int status = keep_pins_load(&pins, o->store, o->name);
+    if (status) return status;
+    while (!(status = versions_history_next(&history, s, o->name, &out->oldest))) {
+        if (!out->versions++) out->latest = out->oldest;
+        out->consistent += out->oldest.consistent;
+        out->pinned += keep_pins_have(&pins, out->oldest.version);
+    }
+    keep_pins_free(&pins);
+    return status == PROG_NOT_FOUND ? PROG_OK : status;
+}
+
+/* "4.2 s", "17 min", "3.5 h", "12 days" */
+static const char *age_text(int64_t ns, char out[32])
+{
+    const double seconds = ns > 0 ? (double)ns / 1e9 : 0;
+    if (seconds < 120) snprintf(out, 32, "%.1f s", seconds);
+    else if (seconds < 7200) snprintf(out, 32, "%.0f min", seconds / 60);
+    else if (seconds < 172800) snprintf(out, 32, "%.1f h", seconds / 3600);
+    else snprintf(out, 32, "%.0f days", seconds / 86400);
+    return out;
+}
+
+static void print_keeper(const keep_keeper *k, int64_t now_ns)
+{
+    char when[40], age[32];
+    keep_moment_text(k->began_ns, when);
+    prog_say("running    since %s, process %llu, captures %s\n", when, (unsigned long long)k->pid,
+             k->directory);
+    if (k->failed) prog_say("lag        the last capture failed; ");
+    else prog_say("lag        ");
+    if (k->waiting_ns) prog_say("changes wait for %s\n", age_text(now_ns - k->waiting_ns, age));
+    else prog_say("none: no change waits\n");
+}
+
+static void print_text(const summary *u, int64_t now_ns)
+{
+    char numbers[3][32], when[40], age[32];
+    if (u->runs) print_keeper(&u->keeper, now_ns);
+    else prog_say("running    no\n");
+    if (u->versions) {
+        keep_moment_text(u->latest.time_ns, when);
+        prog_say("latest     version %llu of %s, %s ago, %s bytes, %s\n",
+                 (unsigned long long)u->latest.version, when,
+                 age_text(now_ns - u->latest.time_ns, age),
+                 prog_count_text(u->latest.size, numbers[0]),
+                 u->latest.consistent ? "consistent" : "torn");
+        keep_moment_text(u->oldest.time_ns, when);
+        prog_say("versions   %s since %s, %s of them consistent, %s pinned\n",
+                 prog_count_text(u->versions, numbers[0]), when,
+                 prog_count_text(u->consistent, numbers[1]), prog_count_text(u->pinned, numbers[2]));
+    } else {
+        prog_say("latest     none\n");
+    }
+    prog_say("store      %s bytes", prog_count_text(u->size, numbers[0]));
+    if (u->counted)
+        prog_say("; no version needs %s bytes (before compression)",
+                 prog_count_text(u->unused, numbers[1]));
+    prog_say("\n");
+}
+
+static void print_json(const summary *u, int64_t now_ns)
+{
+    prog_json j;
+    prog_json_begin(&j);
+    prog_json_flag(&j, "running", u->runs);
+    if (u->runs) {
+        prog_json_number(&j, "process", u->keeper.pid);
+        prog_json_time(&j, "since", u->keeper.began_ns);
+        prog_json_text(&j, "directory", u->keeper.directory);
+        prog_json_flag(&j, "failed", u->keeper.failed);
+        const int64_t lag_ns = u->keeper.waiting_ns ? now_ns - u->keeper.waiting_ns : 0;
+        prog_json_number(&j, "lag_ms", lag_ns > 0 ? (uint64_t)lag_ns / 1000000 : 0);
+    }
+    prog_json_number(&j, "versions", u->versions);
+    if (u->versions) {
+        prog_json_number(&j, "latest", u->latest.version);
+        prog_json_time(&j, "time", u->latest.time_ns);
+        prog_json_number(&j, "size", u->latest.size);
+        prog_json_flag(&j, "consistent", u->latest.consistent);
+        prog_json_number(&j, "consistent_versions", u->consistent);
+        prog_json_number(&j, "pinned_versions", u->pinned);
+    }
+    prog_json_number(&j, "store_size", u->size);
+    if (u->counted) prog_json_number(&j, "unreferenced", u->unused);
+    prog_json_end(&j);
+}
+
+int keep_status(const keep_options *o)
+{
+    versions_store *s;
+    summary *u = prog_alloc(sizeof *u);
+    memset(u, 0, sizeof *u);
+    prog_progress_off();
+    int status = versions_store_open(&s, o->store, VERSIONS_READ);
+    if (!status) {
+        status = read_versions(s, o, u);
+        if (!status) status = versions_unused(s, &u->unused, &u->counted);
+        u->size = versions_store_size(s);
+        u->runs = keep_keeper_read(o->store, &u->keeper);
+        const int64_t now_ns = prog_time_ns();
+        if (!status && o->json) print_json(u, now_ns);
+        else if (!status) print_text(u, now_ns);
+        versions_store_close(s);
+    }
+    free(u);
+    return status;
+}
