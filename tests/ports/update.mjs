@@ -293,7 +293,7 @@ const manifestOf = async (n, more = {}, key = pem.privateKey) => {
 async function signatures(where, at) {
     const trust = { keys: [raw(stranger), raw(pem)] };
     const serveManifest = body => line.instead['/app.manifest'] = [200, { 'Content-Type': 'application/json' }, body];
-    await attempt(`${where}: a signed manifest: first load, nothing new, patch`, async () => {
+    await attempt(`cm_6 ${where}: a signed manifest: first load, nothing new, patch`, async () => {
         usual();
         setApp(1);
         await at({ forget: true, none: true });
@@ -311,7 +311,7 @@ async function signatures(where, at) {
         expect(signTool().toString().trim() == raw(pem), 'sign.js prints another public key');
         return `${patch.travelled} bytes`;
     });
-    await attempt(`${where}: a bad signature is refused before anything is asked for, and what was kept is given`, async () => {
+    await attempt(`cm_6 ${where}: a bad signature is refused before anything is asked for, and what was kept is given`, async () => {
         const good = Buffer.from(await manifestOf(2)), cases = [];
         for (let i = 0; i < good.length - 1; i += where == 'node' ? 3 : 29) {
             const flipped = Buffer.from(good);
