@@ -3,7 +3,7 @@
 # usage: deps.sh compiler      a C compiler
 #        deps.sh demo          optional programs for `make demo`: zstd, zlib and rsync
 #        deps.sh test          requirements of `make test`: gcc, python3 and small tools, at most 300 MB
-#        deps.sh all           the additional ones of `make test-all`: cross compilers, emulators, a browser
+#        deps.sh all           the additional ones of `make test-all`: cross compilers, emulators, browsers
 set -u
 missing=
 need() { # PACKAGE COMMAND...      the package is missing unless the command succeeds
@@ -79,6 +79,7 @@ need_for_all() {
     need nodejs has node
     need npm has npm
     need chromium has chromium
+    need firefox-esr eval 'has firefox-esr || has firefox'
     need lld eval 'has wasm-ld || has wasm-ld-14'
     need git has git
     need curl has curl

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The runtime of examples/www and the module of examples/update in node, and both in a browser. usage: www.sh [SCREENSHOT]
+# The runtime of examples/www and the module of examples/update in node, and both in browsers. usage: www.sh [SCREENSHOT]
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 skip() {
