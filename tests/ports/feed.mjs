@@ -205,6 +205,7 @@ for (const path of ['/', '/?worker'])
         expect(patch > 100 && patch < 2000, said);
         server.step();
         await page.waitForFunction(want => document.getElementById('rows').innerHTML == want, native());
+        await page.waitForFunction(() => +document.getElementById('hits').textContent > 2); // the meters follow the rows
         const state = await textOf(page, 'state'), saved = await textOf(page, 'saved'), hits = +await textOf(page, 'hits');
         expect(await row.evaluate(row => row == document.querySelectorAll('#rows tr')[998]), 'another row');
         expect(/^[\d.]+ (kB|MB)$/.test(saved) && hits > 2, `saved ${saved}, ${hits} hits`);
