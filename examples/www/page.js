@@ -1,5 +1,6 @@
 // The page: gets the application, with what it has already, and shows what travelled for it.
 import { load } from './core.js';
+import { openCache, update } from './dx-update.js';
 import { htip } from './htip.js';
 import { teleport } from './teleport.js';
 
@@ -7,94 +8,15 @@ const APP = 'app.dxs';
 const $ = id => document.getElementById(id);
 const number = n => n.toLocaleString('en');
 
-// ---- the cache: one entry in IndexedDB, checked by its hash whenever it is read
-const open = () => new Promise((yes, no) => {
-    const request = indexedDB.open('dx', 1);
-    request.onupgradeneeded = () => request.result.createObjectStore('kept');
-    request.onsuccess = () => yes(request.result);
-    request.onerror = () => no(request.error);
-});
-const kept = async (mode, what) => {
-    const db = await open();
+// ---- the application, kept and renewed by examples/update
+const cache = openCache(), key = new URL(APP, location).href;
+const visitsKept = () => {
     try {
-        const transaction = db.transaction('kept', mode, { durability: 'strict' });
-        const request = what(transaction.objectStore('kept'));
-        await new Promise((yes, no) => {
-            transaction.oncomplete = yes;
-            transaction.onerror = transaction.onabort = () => no(transaction.error);
-        });
-        return request.result;
-    } finally {
-        db.close();
-    }
+        const visits = JSON.parse(localStorage.visits);
+        if (Array.isArray(visits)) return visits;
+    } catch {} // none yet, or no storage
+    return [];
 };
-const get = key => kept('readonly', store => store.get(key));
-const put = (key, value) => kept('readwrite', store => store.put(value, key));
-const remove = key => kept('readwrite', store => store.delete(key));
-
-// ---- the update
-const tag = response => (response.headers.get('ETag') ?? '').replaceAll('"', '');
-
-// The bytes of a response, handed to `each` as they come.
-async function read(response, each) {
-    const parts = [];
-    let size = 0;
-    for (const reader = response.body.getReader(); ;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        each?.(value);
-        parts.push(value);
-        size += value.length;
-    }
-    const all = new Uint8Array(size);
-    let at = 0;
-    for (const part of parts) {
-        all.set(part, at);
-        at += part.length;
-    }
-    return all;
-}
-
-async function whole(core, how, before = 0) {
-    const response = await fetch(APP, { cache: 'no-store' });
-    if (response.status != 200) throw new Error(`the server answers ${response.status}`);
-    const consumer = core.stream();
-    let chunks = 0;
-    const bytes = await read(response, part => chunks += consumer.feed(part));
-    const hash = core.hash(bytes);
-    if (hash != tag(response)) throw new Error('what came is not what its hash says');
-    await put('app', { hash, bytes });
-    return { how, bytes, hash, travelled: before + bytes.length, chunks };
-}
-
-// The application: { how, bytes, hash, travelled }. how: full, unchanged, patch, repaired, offline.
-async function update(core) {
-    let have = await get('app').catch(() => undefined), damaged = false;
-    if (have && core.hash(have.bytes) != have.hash) {
-        await remove('app');
-        have = undefined;
-        damaged = true;
-    }
-    if (!have) return whole(core, damaged ? 'repaired' : 'full');
-    let response;
-    try {
-        response = await fetch(APP, { cache: 'no-store', headers: { 'If-None-Match': `"${have.hash}"`, 'A-IM': 'dx-patch' } });
-    } catch {
-        return { how: 'offline', ...have, travelled: 0 };
-    }
-    if (response.status == 304) return { how: 'unchanged', ...have, travelled: 0 };
-    if (response.status != 226) return whole(core, 'full');
-    const patch = await read(response);
-    try {
-        const bytes = core.patch(have.bytes, patch), hash = core.hash(bytes);
-        if (hash != tag(response)) throw new Error('another version than was announced');
-        await put('app', { hash, bytes });
-        return { how: 'patch', bytes, hash, travelled: patch.length };
-    } catch (error) {
-        console.warn(`patch refused (${error.message}): fetching the whole`);
-        return whole(core, 'repaired', patch.length);
-    }
-}
 
 // ---- the visible page
 async function start(core, app) {
@@ -144,11 +66,13 @@ function show(visits) {
 
 async function main() {
     const began = performance.now(), core = await load();
-    const app = await update(core), took = performance.now() - began;
+    const app = await update(APP, { cache }), took = performance.now() - began;
     const version = await start(core, app);
-    const visits = await get('visits').catch(() => undefined) ?? [];
+    const visits = visitsKept();
     visits.push({ how: app.how, travelled: app.travelled, size: app.bytes.length, version, hash: app.hash });
-    await put('visits', visits.slice(-50)).catch(() => {});
+    try {
+        localStorage.visits = JSON.stringify(visits.slice(-50));
+    } catch {} // no storage: this visit is shown, and forgotten
     show(visits);
     $('took').textContent = `${took.toFixed(0)} ms from the first line to a verified application, WebAssembly ${core.simd ? 'with' : 'without'} SIMD`;
     document.body.dataset.how = app.how;
@@ -158,13 +82,15 @@ async function main() {
 
 $('again').onclick = () => location.reload();
 $('damage').onclick = async () => {
-    const app = await get('app');
-    app.bytes[app.bytes.length >> 1] ^= 1;
-    await put('app', app);
+    const { entry } = await cache.get(key);
+    if (entry) {
+        entry.bytes[entry.bytes.length >> 1] ^= 1;
+        await cache.put(key, entry);
+    }
     location.reload();
 };
 $('forget').onclick = async () => {
-    await remove('app');
+    await cache.remove(key);
     location.reload();
 };
 navigator.serviceWorker?.register('worker.js').catch(() => {});

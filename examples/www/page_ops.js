@@ -5,7 +5,7 @@ const CLONE = 1, TEXT = 2, ATTR = 3, REMOVE = 4, CLASS = 5, STYLE = 6, MOVE = 7,
 
 export function pageOps(root, templates, names) {
     const document = root.ownerDocument, decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-    const of = [root];   // elements by number
+    let of = [root];     // elements by number
     const made = [];     // templates by id: element, paths to its slots, and blocks of rows to fill and clone
     for (const [id, html] of Object.entries(templates)) {
         const holder = document.createElement('template');
@@ -53,7 +53,8 @@ export function pageOps(root, templates, names) {
 
     function flush(memory, opsAt, mask, read, write, textAt, textSize) {
         const ops = new Uint32Array(memory.buffer, opsAt, (mask + 1) * 4);
-        const text = textSize ? decoder.decode(new Uint8Array(memory.buffer, textAt, textSize)) : '';
+        const bytes = new Uint8Array(memory.buffer, textAt, textSize); // a decoder does not take shared memory
+        const text = textSize ? decoder.decode(memory.buffer instanceof ArrayBuffer ? bytes : bytes.slice()) : '';
         const slice = p => text.slice(ops[p + 2], ops[p + 2] + ops[p + 3]);
         let before = null;
         calls.flushes++;
@@ -122,6 +123,21 @@ export function pageOps(root, templates, names) {
             }
         }
     }
+    // The first flush of a page whose HTML a server has made of the same operations: its elements are taken over, none is touched.
+    // Where they are not what the operations make, they are replaced. Returns whether they were taken over.
+    function hydrate(...range) {
+        const made = root.cloneNode(false);
+        of = [made];
+        flush(...range);
+        made.normalize(); // empty texts, which HTML does not have
+        const same = made.isEqualNode(root), real = new Map([[made, root]]);
+        if (same) {
+            const theirs = document.createTreeWalker(made, 1), ours = document.createTreeWalker(root, 1);
+            while (theirs.nextNode()) real.set(theirs.currentNode, ours.nextNode());
+        } else root.replaceChildren(...made.childNodes);
+        of = of.map(element => same || element == made ? real.get(element) : element);
+        return same;
+    }
     // The handler and the node of an event: the closest data-on="TYPE:NUMBER", and the closest element that is a node.
     function target(event) {
         let handler = -1;
@@ -135,5 +151,5 @@ export function pageOps(root, templates, names) {
         }
         return null;
     }
-    return { flush, target, calls, of };
+    return { flush, hydrate, target, calls, get of() { return of; } };
 }

@@ -1,5 +1,5 @@
 // Keeps the page itself for a start without network; the application keeps itself (page.js).
-const KEPT = ['.', 'style.css', 'page.js', 'core.js', 'htip.js', 'teleport.js', 'state.json', 'core.wasm', 'core-simd.wasm'];
+const KEPT = ['.', 'style.css', 'page.js', 'core.js', 'htip.js', 'teleport.js', 'dx-update.js', 'cache.js', 'manifest.js', 'error.js', 'state.json', 'dx-update.wasm', 'core.wasm', 'core-simd.wasm'];
 self.addEventListener('install', event => event.waitUntil(caches.open('dx').then(cache => cache.addAll(KEPT)).then(() => self.skipWaiting())));
 self.addEventListener('activate', event => event.waitUntil(self.clients.claim()));
 self.addEventListener('fetch', event => {

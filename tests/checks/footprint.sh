@@ -1,5 +1,6 @@
 #!/bin/bash
-# The cost of dx_reactor.h in a program: the size of a stripped echo server with both Linux backends, and its allocations.
+# The cost of dx_reactor.h in a program: the size of a stripped echo server with both Linux backends, and its allocations;
+# those of a page.
 . "$(dirname "$0")/lib.sh"
 
 # The linker aligns read, executable and writable parts to pages: without that, one more byte does not cost 4096.
@@ -61,5 +62,13 @@ if $CC -O2 -DNDEBUG -DOPERATIONS=$operations -o "$work/allocations" tests/checks
     try "epoll: nothing is allocated in $operations operations" allocations 2
 else
     skip "allocations" "no C library whose allocation can be counted"
+fi
+page_allocations() {
+    "$work/page" >"$work/count.page" 2>&1 || { echo "status $?"; cat "$work/count.page"; }
+}
+if $CC -O2 -DNDEBUG -o "$work/page" tests/checks/compile/page_allocations.c 2>"$work/why"; then
+    try "mo_6: rows of a page are made, moved, changed and removed without an allocation" page_allocations
+else
+    skip "mo_6: allocations of a page" "no C library whose allocation can be counted"
 fi
 finish

@@ -1,6 +1,7 @@
 /* HTIP (docs/formats/htip.md): the reader and writer of layers/dx_htip.h, HTML on a server. */
 #define DX_IMPLEMENTATION
 #include "../../examples/www/htip_html.h"
+#include "../../dx_hbtp.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
@@ -129,7 +130,7 @@ DX_TEST(st_2_html_of_every_operation)
     htip_page_close(&page);
 }
 
-DX_TEST(w_17_every_error_ends_the_stream_with_its_number)
+DX_TEST(ht_5_w_17_every_error_ends_the_stream_with_its_number)
 {
     static const struct {
         size_t at;
@@ -158,6 +159,11 @@ DX_TEST(w_17_every_error_ends_the_stream_with_its_number)
         bytes[changes[i].at] = was;
     }
     DX_CHECK_EQ(wrong, 0);
+    /* The numbers that the format had first, and those of its document: each error has one of its own. */
+    static const int codes[] = {DX_HTIP_OK, DX_HTIP_EMAGIC, DX_HTIP_EVERSION, DX_HTIP_EOPCODE, DX_HTIP_ETEMPLATE, DX_HTIP_ESTRING, DX_HTIP_ENODE,
+                                DX_HTIP_ETRUNCATED, DX_HTIP_EFLAGS, DX_HTIP_ERESERVED, DX_HTIP_ESIZE, DX_HTIP_ETABLE, DX_HTIP_EUTF8, DX_HTIP_EMARKUP,
+                                DX_HTIP_ENAME, DX_HTIP_ENODEUSED, DX_HTIP_ENODEMAX, DX_HTIP_EBATCH};
+    for (int code = 0; code < (int)(sizeof codes / sizeof *codes); code++) DX_CHECK_EQ(dx_htip_code_of_error(codes[code]), code);
     for (size_t i = 0; i < size; i++) DX_CHECK_EQ(try_bytes(bytes, i), DX_HTIP_ETRUNCATED);
     bytes[size] = 0;
     DX_CHECK_EQ(try_bytes(bytes, size + 1), DX_HTIP_ESIZE);
@@ -226,6 +232,82 @@ DX_TEST(ht_6_a_stream_is_carried_out_whole_or_not_at_all)
     expect_html(&page, "<p class=\"a\"><b data-slot=\"\"></b></p>");
     DX_CHECK_EQ(page.nodes.used, 2);
     htip_page_close(&page);
+}
+
+/* A page's changes as HBTP frames: an opcode for each kind of change, HtipBatch for any stream. The reader gets them in pieces
+   of any size and carries out each frame as a whole or not at all. */
+static void send(dx_hbtp_out *out, uint16_t opcode, uint16_t sequence, writer *w)
+{
+    finish(w);
+    DX_CHECK_EQ(dx_hbtp_write_frame(out, opcode, 0, sequence, w->stream, (uint32_t)w->size), 0);
+}
+
+static void receive(htip_page *page, const uint8_t *bytes, size_t size, uint32_t piece, uint32_t *frames, bool broken)
+{
+    static const uint8_t operations[4] = {1, 2, 3, 5}; /* of HTIP: clone, text, attribute, remove */
+    size_t begin = 0, end = 0;
+    while (begin < size) {
+        dx_hbtp_frame f;
+        uint8_t *copy = malloc(end - begin + !(end - begin));
+        memcpy(copy, bytes + begin, end - begin);
+        const int64_t n = dx_hbtp_parse(copy, end - begin, 4096, &f);
+        if (n > 0) {
+            DX_CHECK(f.opcode >= DX_HBTP_OP_HTIP_CLONE && f.opcode <= DX_HBTP_OP_HTIP_BATCH && f.sequence == *frames);
+            const uint32_t used = page->nodes.used;
+            const int error = htip_page_render(page, f.payload, f.payload_size);
+            if (broken) DX_CHECK(error && page->nodes.used == used);
+            else DX_CHECK_EQ(error, 0);
+            const uint8_t *last = f.payload + f.payload_size - (f.opcode == DX_HBTP_OP_HTIP_REMOVE ? 4 : 8);
+            if (f.opcode != DX_HBTP_OP_HTIP_BATCH) DX_CHECK(f.payload[8] == 1 && *last == operations[f.opcode - DX_HBTP_OP_HTIP_CLONE]);
+            begin += (size_t)n;
+            (*frames)++;
+        } else {
+            DX_CHECK(n == 0 && end < size);
+            end = end + piece < size ? end + piece : size;
+        }
+        free(copy);
+    }
+}
+
+DX_TEST(ht_9_streams_are_carried_by_hbtp)
+{
+    static uint8_t memory[8192];
+    for (uint32_t piece = 1; piece < 400; piece = piece * 3 / 2 + 1)
+        for (int broken = 0; broken < 2; broken++) {
+            htip_page page;
+            dx_hbtp_out out;
+            uint32_t frames = 0;
+            size_t size;
+            DX_CHECK_EQ(dx_hbtp_out_init(&out, memory, sizeof memory), 0);
+            dx_hbtp_out_set_checksum(&out, piece % 2);
+            writer *w = writer_new();
+            dx_htip_add_template(&w->w, 7, card, strlen(card));
+            dx_htip_clone(&w->w, 1, 7, 0);
+            send(&out, DX_HBTP_OP_HTIP_CLONE, 0, w);
+            dx_htip_set_text(&(w = writer_new())->w, 2, of("Hi"));
+            send(&out, DX_HBTP_OP_HTIP_PATCH_TEXT, 1, w);
+            dx_htip_set_attribute(&(w = writer_new())->w, 2, of("title"), of("t"));
+            send(&out, DX_HBTP_OP_HTIP_PATCH_ATTR, 2, w);
+            w = writer_new();
+            dx_htip_add_template(&w->w, 7, card, strlen(card));
+            dx_htip_begin(&w->w);
+            dx_htip_clone(&w->w, 5, 7, 0);
+            dx_htip_set_class(&w->w, 5, of("on"), true);
+            dx_htip_commit(&w->w);
+            send(&out, DX_HBTP_OP_HTIP_BATCH, 3, w);
+            dx_htip_remove(&(w = writer_new())->w, broken ? 9 : 5); /* node 9 was never there */
+            send(&out, DX_HBTP_OP_HTIP_REMOVE, 4, w);
+            const uint8_t *bytes = dx_hbtp_out_data(&out, &size);
+            htip_page_open(&page, NODES);
+            size_t good = size;
+            if (broken) good -= 8 + w->size + (piece % 2 ? 4 : 0);
+            receive(&page, bytes, good, piece, &frames, false);
+            DX_CHECK_EQ(frames, broken ? 4 : 5);
+            receive(&page, bytes + good, size - good, piece, &frames, true);
+            expect_html(&page, broken ? "<p class=\"a\"><b data-slot=\"\" title=\"t\">Hi</b></p><p class=\"a on\"><b data-slot=\"\"></b></p>"
+                                      : "<p class=\"a\"><b data-slot=\"\" title=\"t\">Hi</b></p>");
+            htip_page_close(&page);
+        }
 }
 
 DX_TEST(ht_7_strings_are_shared_by_content)

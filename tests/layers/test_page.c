@@ -399,6 +399,175 @@ DX_TEST(mm_1_mm_4_mm_8_a_full_region_uses_nothing)
     DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, fill, NULL, &nodes[count]), DX_PAGE_ENOSPACE);
 }
 
+/* Where the parts of the default regions are: what another reader of this memory looks for. */
+DX_TEST(mm_2_the_static_region_has_fixed_offsets)
+{
+    static const char markup[] = "<p><b data-slot=\"\"></b></p>";
+    const dx_page_binding b = {63, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 1, 0, 8, 8};
+    dx_page_desc d;
+    dx_page p;
+    uint64_t capabilities;
+    memset(&d, 0, sizeof d);
+    d.memory = malloc(16 << 20);
+    d.capabilities = DX_PAGE_DOM_WRITE | DX_PAGE_WORKER_SPAWN;
+    DX_CHECK(d.memory);
+    const uint8_t *m = d.memory;
+    DX_CHECK_EQ(dx_page_init(&p, &d), 0);
+    DX_CHECK_EQ(dx_page_add_template(&p, 9, dx_htip_text_of(markup)), 0);
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("danger")), 0);
+    DX_CHECK_EQ(dx_page_add_component(&p, 0x01020304, 9, 16, &b, 1), 0);
+    dx_page_seal(&p);
+    DX_CHECK_EQ(dx_page_read_manifest(m, 64, &capabilities), 0);
+    DX_CHECK_EQ(capabilities, 0x11);
+    DX_CHECK_MEM(m + 0x40, "\1\0\0\0", 4); /* names: their count, then offset and size of each */
+    DX_CHECK_MEM(m + 0x1000, markup, sizeof markup - 1);
+    DX_CHECK_MEM(m + 0x100000, "\4\3\2\1\1\0\0\0", 8); /* a binding map: its component, its count */
+    DX_CHECK_MEM(m + 0x100000 + 8 + 132, "\x3f\3\0\0\1\0\0\0\0\0\0\0\x08\0\0\0\x08\0\0\0", 20);
+    dx_page_flush f;
+    dx_page_get_flush(&p, &f);
+    DX_CHECK((const uint8_t *)f.ops == m + 0xa00000 + 128);
+    free(d.memory);
+}
+
+static uint32_t load32(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
+
+/* W-22: every name of the dictionary lies in the static region, and only those that exist can be bound. */
+DX_TEST(mm_6_w_22_names_are_a_dictionary_with_bounds)
+{
+    dx_page p = page_open(8192, 8192);
+    const uint8_t *m = (const uint8_t *)memory;
+    dx_page_binding b = {0, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 1, 0, 8, 8};
+    char name[64], all[2 * 4096];
+    p.sealed_ = false;
+    for (int i = 2; i < DX_PAGE_NAMES_MAX; i++) {
+        snprintf(name, sizeof name, "name-%d", i * 7919);
+        DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of(name)), i);
+    }
+    const dx_page was = p;
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("one-more")), DX_PAGE_ENOSPACE);
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("")), DX_PAGE_EINVAL);
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("\xc3")), DX_PAGE_EUTF8);
+    DX_CHECK_MEM(&p, &was, sizeof p);
+    DX_CHECK_EQ(load32(m + 0x40), DX_PAGE_NAMES_MAX);
+    for (uint32_t i = 2; i < DX_PAGE_NAMES_MAX; i++) {
+        const uint32_t offset = load32(m + 0x44 + 8 * i), size = load32(m + 0x48 + 8 * i);
+        snprintf(name, sizeof name, "name-%u", (unsigned)i * 7919);
+        DX_CHECK(size == strlen(name) && offset >= 0x1000 && offset + (uint64_t)size <= 16384 / 2);
+        DX_CHECK_MEM(m + offset, name, size);
+    }
+    b.name_id = DX_PAGE_NAMES_MAX - 1;
+    DX_CHECK_EQ(dx_page_add_component(&p, 10, 3, 16, &b, 1), 0);
+    for (uint32_t bad = DX_PAGE_NAMES_MAX; bad; bad *= 2) {
+        b.name_id = bad;
+        DX_CHECK_EQ(dx_page_add_component(&p, 11, 3, 16, &b, 1), DX_PAGE_EBINDING);
+    }
+    p = page_open(8192, 8192); /* room of half the region, less templates: a name that is one byte too long */
+    p.sealed_ = false;
+    memset(all, 'x', sizeof all);
+    const uint32_t room = p.name_begin_ - p.template_end_;
+    DX_CHECK(room < sizeof all - 1);
+    DX_CHECK_EQ(dx_page_add_name(&p, (dx_htip_text){(const uint8_t *)all, room + 1}), DX_PAGE_ENOSPACE);
+    DX_CHECK_EQ(dx_page_add_name(&p, (dx_htip_text){(const uint8_t *)all, room}), 2);
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("y")), DX_PAGE_ENOSPACE);
+}
+
+/* Each bit has its place in the manifest, and what needs it is refused with all others granted. */
+DX_TEST(cm_2_d7_every_capability_is_one_bit)
+{
+    static const uint64_t bits[8] = {DX_PAGE_DOM_WRITE, DX_PAGE_DOM_READ, DX_PAGE_NETWORK_FETCH, DX_PAGE_LOCAL_STORAGE, DX_PAGE_WORKER_SPAWN,
+                                     DX_PAGE_GEOLOCATION, DX_PAGE_CAMERA, DX_PAGE_MICROPHONE};
+    for (int i = 0; i < 8; i++) {
+        dx_page p = page_open(8192, 8192);
+        uint8_t m[DX_PAGE_MANIFEST_SIZE];
+        uint64_t capabilities;
+        uint32_t node;
+        DX_CHECK_EQ(bits[i], UINT64_C(1) << i);
+        dx_page_write_manifest(m, bits[i]);
+        DX_CHECK_EQ(m[8], 1 << i);
+        DX_CHECK_EQ(dx_page_read_manifest(m, sizeof m, &capabilities), 0);
+        p.capabilities_ = capabilities;
+        for (int k = 0; k < 8; k++) DX_CHECK_EQ(dx_page_has_all(&p, bits[k]), i == k);
+        p.capabilities_ = UINT64_MAX & ~bits[i];
+        DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, NULL, NULL, &node), bits[i] == DX_PAGE_DOM_WRITE ? DX_PAGE_ECAPABILITY : 0);
+        DX_CHECK_EQ(dx_page_event(&p, 0, 0, NULL, 0), bits[i] == DX_PAGE_DOM_READ ? DX_PAGE_ECAPABILITY : DX_PAGE_ENOTFOUND);
+    }
+}
+
+typedef struct counter {
+    uint64_t dirty;
+    int32_t count, step;
+} counter;
+
+static void on_click(void *user, dx_page *p, uint32_t node, const void *data, size_t size)
+{
+    counter *c = dx_page_state(p, node);
+    (void)user, (void)data, (void)size;
+    c->count += c->step;
+    DX_CHECK_EQ(dx_page_mark(p, node, 0), 0);
+}
+
+/* Component 1: count is bit 0, step is bit 1. */
+DX_TEST(mo_5_a_counter)
+{
+    static const dx_page_binding bindings[] = {
+        {0, DX_PAGE_TEXT, DX_PAGE_INTEGER, 0, 1, 0, offsetof(counter, count), 4},
+        {1, DX_PAGE_TEXT, DX_PAGE_INTEGER, 0, 2, 0, offsetof(counter, step), 4},
+    };
+    dx_page p = page_open(8192, 8192);
+    uint32_t node;
+    DX_CHECK(sizeof(counter) == 16 && offsetof(counter, dirty) == 0 && offsetof(counter, count) == 8 && offsetof(counter, step) == 12);
+    p.sealed_ = false;
+    DX_CHECK_EQ(dx_page_add_component(&p, 1, 3, sizeof(counter), bindings, 2), 0);
+    dx_page_seal(&p);
+    DX_CHECK_EQ(dx_page_on(&p, 0, on_click, NULL), 0);
+    DX_CHECK_EQ(dx_page_mount(&p, 1, 0, 0, 0, NULL, NULL, &node), 0);
+    ((counter *)dx_page_state(&p, node))->step = -3;
+    DX_CHECK_EQ(dx_page_mark(&p, node, 1), 0);
+    dx_page_frame(&p);
+    flush(&p);
+    for (int i = 1; i <= 100; i++) {
+        char text[TEXT];
+        DX_CHECK_EQ(dx_page_event(&p, 0, node & 0x3fffff, NULL, 0), 0);
+        DX_CHECK_EQ(((counter *)dx_page_state(&p, node))->dirty, 1);
+        DX_CHECK_EQ(dx_page_frame(&p), 1); /* the step's text stays as it is */
+        flush(&p);
+        snprintf(text, sizeof text, "%d", -3 * i);
+        DX_CHECK_STR(document[1].text[1], text);
+        DX_CHECK_STR(document[1].text[2], "-3");
+    }
+}
+
+/* A registry is u32 count, then id, size and markup of each: whole or refused. */
+DX_TEST(do_1_w_26_a_registry_of_templates)
+{
+    static const uint8_t registry[] = "\2\0\0\0" "\5\0\0\0\7\0\0\0<p></p>" "\xff\0\0\0\x0a\0\0\0<b>\xe2\x82\xac</b>";
+    const size_t size = sizeof registry - 1;
+    dx_page p = page_open(8192, 8192);
+    DX_CHECK_EQ(dx_page_load_templates(&p, registry, size), DX_PAGE_ESEALED);
+    p.sealed_ = false;
+    const dx_page was = p;
+    for (size_t cut = 0; cut < size; cut++) {
+        uint8_t *copy = malloc(cut + !cut);
+        memcpy(copy, registry, cut);
+        DX_CHECK_EQ(dx_page_load_templates(&p, copy, cut), DX_PAGE_EBOUNDS);
+        DX_CHECK_MEM(&p, &was, sizeof p);
+        free(copy);
+    }
+    for (size_t at = 0; at < size; at++) { /* any byte that cannot be: refused, and not half taken */
+        uint8_t copy[sizeof registry];
+        memcpy(copy, registry, sizeof registry);
+        copy[at] = 0xff;
+        const int error = dx_page_load_templates(&p, copy, size);
+        if (at == 4 || at == 19) DX_CHECK_EQ(error, at == 4 ? DX_PAGE_EDUPLICATE : 0); /* the ids: 255 twice, 255 as before */
+        else DX_CHECK(error == DX_PAGE_EBOUNDS || error == DX_PAGE_EINVAL || error == DX_PAGE_EUTF8);
+        if (error) DX_CHECK_MEM(&p, &was, sizeof p);
+        else p = was;
+    }
+    DX_CHECK_EQ(dx_page_load_templates(&p, registry, size), 0);
+    DX_CHECK(p.templates_[5].slots == 1 && p.templates_[255].slots == 1 && p.template_count_ == 3);
+    DX_CHECK_EQ(dx_page_load_templates(&p, registry, size), DX_PAGE_EDUPLICATE);
+}
+
 /* The mask is the first field; marked fields alone are emitted, with all their bindings, in the order of the bits. */
 DX_TEST(mo_1_mo_2_mo_3_marked_fields_come_out)
 {

@@ -40,6 +40,11 @@ class Element {
     }
     hasAttribute(name) { return this.attributes.has(name); }
     setAttribute(name, value) { this.attributes.set(name, value); }
+    insertBefore(child, before) {
+        if (child.parentNode) child.remove();
+        child.parentNode = this;
+        this.children.splice(before ? this.children.indexOf(before) : this.children.length, 0, child);
+    }
     remove() { this.parentNode.children = this.parentNode.children.filter(c => c != this); }
     set textContent(text) { this.children = text ? [{ text }] : []; }
     get innerHTML() { return this.children.map(c => c.text !== undefined ? escape(c.text) : c.outerHTML).join(''); }
@@ -79,8 +84,37 @@ function patch(kind, from, to, format = 3) {
     return readFileSync(out);
 }
 
+// An HTIP stream (docs/formats/htip.md) of operations [op, node, u16, u16] whose texts are numbers of strings.
+function htipStream(strings, templates, operations) {
+    const texts = strings.map(text => Buffer.from(text)), body = [], u16 = n => body.push(n & 255, n >> 8), u32 = n => (u16(n & 65535), u16(n >>> 16));
+    let at = 0;
+    for (const text of texts) {
+        u32(at);
+        u16(text.length);
+        u16(0);
+        at += text.length;
+    }
+    texts.forEach(text => body.push(...text));
+    for (const [id, string, slots] of templates) {
+        u16(id);
+        u16(string);
+        body.push(slots, 0, 0, 0);
+    }
+    for (const [op, node, ...more] of operations) {
+        body.push(op, 0);
+        u16(node);
+        more.forEach(u16);
+    }
+    const head = Buffer.alloc(16);
+    head.set([0x58, 0x44, 2, !!strings.length | !!templates.length << 1]);
+    head.writeUInt16LE(templates.length, 4);
+    head.writeUInt16LE(strings.length, 6);
+    head.writeUInt32LE(operations.length, 8);
+    head.writeUInt32LE(body.length, 12);
+    return Buffer.concat([head, Buffer.from(body)]);
+}
 for (const [file, deltas] of [['core-blocks.wasm', false], ['site/core.wasm', true], ['site/core-simd.wasm', true]]) {
-    const w = await load(`${folder}/${file}`), { core } = w;
+    const w = await load(`${folder}/${file}`), { core } = w, spare = await load(`${folder}/${file}`);
     const feed = (data, piece) => {
         let chunks = 0;
         for (let i = 0; i < data.length; i += piece) {
@@ -120,6 +154,74 @@ for (const [file, deltas] of [['core-blocks.wasm', false], ['site/core.wasm', tr
             expect(w.got.templates[0][1] == readFileSync('examples/www/card.html', 'utf8'), 'template');
             expect(w.bytes(core.chunk_data(4), core.chunk_size(4)).equals(wasm), 'module');
         }
+    });
+    attempt(`${file}: wx_6 memory is taken from one arena, and reset() gives all of it back`, () => {
+        core.reset();
+        const first = core.allocate(1), taken = [[first, 1]];
+        for (let i = 0, seed = 7; i < 500; i++) {
+            seed = seed * 1103515245 + 12345 & 0x7fffffff;
+            const size = seed % 5 ? seed % 3000 : seed % 300000, at = core.allocate(size);
+            expect(at % 16 == 0 && at >= taken.at(-1)[0] + taken.at(-1)[1] && at + size <= core.memory.buffer.byteLength, `${size} bytes at ${at}`);
+            taken.push([at, size]);
+        }
+        taken.forEach(([at, size], i) => new Uint8Array(core.memory.buffer, at, size).fill(i));
+        taken.forEach(([at, size], i) => expect(w.bytes(at, size).every(b => b == (i & 255)), `${i} was overwritten`));
+        const whole = core.memory.buffer.byteLength;
+        expect(core.allocate(0xfffffff0) == 0 && core.allocate(0xffffffff) == 0, 'more than there can be');
+        const behind = core.allocate(16);
+        expect(behind - taken.at(-1)[0] - taken.at(-1)[1] < 16, 'a refused request used something');
+        for (let i = 0; i < 50; i++) {
+            core.reset();
+            expect(core.allocate(1) == first && core.allocate(1000000), 'not from the beginning');
+        }
+        expect(core.memory.buffer.byteLength == whole, `it grew to ${core.memory.buffer.byteLength}`);
+        return `, ${whole >> 10} KiB used again`;
+    });
+    attempt(`${file}: wx_2 instances share nothing, and init() leaves nothing of before`, () => {
+        const other = spare.core, streams = [app(1), app(2)], sides = [w, spare];
+        const begin = s => {
+            s.core.init();
+            expect(s.core.init_streaming() == 0, 'init');
+            s.got.states.length = s.got.templates.length = s.at = 0;
+            s.core.hash_init();
+        };
+        sides.forEach(begin);
+        for (let turn = 0; w.at < streams[0].length || spare.at < streams[1].length; turn++) {
+            const side = turn % 3 == 2 ? 1 : turn % 2, s = sides[side], part = streams[side].subarray(s.at, s.at += 997 + 31 * side), at = s.put(part);
+            expect(s.core.feed_chunk_data(at, part.length) >= 0, 'refused');
+            s.core.hash_update(at, part.length);
+        }
+        const results = sides.map(s => {
+            const out = s.core.allocate(32);
+            s.core.hash_final(out);
+            expect(s.core.is_stream_finished() && s.core.finalize_stream() == 0, 'not whole');
+            return s.bytes(out, 32).toString('hex') + s.got.states + s.bytes(s.core.chunk_data(4), s.core.chunk_size(4)).toString('hex');
+        });
+        expect(results[0] != results[1] && results[0].includes(readFileSync(`${folder}/app-1.wasm`).toString('hex')) &&
+            results[1].includes(readFileSync(`${folder}/app-2.wasm`).toString('hex')), 'mixed');
+        other.init();
+        expect(other.poll_and_process_chunk() == 0 && other.chunk_size(4) == 0 && other.is_stream_finished() == 0 && other.finalize_stream() == -10 &&
+            other.apply_patch_and_get_length() == -36, 'something is left');
+        expect(core.is_stream_finished() == 1, 'the other one was reset, too');
+    });
+    attempt(`${file}: wx_4 what is asked of the host: templates, states, and a call for every change of the page`, () => {
+        const asked = WebAssembly.Module.imports(new WebAssembly.Module(readFileSync(`${folder}/${file}`))).map(({ module, name }) => `${module}.${name}`).sort();
+        const page = ['host.page_build', 'host.page_do'], first = ['host.cache_template', 'host.notify_state_change'];
+        expect(asked.join() == [...first, ...deltas ? page : []].join(), asked.join());
+        if (!deltas) return ', two imports';
+        const stream = htipStream(['<li><b data-slot=""></b></li>', 'text', 'title', 'on', 'color', 'red'], [[7, 0, 1]], [
+            [1, 1, 7, 0], [1, 3, 7, 0], [1, 5, 7, 0], // clone, and append
+            [2, 2, 1, 0], [3, 1, 2, 1], [4, 1, 3, 1], [4, 3, 3, 0], [5, 3], [6, 2, 4, 5], [9, 5, 1, 0]]);
+        const calls = [], root = new Element('ul'), made = htip(root, mock);
+        w.got.page = { build: made.build, do: (op, ...more) => (calls.push(op), made.do(op, ...more)) };
+        core.reset();
+        core.clear_page();
+        expect(core.render_stream(w.put(stream), stream.length) == 0, 'refused');
+        expect(calls.join() == '1,1,1,2,3,4,4,5,6,9', calls.join());
+        const want = '<li><b data-slot=""></b></li><li title="text" class="on"><b data-slot="" style="color: red;">text</b></li>';
+        expect(root.innerHTML == want, root.innerHTML);
+        core.clear_page();
+        return `, ${asked.length} imports, ${calls.length} changes`;
     });
     attempt(`${file}: wx_1 errors keep their numbers`, () => {
         core.init();

@@ -1,5 +1,5 @@
-// examples/update, the update module, in Node and in headless Chromium, served by dxup through a line that cuts, delays and damages.
-// usage: node update.mjs FOLDER [node]      FOLDER: output of examples/update/build.sh
+// examples/update, the update module, in Node, headless Chromium and Firefox, served by dxup through a line that cuts, delays and damages.
+// usage: node update.mjs FOLDER [node|chromium|firefox]      FOLDER: output of examples/update/build.sh
 import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { firefoxPath } from './firefox.mjs';
 import { runSteps } from './update_steps.js';
 
 const [folder, only] = process.argv.slice(2), root = mkdtempSync(`${tmpdir()}/dx-update-`), store = `${root}/store`;
@@ -293,7 +294,7 @@ const manifestOf = async (n, more = {}, key = pem.privateKey) => {
 async function signatures(where, at) {
     const trust = { keys: [raw(stranger), raw(pem)] };
     const serveManifest = body => line.instead['/app.manifest'] = [200, { 'Content-Type': 'application/json' }, body];
-    await attempt(`${where}: a signed manifest: first load, nothing new, patch`, async () => {
+    await attempt(`cm_6 ${where}: a signed manifest: first load, nothing new, patch`, async () => {
         usual();
         setApp(1);
         await at({ forget: true, none: true });
@@ -311,7 +312,7 @@ async function signatures(where, at) {
         expect(signTool().toString().trim() == raw(pem), 'sign.js prints another public key');
         return `${patch.travelled} bytes`;
     });
-    await attempt(`${where}: a bad signature is refused before anything is asked for, and what was kept is given`, async () => {
+    await attempt(`cm_6 ${where}: a bad signature is refused before anything is asked for, and what was kept is given`, async () => {
         const good = Buffer.from(await manifestOf(2)), cases = [];
         for (let i = 0; i < good.length - 1; i += where == 'node' ? 3 : 29) {
             const flipped = Buffer.from(good);
@@ -542,8 +543,14 @@ if (of && compiler != of) {
     return `${rows.length} files`;
 });
 
-// ---- in Chromium
-if (only != 'node') await (await import('./update_browser.mjs')).default({ attempt, expect, updates, signatures, compareRules, options, origin, line, usual, publish, root, setApp, hashOf, versions });
+// ---- in browsers
+const inBrowser = only != 'node' && (await import('./update_browser.mjs')).default;
+for (const name of only == 'node' ? [] : only ? [only] : ['chromium', 'firefox']) {
+    if (name == 'firefox' && !firefoxPath) {
+        console.log('    skip firefox: it is not installed (make deps-all)');
+        skipped++;
+    } else await inBrowser(name, { attempt, expect, updates, signatures, compareRules, options, origin, line, usual, publish, root, setApp, hashOf, versions });
+}
 server.kill();
 between.close();
 between.closeAllConnections();

@@ -1,6 +1,7 @@
-// The browser's part of update.mjs: the same cases in headless Chromium, its quota, its restart, and the service worker.
+// The browsers' part of update.mjs: the same cases in headless Chromium or Firefox, its quota, its restart, and the service worker.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { startFirefox } from './firefox.mjs';
 const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
 
 // Runs in the page: one update, or a change of the cache before it.
@@ -34,10 +35,13 @@ async function inPage({ key = '/app', forget, none, corrupt, chunks, ...o }) {
     }
 }
 
-export default async function inBrowser({ attempt, expect, updates, signatures, compareRules, options, origin, line, usual, publish, root, setApp, hashOf, versions }) {
+// name: chromium or firefox
+export default async function inBrowser(name, { attempt, expect, updates, signatures, compareRules, options, origin, line, usual, publish, root, setApp, hashOf, versions }) {
     const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
-    const start = () => chromium.launchPersistentContext(`${root}/profile`, { executablePath: chrome, headless: true, timeout: 300000,
+    const profile = `${root}/profile-${name}`, isChromium = name == 'chromium';
+    const startChromium = () => chromium.launchPersistentContext(profile, { executablePath: chrome, headless: true, timeout: 300000,
         args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-extensions', '--no-first-run', '--mute-audio', '--disable-background-networking', '--disable-sync'] });
+    const start = () => isChromium ? startChromium() : startFirefox(profile);
     let browser = await start(), page = browser.pages()[0] ?? await browser.newPage();
     const troubles = [];
     const ready = async () => {
@@ -50,15 +54,15 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
     const at = o => page.evaluate(inPage, o);
 
     for (const drop of [false, true])
-        await attempt(`chromium: cache in IndexedDB${drop ? ', expired ones dropped' : ''}: TTL, LRU, quota and counts are those of dx_cache.h`, () =>
+        await attempt(`${name}: cache in IndexedDB${drop ? ', expired ones dropped' : ''}: TTL, LRU, quota and counts are those of dx_cache.h`, () =>
             compareRules(200, drop, steps => page.evaluate(async ({ steps, options, name }) => {
                 const { runSteps } = await import('/steps.js'), { openCache } = await import('/dx-update.js');
                 return runSteps(now => openCache({ ...options, now, name }), steps);
             }, { steps, options: options(drop), name: `rules-${drop}` })));
-    await updates('chromium', at);
-    await signatures('chromium', at);
+    await updates(name, at);
+    await signatures(name, at);
 
-    await attempt('chromium: two tabs share the entries and the counts', async () => {
+    await attempt(`${name}: two tabs share the entries and the counts`, async () => {
         usual();
         await at({});
         const other = await browser.newPage();
@@ -70,7 +74,7 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
         expect(a.kept && b.kept && stats.puts == before.puts + 2 && keys.some(key => key.endsWith('@1')) && keys.some(key => key.endsWith('@2')), `${JSON.stringify(stats)} ${keys}`);
         return `${stats.entries} entries`;
     });
-    await attempt('chromium: the entries outlive the browser', async () => {
+    await attempt(`${name}: the entries outlive the browser`, async () => {
         const before = (await at({ none: true })).stats;
         await browser.close();
         browser = await start();
@@ -80,7 +84,7 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
         expect(stats.entries == before.entries && stats.puts == before.puts && r.how == 'unchanged' && line.travelled == 0, `${JSON.stringify(stats)} ${r.how}`);
         return `${stats.entries} entries, then 304`;
     });
-    await attempt('chromium: a quota of the browser that is exceeded evicts, and no update fails', async () => {
+    if (isChromium) await attempt(`${name}: a quota of the browser that is exceeded evicts, and no update fails`, async () => {
         // Storage buckets have quotas that the browser enforces; its own override for tests does not reach IndexedDB.
         const { kept, stats, refused, order, full } = await page.evaluate(async () => {
             const { openCache, update } = await import('/dx-update.js'), { indexedDB } = await navigator.storageBuckets.open('small', { quota: 6000000 });
@@ -100,7 +104,7 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
         expect(full.how == 'full' && full.kept && refused, `an update ${full.how} ${full.kept}, more than there is ${refused}`);
         return `${kept} of 14 MB kept in turn in 6, ${stats.evicted} evicted`;
     });
-    await attempt('chromium: without IndexedDB everything travels, nothing fails', async () => {
+    await attempt(`${name}: without IndexedDB everything travels, nothing fails`, async () => {
         const blind = await browser.newPage();
         await blind.addInitScript(() => indexedDB.open = () => {
             throw new DOMException('denied', 'SecurityError');
@@ -115,7 +119,7 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
         return r.error;
     });
 
-    await attempt('chromium: a page of an allowed origin gets 304 and patches across origins, another one nothing', async () => {
+    await attempt(`${name}: a page of an allowed origin gets 304 and patches across origins, another one nothing`, async () => {
         usual();
         setApp(1);
         const far = origin.replace('127.0.0.1', 'localhost'), key = `${far}/app`; // another name is another origin
@@ -143,7 +147,7 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
             return { title: document.title, text: document.body.dataset.text, said: headers.get('X-Dx-Update'), type: headers.get('Content-Type') };
         });
     };
-    await attempt('chromium: service worker: any site gets patches with one line', async () => {
+    await attempt(`${name}: service worker: any site gets patches with one line`, async () => {
         usual();
         await page.evaluate(() => navigator.serviceWorker.register('worker.js', { type: 'module' }));
         await page.evaluate(() => navigator.serviceWorker.ready);
@@ -162,14 +166,20 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
         expect(second.title == 'two' && second.text == 'two' && second.type == first.type && second.type.includes('javascript'), JSON.stringify(second));
         return `${travelled} bytes for page.js`;
     });
-    await attempt('chromium: service worker: offline, after the worker was stopped, the site is there; 404 and other requests go by', async () => {
+    await attempt(`${name}: service worker: offline, after the worker was stopped, the site is there; 404 and other requests go by`, async () => {
         const missing = await page.evaluate(async () => (await fetch('/missing')).status);
         const ranged = await page.evaluate(async () => (await fetch('/page.js', { headers: { Range: 'bytes=0-3' } })).status);
         const posted = await page.evaluate(async () => (await fetch('/page.js', { method: 'POST', body: 'x' })).status);
         expect(missing == 404 && ranged == 206 && posted == 405, `${missing} ${ranged} ${posted}`);
-        const session = await browser.newCDPSession(page);
-        await session.send('ServiceWorker.enable');
-        await session.send('ServiceWorker.stopAllWorkers');
+        if (isChromium) {
+            const session = await browser.newCDPSession(page);
+            await session.send('ServiceWorker.enable');
+            await session.send('ServiceWorker.stopAllWorkers');
+        } else { // stopped with its browser
+            await browser.close();
+            browser = await start();
+            page = browser.pages()[0] ?? await browser.newPage();
+        }
         line.away = true;
         const r = await visit();
         const gone = await page.evaluate(() => fetch('/never-seen').then(() => 'answered', error => error.name));
@@ -177,7 +187,7 @@ export default async function inBrowser({ attempt, expect, updates, signatures, 
         expect(r.title == 'two' && r.text == 'two' && r.said.startsWith('offline') && gone == 'TypeError', `${JSON.stringify(r)} ${gone}`);
         return r.said;
     });
-    await attempt('chromium: no page had an error', async () => {
+    await attempt(`${name}: no page had an error`, async () => {
         expect(troubles.length == 0, troubles.join('; '));
         return 'none';
     });

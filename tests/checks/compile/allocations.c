@@ -1,5 +1,5 @@
-/* Counts a reactor's allocations for tests/checks/footprint.sh: malloc and its kin are replaced by
-   counting versions, and OPERATIONS operations run. Prints the counts; status 0: no allocations. */
+/* Counts a reactor's allocations for tests/checks/footprint.sh while OPERATIONS operations run. Prints the counts; status 0: no
+   allocations. */
 #define _GNU_SOURCE
 #define DX_REACTOR_IMPLEMENTATION
 #include "../../../dx_reactor.h"
@@ -7,47 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *old, size_t size);
-extern void *__libc_memalign(size_t alignment, size_t size);
-
-static unsigned long allocations;
-
-void *malloc(size_t size)
-{
-    allocations++;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-    allocations++;
-    return __libc_calloc(count, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-    allocations++;
-    return __libc_realloc(old, size);
-}
-
-void *memalign(size_t alignment, size_t size)
-{
-    allocations++;
-    return __libc_memalign(alignment, size);
-}
-
-void *aligned_alloc(size_t alignment, size_t size)
-{
-    return memalign(alignment, size);
-}
-
-int posix_memalign(void **out, size_t alignment, size_t size)
-{
-    *out = memalign(alignment, size);
-    return *out ? 0 : ENOMEM;
-}
+#include "counting.h"
 
 #ifndef OPERATIONS
 #define OPERATIONS 10000000

@@ -1,0 +1,263 @@
+// The rows of the dashboard (examples/www/feed.c) in headless Chromium: taken over from a server's HTML, on the page's thread and in a
+// worker with shared memory, from the example's server.
+// usage: node feed.mjs FOLDER [SCREENSHOT]      FOLDER: output of examples/www/build.sh
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { makeFeed, startServer } from '../../examples/www/server.mjs';
+const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
+
+const [folder, screenshot] = process.argv.slice(2), axe = 'build/axe/node_modules/axe-core/axe.min.js';
+let passed = 0, failed = 0, skipped = 0;
+async function attempt(name, test) {
+    try {
+        console.log(`ok   ${name}: ${await test()}`);
+        passed++;
+    } catch (error) {
+        console.log(`FAIL ${name}: ${error.message}`);
+        failed++;
+    }
+}
+const expect = (condition, what) => {
+    if (!condition) throw new Error(what);
+};
+const server = await startServer({ folder, everyMs: 0 }), origin = `http://127.0.0.1:${server.port}`;
+const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
+const browser = await chromium.launch({ executablePath: chrome, headless: true, timeout: 300000,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking'] });
+const troubles = [];
+async function open(path = '/bare') {
+    const page = await browser.newPage();
+    page.setDefaultTimeout(60000);
+    page.on('pageerror', error => troubles.push(error.message));
+    // The server's HTML without the dashboard's script: the test runs the rows itself.
+    await page.route('**/bare', async route => {
+        const response = await route.fetch({ url: `${origin}/` });
+        await route.fulfill({ response, body: (await response.text()).replace(/<script[^>]*>[^]*?<\/script>/g, '') });
+    });
+    await page.goto(origin + path);
+    return page;
+}
+// In the page: rows over the server's HTML; the first frame is shown, and what it did to the document is returned.
+async function takeOver({ inWorker, spoil }) {
+    const { feedRows } = await import('/feed.js'), root = document.getElementById('rows');
+    if (spoil == 'text') root.children[500].children[1].textContent = '1.00';
+    if (spoil == 'row') root.children[3].remove();
+    if (spoil == 'class') root.children[7].children[2].className = 'change other';
+    if (spoil == 'empty') root.replaceChildren();
+    const before = [...root.querySelectorAll('*')], seen = [];
+    const watch = new MutationObserver(list => seen.push(...list));
+    watch.observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+    const rows = globalThis.rows = await feedRows(root, { inWorker });
+    const bytes = new Uint8Array(await (await fetch(`/feed.bin@${root.dataset.version}`)).arrayBuffer());
+    await rows.take(bytes);
+    const end = Date.now() + 20000;
+    while (!rows.frame() && Date.now() < end) await new Promise(requestAnimationFrame);
+    seen.push(...watch.takeRecords());
+    const after = [...root.querySelectorAll('*')];
+    watch.disconnect();
+    return { hydrated: rows.hydrated, changes: seen.length, same: before.length == after.length && before.every((e, i) => e == after[i]), elements: after.length,
+        html: root.innerHTML, registered: rows.page.of.filter(Boolean).every(e => document.contains(e)), calls: rows.calls.flushes };
+}
+const native = () => spawnSync(`${folder}/feed`, { input: server.feed.bytes, encoding: 'utf8' }).stdout;
+// Frames until one had operations, then the rows.
+const next = page => page.evaluate(async () => {
+    const end = Date.now() + 20000;
+    let operations = 0;
+    while (!(operations = rows.frame()) && Date.now() < end) await new Promise(requestAnimationFrame);
+    return { operations, html: document.getElementById('rows').innerHTML, changes: [...document.querySelectorAll('#rows .change')].map(cell => parseFloat(cell.textContent)) };
+});
+const feedOf = page => page.evaluate(async () => rows.take(new Uint8Array(await (await fetch('/feed.bin', { cache: 'no-store' })).arrayBuffer())));
+
+for (const inWorker of [false, true]) {
+    const where = inWorker ? 'in a worker' : 'on the page\'s thread', page = await open();
+    await attempt(`do_2 ${where}: HTML of a server is taken over: the same nodes, nothing changed`, async () => {
+        const r = await page.evaluate(takeOver, { inWorker });
+        expect(r.hydrated === true && r.same && r.changes == 0, `hydrated ${r.hydrated}, same nodes ${r.same}, ${r.changes} changes`);
+        expect(r.html == native() && r.registered && r.calls == 1 && r.elements == 6000, `${r.elements} elements, ${r.calls} calls`);
+        return `${r.elements} elements, one host call`;
+    });
+    await attempt(`do_6 ${where}: then only what has changed is touched`, async () => {
+        server.feed.step(30);
+        server.step();
+        await page.evaluate(() => {
+            globalThis.was = [...document.querySelectorAll('#rows *')];
+            globalThis.touched = new Set();
+            globalThis.watch = new MutationObserver(list => list.forEach(({ target }) => touched.add((target.nodeType == 3 ? target.parentNode : target).closest('td'))));
+            watch.observe(document.getElementById('rows'), { subtree: true, childList: true, characterData: true, attributes: true });
+        });
+        await feedOf(page);
+        const r = await next(page), { touched, same } = await page.evaluate(() => ({ touched: touched.size, same: was.every((e, i) => e == document.querySelectorAll('#rows *')[i]) }));
+        expect(r.html == native(), 'other rows than a server makes');
+        expect(same && touched > 30 && touched <= 80 * 3 && r.operations <= 80 * 5, `same ${same}, ${touched} cells, ${r.operations} operations`);
+        return `${touched} cells, ${r.operations} operations`;
+    });
+    await attempt(`df_1 ${where}: a click selects, a sort moves rows, a second one moves them back`, async () => {
+        const before = (await page.evaluate(() => document.getElementById('rows').innerHTML));
+        await page.evaluate(() => document.querySelectorAll('#rows button')[4].click());
+        const chosen = await next(page);
+        expect(chosen.operations == 1 && await page.evaluate(() => document.querySelectorAll('#rows tr')[4].className == 'selected'), `${chosen.operations} operations`);
+        await page.evaluate(() => rows.event(2, 0));
+        const sorted = await next(page), { changes } = sorted;
+        expect(changes.every((c, i) => !i || changes[i - 1] >= c) && changes[0] > changes.at(-1), `not sorted: ${changes.slice(0, 5)}`);
+        expect(await page.evaluate(() => document.querySelectorAll('.selected').length == 1), 'the selection is gone');
+        await page.evaluate(() => rows.event(2, 0));
+        await next(page);
+        await page.evaluate(() => document.querySelectorAll('#rows button')[4].click());
+        const after = (await next(page)).html.replace(' class=""', '');
+        expect(after == before, 'not as before');
+        return `${sorted.operations} operations to sort`;
+    });
+    await attempt(`${where}: what is not a feed is refused, and the rows stay`, async () => {
+        const said = await page.evaluate(async () => {
+            const before = document.getElementById('rows').innerHTML, said = [], quote = (...numbers) => new Uint8Array(Uint32Array.from(numbers.flatMap(n => [n, 1, 1, 1])).buffer);
+            for (const bytes of [new Uint8Array(7), new Uint8Array(70000), quote(0), quote(2, 2), quote(3, 1)]) said.push(await rows.take(bytes).then(() => 'taken', error => error.message));
+            for (let i = 0; i < 5; i++) rows.frame();
+            return [...said, document.getElementById('rows').innerHTML == before];
+        });
+        expect(said.join() == 'not a feed,not a feed,a quote without a number,quotes whose numbers do not ascend,quotes whose numbers do not ascend,true', said.join());
+        return 'five of them';
+    });
+    await page.close();
+    for (const spoil of ['text', 'row', 'class', 'empty'])
+        await attempt(`${where}: HTML with another ${spoil} is replaced`, async () => {
+            const other = await open(), r = await other.evaluate(takeOver, { inWorker, spoil });
+            await other.close();
+            expect(r.hydrated === (spoil == 'empty' ? null : false) && r.html == native() && r.registered && r.changes > 0, `hydrated ${r.hydrated}, ${r.changes} changes`);
+            return `${r.changes} changes`;
+        });
+}
+await attempt('cm_5 a page without COOP and COEP is told that there is no shared memory', async () => {
+    const page = await browser.newPage();
+    await page.route('**/plain', route => route.fulfill({ body: '<!doctype html><table><tbody id="rows"></tbody></table>', contentType: 'text/html' }));
+    await page.goto(`${origin}/plain`);
+    const said = await page.evaluate(async () => (await import('/feed.js')).feedRows(document.getElementById('rows'), { inWorker: true }).then(() => 'done', error => error.message));
+    await page.close();
+    expect(said.includes('COOP and COEP'), said);
+    return said;
+});
+await attempt('sd_4 start and stop any number of times: one loop, statistics of sixty frames', async () => {
+    const page = await open(), r = await page.evaluate(async () => {
+        const { frameLoop } = await import('/frames.js'), stats = [];
+        let frames = 0, clock = 0;
+        const loop = frameLoop(() => (frames++, clock += 1.5, 7), { onStats: s => stats.push(s), clock: () => clock });
+        const shown = count => new Promise(done => { const step = () => count-- ? requestAnimationFrame(step) : done(); step(); });
+        for (let i = 0; i < 5; i++) loop.start();
+        await shown(10);
+        const ten = frames;
+        for (let i = 0; i < 5; i++) loop.stop();
+        const stopped = frames;
+        await shown(5);
+        const still = frames;
+        loop.start();
+        while (stats.length < 2) await shown(1);
+        loop.stop();
+        return { ten, stopped: still - stopped, stats, running: loop.running };
+    });
+    await page.close();
+    expect(r.ten >= 9 && r.ten <= 12 && r.stopped == 0 && !r.running, JSON.stringify(r));
+    for (const s of r.stats) expect(s.frames == 60 && s.executed == 420 && s.usedMs == 1.5 && s.usedMaxMs == 1.5 && s.remainingMs == 2.5, JSON.stringify(s));
+    return `${r.stats.length} times sixty`;
+});
+await attempt('do_2 a template is parsed once, whatever is cloned', async () => {
+    const page = await open(), r = await page.evaluate(async () => {
+        const { pageOps } = await import('/page_ops.js'), root = document.createElement('ul'), set = Object.getOwnPropertyDescriptor(Element.prototype, 'innerHTML').set;
+        let parsed = 0;
+        Object.defineProperty(Element.prototype, 'innerHTML', { set(text) { parsed++; set.call(this, text); }, configurable: true });
+        const ops = pageOps(root, { 1: '<li><b data-slot=""></b></li>' }, []), memory = new WebAssembly.Memory({ initial: 1 }), words = new Uint32Array(memory.buffer);
+        for (let i = 0; i < 500; i++) {
+            words.set([1 | 1 << 16, 0, 1 + 20 * i, 20]);
+            ops.flush(memory, 0, 0, i, i + 1, 4096, 0);
+        }
+        return { parsed, rows: root.children.length };
+    });
+    await page.close();
+    expect(r.parsed == 1 && r.rows == 10000, JSON.stringify(r));
+    return `${r.rows} clones`;
+});
+await attempt('the server publishes for its own page only', async () => {
+    const post = headers => fetch(`${origin}/publish`, { method: 'POST', headers }).then(r => r.status);
+    const page = await open(), own = await page.evaluate(() => fetch('/publish', { method: 'POST' }).then(r => r.text()));
+    await page.close();
+    const statuses = [await post({}), await post({ Origin: 'http://elsewhere.example' }), await fetch(`${origin}/publish`).then(r => r.status)];
+    expect(own == 'version 2\n' && statuses.join() == '403,403,405', `${own} ${statuses}`);
+    return statuses.join();
+});
+// ---- the dashboard
+const dashboard = async (options = {}, path = '/') => {
+    const page = await browser.newPage({ viewport: { width: 1200, height: 860 }, ...options });
+    page.setDefaultTimeout(60000);
+    page.on('pageerror', error => troubles.push(error.message));
+    page.on('console', message => message.type() == 'error' && troubles.push(message.text()));
+    await page.goto(origin + path);
+    await page.waitForFunction(() => document.body.dataset.hydrated && document.getElementById('state').textContent.startsWith('Updated'));
+    return page;
+};
+const textOf = (page, id) => page.evaluate(id => document.getElementById(id).textContent, id);
+for (const path of ['/', '/?worker'])
+    await attempt(`dashboard ${path}: rows taken over; the feed's next version and the application's arrive as patches while one watches`, async () => {
+        const page = await dashboard({}, path);
+        expect(await page.evaluate(() => document.body.dataset.hydrated) == 'true', 'the rows were made again');
+        const version = await page.evaluate(() => document.body.dataset.version), row = await page.evaluateHandle(() => document.querySelectorAll('#rows tr')[998]);
+        await page.click('#publish');
+        await page.waitForFunction(version => document.body.dataset.version == 3 - version, version);
+        const said = await textOf(page, 'how'), patch = +said.match(/^A patch of ([\d,]+) bytes/)?.[1].replace(',', '');
+        expect(patch > 100 && patch < 2000, said);
+        server.step();
+        await page.waitForFunction(want => document.getElementById('rows').innerHTML == want, native());
+        await page.waitForFunction(() => +document.getElementById('hits').textContent > 2); // the meters follow the rows
+        const state = await textOf(page, 'state'), saved = await textOf(page, 'saved'), hits = +await textOf(page, 'hits');
+        expect(await row.evaluate(row => row == document.querySelectorAll('#rows tr')[998]), 'another row');
+        expect(/^[\d.]+ (kB|MB)$/.test(saved) && hits > 2, `saved ${saved}, ${hits} hits`);
+        await page.waitForFunction(() => document.getElementById('frame').textContent.endsWith(' ms'));
+        const frame = await textOf(page, 'frame');
+        await page.close();
+        return `${patch} bytes for the application; ${state}; ${frame} a frame`;
+    });
+await attempt('dashboard: everything by keyboard', async () => {
+    const page = await dashboard(), active = () => page.evaluate(() => document.activeElement.id || document.activeElement.className);
+    const order = [];
+    for (let i = 0; i < 5; i++) {
+        await page.keyboard.press('Tab');
+        order.push(await active());
+        if (order.at(-1) == 'sort') {
+            await page.keyboard.press('Space');
+            await page.waitForFunction(() => document.getElementById('sort').ariaPressed == 'true');
+        }
+    }
+    expect(order.join() == 'publish,sort,pause,scroll,name', order.join());
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelector('#rows tr').className == 'selected');
+    const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+    await page.close();
+    expect(outline == 'solid', `the focus is ${outline}`);
+    return order.join(', ');
+});
+for (const [name, options] of [['light', {}], ['dark', { colorScheme: 'dark' }], ['phone', { viewport: { width: 360, height: 740 } }]]) {
+    if (!existsSync(axe)) {
+        console.log(`    skip dashboard, ${name}: axe-core: it is not there (make deps-all)`);
+        skipped++;
+        continue;
+    }
+    await attempt(`dashboard, ${name}: axe-core finds nothing, and nothing is wider than the page`, async () => {
+        const page = await dashboard(options);
+        await page.evaluate(readFileSync(axe, 'utf8'));
+        const { faults, rules } = await page.evaluate(async () => {
+            const { violations, passes } = await axe.run({ exclude: ['#rows tr:nth-child(n + 40)'] }); // the other rows are like these
+            return { faults: violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), rules: passes.length };
+        });
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (screenshot) await page.screenshot({ path: screenshot.replace(/(\.\w+)$/, `-${name}$1`) });
+        await page.close();
+        expect(faults.length == 0 && rules > 15 && wide <= 0, `${faults.join('; ')} ${rules} rules, ${wide} too wide`);
+        return `${rules} rules`;
+    });
+}
+await attempt('no page had an error', async () => {
+    expect(troubles.length == 0, troubles.join('; '));
+    return 'none';
+});
+await browser.close();
+await server.stop();
+console.log(`feed: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+process.exit(failed ? 1 : 0);
