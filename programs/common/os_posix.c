@@ -614,6 +614,11 @@ const void *os_map(int file, size_t size)
 
 void os_unmap(const void *bytes, size_t size) { munmap((void *)(uintptr_t)bytes, size); }
 
+void os_release(const void *bytes, size_t size)
+{
+    (void)madvise((void *)(uintptr_t)bytes, size, MADV_DONTNEED);
+}
+
 int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 {
     const char *p = bytes;

@@ -981,6 +981,8 @@ void os_unmap(const void *bytes, size_t size)
     UnmapViewOfFile(bytes);
 }
 
+void os_release(const void *bytes, size_t size) { (void)VirtualUnlock((void *)(uintptr_t)bytes, size); }
+
 int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 {
     assert(file >= 0 && (int64_t)(offset + size) >= 0);
