@@ -10,7 +10,7 @@
 
 enum {
     TIME_MAX_S   = 60,
-    CREATING_MAX = 24 << 20, /* bytes for the inner patch; with less memory the search is coarser */
+    CREATING_MAX = 52 << 20, /* bytes for the inner patch; with less memory the search is coarser */
     STREAMS_MAX  = 8 << 20,   /* bytes of a form: above that, this coding takes too long */
     SIZE_MIN     = CONTAINER_HEADER_SIZE + CONTAINER_CHECK_SIZE + DX_PATCH_HEADER_SIZE
 };
