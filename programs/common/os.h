@@ -161,6 +161,13 @@ int64_t os_read_at(int file, uint64_t offset, void *out, size_t size);
    SIGBUS. */
 const void *os_map(int file, size_t size);
 void os_unmap(const void *bytes, size_t size);
+/* Bytes in a temporary file without a name: the system can take their pages back, unlike allocated ones.
+   old: NULL, or such bytes, which are kept and may move. NULL: there is no place for them, and old stays
+   as it is. */
+uint8_t *os_scratch_resize(uint8_t *old, size_t size);
+void os_scratch_free(uint8_t *bytes); /* NULL: nothing */
+/* Take the pages out of the process's memory. The next access brings them back from the file. */
+void os_release(const void *bytes, size_t size);
 int  os_write(int file, const void *bytes, size_t size); /* all of them */
 int  os_write_at(int file, uint64_t offset, const void *bytes, size_t size); /* all of them */
 int  os_empty(int file);

@@ -614,6 +614,56 @@ const void *os_map(int file, size_t size)
 
 void os_unmap(const void *bytes, size_t size) { munmap((void *)(uintptr_t)bytes, size); }
 
+/* The file is mapped with this in front of the bytes. */
+typedef struct scratch {
+    size_t size; /* of the whole mapping */
+    int    file;
+    char   unused[64 - sizeof(size_t) - sizeof(int)]; /* keeps the bytes aligned to a cache line */
+} scratch;
+
+static int open_scratch(void)
+{
+    char folder[PATH_MAX], path[PATH_MAX + 16];
+    if (os_make_temporary_folder(folder, sizeof folder) < 0) return -1;
+    snprintf(path, sizeof path, "%s/scratch", folder);
+    const int file = os_open_unnamed(path);
+    (void)rmdir(folder);
+    return file;
+}
+
+uint8_t *os_scratch_resize(uint8_t *old, size_t size)
+{
+    scratch *from = old ? (scratch *)(void *)(old - sizeof *from) : NULL, *to;
+    const size_t whole = size + sizeof *to;
+    const int file = from ? from->file : open_scratch();
+    if (file < 0) return NULL;
+    /* Without reserved space a write to the mapping ends the process when the disk is full. */
+    const bool reserved = posix_fallocate(file, 0, (off_t)whole) == 0;
+    to = reserved ? mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
+    if (to == MAP_FAILED) {
+        if (!from) close(file);
+        return NULL;
+    }
+    if (from) munmap(from, from->size);
+    to->size = whole;
+    to->file = file;
+    return (uint8_t *)(to + 1);
+}
+
+void os_scratch_free(uint8_t *bytes)
+{
+    if (!bytes) return;
+    scratch *s = (scratch *)(void *)(bytes - sizeof *s);
+    const int file = s->file;
+    munmap(s, s->size);
+    close(file);
+}
+
+void os_release(const void *bytes, size_t size)
+{
+    (void)madvise((void *)(uintptr_t)bytes, size, MADV_DONTNEED);
+}
+
 int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 {
     const char *p = bytes;

@@ -981,6 +981,17 @@ void os_unmap(const void *bytes, size_t size)
     UnmapViewOfFile(bytes);
 }
 
+uint8_t *os_scratch_resize(uint8_t *old, size_t size)
+{
+    (void)old;
+    (void)size;
+    return NULL; /* allocated memory is in the page file anyway */
+}
+
+void os_scratch_free(uint8_t *bytes) { (void)bytes; }
+
+void os_release(const void *bytes, size_t size) { (void)VirtualUnlock((void *)(uintptr_t)bytes, size); }
+
 int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 {
     assert(file >= 0 && (int64_t)(offset + size) >= 0);

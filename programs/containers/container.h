@@ -59,6 +59,7 @@ typedef struct container_bytes {
     size_t   capacity;
     size_t   max;   /* above that, ETOOBIG */
     int      error;
+    bool     in_file; /* mapped from a temporary file, not allocated */
     const container_cancel *cancel; /* for packing into it, or NULL */
 } container_bytes;
 
@@ -108,7 +109,11 @@ typedef struct container_patch {
 /* >>ways.c ---- */
 /* Append bytes. False: see b->error. */
 bool container_add(container_bytes *b, const void *bytes, size_t size);
+/* Make room for capacity bytes in total. False: see b->error. */
+bool container_reserve(container_bytes *b, size_t capacity);
 void container_drop(container_bytes *b);
+/* The bytes as allocated memory, which the caller frees. NULL: there is not enough. b is empty then. */
+uint8_t *container_take(container_bytes *b);
 bool container_is_cancelled(const container_cancel *cancel); /* NULL: never */
 /* The libraries and versions of this build, separated by commas: "zlib 1.2.13, zstd 1.5.4". */
 const char *container_libraries(void);

@@ -48,17 +48,16 @@ static int check_needs(const container_patch *p, uint64_t memory_max, dx_patch_h
     return inner->target_size > p->form_max ? DX_PATCH_ETOOBIG : DX_PATCH_OK;
 }
 
-/* Make the form of NEW. The caller frees it, also after an error. */
+/* Make the form of NEW. The caller drops it, also after an error. */
 static int run_inner(const container_patch *p, const dx_patch_header *inner,
-                     const container_bytes *from, uint8_t **form, size_t *size)
+                     const container_bytes *from, container_bytes *form)
 {
     const size_t capacity = (size_t)inner->target_size;
     void *memory = malloc((size_t)inner->memory_size);
     int error = DX_PATCH_ENOMEM;
-    *form = malloc(capacity + 1);
-    if (*form && memory)
-        error = dx_patch_apply(from->bytes, from->size, p->inner, p->inner_size, *form, capacity,
-                               size, memory, (size_t)inner->memory_size);
+    if (container_reserve(form, capacity + 1) && memory)
+        error = dx_patch_apply(from->bytes, from->size, p->inner, p->inner_size, form->bytes, capacity,
+                               &form->size, memory, (size_t)inner->memory_size);
     free(memory);
     /* OLD is right but its form is not: the library unpacked it differently, or the patch is forged. */
     return error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED ? DX_PATCH_ECORRUPT : error;
@@ -69,14 +68,13 @@ int container_run(const container_patch *p, const uint8_t *from, size_t from_siz
 {
     container_bytes old_form = {0};
     dx_patch_header inner;
-    uint8_t *form = NULL;
-    size_t size = 0;
+    container_bytes form = {0};
     assert(!out->bytes);
     int error = check_needs(p, memory_max, &inner);
     if (!error) error = container_unpack(p, from, from_size, memory_max, &old_form);
-    if (!error) error = run_inner(p, &inner, &old_form, &form, &size);
+    if (!error) error = run_inner(p, &inner, &old_form, &form);
     container_drop(&old_form);
-    if (!error) error = container_rebuild(p, form, size, memory_max, out);
-    free(form);
+    if (!error) error = container_rebuild(p, form.bytes, form.size, memory_max, out);
+    container_drop(&form);
     return error;
 }

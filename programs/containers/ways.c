@@ -2,6 +2,7 @@
    were packed. All uses of these libraries are in this file, each under its own switch:
    CONTAINERS_ZLIB, VERSIONS_ZSTD_LIBRARY, CONTAINERS_LZMA. */
 #include "container.h"
+#include "../common/os.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -21,10 +22,38 @@
 
 enum {
     PIECE        = 65536, /* size of the output buffer */
+    IN_FILE_FROM = 2 << 20, /* larger buffers are mapped from a temporary file */
     LZMA_EXTREME = 32     /* bit in a level of xz */
 };
 
 /* >>bytes ---------------------------------------------------------------- */
+/* Move a buffer that has become large to a file. Without a place for it, it stays in memory. */
+static bool move_to_file(container_bytes *b, size_t capacity)
+{
+    uint8_t *moved = os_scratch_resize(NULL, capacity);
+    if (!moved) return false;
+    if (b->size) memcpy(moved, b->bytes, b->size);
+    free(b->bytes);
+    b->bytes = moved;
+    b->in_file = true;
+    return true;
+}
+
+bool container_reserve(container_bytes *b, size_t capacity)
+{
+    if (b->error || capacity <= b->capacity) return !b->error;
+    if (b->in_file || capacity < IN_FILE_FROM || !move_to_file(b, capacity)) {
+        uint8_t *moved = b->in_file ? os_scratch_resize(b->bytes, capacity) : realloc(b->bytes, capacity);
+        if (!moved) {
+            b->error = DX_PATCH_ENOMEM;
+            return false;
+        }
+        b->bytes = moved;
+    }
+    b->capacity = capacity;
+    return true;
+}
+
 bool container_add(container_bytes *b, const void *bytes, size_t size)
 {
     assert(b->size <= b->capacity);
@@ -36,13 +65,7 @@ bool container_add(container_bytes *b, const void *bytes, size_t size)
     if (b->size + size > b->capacity) {
         size_t capacity = b->capacity < PIECE ? PIECE : b->capacity;
         while (capacity < b->size + size) capacity += capacity / 2;
-        uint8_t *moved = realloc(b->bytes, capacity);
-        if (!moved) {
-            b->error = DX_PATCH_ENOMEM;
-            return false;
-        }
-        b->bytes = moved;
-        b->capacity = capacity;
+        if (!container_reserve(b, capacity)) return false;
     }
     if (size) memcpy(b->bytes + b->size, bytes, size);
     b->size += size;
@@ -56,9 +79,20 @@ bool container_is_cancelled(const container_cancel *cancel)
 
 void container_drop(container_bytes *b)
 {
-    free(b->bytes);
+    if (b->in_file) os_scratch_free(b->bytes);
+    else free(b->bytes);
     b->bytes = NULL;
+    b->in_file = false;
     b->size = b->capacity = 0;
+}
+
+uint8_t *container_take(container_bytes *b)
+{
+    uint8_t *taken = b->in_file ? malloc(b->size ? b->size : 1) : b->bytes;
+    if (b->in_file && taken) memcpy(taken, b->bytes, b->size);
+    if (!b->in_file) b->bytes = NULL;
+    container_drop(b);
+    return taken;
 }
 
 static uint32_t load_be32(const uint8_t *p)

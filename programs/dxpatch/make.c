@@ -108,9 +108,12 @@ static void try_container(const dxpatch_options *o, const dxpatch_content *from,
                                    .user = (void *)(uintptr_t)o};
     container_bytes sealed = {.max = *size - 1};
     if (container_diff(&maker, from->bytes, from->size, to->bytes, to->size, &sealed)) return;
+    const size_t sealed_size = sealed.size;
+    uint8_t *taken = container_take(&sealed);
+    if (!taken) return;
     free(*out);
-    *out = sealed.bytes;
-    *size = sealed.size;
+    *out = taken;
+    *size = sealed_size;
 }
 
 int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,

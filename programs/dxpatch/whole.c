@@ -106,8 +106,9 @@ static int run_container(const dxpatch_content *from, const char *from_path,
     if (p.form_max > target_max || p.target_size > target_max)
         return dxpatch_fail_target(path, target_max);
     error = container_run(&p, from->bytes, from->size, memory_max, &made);
-    to->bytes = made.bytes; /* the caller frees it, also after an error */
     to->size = made.size;
+    to->bytes = container_take(&made); /* the caller frees it, also after an error */
+    if (!error && !to->bytes) error = DX_PATCH_ENOMEM;
     return error ? fail_container(error, &p, from_path, path, memory_max, target_max) : PROG_OK;
 }
 

@@ -14,7 +14,7 @@ total() { # PASSED FAILED SKIPPED
 for library in zlib zstd lzma; do
     echo "#include <$library.h>" | ${CC:-cc} -x c -fsyntax-only - 2>/dev/null || { echo "skip containers: not installed: $library"; total 0 0 1; }
 done
-${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function -DCONTAINERS_ZLIB -DCONTAINERS_LZMA -DVERSIONS_ZSTD_LIBRARY tests/ports/containers.c \
+${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function -DCONTAINERS_ZLIB -DCONTAINERS_LZMA -DVERSIONS_ZSTD_LIBRARY tests/ports/containers.c programs/common/os_posix.c \
     -o $out/containers -lz -llzma -lzstd || { echo "FAIL containers: it cannot be built"; total 0 1 0; }
 
 # At most this many of each kind, smaller ones first, so that all kinds are there.

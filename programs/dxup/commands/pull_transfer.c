@@ -137,11 +137,13 @@ static int receive_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t 
 /* A patch between containers is complete: apply it. Its output was verified before it is written. */
 static int finish_container(pull *p)
 {
-    container_bytes made = {0};
-    uint8_t *base = prog_alloc((size_t)p->plan.have_size + 1);
-    int status = read_base_file(p, 0, base, (size_t)p->plan.have_size);
-    if (!status) status = dxup_pull_run_container(p, base, &made);
-    free(base);
+    container_bytes made = {0}, base = {0};
+    int status = PROG_OK;
+    if (!container_reserve(&base, (size_t)p->plan.have_size + 1))
+        status = prog_fail(PROG_SYSTEM, "not enough memory for the file that the patch is for");
+    if (!status) status = read_base_file(p, 0, base.bytes, (size_t)p->plan.have_size);
+    if (!status) status = dxup_pull_run_container(p, base.bytes, &made);
+    container_drop(&base);
     for (size_t at = 0; !status && at < made.size;) {
         const size_t part = made.size - at < PROG_IO_SIZE ? made.size - at : PROG_IO_SIZE;
         status = write_target(p, made.bytes + at, part);

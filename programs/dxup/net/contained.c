@@ -10,7 +10,7 @@
 
 enum {
     TIME_MAX_S   = 60,
-    CREATING_MAX = 512 << 20, /* bytes for the inner patch; with less memory the search is coarser */
+    CREATING_MAX = 52 << 20, /* bytes for the inner patch; with less memory the search is coarser */
     STREAMS_MAX  = 8 << 20,   /* bytes of a form: above that, this coding takes too long */
     SIZE_MIN     = CONTAINER_HEADER_SIZE + CONTAINER_CHECK_SIZE + DX_PATCH_HEADER_SIZE
 };
@@ -52,5 +52,5 @@ uint8_t *dxup_contained_make(const uint8_t *base, size_t base_size, const uint8_
     container_bytes patch = {.max = size_max - 1};
     if (container_diff(&maker, base, base_size, target, target_size, &patch)) return NULL;
     *size = patch.size;
-    return patch.bytes;
+    return container_take(&patch);
 }

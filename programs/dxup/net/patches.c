@@ -19,13 +19,17 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     CACHE_COUNT    = 64,
     CACHE_SIZE_MAX = 12 << 20,
     PATCH_SIZE_MAX = 8 << 20,  /* compressed chunks are hardly larger than such a patch */
     MEMORY_FROM    = 1 << 20,  /* larger versions are mapped from a temporary file */
-    PIECE_SIZE     = 1 << 20   /* at least an object */
+    PIECE_SIZE     = 1 << 20,  /* at least an object */
+    SEARCH_MAX     = 24 << 20, /* bytes for making a patch: larger versions get a sparser index */
+    APPLY_MAX      = 24 << 20, /* bytes that the client needs for applying it */
+    RELEASE_NS     = 10000000  /* between two releases of mapped pages */
 };
 
 typedef struct entry {
@@ -256,14 +260,69 @@ static void load(content *c, versions_store *s, const versions_version *v)
     free(from);
 }
 
+/* >>release ------------------------------------------------------------ */
+/* A patch reads both versions from end to end, so all their pages would stay in the memory of the process
+   until they are unmapped. A thread releases them again and again while a patch is made; those in use
+   come back from the system's cache. */
+typedef struct releaser {
+    pthread_t       thread;
+    pthread_mutex_t lock;
+    pthread_cond_t  end;
+    bool            started;
+    bool            over;
+    const content  *two; /* base and target */
+} releaser;
+
+static void *release_pages(void *user)
+{
+    releaser *r = user;
+    pthread_mutex_lock(&r->lock);
+    while (!r->over) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += RELEASE_NS;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_nsec -= 1000000000;
+            until.tv_sec++;
+        }
+        (void)pthread_cond_timedwait(&r->end, &r->lock, &until);
+        for (int i = 0; i < 2; i++)
+            if (r->two[i].mapped) os_release(r->two[i].bytes, r->two[i].size);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+/* Without the thread the pages stay: the system can still take them. */
+static void start_releasing(releaser *r, const content *two)
+{
+    *r = (releaser){.two = two};
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->end, NULL);
+    if (two[0].mapped || two[1].mapped)
+        r->started = pthread_create(&r->thread, NULL, release_pages, r) == 0;
+}
+
+static void stop_releasing(releaser *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->over = true;
+    pthread_cond_signal(&r->end);
+    pthread_mutex_unlock(&r->lock);
+    if (r->started) pthread_join(r->thread, NULL);
+    pthread_cond_destroy(&r->end);
+    pthread_mutex_destroy(&r->lock);
+}
+
 /* >>making ------------------------------------------------------------- */
 /* Make the patch between both contents as they are. NULL: it fails, or has PATCH_SIZE_MAX bytes or more,
    or is not smaller than the target. */
 static uint8_t *make_plain(const content *base, const content *target, size_t *size)
 {
-    dx_patch_create_desc desc = {0};
+    dx_patch_create_desc desc = {.apply_memory_max = APPLY_MAX};
     const size_t room = target->size < PATCH_SIZE_MAX ? target->size : PATCH_SIZE_MAX;
     desc.memory_size = dx_patch_create_memory_size(&desc, base->size, target->size);
+    if (desc.memory_size > SEARCH_MAX) desc.memory_size = SEARCH_MAX;
     desc.memory = malloc(desc.memory_size);
     desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
     uint8_t *out = malloc(room ? room : 1);
@@ -283,15 +342,19 @@ static uint8_t *make_plain(const content *base, const content *target, size_t *s
 static uint8_t *make(versions_store *s, entry *job)
 {
     content *c = prog_alloc(2 * sizeof *c), *base = c, *target = c + 1;
+    releaser *r = prog_alloc(sizeof *r);
     uint8_t *out = NULL, *other = NULL;
     size_t size = 0;
     *target = (content){.bytes = NULL};
     load(base, s, &job->base);
     if (base->bytes) load(target, s, &job->target);
+    start_releasing(r, c);
     if (target->bytes) out = make_plain(base, target, &job->size);
     if (target->bytes && job->kinds)
         other = dxup_contained_make(base->bytes, base->size, target->bytes, target->size, job->kinds,
                                     out ? job->size : target->size, &size);
+    stop_releasing(r);
+    free(r);
     unload(base);
     unload(target);
     free(c);

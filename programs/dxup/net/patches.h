@@ -24,7 +24,7 @@ enum dxup_patch_answer {
 
 /* ready(user) is called on the patch thread whenever a result becomes available. */
 /* Versions of up to size_max bytes get the smallest patch possible, larger ones a patch of whole
-   chunks. Making a patch between unpacked containers takes up to 1.2 GB of memory. */
+   chunks. Making one allocates up to 64 MB; packing xz again up to 256 MB more. */
 int  dxup_patches_start(dxup_patches **p, const char *store_path, uint64_t size_max,
                         void (*ready)(void *user), void *user);
 void dxup_patches_stop(dxup_patches *p);

@@ -81,10 +81,12 @@ static int answer_whole(price *p, bool *none)
     free(patch);
     if (!patch || size >= w->lacking) size = 0;
     p->size += dxup_question_whole_cost(size);
-    uint8_t *bytes = size ? dxup_whole_read(p->store, &w->file) : NULL;
-    const int status = bytes ? versions_missing_store_whole(p->asker.lack, q.tickets[0], bytes) : PROG_OK;
-    if (!bytes) versions_missing_return_whole(p->asker.lack, q.tickets[0], false);
-    free(bytes);
+    container_bytes file = {0};
+    const bool read = size && dxup_whole_read(p->store, &w->file, &file);
+    const int status =
+        read ? versions_missing_store_whole(p->asker.lack, q.tickets[0], file.bytes) : PROG_OK;
+    if (!read) versions_missing_return_whole(p->asker.lack, q.tickets[0], false);
+    container_drop(&file);
     return status;
 }
 

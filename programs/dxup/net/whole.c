@@ -90,26 +90,25 @@ static bool read_parts(versions_store *s, const dx_tree_entry *file, uint8_t *by
     return !status;
 }
 
-uint8_t *dxup_whole_read(versions_store *s, const dx_tree_entry *file)
+bool dxup_whole_read(versions_store *s, const dx_tree_entry *file, container_bytes *bytes)
 {
     if (!file->size || file->size > DXUP_CONTAINER_MAX || file->level > DX_TREE_LEVELS_MAX)
-        return NULL;
-    uint8_t *bytes = malloc((size_t)file->size);
-    if (!bytes) return NULL;
+        return false;
+    if (!container_reserve(bytes, (size_t)file->size)) return false;
     prog_mute(true);
-    const bool done = read_parts(s, file, bytes);
+    const bool done = read_parts(s, file, bytes->bytes);
     prog_mute(false);
-    if (done) return bytes;
-    free(bytes);
-    return NULL;
+    if (done) bytes->size = (size_t)file->size;
+    else container_drop(bytes);
+    return done;
 }
 
 bool dxup_whole_is_container(void *user, const versions_missing_whole *w)
 {
     if (!container_kinds() || w->file.size > DXUP_CONTAINER_MAX) return false;
-    uint8_t *old = dxup_whole_read(user, &w->old);
-    const bool is = old && container_may_have(old, (size_t)w->old.size);
-    free(old);
+    container_bytes old = {0};
+    const bool is = dxup_whole_read(user, &w->old, &old) && container_may_have(old.bytes, old.size);
+    container_drop(&old);
     return is;
 }
 
@@ -152,9 +151,8 @@ static enum dxup_whole_result apply_plain(const uint8_t *old, const versions_mis
         return wrong("it is for other files");
     if (header.memory_size > DXUP_CONTAINER_MEMORY) return wrong("it needs too much memory");
     void *memory = malloc(header.memory_size ? (size_t)header.memory_size : 1);
-    made->bytes = malloc((size_t)w->file.size);
     error = DX_PATCH_ENOMEM;
-    if (memory && made->bytes)
+    if (memory && container_reserve(made, (size_t)w->file.size))
         error = dx_patch_apply(old, (size_t)w->old.size, patch->bytes, patch->size, made->bytes,
                                (size_t)w->file.size, &size, memory, (size_t)header.memory_size);
     free(memory);
@@ -166,12 +164,12 @@ static enum dxup_whole_result apply_plain(const uint8_t *old, const versions_mis
 enum dxup_whole_result dxup_whole_apply(versions_store *s, const versions_missing_whole *w,
                                         const container_bytes *patch, container_bytes *made)
 {
-    uint8_t *old = dxup_whole_read(s, &w->old);
-    if (!old) return DXUP_WHOLE_STALE;
+    container_bytes old = {0};
+    if (!dxup_whole_read(s, &w->old, &old)) return DXUP_WHOLE_STALE;
     enum dxup_whole_result result = container_is(patch->bytes, patch->size)
-                                        ? apply_container(old, w, patch, made)
-                                        : apply_plain(old, w, patch, made);
-    free(old);
+                                        ? apply_container(old.bytes, w, patch, made)
+                                        : apply_plain(old.bytes, w, patch, made);
+    container_drop(&old);
     if (result == DXUP_WHOLE_MADE && made->size != w->file.size) result = wrong("wrong size");
     return result;
 }

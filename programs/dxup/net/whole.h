@@ -28,8 +28,8 @@ size_t dxup_whole_write_reply(uint64_t patch_size, uint8_t out[DXUP_WHOLE_REPLY_
 /* *patch_size 0: there is no patch. */
 bool   dxup_whole_read_reply(const uint8_t *bytes, size_t size, uint64_t *patch_size);
 
-/* Read the content of a file. NULL: it is not there, is damaged or changes; prints no message. */
-uint8_t *dxup_whole_read(versions_store *s, const dx_tree_entry *file);
+/* Read the content of a file. False: it is not there, is damaged or changes; prints no message. */
+bool dxup_whole_read(versions_store *s, const dx_tree_entry *file, container_bytes *bytes);
 /* For versions_missing_choose(): is the old file, which the store has, a container? user: the store. */
 bool dxup_whole_is_container(void *user, const versions_missing_whole *w);
 
