@@ -313,7 +313,7 @@ DX_TEST(do_4_handles_are_stale_for_1023_uses)
 
 DX_TEST(cm_1_cm_3_d7_manifest)
 {
-    uint8_t m[DX_PAGE_MANIFEST_SIZE], small[8];
+    uint8_t m[DX_PAGE_MANIFEST_SIZE], small[8] = {0};
     uint64_t capabilities;
     dx_page_write_manifest(m, 0x8000000000000005u);
     DX_CHECK_EQ(dx_page_read_manifest(m, sizeof m, &capabilities), 0);
@@ -637,7 +637,7 @@ DX_TEST(do_4_more_than_a_million_nodes)
 DX_PROPERTY(fuzz_page_bindings, 3000)
 {
     dx_page p = page_open(8192, 8192);
-    dx_page_binding b[4];
+    dx_page_binding b[4] = {{0}};
     uint32_t node, count = (uint32_t)dx_choose(c, 4), size = (uint32_t)dx_choose_range(c, 8, 40);
     for (uint32_t i = 0; i < count; i++) {
         const bool wild = dx_choose(c, 7) == 0;

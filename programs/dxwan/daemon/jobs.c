@@ -197,9 +197,11 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
     if (file < 0) return prog_fail_errno("mirror %s: %s", m->name, m->file);
     os_close(file);
     if (c->enabled && !PROG_HAS_ZSTD)
-        return prog_fail(PROG_SYSTEM, "COMPRESSION_FAILED: this dxwan was built without zstd");
+        return prog_fail(PROG_SYSTEM, "mirror %s: COMPRESSION_FAILED: this dxwan was built without zstd", m->name);
     wan_destination *to = destination(j, c, m->address);
-    if (!to) return prog_fail(PROG_USAGE, "INVALID_CONFIG: more than 64 destinations since the start");
+    if (!to)
+        return prog_fail(PROG_USAGE, "mirror %s: INVALID_CONFIG: more than 64 destinations since the start; restart the daemon",
+                         m->name);
     wan_job *job = *out = new_job(j, c);
     job->mirror = (wan_mirror_config){wan_copy(m->name), wan_copy(m->file), wan_copy(m->address),
                                       wan_copy(m->as), m->every_s};
