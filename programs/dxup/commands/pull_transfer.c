@@ -140,7 +140,8 @@ static int finish_container(pull *p)
     container_bytes made = {0}, base = {0};
     int status = PROG_OK;
     if (!container_reserve(&base, (size_t)p->plan.have_size + 1))
-        status = prog_fail(PROG_SYSTEM, "not enough memory for the file that the patch is for");
+        status = prog_fail(PROG_SYSTEM, "%s: no memory, and no space for a temporary file, to apply a patch to it",
+                           p->o->path);
     if (!status) status = read_base_file(p, 0, base.bytes, (size_t)p->plan.have_size);
     if (!status) status = dxup_pull_run_container(p, base.bytes, &made);
     container_drop(&base);
