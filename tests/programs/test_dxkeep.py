@@ -1400,7 +1400,7 @@ def metrics(port):
     assert head.startswith("HTTP/1.1 200 ") and "\r\nContent-Length: %d\r\n" % len(body) in head, head
     lines = body.splitlines()
     helps = {line.split()[2] for line in lines if line.startswith("# HELP ")}
-    assert helps == {line.split()[2] for line in lines if line.startswith("# TYPE ")} and len(helps) == 15, helps
+    assert helps == {line.split()[2] for line in lines if line.startswith("# TYPE ")} and len(helps) == 16, helps
     return {name.removeprefix("diffkeeper_"): float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
 
@@ -1428,6 +1428,9 @@ def metrics_of_a_run(dice):
     last = metrics(port)
     assert last["large_files_total"] == first["large_files_total"] + 1 and last["deltas_total"] > first["deltas_total"], last
     assert last['capture_total{result="success"}'] == last["capture_duration_seconds_count"] > first["capture_duration_seconds_count"]
+    pauses = [last['dxkeep_pause_seconds_bucket{le="%s"}' % limit] for limit in ("0.001", "0.01", "0.1", "1", "+Inf")]
+    assert pauses == sorted(pauses) and pauses[-1] == last["dxkeep_pause_seconds_count"] > first["dxkeep_pause_seconds_count"] == 0, last
+    assert 0 < last["dxkeep_pause_seconds_sum"] < 50, last
     assert last["storage_saved_bytes"] > 290000 and 0 < last["storage_saved_ratio"] < 1 and 0 < last["chunk_dedup_ratio"] < 1, last
     for request, status in ((b"POST /metrics HTTP/1.1\r\n\r\n", 405), (b"GET / HTTP/1.1\r\n\r\n", 404), (b"GET /metrics/x HTTP/1.0\r\n\r\n", 404),
                             (b"GET /metrics HTTP/1.1\r\n" + b"x: y\r\n" * 4000, 431), (b"\0" * 50 + b"\n", 400), (b"\r\n\r\n", 400),
