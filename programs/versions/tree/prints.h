@@ -17,8 +17,7 @@ typedef struct versions_print {
 versions_prints *versions_prints_open(void);
 void versions_prints_close(versions_prints *t);
 /* Thread-safe. Two different inputs of one size, up to VERSIONS_CHUNK_MAX, have the same fingerprint
-   with a
-   probability of 2^-64, also if an attacker has chosen them: the key is random and stays secret. */
+   with a probability of 2^-64, also if an attacker has chosen them: the key is random and secret. */
 void versions_print_make(const versions_prints *t, const void *data, size_t size, versions_print *out);
 /* Of one thread. */
 void versions_prints_note(versions_prints *t, const uint8_t id[PROG_HASH_SIZE],
