@@ -9,6 +9,7 @@
 #include "in_place.h"
 #include "../common/json.h"
 #include "../common/os.h"
+#include "../versions/tree/prints.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -134,6 +135,8 @@ void keep_capture_close(keep_capture *c)
     if (c->mark > 0) os_close(c->mark);
     c->mark = 0;
     keep_torn_clear(&c->torn);
+    versions_prints_close(c->prints);
+    c->prints = NULL;
     free(c->changed);
     c->changed = NULL;
     c->changed_room = 0;
@@ -184,6 +187,8 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
     desc.rules = &o->rules;
     desc.workers = o->workers;
     desc.omit = o->omit;
+    if (!c->prints) c->prints = versions_prints_open();
+    desc.prints = c->prints;
     desc.torn = warn_of_torn;
     desc.torn_user = c;
     desc.last = last;
@@ -277,6 +282,18 @@ enum { ROUNDS_MAX = 3 };
 
 static void note_mapped(void *user, const char *path) { keep_capture_note(user, path); }
 
+static const uint16_t pause_limits_ms[KEEP_PAUSES - 1] = KEEP_PAUSE_LIMITS_MS;
+
+static void count_pause(keep_capture *c, int64_t since_ns)
+{
+    const uint64_t pause_ns = (uint64_t)(prog_now_ns() - since_ns);
+    int i = 0;
+    while (i < KEEP_PAUSES - 1 && pause_ns > pause_limits_ms[i] * UINT64_C(1000000)) i++;
+    c->counted.pauses[i]++;
+    c->counted.paused_ns += pause_ns;
+    c->paused_ns += pause_ns;
+}
+
 static void thaw(keep_capture *c, int64_t frozen_ns)
 {
     if (!c->freezer->active) return;
@@ -286,12 +303,16 @@ static void thaw(keep_capture *c, int64_t frozen_ns)
     c->stray = !c->flush(c->flush_user) || c->all != all || c->changed_count != noted;
     for (size_t i = noted; i < c->changed_count; i++) keep_torn_add(&c->torn, c->changed[i]);
     keep_thaw(c->freezer);
-    c->paused_ns += (uint64_t)(prog_now_ns() - frozen_ns);
+    count_pause(c, frozen_ns);
 }
 
 typedef struct instant {
     keep_capture *capture;
-    int64_t       frozen_ns; /* prog_now_ns() */
+    int64_t       frozen_ns;  /* prog_now_ns() when the first process was stopped */
+    int64_t       instant_ns; /* prog_time_ns() when the last one had stopped */
+    size_t        count;      /* paths that were left to read; and whether that was known to be 0 */
+    bool          nothing;
+    bool          missed;     /* the earlier reads missed an entry */
     bool          reread;    /* what changed during the last round was read again */
 } instant;
 
@@ -302,41 +323,75 @@ static void was_read(void *user, int status)
     thaw(p->capture, p->frozen_ns);
 }
 
-/* Read what changed since the last read, while the processes are stopped. *consistent: the whole
-   version is of this instant. If the time is not enough, c->found keeps the result of the
-   earlier reads. */
-static int read_rest(keep_capture *c, instant *p, bool *consistent)
+/* Bytes that were cut and hashed. */
+static uint64_t fresh_bytes(const versions_published *found)
+{
+    return found->read_bytes > found->same_bytes ? found->read_bytes - found->same_bytes : 0;
+}
+
+/* Called by the read once its threads and memory are there: stop the program, and find what is left
+   to read. */
+static int begin_stop(void *user, versions_tree_publish_desc *desc)
+{
+    instant *p = user;
+    keep_capture *c = p->capture;
+    const int64_t until_ns = prog_now_ns() + (int64_t)c->o->pause_ns;
+    if (!keep_freeze(c->freezer, until_ns)) {
+        count_pause(c, c->freezer->since_ns);
+        return PROG_REFUSED;
+    }
+    p->frozen_ns = c->freezer->since_ns;
+    p->instant_ns = prog_time_ns();
+    bool known = c->flush(c->flush_user);
+    known = known && keep_freezer_mapped(c->freezer, c->o->directory, note_mapped, c);
+    sort_changes(c);
+    desc->until_ns = p->frozen_ns + (int64_t)c->o->pause_ns;
+    if (prog_now_ns() > desc->until_ns || !known || c->all || c->linked || p->missed) return PROG_REFUSED;
+    p->count = c->changed_count;
+    p->nothing = !p->count;
+    desc->changed = (const char *const *)c->changed;
+    desc->changed_count = p->count;
+    return p->nothing ? PROG_REFUSED : PROG_OK;
+}
+
+/* Remove the paths that were read from the list; those that were noted meanwhile stay. */
+static void forget_read(keep_capture *c, size_t count)
+{
+    if (c->all) return; /* the list was dropped */
+    for (size_t i = 0; i < count; i++) free(c->changed[i]);
+    c->changed_count -= count;
+    memmove(c->changed, c->changed + count, c->changed_count * sizeof *c->changed);
+}
+
+/* Stop the processes, and read what changed since the last read. *consistent: the whole version is
+   of this instant. If the time is not enough, c->found keeps the result of the earlier reads. */
+static int read_stopped(keep_capture *c, instant *p, bool *consistent)
 {
     const versions_published before = c->found;
     uint8_t root[PROG_HASH_SIZE];
     memcpy(root, before.root, sizeof root);
-    bool known = c->flush(c->flush_user);
-    known = known && keep_freezer_mapped(c->freezer, c->o->directory, note_mapped, c);
-    sort_changes(c);
-    if (prog_now_ns() - p->frozen_ns > (int64_t)c->o->pause_ns) return PROG_OK;
-    if (!known || c->all || c->linked || before.missed) return PROG_OK;
-    *consistent = !before.torn;
-    if (!c->changed_count) return PROG_OK;
-    *consistent = false;
-    const size_t count = c->changed_count;
-    versions_tree_publish_desc desc = {.read = was_read, .read_user = p,
-                                       .held_max = c->o->held_max,
-                                       .until_ns = p->frozen_ns + (int64_t)c->o->pause_ns};
-    int status = publish_since(c, root, false, desc);
+    p->missed = before.missed > 0;
+    p->nothing = false;
+    c->stray = false;
+    const versions_tree_publish_desc desc = {.begin = begin_stop, .read = was_read, .read_user = p,
+                                             .held_max = c->o->held_max, .held_soon = c->held_soon};
+    const int status = publish_since(c, root, false, desc);
+    thaw(c, p->frozen_ns);
     if (status == PROG_REFUSED || (!status && c->found.needs_all)) {
         c->found = before;
+        *consistent = p->nothing && !before.torn && !c->stray;
+        if (*consistent) c->began_ns = p->instant_ns;
         return PROG_OK;
     }
     if (status) return status;
     p->reread = true;
-    *consistent = !before.torn && !c->found.torn && !c->found.missed;
+    *consistent = !before.torn && !c->found.torn && !c->found.missed && !c->stray;
+    if (*consistent) c->began_ns = p->instant_ns;
+    c->held_soon = 2 * fresh_bytes(&c->found);
     c->found.torn += before.torn;
     c->found.files += before.files;
     c->found.read_files += before.read_files;
-    if (c->all) return PROG_OK; /* the list was dropped */
-    for (size_t i = 0; i < count; i++) free(c->changed[i]);
-    c->changed_count -= count;
-    memmove(c->changed, c->changed + count, c->changed_count * sizeof *c->changed);
+    forget_read(c, p->count);
     return PROG_OK;
 }
 
@@ -352,7 +407,7 @@ static int read_rounds(keep_capture *c, uint64_t *torn, uint64_t *bytes)
         assert(c->found.torn >= c->again_count);
         c->found.torn -= c->again_count;
         *torn += c->found.torn;
-        *bytes += c->found.read_bytes;
+        *bytes += fresh_bytes(&c->found);
         forget_changes(c);
         c->all = false;
         /* Whether they are reported as changed or not. */
@@ -364,19 +419,6 @@ static int read_rounds(keep_capture *c, uint64_t *torn, uint64_t *bytes)
         if (!c->flush(c->flush_user) || !c->changed_count) break;
     }
     return PROG_OK;
-}
-
-static int read_stopped(keep_capture *c, instant *p, bool *consistent)
-{
-    p->frozen_ns = prog_now_ns();
-    c->stray = false;
-    if (!keep_freeze(c->freezer, p->frozen_ns + (int64_t)c->o->pause_ns)) return PROG_OK;
-    const int64_t instant_ns = prog_time_ns();
-    const int status = read_rest(c, p, consistent);
-    thaw(c, p->frozen_ns);
-    *consistent = *consistent && !c->stray;
-    if (*consistent) c->began_ns = instant_ns;
-    return status;
 }
 
 /* >>direct ---------------------------------------------------------------
@@ -428,7 +470,7 @@ static int read_directly(keep_capture *c, instant *p, bool *consistent, bool *do
 /* Note whether the rounds paid: rounds_bytes were read by them. */
 static void learn(keep_capture *c, const instant *p, uint64_t rounds_bytes)
 {
-    const uint64_t again = p->reread ? c->found.read_bytes : 0;
+    const uint64_t again = p->reread ? fresh_bytes(&c->found) : 0;
     c->direct_max = again >= rounds_bytes / 2 ? 2 * rounds_bytes : 0;
     c->direct_count = 0;
 }

@@ -1,12 +1,21 @@
-/* Freezing: stop a tree of processes that changes while it is read. The tree is stopped once a pass
-   over /proc finds that
+/* Freezing: stop a tree of processes that changes while it is read. A pass over /proc is still if
 
-       every process of the tree is stopped, with all its threads,
-       the parent of every process is in the list, and
-       no process was started on this machine during the pass (the kernel counts them).
+       every process of the tree is stopped, with all its threads, and
+       the parent of every process is in the list.
 
-   Then no process was missed: a stopped process starts none, a running one would be in the list, and
-   a new one would have been counted. Otherwise another pass follows, until the time limit.
+   The tree is stopped once a pass is still, and no process was started on this machine meanwhile (the
+   kernel counts them): a stopped process starts none, a running one would be in the list, and a
+   new one would have been counted. On a busy machine somebody always starts a process. There the tree
+   is stopped after two still passes in a row with the same processes of the tree, if during both no
+   process ended between being found and being read, and the ids of new processes only ascended:
+
+       Assume that X runs after both. If it was there when the second began, it was found by that. So it
+       is new, of a parent that is new, and so on, up to one that was there when the second began and
+       ran. That one was not found by the first, or it would have been running or would now be
+       missing; so it was started during the first. Its id and those of all after it ascend, as the
+       pass does, and one of them lives at any time: the pass cannot overtake the chain unseen.
+
+   Otherwise another pass follows, until the time limit.
 
        pass 1   A runs, B runs        SIGSTOP to both; B has started C meanwhile
        pass 2   A, B stopped, C runs  SIGSTOP to C
@@ -25,7 +34,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+enum { NICE_MIN = -20 };
+#define WAIT_NS INT64_C(50000) /* between two looks at a process that has not stopped yet */
 
 /* >>tree --------------------------------------------------------------- */
 /* Mark the processes of the tree. False: the parent of a process has ended, so it is unknown
@@ -94,35 +107,87 @@ static bool stop_one(keep_freezer *f, const keep_process *p)
     if (frozen->count == KEEP_FROZEN_MAX) return false;
     frozen->list[frozen->count] = p->pid;
     __atomic_store_n(&frozen->count, frozen->count + 1, __ATOMIC_RELEASE);
+    if (!f->since_ns) f->since_ns = prog_now_ns();
     return kill(p->pid, SIGSTOP) == 0 || errno == ESRCH;
 }
 
-/* *done: this pass found all of them stopped. False: they cannot be stopped. */
-static bool stop_pass(keep_freezer *f, keep_processes *all, bool *done)
+typedef struct pass {
+    keep_processes all;
+    bool           still;    /* every process of the tree is stopped */
+    bool           alone;    /* and no process was started meanwhile */
+    uint64_t       from, to; /* the last id at its beginning and at its end */
+} pass;
+
+/* Wait until a process that was sent SIGSTOP has stopped: one that waits for a disk stops late. */
+static void wait_stopped(keep_process *p, int64_t until_ns)
 {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)p->pid);
+    while (prog_now_ns() < until_ns) {
+        if (!keep_process_read(path, &p->state, &p->parent) || is_stopped(p)) return;
+        os_sleep_ns(WAIT_NS);
+    }
+}
+
+/* False: they cannot be stopped. */
+static bool stop_pass(keep_freezer *f, pass *now, int64_t until_ns)
+{
+    keep_processes *all = &now->all;
     const uint64_t before = keep_processes_started();
-    *done = false;
+    now->from = keep_processes_last_id();
     if (!before || !keep_processes_list(all)) return false;
-    *done = mark_tree(f, all);
+    now->still = mark_tree(f, all);
+    bool sent = false;
     for (size_t i = 0; i < all->count; i++) {
         const keep_process *p = &all->list[i];
         if (!p->ours || is_stopped(p)) continue;
-        *done = false;
+        now->still = false;
+        sent = true;
         if (!stop_one(f, p)) return false;
     }
-    *done = *done && keep_processes_started() == before;
+    now->to = keep_processes_last_id();
+    now->alone = now->still && keep_processes_started() == before;
+    for (size_t i = 0; sent && i < all->count; i++)
+        if (all->list[i].ours && !is_still(all->list[i].state)) wait_stopped(&all->list[i], until_ns);
     return true;
+}
+
+static bool same_tree(const pass *a, const pass *b)
+{
+    size_t i = 0, j = 0;
+    for (;; i++, j++) {
+        while (i < a->all.count && !a->all.list[i].ours) i++;
+        while (j < b->all.count && !b->all.list[j].ours) j++;
+        if (i == a->all.count || j == b->all.count) return i == a->all.count && j == b->all.count;
+        if (a->all.list[i].pid != b->all.list[j].pid) return false;
+    }
+}
+
+/* Both passes are still, and nothing can have been missed. */
+static bool agree(const pass *a, const pass *b)
+{
+    return a->still && b->still && !a->all.vanished && !b->all.vanished && a->from && a->from <= a->to &&
+           a->to <= b->from && b->from <= b->to && same_tree(a, b);
 }
 
 static bool stop_tree(keep_freezer *f, int64_t until_ns)
 {
-    keep_processes all = {.count = 0};
+    pass passes[2] = {{.still = false}, {.still = false}};
+    pass *now = &passes[0], *last = &passes[1];
     bool done = false, able = true;
-    while (able && !done && prog_now_ns() < until_ns) able = stop_pass(f, &all, &done);
-    f->tree = prog_alloc((all.count + 1) * sizeof *f->tree);
-    for (size_t i = 0; i < all.count; i++)
-        if (all.list[i].ours) f->tree[f->tree_count++] = all.list[i].pid;
-    free(all.list);
+    while (able && !done && prog_now_ns() < until_ns) {
+        pass *other = last;
+        last = now;
+        now = other;
+        able = stop_pass(f, now, until_ns);
+        done = able && (now->alone || agree(last, now));
+    }
+    const keep_processes *all = &now->all;
+    f->tree = prog_alloc((all->count + 1) * sizeof *f->tree);
+    for (size_t i = 0; i < all->count; i++)
+        if (all->list[i].ours) f->tree[f->tree_count++] = all->list[i].pid;
+    free(passes[0].all.list);
+    free(passes[1].all.list);
     return done;
 }
 
@@ -132,6 +197,7 @@ static bool freeze_cgroup(keep_freezer *f, int64_t until_ns)
 {
     char path[PROG_PATH_SIZE_MAX + 32], text[256];
     snprintf(path, sizeof path, "%s/cgroup.events", f->cgroup);
+    f->since_ns = prog_now_ns();
     if (!keep_cgroup_write(f->cgroup, "1")) return false;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool frozen = false;
@@ -166,9 +232,14 @@ bool keep_freeze(keep_freezer *f, int64_t until_ns)
 {
     assert(f->frozen && !f->active);
     f->active = true;
-    if (f->cgroup ? freeze_cgroup(f, until_ns) : stop_tree(f, until_ns)) return true;
-    keep_thaw(f);
-    return false;
+    f->since_ns = 0;
+    /* While the program waits for this thread, the thread waits for nobody, where that is permitted. */
+    f->nice = getpriority(PRIO_PROCESS, 0);
+    (void)setpriority(PRIO_PROCESS, 0, NICE_MIN);
+    const bool good = f->cgroup ? freeze_cgroup(f, until_ns) : stop_tree(f, until_ns);
+    if (!f->since_ns) f->since_ns = prog_now_ns(); /* none ran */
+    if (!good) keep_thaw(f);
+    return good;
 }
 
 void keep_thaw(keep_freezer *f)
@@ -176,6 +247,7 @@ void keep_thaw(keep_freezer *f)
     if (!f->active) return;
     if (f->cgroup) (void)keep_cgroup_write(f->cgroup, "0");
     keep_guard_continue(f->frozen);
+    (void)setpriority(PRIO_PROCESS, 0, f->nice);
     free(f->tree);
     f->tree = NULL;
     f->tree_count = 0;

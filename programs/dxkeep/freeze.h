@@ -13,6 +13,8 @@ typedef struct keep_freezer {
     keep_frozen *frozen; /* the processes that dxkeep stopped */
     keep_guard  *guard;  /* continues them if dxkeep is killed */
     bool         active; /* between freeze and thaw */
+    int64_t      since_ns; /* when the last freeze stopped the first process */
+    int          nice;   /* of this thread before the freeze */
     pid_t       *tree;   /* while active: all processes, including those stopped before */
     size_t       tree_count;
 } keep_freezer;

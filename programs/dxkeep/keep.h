@@ -80,9 +80,14 @@ typedef struct keep_options {
    and again after a failure. */
 enum { KEEP_AGAIN_MAX = 256 };
 
+/* A histogram of pauses: those up to each limit, and longer ones. */
+#define KEEP_PAUSE_LIMITS_MS {1, 2, 5, 10, 20, 30, 50, 100, 200, 500, 1000}
+enum { KEEP_PAUSES = 12 };
+
 typedef struct keep_counted { /* since the start, by all reads of captures */
     uint64_t reads, taken_ns; /* how many, and their duration */
     uint64_t bytes, large_files, chunks, known_chunks, deltas;
+    uint64_t pauses[KEEP_PAUSES], paused_ns; /* of the program */
 } keep_counted;
 
 typedef struct keep_capture {
@@ -100,6 +105,7 @@ typedef struct keep_capture {
     char               **changed;  /* paths, unordered */
     size_t               changed_count, changed_room;
     versions_stat_cache *seen;     /* by the last full capture */
+    struct versions_prints *prints; /* of chunks that were read; NULL: none are made */
     uint64_t             grown;    /* bytes by which the store grew then */
     int64_t              began_ns; /* when the last call began to read: the time of its version */
     keep_freezer        *freezer;  /* NULL: nothing is stopped, no version is consistent */
@@ -114,6 +120,7 @@ typedef struct keep_capture {
     uint64_t             paused_ns; /* how long the last call stopped it */
     uint64_t             direct_max;   /* up to this many bytes are read at once, see capture.c */
     unsigned             direct_count; /* captures since that was measured */
+    uint64_t             held_soon;    /* bytes that the next stop will probably hold */
     versions_published   found;    /* by the last call */
     keep_counted         counted;
     uint64_t             files;    /* found by the last full capture */

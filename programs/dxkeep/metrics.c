@@ -51,6 +51,26 @@ static void put_results(prog_line *l, const char *name, const char *help, uint64
     prog_line_put_text(l, text);
 }
 
+static void put_pauses(prog_line *l, const keep_counted *c)
+{
+    static const uint16_t limits_ms[KEEP_PAUSES - 1] = KEEP_PAUSE_LIMITS_MS;
+    char text[400];
+    uint64_t count = 0;
+    prog_line_put_text(l, "# HELP dxkeep_pause_seconds How long captures stopped the program.\n"
+                          "# TYPE dxkeep_pause_seconds histogram\n");
+    for (int i = 0; i < KEEP_PAUSES; i++) {
+        char limit[16] = "+Inf";
+        if (i < KEEP_PAUSES - 1) snprintf(limit, sizeof limit, "%g", limits_ms[i] / 1e3);
+        count += c->pauses[i];
+        snprintf(text, sizeof text, "dxkeep_pause_seconds_bucket{le=\"%s\"} %llu\n", limit,
+                 (unsigned long long)count);
+        prog_line_put_text(l, text);
+    }
+    snprintf(text, sizeof text, "dxkeep_pause_seconds_sum %.9f\ndxkeep_pause_seconds_count %llu\n",
+             (double)c->paused_ns / 1e9, (unsigned long long)count);
+    prog_line_put_text(l, text);
+}
+
 static double ratio(uint64_t part, uint64_t whole)
 {
     return whole ? (double)part / (double)whole : 0;
@@ -92,6 +112,7 @@ static void put_all(prog_line *l, const numbers *n)
                  c->taken_ns, c->reads);
     put(l, "large_files_total", "counter", "Files read that are larger than a chunk.",
         (double)c->large_files);
+    put_pauses(l, c);
     put(l, "deltas_total", "counter", "Objects stored as deltas.", (double)c->deltas);
 }
 

@@ -32,6 +32,14 @@ uint64_t keep_processes_started(void)
     return at ? strtoull(at + strlen("\nprocesses "), NULL, 10) : 0;
 }
 
+uint64_t keep_processes_last_id(void)
+{
+    char text[256];
+    if (!read_text("/proc/loadavg", text, sizeof text)) return 0;
+    const char *at = strrchr(text, ' ');
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
 /* Parse state and parent from "PID (NAME) STATE PARENT ..."; the name may contain any byte. */
 bool keep_process_read(const char *path, char *state, pid_t *parent)
 {
@@ -59,13 +67,14 @@ bool keep_processes_list(keep_processes *all)
     char path[64];
     struct dirent *e;
     DIR *d = opendir("/proc");
-    all->count = 0;
+    all->count = all->vanished = 0;
     if (!d) return false;
     while ((e = readdir(d))) {
         keep_process p = {.pid = (pid_t)atol(e->d_name)};
         if (p.pid <= 0) continue;
         snprintf(path, sizeof path, "/proc/%ld/stat", (long)p.pid);
         if (keep_process_read(path, &p.state, &p.parent)) add_process(all, &p);
+        else all->vanished++;
     }
     closedir(d);
     return true;

@@ -15,10 +15,13 @@ typedef struct keep_process {
 typedef struct keep_processes {
     keep_process *list;
     size_t        count, room;
+    size_t        vanished; /* ended before they were read */
 } keep_processes;
 
 /* Processes and threads started since boot; 0: unknown. */
 uint64_t keep_processes_started(void);
+/* The id that was given last in this namespace: ids ascend until they begin again; 0: unknown. */
+uint64_t keep_processes_last_id(void);
 /* Read the state and the parent from a stat file of /proc. */
 bool keep_process_read(const char *path, char *state, pid_t *parent);
 /* Replace the list, which is zero at first and freed by the caller. False: there is no /proc. */

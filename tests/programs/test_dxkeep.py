@@ -1400,7 +1400,7 @@ def metrics(port):
     assert head.startswith("HTTP/1.1 200 ") and "\r\nContent-Length: %d\r\n" % len(body) in head, head
     lines = body.splitlines()
     helps = {line.split()[2] for line in lines if line.startswith("# HELP ")}
-    assert helps == {line.split()[2] for line in lines if line.startswith("# TYPE ")} and len(helps) == 15, helps
+    assert helps == {line.split()[2] for line in lines if line.startswith("# TYPE ")} and len(helps) == 16, helps
     return {name.removeprefix("diffkeeper_"): float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
 
@@ -1428,6 +1428,9 @@ def metrics_of_a_run(dice):
     last = metrics(port)
     assert last["large_files_total"] == first["large_files_total"] + 1 and last["deltas_total"] > first["deltas_total"], last
     assert last['capture_total{result="success"}'] == last["capture_duration_seconds_count"] > first["capture_duration_seconds_count"]
+    pauses = [last['dxkeep_pause_seconds_bucket{le="%s"}' % limit] for limit in ("0.001", "0.01", "0.1", "1", "+Inf")]
+    assert pauses == sorted(pauses) and pauses[-1] == last["dxkeep_pause_seconds_count"] > first["dxkeep_pause_seconds_count"] == 0, last
+    assert 0 < last["dxkeep_pause_seconds_sum"] < 50, last
     assert last["storage_saved_bytes"] > 290000 and 0 < last["storage_saved_ratio"] < 1 and 0 < last["chunk_dedup_ratio"] < 1, last
     for request, status in ((b"POST /metrics HTTP/1.1\r\n\r\n", 405), (b"GET / HTTP/1.1\r\n\r\n", 404), (b"GET /metrics/x HTTP/1.0\r\n\r\n", 404),
                             (b"GET /metrics HTTP/1.1\r\n" + b"x: y\r\n" * 4000, 431), (b"\0" * 50 + b"\n", 400), (b"\r\n\r\n", 400),
@@ -1854,6 +1857,40 @@ def preloaded(library):
     return {**os.environ, "LD_PRELOAD": library, "ASAN_OPTIONS": "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")}
 
 
+def a_changed_file_has_the_chunks_of_a_new_one(dice):
+    """Chunks that are the same are not cut again. Whatever was written, inserted, cut off or appended, the version equals, by its root
+    hash, that of a store that sees the file for the first time."""
+    os.makedirs("data")
+    content = bytearray(dice.randbytes(3 << 20))
+    with open("data/f", "wb") as f:
+        f.write(content)
+    process = start("--quiet-ms", "1", "--hold-ms", "20")
+    try:
+        wait_for("the start", lambda: said("watching"), process)
+        for turn in range(16):
+            before, at = latest(), dice.randrange(len(content))
+            how = turn % 4
+            if how == 0:
+                content[at:at + 100] = dice.randbytes(100)
+            elif how == 1:
+                content[at:at] = dice.randbytes(dice.randrange(1, 5000))
+            elif how == 2:
+                del content[max(1 << 20, len(content) - dice.randrange(1, 300000)):]
+            else:
+                content += dice.randbytes(dice.randrange(1, 200000))
+            with open("data/f", "r+b") as f:
+                f.write(content)
+                f.truncate()
+            wait_for("a version", lambda: latest() > before and open(restored("latest") and "back/f", "rb").read() == content, process)
+            shutil.rmtree("other", ignore_errors=True)
+            keep("capture", "other", "data")
+            first = json.loads(keep("log", "other", "--limit", "1", "--json").splitlines()[0])
+            assert versions(1)[0]["root"] == first["root"], "turn %d: the same content has another root hash" % turn
+    finally:
+        process.kill()
+        process.wait()
+
+
 def consistent_is_of_one_instant(dice):
     """A writer outside the program acts after each call of a capture in turn (dxkeep_writer.c). No version that is called
     consistent may have its write to one file without its write to the other. That this can fail is checked, too: some of the
@@ -2040,7 +2077,8 @@ CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_pass
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
-         a_cgroup_is_frozen, consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest, a_database_at_every_version,
+         a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,
+         consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest, a_database_at_every_version,
          examples_of_the_help]
 
 

@@ -461,6 +461,7 @@ class Nginx(Program):
             return
 
     def check(self, place):
+        os.makedirs("data/log", exist_ok=True)  # the configuration names it, and the directory may just have been lost
         run(self.program, "-t", "-c", os.path.abspath(place) + "/nginx.conf", "-e", "stderr")
         for name in os.listdir(place + "/log"):
             text = open(place + "/log/" + name).read()

@@ -15,7 +15,7 @@
 enum { FREE, TO_HASH, HASHED, TO_PACK, DONE, BUSY };
 
 /* >>passes ------------------------------------------------------------- */
-static void hash_all(versions_batch *b)
+static void hash_all(versions_batch *b, const versions_prints *prints)
 {
     const void *data[64];
     size_t sizes[64];
@@ -27,7 +27,11 @@ static void hash_all(versions_batch *b)
             sizes[i] = b->chunks[from + i].size;
         }
         dx_cas_hash_many(data, sizes, n, ids);
-        for (size_t i = 0; i < n; i++) memcpy(b->chunks[from + i].id, ids[i].bytes, 32);
+        for (size_t i = 0; i < n; i++) {
+            versions_chunk *c = &b->chunks[from + i];
+            memcpy(c->id, ids[i].bytes, 32);
+            if (prints) versions_print_make(prints, data[i], c->size, &c->print);
+        }
     }
 }
 
@@ -61,7 +65,7 @@ static bool help(versions_ring *r, versions_packer *packer)
         if (state != TO_HASH && state != TO_PACK) continue;
         b->state = BUSY;
         pthread_mutex_unlock(&r->lock);
-        if (state == TO_HASH) hash_all(b);
+        if (state == TO_HASH) hash_all(b, r->prints);
         else pack_all(b, packer);
         pthread_mutex_lock(&r->lock);
         assert(b->state == BUSY);
@@ -128,6 +132,16 @@ void versions_ring_close(versions_ring *r)
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->work);
     pthread_cond_destroy(&r->done);
+}
+
+void versions_ring_prepare(versions_ring *r, uint64_t bytes)
+{
+    enum { PAGE = 4096 };
+    const uint64_t count = bytes / VERSIONS_BATCH_BYTES + 2;
+    for (unsigned i = 0; i < r->batch_count && i < count; i++) {
+        versions_batch *b = &r->batches[i];
+        for (size_t at = 0; at < VERSIONS_BATCH_BYTES; at += PAGE) ((volatile uint8_t *)b->bytes)[at] = 0;
+    }
 }
 
 static versions_batch *oldest_hashed(versions_ring *r)

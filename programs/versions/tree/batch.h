@@ -6,6 +6,7 @@
 #define VERSIONS_TREE_BATCH_H
 
 #include "../store/store.h"
+#include "prints.h"
 
 #include <pthread.h>
 
@@ -22,6 +23,7 @@ typedef struct versions_chunk {
     uint32_t at, size;               /* in bytes */
     uint32_t packed_at, packed_size; /* in packed; size 0: not compressed */
     uint8_t  id[PROG_HASH_SIZE];
+    versions_print print;            /* if the ring has prints */
     bool     known;                  /* the store has it */
     bool     follows;                /* probably a delta: compressed only if it does not become one */
 } versions_chunk;
@@ -55,6 +57,7 @@ typedef struct versions_ring {
     unsigned        head;             /* the oldest submitted batch */
     unsigned        count;            /* of submitted batches */
     bool            stopping;
+    const versions_prints *prints;    /* make fingerprints of chunks; NULL: none */
     unsigned        thread_count;
     pthread_t       threads[VERSIONS_WORKERS_MAX];
     pthread_mutex_t lock;
@@ -67,6 +70,8 @@ typedef struct versions_ring {
 /* workers 0: one per online core. held_bytes: hold this many bytes; 0: do not hold. */
 void versions_ring_open(versions_ring *r, unsigned workers, uint64_t held_bytes);
 void versions_ring_close(versions_ring *r);
+/* Touch the memory of the first batches, so that filling them with so many bytes is fast. */
+void versions_ring_prepare(versions_ring *r, uint64_t bytes);
 /* The batch to fill next, which is empty. */
 versions_batch *versions_ring_fill(versions_ring *r);
 /* Submit it, and make room for another. look_up and retire are called on this thread only.

@@ -41,7 +41,8 @@ static int load_list(versions_parts *p, unsigned i, const uint8_t *id, uint64_t 
     if (status) return status;
     int error = dx_tree_list_open(&p->nodes[i].view, p->nodes[i].bytes, size, i + 1, total);
     if (error) return damaged(error);
-    p->nodes[i].start = start;
+    p->nodes[i].start = p->nodes[i].child_start = start;
+    p->nodes[i].child = 0;
     p->nodes[i].loaded = true;
     return PROG_OK;
 }
@@ -67,13 +68,16 @@ int versions_parts_find(versions_parts *p, uint64_t offset, const uint8_t **id, 
         if (offset >= p->size) return damaged(DX_TREE_ESUM);
     }
     for (;; i--) {
-        uint32_t child = 0;
-        *start = p->nodes[i].start;
-        *id = dx_tree_list_child(&p->nodes[i].view, 0, size);
+        const bool before = offset < p->nodes[i].child_start;
+        uint32_t child = before ? 0 : p->nodes[i].child;
+        *start = before ? p->nodes[i].start : p->nodes[i].child_start;
+        *id = dx_tree_list_child(&p->nodes[i].view, child, size);
         while (offset - *start >= *size) {
             *start += *size;
             *id = dx_tree_list_child(&p->nodes[i].view, ++child, size);
         }
+        p->nodes[i].child = child;
+        p->nodes[i].child_start = *start;
         if (!i) return PROG_OK;
         int status = load_list(p, i - 1, *id, *start, *size);
         if (status) return status;

@@ -42,7 +42,8 @@ static void open_assembler(publication *all, versions_store *s, const versions_t
     a->name = o->name;
     a->out = out;
     a->links = &all->links;
-    a->seen = o->changed ? NULL : o->seen;
+    a->seen = o->changed || o->begin ? NULL : o->seen;
+    a->prints = o->prints;
     a->locates = o->locate ? o : NULL;
     versions_assembler_open(a, o->last);
 }
@@ -62,7 +63,7 @@ static void open_walk(publication *all, versions_store *s, const versions_tree_p
     p->inventory = o->inventory;
     p->live = o->torn ? o : NULL;
     p->locates = o->locate != NULL;
-    p->all_stored = o->last && (o->changed || versions_stat_cache_is_of(o->seen, o->last)) &&
+    p->all_stored = o->last && (o->changed || o->begin || versions_stat_cache_is_of(o->seen, o->last)) &&
                     is_whole(s, o->last);
     p->sends_open = p->locates || all->assembler.has_last; /* for the path; for its old entry */
     versions_metadata_open(&p->extras, s, &p->omit, &out->lost);
@@ -70,7 +71,9 @@ static void open_walk(publication *all, versions_store *s, const versions_tree_p
     p->ring.look_up = versions_assembler_lookup;
     p->ring.retire = versions_assembler_retire;
     p->ring.user = &all->assembler;
+    p->ring.prints = o->prints;
     versions_ring_open(&p->ring, o->workers, o->read ? o->held_max : 0);
+    if (o->read) versions_ring_prepare(&p->ring, o->held_soon);
     p->batch = versions_ring_fill(&p->ring);
 }
 
@@ -89,9 +92,10 @@ static int walk(publisher *p, int fd, const versions_tree_publish_desc *o)
     return status;
 }
 
-int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *o,
+int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *desc,
                           versions_published *out)
 {
+    versions_tree_publish_desc own = *desc, *o = &own;
     int fd = open(o->path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
     if (fd < 0) return prog_fail_errno("%s", o->path);
     publication *all = prog_alloc(sizeof *all);
@@ -100,7 +104,9 @@ int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *o
     memset(out, 0, sizeof *out);
     open_assembler(all, s, o, out);
     open_walk(all, s, o, out);
-    int status = walk(p, fd, o);
+    int status = o->begin ? o->begin(o->read_user, o) : PROG_OK;
+    if (!status) status = walk(p, fd, o);
+    else close(fd);
     if (!status) status = versions_ring_submit(&p->ring);
     if (o->read) o->read(o->read_user, status);
     if (!status) status = versions_ring_drain(&p->ring);

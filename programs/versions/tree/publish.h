@@ -33,8 +33,9 @@
        A_DIR_END it was left                            A_NAME   another name of `link`
        AN_OPEN   a file, whose chunks follow            AN_OLD   an entry of the last version; its
        A_CHUNK   chunk: its index in the batch                   bytes are the text, size of them
+       A_SAME    a chunk of the last version, at the same place: its size and id
        ZEROS     size chunks of `chunk` bytes with this id, all of zeros */
-enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OLD, AN_OPEN, A_CHUNK, ZEROS, A_FILE, A_NAME, A_DROP };
+enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OLD, AN_OPEN, A_CHUNK, A_SAME, ZEROS, A_FILE, A_NAME, A_DROP };
 
 /* >>publish_read.c ---- */
 typedef struct publisher { /* the half that walks */
@@ -49,6 +50,7 @@ typedef struct publisher { /* the half that walks */
     bool                 locates;    /* chunks are not stored, only located */
     bool                 all_stored; /* everything in the stat cache is in the last version */
     bool                 follows;    /* the last version has the file: its chunks become deltas */
+    dx_tree_entry        old;        /* if it follows: the file there, without the name */
     bool                 sends_open; /* send AN_OPEN first: the assembler needs the name for chunks */
     versions_ahead       ahead;
     versions_ring        ring;
@@ -120,6 +122,7 @@ typedef struct assembler { /* the half that assembles */
     versions_links      *links;
     versions_stat_cache *seen; /* NULL: nothing is added */
     const versions_tree_publish_desc *locates; /* only locate chunks; NULL: store them */
+    versions_prints     *prints;   /* gets the fingerprints of chunks; or NULL */
     bool                 extended; /* an entry is extended (dx_tree_is_extended) */
     assembler_level     *levels[PROG_DEPTH_MAX + 2];
     size_t               level_count;

@@ -321,6 +321,18 @@ static int add_zeros(assembler *a, const versions_event *e)
     return status < 0 ? bad_entry("a file", status) : status;
 }
 
+static int add_same(assembler *a, const versions_event *e)
+{
+    if (!a->list_size) dx_tree_list_begin(&a->list, a->list_memory, put, a);
+    versions_follow_note(&a->follow, e->id, a->list_size, e->size);
+    a->list_size += e->size;
+    a->out->same_bytes += e->size;
+    a->out->chunks++;
+    a->out->known_chunks++;
+    const int status = dx_tree_list_add(&a->list, e->id, e->size);
+    return status < 0 ? bad_entry("a file", status) : status;
+}
+
 static int add_chunk(assembler *a, const versions_batch *b, const versions_chunk *c)
 {
     uint8_t id[32];
@@ -331,6 +343,7 @@ static int add_chunk(assembler *a, const versions_batch *b, const versions_chunk
     a->out->chunks++;
     a->out->known_chunks += c->known;
     a->list_size += c->size;
+    if (a->prints) versions_prints_note(a->prints, c->id, &c->print);
     if (a->locates)
         a->locates->locate(a->locates->locate_user, a->located, c->id, at, c->size);
     if (c->known) versions_follow_note(&a->follow, c->id, at, c->size);
@@ -358,6 +371,7 @@ int versions_assembler_retire(void *user, versions_batch *b)
             if (a->locates) locate_file(a, b->text + e->text, e->name_size);
             break;
         case A_CHUNK: status = add_chunk(a, b, &b->chunks[e->chunk]); break;
+        case A_SAME: status = add_same(a, e); break;
         case ZEROS: status = add_zeros(a, e); break;
         case A_NAME: status = end_name(a, b, e); break;
         case AN_OLD: status = end_old(a, b, e); break;

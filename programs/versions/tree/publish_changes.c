@@ -75,6 +75,7 @@ static int send_changed(publisher *p, int dir, const char *name, const dx_tree_e
     f.seen = S_ISREG(f.mode) && !p->live->read && versions_stat_cache_find(p->live->seen, &f.file);
     if (versions_publish_is_late(p)) return PROG_REFUSED;
     p->follows = old && old->type == DX_TREE_FILE && old->level <= DX_TREE_LEVELS_MAX;
+    if (p->follows) p->old = *old;
     const int status = versions_publish_content(p, dir, &f, folder);
     p->follows = false;
     return status;

@@ -191,11 +191,79 @@ static int send_hole(publisher *p, uint64_t left, size_t room, bool small, uint6
     return small ? PROG_OK : cut(p, at);
 }
 
+/* The chunk of the last version that starts here, if it did not end with the file: at the end of a
+   file a chunk ends without a cut. *limit: where the old chunk in progress ends. */
+typedef struct old_chunks {
+    versions_parts parts;
+    bool           known; /* the last version has the file, with its chunks in a list */
+    uint64_t       limit;
+    const uint8_t *id;    /* of the chunk that starts at the current offset, or NULL */
+    uint64_t       size;
+    versions_print print;
+} old_chunks;
+
+static void old_open(publisher *p, old_chunks *old)
+{
+    old->known = p->follows && p->live->prints && p->old.level && !p->extras.map_size;
+    if (old->known) versions_parts_open(&old->parts, p->store, &p->old);
+}
+
+static void old_close(old_chunks *old)
+{
+    if (old->known) versions_parts_close(&old->parts);
+    old->known = false;
+}
+
+/* An old version that cannot be read is no failure: the file is then read as a new one. */
+static void old_find(publisher *p, old_chunks *old, uint64_t at, uint64_t size)
+{
+    const uint8_t *id;
+    uint64_t start, length;
+    old->id = NULL;
+    old->limit = UINT64_MAX;
+    if (!old->known || at >= p->old.size) return;
+    if (versions_parts_find(&old->parts, at, &id, &start, &length)) {
+        old_close(old);
+        return;
+    }
+    old->limit = start + length;
+    if (start != at || old->limit >= p->old.size || old->limit > size || length > VERSIONS_CHUNK_MAX)
+        return;
+    old->size = length;
+    if (p->chunk_at == p->batch->size && versions_prints_has(p->live->prints, id, &old->print))
+        old->id = id;
+}
+
+/* Read the bytes of the old chunk at this offset. If they are the same, its id stands for them, and
+   they are forgotten: the chunker would cut the same chunk. */
+static int read_old(publisher *p, int fd, const old_chunks *old, uint64_t at, uint64_t *total)
+{
+    const size_t to = p->batch->size;
+    versions_print print;
+    if (versions_publish_is_late(p)) return PROG_REFUSED;
+    assert(VERSIONS_BATCH_BYTES - to >= old->size);
+    const int64_t got = os_read_at(fd, at, p->batch->bytes + to, (size_t)old->size);
+    if (got < 0) return versions_publish_cannot_read(p);
+    *total += (uint64_t)got;
+    if ((uint64_t)got == old->size) {
+        versions_print_make(p->live->prints, p->batch->bytes + to, (size_t)old->size, &print);
+        if (print.low == old->print.low && print.high == old->print.high) {
+            versions_event *e = versions_publish_event(p, A_SAME, 0, "", NULL, 0, NULL);
+            e->size = old->size;
+            memcpy(e->id, old->id, sizeof e->id);
+            return PROG_OK;
+        }
+    }
+    p->batch->size += (size_t)got;
+    return cut(p, to);
+}
+
 /* Read size bytes into chunks, and one byte more, to detect growth; not with exact. Holes are not
    read. *total: the bytes found. */
 static int read_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total)
 {
     dx_tree_holes holes;
+    old_chunks old;
     uint64_t hole = UINT64_MAX, hole_size = 0; /* the next one */
     const uint64_t last = size + !exact;
     int status = PROG_OK;
@@ -205,11 +273,21 @@ static int read_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t
     if (p->extras.map_size && !small) status = make_zeros(p);
     if (p->extras.map_size) dx_tree_holes_next(&holes, &hole, &hole_size);
     if (!small) dx_cas_chunker_reset(&p->chunker);
+    old_open(p, &old);
     while (!status && *total < last) {
-        size_t room = VERSIONS_BATCH_BYTES - p->batch->size;
+        const uint64_t before = *total;
         uint64_t n = 0;
-        if (room < VERSIONS_CHUNK_MIN + 1) {
+        if (old.known) status = versions_publish_need(p, 0);
+        if (status) break;
+        size_t room = VERSIONS_BATCH_BYTES - p->batch->size;
+        old_find(p, &old, *total, size);
+        if (room < (old.id ? old.size : VERSIONS_CHUNK_MIN + 1)) {
             status = switch_batch(p);
+            continue;
+        }
+        if (old.id) {
+            status = read_old(p, fd, &old, before, total);
+            if (*total - before < old.size) break;
             continue;
         }
         if (*total >= hole && *total - hole < hole_size) {
@@ -220,14 +298,17 @@ static int read_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t
             continue;
         }
         uint64_t end = hole == UINT64_MAX ? last : hole;
+        if (end > old.limit) end = old.limit;
         size_t want = end - *total < room ? (size_t)(end - *total) : room, at = p->batch->size;
         int64_t got = os_read_at(fd, *total, p->batch->bytes + at, want);
-        if (got < 0) return versions_publish_cannot_read(p);
+        if (got < 0) status = versions_publish_cannot_read(p);
+        if (status) break;
         *total += (uint64_t)got;
         p->batch->size += (size_t)got;
         if (!small) status = cut(p, at);
         if (!got || ((size_t)got < want && *total == size)) break;
     }
+    old_close(&old);
     if (!status && *total == size) status = send_chunk(p, p->batch->size - p->chunk_at);
     return status;
 }

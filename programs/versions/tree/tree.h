@@ -92,6 +92,8 @@ typedef struct versions_parts {
         uint8_t          *bytes;
         dx_tree_list_view view;
         uint64_t          start;
+        uint32_t          child; /* the last one found, and where it starts: */
+        uint64_t          child_start;
         bool              loaded;
     } nodes[DX_TREE_LEVELS_MAX];
 } versions_parts;
@@ -232,6 +234,7 @@ typedef struct versions_published {
     uint64_t files, read_files, read_bytes;
     uint64_t large_files;           /* read, and larger than a chunk */
     uint64_t chunks, known_chunks;  /* of the files that were read; those that the store had */
+    uint64_t same_bytes;            /* of read_bytes: of chunks with the fingerprint of the last version */
     uint64_t torn;   /* live: files that changed during every read */
     uint64_t missed; /* live: entries that were replaced meanwhile, and are left out */
     bool     linked; /* a file has several hard links in it */
@@ -273,8 +276,15 @@ typedef struct versions_tree_publish_desc {
        message. NULL: read and store concurrently. */
     void         (*read)(void *user, int status);
     void          *read_user;
+    /* Then, instead of `changed`: called before the first read, once all threads and memory are there.
+       It sets changed, changed_count and until_ns, or returns a status that ends the call. Or NULL. */
+    int          (*begin)(void *user, struct versions_tree_publish_desc *desc);
+    uint64_t       held_soon; /* so many bytes are probably held: their memory is made ready */
     uint64_t       held_max;
     int64_t        until_ns;
+    /* Of chunks of earlier calls: a chunk of a changed file that still has its fingerprint is neither
+       cut nor hashed again. Chunks that are hashed are added. NULL: none. */
+    struct versions_prints *prints;
 } versions_tree_publish_desc;
 int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *desc,
                           versions_published *out);
