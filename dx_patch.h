@@ -7086,7 +7086,9 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     else if ((uint64_t)j->base_size >> 25) thinner = 1;
     f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
     f->stride += thinner + (size_t)((uint64_t)j->base_size >> 27);
-    f->stride |= 1; /* an even one keeps seeds at few offsets of records and aligned words */
+    /* Seeds at an even stride of a large base lie at few offsets of its records. In a small one, most
+       matches are short and aligned, and an even stride finds more of them. */
+    if (f->stride > 2 && (uint64_t)j->base_size >> 20) f->stride |= 1;
     from = *at; /* only the search needs the table: the next parts overwrite it */
     rest = *left;
     f->line_max = (j->base_size / f->stride + 1) / DX_PATCH_P_LINE_USED + 1;
@@ -7095,7 +7097,7 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
     DX_PATCH_ASSERT((uintptr_t)f->lines % 64 == 0); /* a line of the table is a cache line */
-    if (f->stride <= 3 && (uint64_t)j->base_size >> 20)
+    if (f->stride <= 2 && (uint64_t)j->base_size >> 20)
         f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &rest, DX_PATCH_P_WANTED / 8);
     return DX_PATCH_OK;
 }
