@@ -869,7 +869,7 @@ EVERY(li_3_large_output_of_many_sessions_waits_for_blocks_and_keeps_its_order)
     static world w;
     static uint8_t got[CROWD][PORTION];
     const int small = 4096;
-    const size_t each = FRAME + 12; /* with the frame's header */
+    const size_t each = FRAME + DX_HBTP_HEADER_SIZE; /* with the frame's header */
     size_t sizes[CROWD] = {0}, all = 0;
     dx_link_id ids[CROWD];
     uint64_t end;
