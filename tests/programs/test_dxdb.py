@@ -1904,7 +1904,7 @@ def what_became_of_a_write_is_said():
             until(lambda: postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dxdb' AND query LIKE '%pg_sleep%'"
                                        " AND state = 'active' AND pid <> pg_backend_pid()") == "1")
             postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dxdb'")
-        found = together(2, lambda i: kill() if i else refusal_of(lambda: s.write(client, "slow", "0.9")))[0]
+        found = together(2, lambda i: kill() if i else refusal_of(lambda: s.write(client, "slow", "1.8")))[0]
         assert found[0] in (500, 503, 504), found
         assert "terminating connection" in found[1] or "may have been committed" in found[1] or found[0] == 504, found
         postgres.stop()
