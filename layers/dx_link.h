@@ -651,6 +651,52 @@ static void dx_link_p_fill(dx_link_p_slot *slot)
     if (counters) counters->full++;
 }
 
+/* Delay of a retry that no event triggers: other links' blocks, a handler that returned EAGAIN. */
+static uint64_t dx_link_p_retry_ns(dx_link_p_slot *slot)
+{
+    const uint64_t ns = (uint64_t)DX_LINK_P_RETRY_NS << slot->retries;
+    DX_LINK_ASSERT(slot->retries <= DX_LINK_P_RETRIES);
+    if (slot->retries < DX_LINK_P_RETRIES) slot->retries++;
+    return ns;
+}
+
+/* No event of this link tells when other links free blocks: retry after a while. */
+static void dx_link_p_retry(dx_link_p_slot *slot)
+{
+    uint64_t when;
+    DX_LINK_ASSERT(!(slot->flags & DX_LINK_P_IS_LEAVING));
+    if (slot->flags & DX_LINK_P_IS_CONNECTING) { /* it is serviced once connected */
+        slot->flags |= DX_LINK_P_IS_TAKEN;
+        return;
+    }
+    if (slot->flags & DX_LINK_P_IS_SHORT) return; /* the retry is set */
+    slot->flags |= DX_LINK_P_IS_SHORT;
+    when = dx_reactor_now_ns(slot->all->reactor) + dx_link_p_retry_ns(slot);
+    if (when < slot->due_ns) dx_link_p_set_due(slot, when);
+}
+
+/* Blocks that only answers may take, in bytes. */
+static uint64_t dx_link_p_kept(const dx_link *l)
+{
+    return (uint64_t)(l->desc.block_count / DX_LINK_P_KEPT) * l->desc.block_size;
+}
+
+/* How many of `size` bytes of output to move now: what fits into a block like an answer, of more at
+   most half of the free blocks, so that many links with large output each get some. 0: none are
+   free. dx_peers.h closes a peer that has no block and finds none. */
+static size_t dx_link_p_share(const dx_link *l, size_t size)
+{
+    const uint64_t room = dx_peers_room(&l->peers_);
+    const uint64_t kept = dx_link_p_kept(l);
+    uint64_t most = room;
+    if (size > l->desc.block_size) {
+        most = room > kept ? room - kept : 0;
+        if (most / 2 >= l->desc.block_size) most /= 2;
+        return size < most ? size : (size_t)most;
+    }
+    return size <= most ? size : 0;
+}
+
 /* Move output to the connection. True: the session has more room now. */
 static bool dx_link_p_pump(dx_link_p_slot *slot)
 {
@@ -659,16 +705,22 @@ static bool dx_link_p_pump(dx_link_p_slot *slot)
     int error = DX_PEERS_OK;
     DX_LINK_ASSERT(slot->id && l->count > 0);
     while (!(slot->flags & (DX_LINK_P_IS_FULL | DX_LINK_P_IS_LEAVING))) {
-        size_t size;
+        size_t size, share;
         const uint8_t *bytes = dx_hbtp_out_data(&slot->out, &size);
         if (!size) break;
+        share = dx_link_p_share(l, size);
+        if (!share) {
+            dx_link_p_retry(slot);
+            break;
+        }
         if (size >= l->desc.out_size / 2) slot->flags |= DX_LINK_P_IS_TAKEN;
-        error = dx_peers_send(&l->peers_, slot->id, bytes, (uint32_t)size);
+        error = dx_peers_send(&l->peers_, slot->id, bytes, (uint32_t)share);
         if (error == DX_PEERS_EAGAIN) {
             dx_link_p_fill(slot);
         } else {
-            (void)dx_hbtp_out_consume(&slot->out, size);
-            if (!error) l->sent += size;
+            (void)dx_hbtp_out_consume(&slot->out, share);
+            if (!error) l->sent += share;
+            if (!(slot->flags & DX_LINK_P_IS_HELD)) slot->retries = 0;
             moved = true;
             if (error) slot->flags |= DX_LINK_P_IS_LEAVING; /* `closed` will be called */
         }
@@ -687,11 +739,11 @@ static void dx_link_p_leave(dx_link_p_slot *slot)
     if (!(slot->flags & DX_LINK_P_IS_ENDING)) {
         slot->flags |= DX_LINK_P_IS_ENDING;
         slot->until_ns = dx_link_p_from_now(l, l->desc.linger_ns);
-        dx_link_p_set_due(slot, slot->until_ns);
         /* Drop further input: two peers that are held and wait for each other would stay open. */
         slot->flags &= ~(uint32_t)DX_LINK_P_IS_HELD;
         (void)dx_peers_hold(&l->peers_, slot->id, false);
     }
+    if (!(slot->flags & DX_LINK_P_IS_SHORT)) dx_link_p_set_due(slot, slot->until_ns);
     (void)dx_hbtp_out_data(&slot->out, &left);
     if (left) return;
     slot->flags |= DX_LINK_P_IS_LEAVING;
@@ -716,15 +768,6 @@ static void dx_link_p_cut(dx_link_p_slot *slot, int32_t reason)
        WANTS_INPUT    a partial frame: continue to receive
        WANTS_OUTPUT   hold, until output was sent
        WANTS_TURN     hold, until other links had their turn; after EAGAIN until dx_link_wake() */
-
-/* Delay of a retry that no event triggers: other links' blocks, a handler that returned EAGAIN. */
-static uint64_t dx_link_p_retry_ns(dx_link_p_slot *slot)
-{
-    const uint64_t ns = (uint64_t)DX_LINK_P_RETRY_NS << slot->retries;
-    DX_LINK_ASSERT(slot->retries <= DX_LINK_P_RETRIES);
-    if (slot->retries < DX_LINK_P_RETRIES) slot->retries++;
-    return ns;
-}
 
 /* Stop input until it is released. */
 static void dx_link_p_hold(dx_link_p_slot *slot)
@@ -1317,35 +1360,23 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id)
    that finds no free block, so test this first. */
 static bool dx_link_p_is_short(const dx_link *l, uint32_t size)
 {
-    const uint64_t kept = (uint64_t)(l->desc.block_count / DX_LINK_P_KEPT) * l->desc.block_size;
     DX_LINK_ASSERT(size <= l->desc.block_size);
-    return dx_peers_room(&l->peers_) < kept + size;
-}
-
-/* No event of this link tells when other links free blocks: retry after a while. */
-static void dx_link_p_retry(dx_link_p_slot *slot)
-{
-    uint64_t when;
-    DX_LINK_ASSERT(!(slot->flags & (DX_LINK_P_IS_ENDING | DX_LINK_P_IS_LEAVING)));
-    if (slot->flags & DX_LINK_P_IS_CONNECTING) { /* it is serviced once connected */
-        slot->flags |= DX_LINK_P_IS_TAKEN;
-        return;
-    }
-    slot->flags |= DX_LINK_P_IS_SHORT;
-    when = dx_reactor_now_ns(slot->all->reactor) + dx_link_p_retry_ns(slot);
-    if (when < slot->due_ns) dx_link_p_set_due(slot, when);
+    return dx_peers_room(&l->peers_) < dx_link_p_kept(l) + size;
 }
 
 DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out)
 {
     dx_link_p_slot *slot = dx_link_p_find_open(l, id);
     uint8_t *bytes = NULL;
+    size_t left;
     int error;
     if (!l || !out || !size || size > l->desc.block_size) return DX_LINK_EINVAL;
     if (!slot) return DX_LINK_ENOTFOUND;
     (void)dx_link_p_pump(slot); /* frames keep their order */
     if (slot->flags & DX_LINK_P_IS_FULL) return DX_LINK_EAGAIN; /* drained will be called */
-    if (dx_link_p_is_short(l, size)) {
+    if (slot->flags & DX_LINK_P_IS_LEAVING) return DX_LINK_ENOTFOUND;
+    (void)dx_hbtp_out_data(&slot->out, &left);
+    if (left || dx_link_p_is_short(l, size)) {
         dx_link_p_retry(slot);
         return DX_LINK_EAGAIN;
     }

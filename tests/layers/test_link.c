@@ -851,6 +851,61 @@ EVERY(li_3_large_frames_wait_where_others_have_all_blocks_and_answers_do_not)
     world_close(&w);
 }
 
+enum { CROWD = 20, FRAME = 3000, FRAMES = 30, PORTION = FRAMES * (FRAME + 64) };
+
+/* Fill the session of a link with frames whose bytes tell the link and the frame. */
+static void fill(dx_hbtp_session *s, uint32_t link)
+{
+    static uint8_t frame[FRAME];
+    for (uint32_t k = 0; k < FRAMES; k++) {
+        memset(frame, (int)(link * 7 + k), sizeof frame);
+        DX_CHECK_EQ(dx_hbtp_notify(s, DX_HBTP_OP_BINARY_BLOB, 0, frame, sizeof frame), 0);
+    }
+}
+
+/* All links get large output at once, seven times the blocks, and one of them a Close behind it. */
+EVERY(li_3_large_output_of_many_sessions_waits_for_blocks_and_keeps_its_order)
+{
+    static world w;
+    static uint8_t got[CROWD][PORTION];
+    const int small = 4096;
+    const size_t each = FRAME + DX_HBTP_HEADER_SIZE; /* with the frame's header */
+    size_t sizes[CROWD] = {0}, all = 0;
+    dx_link_id ids[CROWD];
+    uint64_t end;
+    int fds[CROWD];
+    memset(&w, 0, sizeof w);
+    w.d.block_count = 16;
+    w.d.out_size = 128 << 10;
+    w.d.links_max = CROWD + 4;
+    world_open(&w, backend);
+    for (uint32_t i = 0; i < CROWD; i++) {
+        fds[i] = dial_plain(&w);
+        UNTIL(w.opened == i + 1);
+        ids[i] = w.id;
+        DX_CHECK_EQ(setsockopt(dx_link_fd(&w.server, w.id), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    }
+    for (uint32_t i = 0; i < CROWD; i++) fill(dx_link_session(&w.server, ids[i]), i);
+    DX_CHECK_EQ(dx_link_close(&w.server, ids[CROWD - 1], DX_HBTP_STATUS_NONE, NULL), 0);
+    end = now_ns() + (uint64_t)LONG;
+    while (all < CROWD * FRAMES * each && now_ns() < end && !w.closed) {
+        DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)MS) >= 0);
+        all = 0;
+        for (uint32_t i = 0; i < CROWD; i++) {
+            const ssize_t n = recv(fds[i], got[i] + sizes[i], PORTION - sizes[i], MSG_DONTWAIT);
+            if (n > 0) sizes[i] += (size_t)n;
+            all += sizes[i];
+        }
+    }
+    DX_CHECK_EQ(w.closed, 0); /* before its peer has sent its end */
+    for (uint32_t i = 0; i < CROWD; i++)
+        for (uint32_t k = 0; k < FRAMES; k++)
+            DX_CHECK(sizes[i] >= (k + 1) * each && got[i][k * each + each / 2] == (uint8_t)(i * 7 + k));
+    for (uint32_t i = 0; i < CROWD; i++) shut(fds[i]);
+    UNTIL(w.closed == CROWD);
+    world_close(&w);
+}
+
 EVERY(li_3_a_link_on_which_nothing_moves_is_lost_where_that_was_asked_for)
 {
     static world w;

@@ -153,8 +153,13 @@ class Server:
         return answer.status, answer.headers, body
 
     def get(self, query, status=200, **parameters):
+        """The result. A query that ran while the catalog was loaded again, as after a TRUNCATE, is answered with 503: ask again."""
         path = "/q/" + query + ("?" + urllib.parse.urlencode(parameters) if parameters else "")
-        found, _, body = self.fetch(path)
+
+        def once():
+            found, _, body = self.fetch(path)
+            return None if found == 503 and status == 200 and b"ask again" in body else (found, body)
+        found, body = until(once)
         assert found == status, "%s: status %d instead of %d: %s" % (path, found, status, body)
         return json.loads(body)
 
@@ -1293,16 +1298,16 @@ def large_records_are_patched_in_order():
     with Server({"t": "SELECT id, v, filler FROM t ORDER BY id"}, server="result_max = 2000000") as s:
         with Follower("t").connect(s) as f, Follower("t").connect(s) as other:
             until(lambda: f.now() and other.now())
-            for v in range(1, 16):
+            for v in range(1, 10):
                 postgres.sql("UPDATE t SET v = %d WHERE id %% 100 = %d" % (v, v % 3))
-                if v % 5 == 0:
+                if v % 4 == 0:
                     other.close()
                     other.connect(s)
                 if v % 3 == 0:
                     until(lambda: max(row["v"] for row in f.now() or [{"v": -1}]) == v)
-            until(lambda: max(row["v"] for row in other.now() or [{"v": -1}]) == 15)
+            until(lambda: max(row["v"] for row in other.now() or [{"v": -1}]) == 9)
             seen = [max(row["v"] for row in rows) for _, _, rows in f.history]
-            assert seen == sorted(seen) and f.patches >= 5 and s.metrics()["dxdb_patches_total"] >= 5, (seen, f.patches)
+            assert seen == sorted(seen) and f.patches >= 3 and s.metrics()["dxdb_patches_total"] >= 3, (seen, f.patches)
             truth = json.loads(postgres.sql("SELECT json_agg(json_build_array(id, v) ORDER BY id) FROM t"))
             assert [[row["id"], row["v"]] for row in f.now()] == truth
             for v in (16, 17):  # the database goes away within the load or the patch
@@ -1772,36 +1777,46 @@ def events_of_a_page_follow_the_table():
 def a_page_that_does_not_read_is_ended():
     """It costs one event, however many it misses. It is told why it is ended, if it reads at last; if not, its connection is closed."""
     postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (0)")
-    large = "SELECT v, repeat(md5(v::text), 30000) AS x FROM t"
-    with Server({"t": large}, cache="[subscribe]\nlag_ms = 1500", server="result_max = 1000000") as s:
+    large = {"t": "SELECT v, repeat(md5(v::text), 30000) AS x FROM t"}
+    limit = "result_max = 1000000"
+    with Server(large, cache="[subscribe]\nlag_ms = 1500", server=limit) as s, \
+            Server(large, name="late", install=False, cache="[subscribe]\nlag_ms = 3000", server=limit) as other:
         silent = [Events(s, "/q/t/live", 4096) for _ in range(8)]
+        late = Events(other, "/q/t/live", 4096)
         reader = Events(s, "/q/t/live")
         reader.next()
+
+        def read_at_last():
+            """It has lag_ms for this from the time when it is ended, so that is waited for beside the writes."""
+            until(lambda: other.metrics()["dxdb_lagging_total"] == 1, 3 * PATIENCE)
+            events = [late.next()]
+            while events[-1][0] != "end":
+                events.append(late.next())
+            return events
 
         def memory():
             with open("/proc/%d/status" % s.process.pid) as f:
                 return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
-        before = None
-        writer = subprocess.Popen(["psql", "-Xq", "-d", postgres.url], stdin=subprocess.PIPE)
-        for v in range(1, 25):
-            writer.stdin.write(b"UPDATE t SET v = %d;\n" % v)
-            writer.stdin.flush()
-            kind, data = reader.next()
-            assert kind == "message" and data[0]["v"] == v, (v, kind, str(data)[:200])
-            before = before or memory()
-        writer.communicate()
-        # 24 events of 960 kB for each of eight clients would be 184 MB. A sanitizer keeps freed memory for a while.
-        assert memory() - before < (64 << 10) or "asan" in DXDB, (before, memory())
-        until(lambda: s.metrics()["dxdb_lagging_total"] == 8)
-        events = []
-        with contextlib.suppress(AssertionError):
-            while True:
-                events.append(silent[0].next())
+
+        def write():
+            before = None
+            writer = subprocess.Popen(["psql", "-Xq", "-d", postgres.url], stdin=subprocess.PIPE)
+            for v in range(1, 25):
+                writer.stdin.write(b"UPDATE t SET v = %d;\n" % v)
+                writer.stdin.flush()
+                kind, data = reader.next()
+                assert kind == "message" and data[0]["v"] == v, (v, kind, str(data)[:200])
+                before = before or memory()
+            writer.communicate()
+            # 24 events of 960 kB for each of eight clients would be 184 MB. A sanitizer keeps freed memory for a while.
+            assert memory() - before < (64 << 10) or "asan" in DXDB, (before, memory())
+        events = together(2, lambda i: (write, read_at_last)[i]())[1]
         kind, data = events[-1]
-        assert kind == "end" and data["status"] == 408 and "does not read" in data["error"], (kind, str(data)[:100])
+        assert data["status"] == 408 and "does not read" in data["error"], data
         assert [d[0]["v"] for _, d in events[:-1]] == sorted({d[0]["v"] for _, d in events[:-1]}) and len(events) < 20
+        until(lambda: s.metrics()["dxdb_lagging_total"] == 8)
         until(lambda: s.metrics()["dxdb_http_connections"] == 2)  # the reader and this request
-        for stream in (*silent, reader):
+        for stream in (*silent, late, reader):
             stream.socket.close()
 
 
@@ -1889,7 +1904,7 @@ def what_became_of_a_write_is_said():
             until(lambda: postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dxdb' AND query LIKE '%pg_sleep%'"
                                        " AND state = 'active' AND pid <> pg_backend_pid()") == "1")
             postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dxdb'")
-        found = together(2, lambda i: kill() if i else refusal_of(lambda: s.write(client, "slow", "0.9")))[0]
+        found = together(2, lambda i: kill() if i else refusal_of(lambda: s.write(client, "slow", "1.8")))[0]
         assert found[0] in (500, 503, 504), found
         assert "terminating connection" in found[1] or "may have been committed" in found[1] or found[0] == 504, found
         postgres.stop()
