@@ -1428,7 +1428,7 @@ def case_am_12_hd_13_metrics():
     p = Proxy(r.port, 1)
     more = "[metrics]\ninterval_ms = 100\naddress = '127.0.0.1:%d'\n" % where
     two = FEW.replace("= 4", "= 2").replace("min_streams = 1", "min_streams = 2") # always two
-    d = Daemon(two.replace("[transport]", "[transport]\ntimeout_ms = 1000") + more + mirror_table("f", p.port) + mirror_table("lost", away, file="f"))
+    d = Daemon(two.replace("[transport]", "[transport]\ntimeout_ms = 5000") + more + mirror_table("f", p.port) + mirror_table("lost", away, file="f"))
     deadline = time.time() + PATIENCE
     d.await_line("mirror lost: STREAM_CREATION_FAILED")
     def get(name, mirror="f", more=""):
