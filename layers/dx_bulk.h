@@ -318,7 +318,8 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size);
 /* >>control ------------------------------------------------------------ */
 /* The best number of connections: tries twice as many, later half as many, and keeps a number that
    moves over 5 % more or, with half as many, at most 2 % less. When the rate changes by a third by
-   itself, the link has changed, and the search begins again. For the side that opens connections. */
+   itself, the link has changed, and the search begins again. For the side that opens
+   connections. */
 typedef struct dx_bulk_control { /* zero it and set these; zero = the default given after it */
     uint32_t count_min;   /* 16 */
     uint32_t count_max;   /* 256 */

@@ -2477,8 +2477,8 @@ static bool dx_hde_p_repeats(dx_hde *hde, const uint8_t *p, uint32_t size)
 }
 
 /* Is every byte as likely as any other, also after each byte? Then the range coder (10 MB/s) saves
-   nothing. The probability that two bytes of a sample are equal bounds the entropy from below: 1.15 / 256
-   is 7.8 bits a byte. */
+   nothing. The probability that two bytes of a sample are equal bounds the entropy from below:
+   1.15 / 256 is 7.8 bits a byte. */
 static bool dx_hde_p_is_noise(const dx_hde *hde, const uint8_t *state, uint32_t size)
 {
     enum { CONTEXTS = 16, SAMPLE = 65536 };
@@ -2537,7 +2537,8 @@ static uint32_t dx_hde_p_encode_whole(dx_hde *hde, dx_hde_record *record, const 
 }
 
 /* Make a record of the state whose hash is record->hash. Returns the bytes of its body; *whole: is
-   it a whole state? A delta that is not much smaller than the state loses to a smaller whole state. */
+   it a whole state? A delta that is not much smaller than the state loses to a smaller whole
+   state. */
 static uint32_t dx_hde_p_encode(dx_hde *hde, dx_hde_record *record, dx_hde_p_baseline *base,
                                 const uint8_t *state, uint8_t *out, size_t capacity, bool *whole)
 {

@@ -101,9 +101,10 @@ class Proxy:
     def run(self, ready):
         async def begin():
             listener = socket.create_server(("127.0.0.1", 0), backlog=300)
-            if self.total: # what waits in a queue of the system would look like a long path
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-            self.server = await asyncio.start_server(self.serve, sock=listener, limit=1 << 16)
+            if self.total: # acknowledged as on a link: small segments, evenly, and not what waits in a queue of the system
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
+            self.server = await asyncio.start_server(self.serve, sock=listener, limit=1 << 13 if self.total else 1 << 16)
             self.port = self.server.sockets[0].getsockname()[1]
             ready.set()
 
@@ -1428,7 +1429,7 @@ def case_am_12_hd_13_metrics():
     p = Proxy(r.port, 1)
     more = "[metrics]\ninterval_ms = 100\naddress = '127.0.0.1:%d'\n" % where
     two = FEW.replace("= 4", "= 2").replace("min_streams = 1", "min_streams = 2") # always two
-    d = Daemon(two.replace("[transport]", "[transport]\ntimeout_ms = 1000") + more + mirror_table("f", p.port) + mirror_table("lost", away, file="f"))
+    d = Daemon(two.replace("[transport]", "[transport]\ntimeout_ms = 5000") + more + mirror_table("f", p.port) + mirror_table("lost", away, file="f"))
     deadline = time.time() + PATIENCE
     d.await_line("mirror lost: STREAM_CREATION_FAILED")
     def get(name, mirror="f", more=""):
@@ -1465,20 +1466,21 @@ def case_am_12_hd_13_metrics():
 def case_am_1_am_11_streams_follow_the_link():
     """A path of 4 MB/s that gives each connection 600 kB/s, then 200 kB/s: a mirror that begins with two streams opens more until
     they carry no more, and again after the change; the time is printed. Nothing is lost when streams come and go."""
-    size, where = 96 * REGION, free_ports(1)[0]
+    size, where = 256 * REGION, free_ports(1)[0]
     write("f", b"")
     os.truncate("f", size)
     r = receive("--json")
     p = Proxy(r.port, 1, delay=(0.005, 0.01), rate=600000, total=4000000)
-    head = "[transport]\nmin_streams = 2\ninitial_streams = 2\nmax_streams = 32\nstream_scaling_factor = 2\n[metrics]\ninterval_ms = 100\naddress = '127.0.0.1:%d'\n"
+    # Noise against other noise takes the coder 40 ms a region, and the processor would be the limit.
+    head = "[transport]\nmin_streams = 2\ninitial_streams = 2\nmax_streams = 32\nstream_scaling_factor = 2\n[compression]\ndelta = false\n[metrics]\ninterval_ms = 100\naddress = '127.0.0.1:%d'\n"
     d = Daemon(head % where + mirror_table("f", p.port)).await_line("started")
     ending, dice = threading.Event(), random.Random(SEED)
 
     def rewrite():
         with open("f", "r+b", buffering=0) as f:
             while not ending.is_set():
-                os.pwrite(f.fileno(), dice.randbytes(REGION), dice.randrange(96) * REGION)
-                time.sleep(0.01)
+                os.pwrite(f.fileno(), dice.randbytes(REGION), dice.randrange(256) * REGION)
+                time.sleep(0.02)
 
     thread = threading.Thread(target=rewrite, daemon=True)
     thread.start()
@@ -1493,11 +1495,11 @@ def case_am_1_am_11_streams_follow_the_link():
             if (p.bytes - before) / (time.time() - at) >= bytes_per_second and wanted >= streams:
                 return time.time() - began - 1
         raise AssertionError("no second of %d carries %d bytes; %s" % (until, bytes_per_second, metrics_of(where)))
-    first = rate_after(20, 2000000, 4)
+    first = rate_after(15, 2000000, 4)
     time.sleep(4) # failed trials make pauses
     p.rate = 200000
     time.sleep(0.3)
-    took = rate_after(40, 1700000, 12)
+    took = rate_after(15, 1700000, 12)
     now = metrics_of(where)
     lost = now['dwcp_amst_streams_total{mirror="f",result="lost"}']
     p.rate = p.total = None

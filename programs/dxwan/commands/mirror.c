@@ -40,6 +40,7 @@ enum {
 #define SECOND ((uint64_t)1000000000)
 #define CONTROL_NS ((uint64_t)400000000) /* an interval of the controller: it settles within 5 s */
 #define LOOK_NS ((uint64_t)100000000) /* between two questions to the kernel */
+#define WORK_NS ((uint64_t)20000000) /* of encoding in a turn: connections are served between two turns */
 #define SPARE_NS ((uint64_t)3000000000) /* a stream that is not wanted stays open */
 #define SETTLE_NS ((int64_t)50000000) /* a time of modification that is older will change with the content */
 
@@ -86,7 +87,8 @@ typedef struct mirror {
     uint32_t           wanted;   /* streams now; the others finish */
     dx_bulk_control    control;
     uint64_t           looked_ns; /* when it was asked last */
-    bool               idle;     /* since then, the connections were not always the limit */
+    bool               idle;     /* since then, the connections were not always the limit, */
+    bool               filled;   /* or at least once all of them were full */
     uint64_t           full_ns;  /* time that they were: the controller's clock, */
     uint64_t           delivered; /* and the bytes of it */
     uint64_t           answered; /* bytes, where the kernel does not count them */
@@ -408,7 +410,8 @@ static dx_link_id reserve(mirror *m, uint32_t size, dx_hbtp_out *out)
     for (uint32_t n = 0; n < m->limit; n++) {
         stream *s = &m->streams[m->turn];
         m->turn = (m->turn + 1) % m->limit;
-        if (s->id && s->joined && !s->spare_ns && !dx_link_reserve(&m->loop.links, s->id, size, out)) return s->id;
+        if (!s->id || !s->joined || s->spare_ns) continue;
+        if (!dx_link_reserve(&m->loop.links, s->id, size, out)) return s->id;
     }
     return 0;
 }
@@ -499,20 +502,24 @@ static uint64_t delivered(mirror *m)
     return bytes;
 }
 
-/* Only the time counts in which the connections were the limit, not the file or the rate. */
-static void control(mirror *m, uint64_t now, bool full)
+/* Only the time counts in which the connections were the limit, not the file, the rate or the processor.
+   starved: there was nothing to send. Between full and starved, a turn was too short to fill them. */
+static void control(mirror *m, bool full, bool starved)
 {
+    const uint64_t now = (uint64_t)prog_now_ns(); /* encoding took time since the turn began */
     if (!m->o->streams_max) return;
-    m->idle = m->idle || !full;
+    m->idle = m->idle || starved;
+    m->filled = m->filled || full;
     if (now - m->looked_ns < LOOK_NS) return;
     const uint64_t bytes = delivered(m);
-    if (!m->idle) {
+    if (!m->idle && m->filled) {
         m->full_ns += now - m->looked_ns;
         m->delivered += bytes;
         m->wanted = dx_bulk_control_update(&m->control, m->delivered, m->full_ns);
     }
     m->looked_ns = now;
-    m->idle = !full;
+    m->idle = starved;
+    m->filled = full;
 }
 
 /* Send what can be sent now. Returns true if there is more work at once. */
@@ -522,18 +529,22 @@ static bool pump(mirror *m, uint64_t now)
     if (!m->joined || m->over) return false;
     const bool asked = !m->last && wan_loop_is_ended(&m->loop);
     if (m->phase == RESTING && (now >= m->next_ns || asked)) begin_round(m);
-    bool full = false;
-    while (!m->over && !full && (!m->o->rate || now >= m->sent_ns)) {
+    const uint64_t began = now;
+    bool full = false, cut = false;
+    while (!m->over && !full && !cut && (!m->o->rate || now >= m->sent_ns)) {
         slot *s = next_slot(m, &budget);
         if (!s) break;
         full = !send_slot(m, s, now);
+        now = (uint64_t)prog_now_ns();
+        cut = now - began >= WORK_NS;
     }
     if (m->over) return false;
-    control(m, now, full || m->busy == SLOTS);
+    full = full || m->busy == SLOTS;
+    control(m, full, !full && !cut);
     if (m->phase == SCANNING && is_scanned(m) && !m->busy) end_scan(m);
     if (m->phase == HASHING && !m->over) step_hash(m);
     if (m->phase == TELLING) send_round(m);
-    return m->phase == HASHING || (m->phase == SCANNING && budget <= 0);
+    return m->phase == HASHING || (cut && !full) || (m->phase == SCANNING && budget <= 0);
 }
 
 /* >>input ---------------------------------------------------------------- */
