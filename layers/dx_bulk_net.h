@@ -31,7 +31,7 @@
     LIMITS      256 connections a transfer; IPv4; an object must be in memory to be sent, or to be
                 received in place (memory returned by read() must stay valid until
                 dx_bulk_net_close()). Memory for connections comes from malloc.
-    SIZE        code: x86-64 4,997; objects: dx_bulk_net 47,808
+    SIZE        code: x86-64 4,997; objects: dx_bulk_net 47,816
     THREADS     One at a time for each transfer; transfers share nothing.
     CONFIG      DX_BULK_NET_STATIC, DX_BULK_NET_API, DX_BULK_NET_ASSERT(c), DX_BULK_NET_MEMCPY,
                 DX_BULK_NET_MEMMOVE, DX_BULK_NET_MEMSET
