@@ -29,6 +29,7 @@ enum {
     PIECE_SIZE     = 1 << 20,  /* at least an object */
     SEARCH_MAX     = 24 << 20, /* bytes for making a patch: larger versions get a sparser index */
     APPLY_MAX      = 24 << 20, /* bytes that the client needs for applying it */
+    STREAMS_MAX    = 4 << 20,  /* bytes of a version: up to here, streams are tried */
     RELEASE_NS     = 10000000  /* between two releases of mapped pages */
 };
 
@@ -36,6 +37,7 @@ typedef struct entry {
     versions_version base, target;
     unsigned     kinds;     /* of containers that the client supports */
     bool         contained; /* it is a patch between containers */
+    bool         streams;   /* its coding may be one that clients before 0.3.0 do not know */
     enum { FREE, WAITING, MAKING, READY, NONE } state;
     unsigned     holders; /* connections that send it */
     uint64_t     since;   /* clock of the first request: patches are made in this order */
@@ -110,7 +112,7 @@ static bool answers(const entry *e, const versions_version *base, const versions
     if (e->state == FREE || memcmp(e->base.hash, base->hash, PROG_HASH_SIZE) != 0 ||
         memcmp(e->target.hash, target->hash, PROG_HASH_SIZE) != 0)
         return false;
-    const bool suits_all = (e->state == READY || e->state == NONE) && !e->contained;
+    const bool suits_all = (e->state == READY || e->state == NONE) && !e->contained && !e->streams;
     return e->kinds == kinds || (!kinds && suits_all);
 }
 
@@ -315,16 +317,15 @@ static void stop_releasing(releaser *r)
 }
 
 /* >>making ------------------------------------------------------------- */
-/* Make the patch between both contents as they are. NULL: it fails, or has PATCH_SIZE_MAX bytes or more,
+/* Make a patch between both contents as they are. NULL: it fails, or has PATCH_SIZE_MAX bytes or more,
    or is not smaller than the target. */
-static uint8_t *make_plain(const content *base, const content *target, size_t *size)
+static uint8_t *create(const content *base, const content *target, uint32_t codings, size_t *size)
 {
-    dx_patch_create_desc desc = {.apply_memory_max = APPLY_MAX};
+    dx_patch_create_desc desc = {.apply_memory_max = APPLY_MAX, .codings = codings};
     const size_t room = target->size < PATCH_SIZE_MAX ? target->size : PATCH_SIZE_MAX;
     desc.memory_size = dx_patch_create_memory_size(&desc, base->size, target->size);
     if (desc.memory_size > SEARCH_MAX) desc.memory_size = SEARCH_MAX;
     desc.memory = malloc(desc.memory_size);
-    desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
     uint8_t *out = malloc(room ? room : 1);
     *size = 0;
     if (!desc.memory || !out ||
@@ -335,6 +336,26 @@ static uint8_t *make_plain(const content *base, const content *target, size_t *s
     if (*size) return realloc(out, *size);
     free(out);
     return NULL;
+}
+
+/* The same in the coding that suits. Streams are half of the range coder's size where the new bytes are
+   words without an alignment, but take ten times as long, and above STREAMS_MAX more memory. *streams:
+   the client can read them, as can all that name kinds of containers; then, whether they are used. */
+static uint8_t *make_plain(const content *base, const content *target, bool *streams, size_t *size)
+{
+    uint8_t *out = create(base, target, 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE, size), *other;
+    size_t smaller = 0;
+    const bool small = base->size <= STREAMS_MAX && target->size <= STREAMS_MAX;
+    const bool similar = out && *size <= target->size / 8;
+    if (!*streams || !small || similar) {
+        *streams = false;
+        return out;
+    }
+    other = create(base, target, 1u << DX_PATCH_CODING_STREAMS, &smaller);
+    *streams = other && (!out || smaller < *size);
+    if (*streams) *size = smaller;
+    free(*streams ? out : other);
+    return *streams ? other : out;
 }
 
 /* Make the smaller of that patch and the one between the unpacked containers. NULL: neither is
@@ -349,7 +370,8 @@ static uint8_t *make(versions_store *s, entry *job)
     load(base, s, &job->base);
     if (base->bytes) load(target, s, &job->target);
     start_releasing(r, c);
-    if (target->bytes) out = make_plain(base, target, &job->size);
+    job->streams = job->kinds != 0;
+    if (target->bytes) out = make_plain(base, target, &job->streams, &job->size);
     if (target->bytes && job->kinds)
         other = dxup_contained_make(base->bytes, base->size, target->bytes, target->size, job->kinds,
                                     out ? job->size : target->size, &size);
@@ -444,6 +466,7 @@ static void *run(void *user)
         job->plan = copy.plan;
         job->size = copy.size;
         job->contained = copy.contained;
+        job->streams = copy.streams;
         job->state = copy.bytes || copy.plan ? READY : NONE;
         shrink(p);
         pthread_mutex_unlock(&p->lock);
