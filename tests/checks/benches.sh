@@ -11,6 +11,15 @@ for source in bench/bench_*.c bench/bench_*.cc; do
     stem=${name%.*}
     case " $needs_a_peer " in *" $stem "*) continue ;; esac
     case $name in
+        bench_dxdb.c)
+            libpq=$(pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
+            if echo '#include <libpq-fe.h>' | "$CC" -I"$libpq" -x c -fsyntax-only - 2>/dev/null; then
+                try "$name" "$CC" -std=gnu11 -O0 -Wall -Wextra -Wno-unused-function -Werror -I"$libpq" "$source" -o "$work/$stem" \
+                    -lpq -lpthread
+            else
+                skip "$name" "no libpq"
+            fi
+            ;;
         bench_teleport_m4.c) try "$name" "$CC" -std=c11 -O0 -Wall -Wextra -Werror -DPARTS=3 -c "$source" -o "$work/$stem.o" ;;
         *.cc)
             if has g++; then
