@@ -516,6 +516,26 @@ int versions_store_verify(versions_store *s, dx_cas_damage_fn *each, void *user,
    Compaction fills a new log next to the old one and renames it into place. Between the two steps the
    old log is marked as retired, which tells readers to open the new one. A writer that finds a
    retired log in place clears the mark: see undo_replace(). */
+/* Give a file of the new log the owner and the mode of the old log. Otherwise those who publish and serve
+   could lose access, because another user, or one with another umask, has run gc. */
+static int keep_rights(const versions_store *s, const char *path)
+{
+    os_info old;
+    const int file = os_open(path);
+    if (file < 0 || os_stat(s->objects, true, &old) < 0) {
+        int status = prog_fail_errno("%s", path);
+        if (file >= 0) os_close(file);
+        return status;
+    }
+    int status = PROG_OK;
+    if (os_set_rights(file, &old) < 0)
+        status = prog_fail(PROG_REFUSED, "the owner and group of %s cannot be kept: %s; run this as "
+                           "its owner or as root; nothing was changed",
+                           s->objects, os_error_text(errno));
+    os_close(file);
+    return status;
+}
+
 int versions_store_successor_open(versions_store *s, versions_store **out)
 {
     assert(s->lock_fd >= 0 /* a writer */);
@@ -523,7 +543,13 @@ int versions_store_successor_open(versions_store *s, versions_store **out)
     int status = prog_remove_all(fresh->objects);
     if (!status) status = prog_remove_all(fresh->index_path);
     if (!status) status = open_log(fresh, fresh->objects, DX_CAS_WRITE | DX_CAS_CREATE);
-    if (status) dispose(fresh);
+    if (status) {
+        dispose(fresh);
+        return status;
+    }
+    status = keep_rights(s, fresh->objects);
+    if (!status && fresh->has_index) status = keep_rights(s, fresh->index_path);
+    if (status) versions_store_successor_drop(fresh);
     else *out = fresh;
     return status;
 }
