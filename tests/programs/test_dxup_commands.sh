@@ -15,7 +15,11 @@ versions_in_the_same_words() {
         long=$out
         expect 0 "$program" -V
         [ "$out" = "$long" ] || fail "-V: $out"
-        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \((no\ zstd|zstd\ [0-9.]+),\ no\ TLS\)$ ]] || fail "$out"
+        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \(((no\ )?(zlib|zstd|liblzma)(\ [0-9.]+)?,\ )+no\ TLS\)$ ]] || fail "$out"
+        for library in "libz zlib" libzstd\ zstd "liblzma liblzma"; do # each that is linked is named, with its version
+            ldd "$program" 2>/dev/null | grep -q "^[[:space:]]*${library% *}\.so" || continue
+            [[ $out =~ [\(\ ]${library#* }\ [0-9]+\.[0-9.]*[0-9], && ! $out =~ no\ ${library#* } ]] || fail "no ${library#* } in: $out"
+        done
     done
     case $("$dxup" --version) in *"(zstd"*) grep -q ZSTD_compress2 "$dxup" || fail "there is no zstd in it" ;; esac
 }
