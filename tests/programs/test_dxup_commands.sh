@@ -489,6 +489,18 @@ a_version_is_pulled_by_its_number() {
     [ "$(cat got)" = "content of 1" ] || fail "pull of file@1"
     expect 2 "$dxup" pull "$address" app@3 pulled
     says "the server has no 'app@3'"
+    for zero in app@0 app@000; do # not the latest
+        for command in "pull $address $zero pulled" "watch $address $zero pulled" "pull $address $zero pulled --force" "publish store $zero file" \
+            "checkout store $zero elsewhere" "log store $zero" "ls store $zero" "cat store $zero:data" "tag store $zero stable" "rm store $zero"; do
+            expect 1 timeout 20 "$dxup" $command
+            says "'$zero' is no version: versions are numbered from 1"
+        done
+    done
+    expect 0 "$dxup" ls store app
+    is "app@2
+app@1"
+    expect 1 timeout 20 "$dxup" watch "$address" app@1 pulled
+    says "'app@1' never changes, so there is nothing to watch: watch 'app' or a tag of it"
     diff -r --no-dereference old pulled || fail "a version that is not there"
     stop_server
 }

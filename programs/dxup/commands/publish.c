@@ -7,6 +7,7 @@
    If the content equals the latest version, no version is added. Metadata that a version cannot store
    is counted and reported. */
 #include "commands.h"
+#include "names.h"
 
 #include "../../versions/filter.h"
 #include "../../versions/image.h"
@@ -251,7 +252,9 @@ int dxup_publish(const dxup_options *o)
         return prog_fail(PROG_USAGE,
                          "'%s' names a tag: publish the name alone, then move the tag with 'dxup tag'",
                          o->name);
-    int status = versions_image_stat(o->path, &kind, &mode);
+    int status = dxup_refuse_zero(o->name);
+    if (status) return status;
+    status = versions_image_stat(o->path, &kind, &mode);
     if (status == PROG_NOT_FOUND) return prog_fail(status, "%s: no such file", o->path);
     if (!status) status = check_rules(o, kind);
     /* Each version would contain all earlier ones. */
