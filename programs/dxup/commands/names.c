@@ -2,6 +2,7 @@
 #include "names.h"
 
 #include "../../versions/tree/tree.h"
+#include "../net/address.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -14,6 +15,13 @@ int dxup_refuse_zero(const char *text)
     if (!at || at == text || !at[1] || at[1 + strspn(at + 1, "0")]) return PROG_OK;
     return prog_fail(PROG_USAGE, "'%s' is no version: versions are numbered from 1, and '%.*s' alone is "
                                  "the latest", text, (int)(at - text), text);
+}
+
+int dxup_refuse_address(const char *store)
+{
+    if (!dxup_is_address(store)) return PROG_OK;
+    return prog_fail(PROG_USAGE, "'%s' is the address of a server, not the path of a store; 'dxup ls %s' "
+                                 "lists the names of a server, and 'dxup pull' fetches them", store, store);
 }
 
 /* Prints no message for PROG_NOT_FOUND. */

@@ -259,8 +259,9 @@ int dxup_publish(const dxup_options *o)
     if (!status) status = check_rules(o, kind);
     /* Each version would contain all earlier ones. */
     if (!status && prog_lies_in(o->store, o->path))
-        status = prog_fail(PROG_REFUSED, "%s contains the store %s; keep the store outside of "
-                                         "it", o->path, o->store);
+        status = prog_fail(PROG_REFUSED, "the store %s lies in %s, so each version would contain "
+                                         "the earlier ones; keep the store in another directory",
+                           o->store, o->path);
     if (!status)
         status = versions_store_open(&s, o->store, o->dry_run ? VERSIONS_WRITE : VERSIONS_CREATE);
     if (status) return status;

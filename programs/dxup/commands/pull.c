@@ -282,6 +282,9 @@ int dxup_pull(const dxup_options *o)
     os_info seed;
     deed done = {.changed = false};
     int status = dxup_refuse_zero(o->name);
+    if (!status && !dxup_is_address(o->address) && versions_store_is_at(o->address))
+        status = prog_fail(PROG_USAGE, "%s is a store on this machine, not a server: 'dxup checkout %s %s %s' "
+                                       "copies from it", o->address, o->address, o->name, o->path);
     if (status) return status;
     if (o->seed && os_stat(o->seed, true, &seed) < 0) return prog_fail_errno("%s", o->seed);
     if (o->seed && seed.kind != OS_FOLDER)

@@ -328,6 +328,18 @@ static bool is_of_others(const char *path)
     return others;
 }
 
+/* A store is made, but not the directories above it: a slip would scatter them. */
+static int parent_missing(const char *path)
+{
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') size--;
+    while (size && path[size - 1] != '/') size--;
+    while (size > 1 && path[size - 1] == '/') size--;
+    if (!size) return prog_fail_errno("%s", path); /* a link to nowhere */
+    return prog_fail(PROG_SYSTEM, "there is no directory %.*s for the new store %s; make it first",
+                     (int)size, path, path);
+}
+
 /* Is path a store? VERSIONS_CREATE creates one; *made: its folder, too. */
 static int find_folder(const char *path, enum versions_store_mode mode, bool *made)
 {
@@ -337,6 +349,7 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
         return prog_fail(PROG_USAGE, "'%s' is not a valid path: it is empty or too long", path);
     if (mode == VERSIONS_CREATE) {
         *made = os_make_folder(path, 0777) == 0;
+        if (!*made && errno == ENOENT) return parent_missing(path);
         if (!*made && errno != EEXIST) return prog_fail_errno("%s", path);
         int status = *made ? prog_sync_parent(path) : PROG_OK;
         if (status) return status;
@@ -345,6 +358,8 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
         if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no store at %s", path);
         return prog_fail_errno("%s", path);
     }
+    if (info.kind == OS_FILE)
+        return prog_fail(PROG_NOT_FOUND, "%s is a file, not a store; a store is a directory", path);
     if (info.kind != OS_FOLDER) return prog_fail(PROG_NOT_FOUND, "%s is not a store", path);
     if (mode == VERSIONS_CREATE && is_of_others(path))
         return prog_fail(PROG_REFUSED, "%s is not a store and has other files; a new store needs "
