@@ -65,6 +65,7 @@ typedef struct prog_program {
     const char         *about;   /* lines */
     uint32_t            version; /* 0xMMmmpp */
     bool                zstd;    /* zstd is used if the build found it: PROG_HAS_ZSTD */
+    const char       *(*libraries)(void); /* names all that it uses, each with its version; NULL: see zstd */
     const prog_command *commands;
     size_t              command_count;
     const prog_option  *options;
@@ -118,7 +119,7 @@ void prog_nearest_begin(prog_nearest *n, const char *word, size_t size);
 void prog_nearest_offer(prog_nearest *n, const char *candidate);
 
 /* >>help.c, manual.c, complete.c ---- */
-/* "dxup 0.3.0 (zstd 1.5.4, no TLS)" */
+/* "dxup 0.3.0 (zlib 1.2.13, zstd 1.5.4, liblzma 5.4.1, no TLS)" */
 void prog_print_version(const prog_program *p);
 /* Help on all commands (-1), or on the command with this index. */
 void prog_print_help(const prog_program *p, int command);

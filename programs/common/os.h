@@ -172,6 +172,8 @@ int  os_write(int file, const void *bytes, size_t size); /* all of them */
 int  os_write_at(int file, uint64_t offset, const void *bytes, size_t size); /* all of them */
 int  os_empty(int file);
 int  os_set_open_mode(int file, unsigned mode);
+/* Give the file the owner, the group and the permission bits of another one. Windows: the bits. */
+int  os_set_rights(int file, const os_info *of);
 int  os_sync(int file);
 int  os_sync_tree(int folder);
 

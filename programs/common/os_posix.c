@@ -697,6 +697,15 @@ int os_empty(int file) { return ftruncate(file, 0); }
 
 int os_set_open_mode(int file, unsigned mode) { return fchmod(file, (mode_t)mode); }
 
+int os_set_rights(int file, const os_info *of)
+{
+    struct stat st;
+    if (fstat(file, &st) < 0) return -1;
+    const bool belongs = st.st_uid == of->user && st.st_gid == of->group;
+    if (!belongs && fchown(file, (uid_t)of->user, (gid_t)of->group) < 0) return -1;
+    return fchmod(file, (mode_t)of->mode);
+}
+
 int os_sync(int file) { return fsync(file); }
 
 int os_set_time(int file, int64_t mtime_ns)

@@ -628,6 +628,8 @@ int os_set_mode_in(int folder, const char *path, unsigned mode)
 
 int os_set_open_mode(int file, unsigned mode) { return set_attributes(file, mode); }
 
+int os_set_rights(int file, const os_info *of) { return set_attributes(file, of->mode); }
+
 int os_empty(int file)
 {
     assert(file >= 0);

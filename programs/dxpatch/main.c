@@ -3,6 +3,7 @@
 #include "dxpatch.h"
 
 #include "../common/options.h"
+#include "../containers/container.h"
 
 #include <assert.h>
 #include <string.h>
@@ -140,6 +141,7 @@ static const prog_program program = {
              "either yields the new version, verified by hash, or fails and changes nothing.",
     .version = DX_PATCH_VERSION,
     .zstd = PROG_HAS_ZSTD,
+    .libraries = container_libraries,
     .commands = commands,
     .command_count = COMMANDS,
     .options = options,

@@ -11,6 +11,7 @@
 
    Nothing calls or includes what stands above it. All stand on ../common/. */
 #include "commands/commands.h"
+#include "commands/names.h"
 #include "commands/table.h"
 #include "../common/backend.h"
 #include "../common/os.h"
@@ -34,6 +35,8 @@ static int parse(dxup_options *o, int command, int argc, char **argv)
     if (status) return status;
     if (command == DXUP_PULL || command == DXUP_WATCH) o->address = plain[0];
     else o->store = os_path(plain[0]);
+    if (o->store && command != DXUP_LS) status = dxup_refuse_address(o->store);
+    if (status) return status;
     o->name = plain[1];
     if (command == DXUP_TAG || command == DXUP_DIFF) o->third = plain[2];
     else o->path = os_path(plain[2]);

@@ -129,6 +129,7 @@ const prog_program wan_program = {
     .summary = "replicate a file over long or lossy links",
     .about = "dxwan replicates a file over long or lossy links, over many connections at once.",
     .version = DX_BULK_VERSION,
+    .zstd = PROG_HAS_ZSTD,
     .commands = commands,
     .command_count = WAN_COMMANDS,
     .options = options,

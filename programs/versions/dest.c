@@ -120,7 +120,10 @@ int versions_dest_find_staging(versions_dest *d, const char *path, bool *there)
 }
 
 /* >>record: .NAME.dxup, next to the destination: the version that was pulled last -------- */
-enum { RECORD_SIZE_MAX = 20 + 1 + 2 * PROG_HASH_SIZE + 1 + PROG_NAME_SIZE_MAX };
+#define RECORD_OWNER "\n--owner" /* a name has no line feed */
+enum {
+    RECORD_SIZE_MAX = 20 + 1 + 2 * PROG_HASH_SIZE + 1 + PROG_NAME_SIZE_MAX + sizeof RECORD_OWNER - 1
+};
 
 void versions_dest_beside(const versions_dest *d, const char *suffix,
                           char out[PROG_PATH_SIZE_MAX + 64])
@@ -130,22 +133,22 @@ void versions_dest_beside(const versions_dest *d, const char *suffix,
              d->staging, suffix);
 }
 
-/* VERSION HASH NAME */
+/* VERSION HASH NAME, and a second line if owners were restored. */
 static size_t record_text(char out[RECORD_SIZE_MAX + 1], const char *name, uint64_t version,
-                          const uint8_t *hash)
+                          const uint8_t *hash, bool owner)
 {
     char text[65];
-    int size = snprintf(out, RECORD_SIZE_MAX + 1, "%llu %s %s", (unsigned long long)version,
-                        prog_hash_text(hash, text), name);
+    int size = snprintf(out, RECORD_SIZE_MAX + 1, "%llu %s %s%s", (unsigned long long)version,
+                        prog_hash_text(hash, text), name, owner ? RECORD_OWNER : "");
     assert(size > 0 && size <= RECORD_SIZE_MAX);
     return (size_t)size;
 }
 
 int versions_dest_record(const versions_dest *d, const char *name, uint64_t version,
-                         const uint8_t *hash)
+                         const uint8_t *hash, bool owner)
 {
     char path[PROG_PATH_SIZE_MAX + 64], made[PROG_PATH_SIZE_MAX + 68], text[RECORD_SIZE_MAX + 1];
-    size_t size = record_text(text, name, version, hash);
+    size_t size = record_text(text, name, version, hash, owner);
     versions_dest_beside(d, "", path);
     snprintf(made, sizeof made, "%s-new", path);
     int file = os_open_staging(made, false);
@@ -158,8 +161,8 @@ int versions_dest_record(const versions_dest *d, const char *name, uint64_t vers
     return status;
 }
 
-bool versions_dest_recorded_as(const versions_dest *d, char name[PROG_NAME_SIZE_MAX + 1],
-                               uint64_t *version, uint8_t *hash)
+static bool read_record(const versions_dest *d, char name[PROG_NAME_SIZE_MAX + 1],
+                        uint64_t *version, uint8_t *hash, bool *owner)
 {
     char path[PROG_PATH_SIZE_MAX + 64], text[RECORD_SIZE_MAX + 1], again[RECORD_SIZE_MAX + 1];
     versions_dest_beside(d, "", path);
@@ -173,11 +176,31 @@ bool versions_dest_recorded_as(const versions_dest *d, char name[PROG_NAME_SIZE_
     *version = strtoull(text, NULL, 10);
     if (!digits || !prog_hash_parse(digits + 1, hash)) return false;
     const char *named = strchr(digits + 1, ' ');
-    if (!named || strlen(named + 1) > PROG_NAME_SIZE_MAX) return false;
-    strcpy(name, named + 1);
+    if (!named) return false;
+    const size_t length = strcspn(named + 1, "\n");
+    if (length > PROG_NAME_SIZE_MAX) return false;
+    memcpy(name, named + 1, length);
+    name[length] = 0;
+    *owner = !strcmp(named + 1 + length, RECORD_OWNER);
     /* Ignore it unless it is exactly what versions_dest_record() writes for this name. */
-    return record_text(again, name, *version, hash) == (size_t)size &&
+    return record_text(again, name, *version, hash, *owner) == (size_t)size &&
            !memcmp(again, text, (size_t)size);
+}
+
+bool versions_dest_recorded_as(const versions_dest *d, char name[PROG_NAME_SIZE_MAX + 1],
+                               uint64_t *version, uint8_t *hash)
+{
+    bool owner;
+    return read_record(d, name, version, hash, &owner);
+}
+
+bool versions_dest_recorded_owner(const versions_dest *d)
+{
+    char name[PROG_NAME_SIZE_MAX + 1];
+    uint8_t hash[PROG_HASH_SIZE];
+    uint64_t version;
+    bool owner;
+    return read_record(d, name, &version, hash, &owner) && owner;
 }
 
 bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *version,

@@ -75,9 +75,11 @@ int versions_dest_check(const char *path, int kind);
 int versions_dest_open(versions_dest *d, const char *path, int kind, unsigned mode,
                        const uint8_t *content);
 /* Write or read the record of the version that was pulled last, for the path given to
-   versions_dest_find_staging(). Reading with name NULL accepts any name. */
+   versions_dest_find_staging(). Reading with name NULL accepts any name. owner: owners, and the rights
+   that depend on them, were restored. */
 int versions_dest_record(const versions_dest *d, const char *name, uint64_t version,
-                         const uint8_t *hash);
+                         const uint8_t *hash, bool owner);
+bool versions_dest_recorded_owner(const versions_dest *d);
 bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *version,
                             uint8_t *hash);
 /* The same, and the name that it was pulled under: NAME, NAME@VERSION or NAME@TAG. */

@@ -2002,6 +2002,40 @@ collection() {
     same old b
     [ "$(ls -I index store)" = "$(printf 'lock\nobjects')" ] || fail "left behind: $(ls store)"
 }
+a_collected_store_keeps_its_owner() { # and its mode, whoever collects it with whatever umask; or nothing changes
+    local as= other= rights before
+    has() { [ "$(stat -c '%a %u:%g' store/objects store/index | sort -u)" = "$rights" ] || fail "$1: $(stat -c '%n %a %u:%g' store/*)"; }
+    bytes 5000 >f
+    for i in 1 2 3; do
+        echo $i >>f
+        expect 0 "$dxup" publish store app f
+    done
+    chmod 644 store/objects store/index
+    if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --clear-groups true 2>/dev/null; then
+        chmod 755 "$work" .
+        chown -R 65534:65534 store
+        as="setpriv --reuid=65534 --regid=65534 --clear-groups"
+        other="setpriv --reuid=12345 --regid=12345 --clear-groups"
+    fi
+    rights=$(stat -c '%a %u:%g' store/objects)
+    (umask 077; expect 0 "$dxup" gc store; exit $bad) || bad=1
+    has gc
+    (umask 077; expect 0 "$dxup" gc store --keep 2; exit $bad) || bad=1
+    has "gc --keep"
+    if [ -n "$as" ]; then
+        expect 0 $as "$dxup" publish store app f
+        chmod 777 store
+        chmod 666 store/*
+        rights=$(stat -c '%a %u:%g' store/objects)
+        before=$(cksum <store/objects)
+        expect 6 $other "$dxup" gc store --keep 1
+        says "the owner and group of store/objects cannot be kept"
+        [ "$(cksum <store/objects)" = "$before" ] || fail "the store was changed"
+        [ "$(ls store)" = "$(printf 'index\nlock\nobjects')" ] || fail "left behind: $(ls store)"
+        has "a refused gc"
+    fi
+    expect 0 "$dxup" verify store
+}
 gc_killed_at_any_moment() {
     bytes 3000000 >f
     expect 0 "$dxup" publish store f f
@@ -2029,6 +2063,33 @@ the_demo() {
     says "unchanged"
     says "rsync -z"
     says "byte for byte"
+}
+
+the_demo_of_other_files() { # fifos, sockets, links to nowhere; a file that differs is named
+    make_tree 1.0
+    make_tree 1.1
+    echo more >>1.1/sub/a.c
+    for dir in 1.0 1.1; do
+        mkfifo "$dir/sub/pipe"
+        python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$dir/socket"
+    done
+    [ "$(id -u)" != 0 ] || mknod 1.1/null c 1 3 2>/dev/null
+    expect 0 env DXUP="$dxup" "$top/programs/dxup/demo.sh" "$PWD/1.0" "$PWD/1.1"
+    says "byte for byte"
+    cat >meddling <<END
+#!/bin/sh
+"$dxup" "\$@" || exit
+[ "\$1" != pull ] || { cd "\$4" && eval "\$MEDDLE"; }
+END
+    chmod 755 meddling
+    meddled() { # COMMAND FINDING
+        expect 1 env DXUP="$PWD/meddling" MEDDLE="$1" "$top/programs/dxup/demo.sh" "$PWD/1.0" "$PWD/1.1"
+        says "the pulled files (app) differ from the published ones (new): $2"
+    }
+    meddled "echo x >>sub/a.c" "Files new/sub/a.c and app/sub/a.c differ"
+    meddled "rm sub/pipe; echo >sub/pipe" "File new/sub/pipe is a fifo while file app/sub/pipe is a regular file"
+    meddled "rm sub/pipe" "Only in new/sub: pipe"
+    meddled "ln -sf elsewhere dangling" "Symbolic links new/dangling and app/dangling differ"
 }
 
 names_that_a_terminal_would_obey() { # every message escapes them, none passes them on
@@ -2311,7 +2372,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     no_server_and_no_such_name two_servers_on_one_port names_of_hosts a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_patch_of_words_is_no_dearer_than_streams what_is_packed_is_patched a_packed_patch_by_ranges making_a_patch_takes_little_memory other_libraries_pack_otherwise a_server_that_damages_packed_patches a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client two_pulls_into_one_destination many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store ctrl_c_and_again publish_killed_at_any_moment \
-    two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
+    two_writers collection a_collected_store_keeps_its_owner gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo_of_other_files the_demo; do
     # With sanitizers these are slow, and their memory use is meaningless.
     case $dxup:$case in *asan*:a_gigabyte* | *asan*:making_a_patch* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo) continue ;; esac
     # Other machines belong to the other tier: their compilers and emulators are not installed here. So do slow cases.

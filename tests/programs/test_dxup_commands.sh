@@ -15,7 +15,11 @@ versions_in_the_same_words() {
         long=$out
         expect 0 "$program" -V
         [ "$out" = "$long" ] || fail "-V: $out"
-        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \((no\ zstd|zstd\ [0-9.]+),\ no\ TLS\)$ ]] || fail "$out"
+        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \(((no\ )?(zlib|zstd|liblzma)(\ [0-9.]+)?,\ )+no\ TLS\)$ ]] || fail "$out"
+        for library in "libz zlib" libzstd\ zstd "liblzma liblzma"; do # each that is linked is named, with its version
+            ldd "$program" 2>/dev/null | grep -q "^[[:space:]]*${library% *}\.so" || continue
+            [[ $out =~ [\(\ ]${library#* }\ [0-9]+\.[0-9.]*[0-9], && ! $out =~ no\ ${library#* } ]] || fail "no ${library#* } in: $out"
+        done
     done
     case $("$dxup" --version) in *"(zstd"*) grep -q ZSTD_compress2 "$dxup" || fail "there is no zstd in it" ;; esac
 }
@@ -108,6 +112,28 @@ errors_say_what_to_do() {
         expect 0 $program empty "$@"
         rm -rf empty
     done
+    expect 5 "$dxup" publish no/such/store file f # which directory is missing
+    says "there is no directory no/such for the new store no/such/store; make it first"
+    [ ! -e no ] || fail "made: no"
+    for command in "publish f file tree" "ls f" "log f" "checkout f file out" "gc f" "serve f --listen 127.0.0.1:0"; do
+        expect 2 "$dxup" $command
+        says "f is a file, not a store"
+    done
+    expect 6 "$dxup" publish store self .
+    says "the store store lies in ., so each version would contain the earlier ones"
+    for server in 127.0.0.1:7000 example.org:7000 [::1]:7000 unix:no/socket; do # where a store belongs
+        for command in "log $server" "publish $server file f" "checkout $server file out" "verify $server" "serve $server --listen 127.0.0.1:0"; do
+            expect 1 "$dxup" $command
+            says "'$server' is the address of a server, not the path of a store; 'dxup ls $server' lists"
+        done
+    done
+    expect 0 "$dxup" publish ./odd:7000 file f # a path all the same, and also one that exists
+    expect 0 "$dxup" log odd:7000
+    for command in pull watch; do # and the other way around
+        expect 1 "$dxup" $command store file ./q
+        says "store is a store on this machine, not a server: 'dxup checkout store file ./q' copies from it"
+    done
+    [ ! -e q ] && [ ! -e out ] && [ ! -e 127.0.0.1:7000 ] || fail "something was made: $(ls)"
     # Once, and not by each worker.
     expect 2 "$dxup" serve nowhere --listen 127.0.0.1:0 --workers 4
     [ "$(echo "$out" | grep -c "there is no store at nowhere")" = 1 ] || fail "said more than once: $out"
@@ -484,7 +510,19 @@ a_version_is_pulled_by_its_number() {
     expect 0 "$dxup" pull "$address" file@1 got --connections 2
     [ "$(cat got)" = "content of 1" ] || fail "pull of file@1"
     expect 2 "$dxup" pull "$address" app@3 pulled
-    says "the server has no 'app@3'"
+    says "the server has no 'app@3'; 'dxup ls $address' lists its names"
+    for zero in app@0 app@000; do # not the latest
+        for command in "pull $address $zero pulled" "watch $address $zero pulled" "pull $address $zero pulled --force" "publish store $zero file" \
+            "checkout store $zero elsewhere" "log store $zero" "ls store $zero" "cat store $zero:data" "tag store $zero stable" "rm store $zero"; do
+            expect 1 timeout 20 "$dxup" $command
+            says "'$zero' is no version: versions are numbered from 1"
+        done
+    done
+    expect 0 "$dxup" ls store app
+    is "app@2
+app@1"
+    expect 1 timeout 20 "$dxup" watch "$address" app@1 pulled
+    says "'app@1' never changes, so there is nothing to watch: watch 'app' or a tag of it"
     diff -r --no-dereference old pulled || fail "a version that is not there"
     stop_server
 }

@@ -358,6 +358,27 @@ what_a_server_may_do() { # without --owner, nobody's rights come from it
     [ "$(echo "$out" | sed -n 's/.*: left out: //p')" = "${left#*: left out: }" ] || fail "another line: $out and $left"
     expect 0 "$dxup" pull "$address" t out-owner --owner
     [ "$(echo "$out" | grep -c 'left out')" = 0 ] || fail "$out"
+    # The advice holds: with --owner the same version is restored whole, also over a stream, and once only.
+    for more in "" "--force" "--connections 2"; do
+        expect 0 "$dxup" pull "$address" t advised
+        expect 0 "$dxup" pull "$address" t advised --owner $more
+        same_everything in advised
+        expect 0 "$dxup" pull "$address" t advised --owner --report
+        [ "$(get outcome)" = unchanged ] || fail "examined again: $out"
+        expect 0 "$dxup" pull "$address" t advised --report # what is there stays
+        [ "$(get outcome)" = unchanged ] || fail "without --owner: $out"
+        expect 0 "$dxup" pull "$address" t advised --owner --report
+        [ "$(get outcome)" = unchanged ] || fail "forgot that owners are there: $out"
+        same_everything in advised
+        rm -rf advised .advised.dxup*
+    done
+    start_proxy streams # from an earlier release: in place, where no special file is made
+    expect 0 "$dxup" pull "$address" t advised
+    expect 0 "$dxup" pull "$address" t advised --owner
+    rights() { find "$1" ! -type p ! -type b ! -type c -printf '%P %m %U:%G\n' | sort; }
+    [ "$(rights in)" = "$(rights advised)" ] || fail "over a stream: $(diff <(rights in) <(rights advised))"
+    stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
     [ "$(stat -c %u:%g out/closed)" = 0:0 ] || fail "an owner"
     [ "$(stat -c %a out/small)" = 755 ] || fail "mode $(stat -c %a out/small)"
     [ ! -e out/null ] && [ ! -e out/sub/block ] || fail "a device"

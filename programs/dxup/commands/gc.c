@@ -26,6 +26,15 @@ static int trim_names(versions_store *s, uint64_t keep)
     return status ? status : versions_store_commit(s);
 }
 
+/* Before versions are removed: may this user replace the store? */
+static int may_replace(versions_store *s)
+{
+    versions_store *successor;
+    const int status = versions_store_successor_open(s, &successor);
+    if (!status) versions_store_successor_drop(successor);
+    return status;
+}
+
 /* Replace the store by a successor; *left: its size in bytes. */
 static int collect(versions_store *s, bool pack, uint64_t *left)
 {
@@ -96,7 +105,8 @@ int dxup_gc(const dxup_options *o)
     int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status;
     uint64_t before = versions_store_size(s);
-    status = trim_names(s, o->keep);
+    status = o->keep ? may_replace(s) : PROG_OK;
+    if (!status) status = trim_names(s, o->keep);
     if (!status) status = collect(s, o->pack, &left);
     if (!status && !o->quiet) print_summary(o, before, left);
     versions_store_close(s);

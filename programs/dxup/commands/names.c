@@ -2,12 +2,28 @@
 #include "names.h"
 
 #include "../../versions/tree/tree.h"
+#include "../net/address.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* >>find --------------------------------------------------------------- */
+int dxup_refuse_zero(const char *text)
+{
+    const char *at = strrchr(text, '@');
+    if (!at || at == text || !at[1] || at[1 + strspn(at + 1, "0")]) return PROG_OK;
+    return prog_fail(PROG_USAGE, "'%s' is no version: versions are numbered from 1, and '%.*s' alone is "
+                                 "the latest", text, (int)(at - text), text);
+}
+
+int dxup_refuse_address(const char *store)
+{
+    if (!dxup_is_address(store)) return PROG_OK;
+    return prog_fail(PROG_USAGE, "'%s' is the address of a server, not the path of a store; 'dxup ls %s' "
+                                 "lists the names of a server, and 'dxup pull' fetches them", store, store);
+}
+
 /* Prints no message for PROG_NOT_FOUND. */
 static int lookup(versions_store *s, const char *text, versions_version *out)
 {
@@ -16,6 +32,7 @@ static int lookup(versions_store *s, const char *text, versions_version *out)
     if (strlen(text) > PROG_NAME_SIZE_MAX + 21) return PROG_NOT_FOUND; /* a name, and @ with a number */
     versions_split_version(text, name, &version);
     int status = versions_version_find(s, name, version, out);
+    if (!status) status = dxup_refuse_zero(text);
     if (status || !out->tagged) return status;
     out->name[versions_tag_in(out->name) - out->name - 1] = 0;
     out->version = out->tagged;

@@ -7,6 +7,7 @@
    If the content equals the latest version, no version is added. Metadata that a version cannot store
    is counted and reported. */
 #include "commands.h"
+#include "names.h"
 
 #include "../../versions/filter.h"
 #include "../../versions/image.h"
@@ -251,13 +252,16 @@ int dxup_publish(const dxup_options *o)
         return prog_fail(PROG_USAGE,
                          "'%s' names a tag: publish the name alone, then move the tag with 'dxup tag'",
                          o->name);
-    int status = versions_image_stat(o->path, &kind, &mode);
+    int status = dxup_refuse_zero(o->name);
+    if (status) return status;
+    status = versions_image_stat(o->path, &kind, &mode);
     if (status == PROG_NOT_FOUND) return prog_fail(status, "%s: no such file", o->path);
     if (!status) status = check_rules(o, kind);
     /* Each version would contain all earlier ones. */
     if (!status && prog_lies_in(o->store, o->path))
-        status = prog_fail(PROG_REFUSED, "%s contains the store %s; keep the store outside of "
-                                         "it", o->path, o->store);
+        status = prog_fail(PROG_REFUSED, "the store %s lies in %s, so each version would contain "
+                                         "the earlier ones; keep the store in another directory",
+                           o->store, o->path);
     if (!status)
         status = versions_store_open(&s, o->store, o->dry_run ? VERSIONS_WRITE : VERSIONS_CREATE);
     if (status) return status;

@@ -9,6 +9,7 @@
 
    pull.h shows which file has which part. */
 #include "pull.h"
+#include "names.h"
 
 #include "../net/wire.h"
 #include "../../common/json.h"
@@ -280,6 +281,11 @@ int dxup_pull(const dxup_options *o)
     bool again = false;
     os_info seed;
     deed done = {.changed = false};
+    int status = dxup_refuse_zero(o->name);
+    if (!status && !dxup_is_address(o->address) && versions_store_is_at(o->address))
+        status = prog_fail(PROG_USAGE, "%s is a store on this machine, not a server: 'dxup checkout %s %s %s' "
+                                       "copies from it", o->address, o->address, o->name, o->path);
+    if (status) return status;
     if (o->seed && os_stat(o->seed, true, &seed) < 0) return prog_fail_errno("%s", o->seed);
     if (o->seed && seed.kind != OS_FOLDER)
         return prog_fail(PROG_USAGE, "--seed: %s is not a directory", o->seed);
@@ -287,7 +293,7 @@ int dxup_pull(const dxup_options *o)
         return prog_fail(PROG_USAGE, "--connections: a pull uses at most %d", CONNECTIONS_MAX);
     /* Both attempts compare with the destination from before the first one. */
     versions_guard guard;
-    int status = versions_guard_lock(&guard, o->path);
+    status = versions_guard_lock(&guard, o->path);
     if (!status) status = pull_once(o, &guard, false, &again, &done);
     if (again) status = pull_once(o, &guard, true, &again, &done);
     versions_guard_close(&guard);

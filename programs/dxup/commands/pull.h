@@ -163,6 +163,7 @@ bool dxup_pull_wants_objects(const pull *p);
 bool dxup_pull_is_there(const pull *p);
 /* The content is equal: can the details differ from those of the last pull? */
 bool dxup_pull_is_another(const pull *p);
+bool dxup_pull_lacks_owners(const pull *p); /* the last pull was without --owner, unlike this one */
 int  dxup_pull_refuse_another(const pull *p);
 int  dxup_pull_refuse_losses(const pull *p, bool known_base);
 

@@ -32,7 +32,8 @@ static int remote_failed(pull *p, const dx_hbtp_result *r)
         p->plan.details_of && r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND;
     if (p->plan.has_no_details) return PROG_NOT_FOUND;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
-        return prog_fail(PROG_NOT_FOUND, "the server has no '%s'", p->o->name);
+        return prog_fail(PROG_NOT_FOUND, "the server has no '%s'; 'dxup ls %s' lists its names",
+                         p->o->name, p->o->address);
     if (r->error == DX_HBTP_EREMOTE)
         return prog_fail(PROG_NETWORK, "the server refused: %u %.*s", r->status,
                          (int)(r->payload_size < 200 ? r->payload_size : 200),

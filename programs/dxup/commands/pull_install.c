@@ -66,10 +66,15 @@ int dxup_pull_record(const pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
     uint64_t pulled;
+    const bool had_owners = versions_dest_recorded_owner(&p->install.dest);
+    const bool changed = p->install.complete || p->install.settled;
+    const bool owner = p->plan.kind == PROG_TREE && (p->o->owner || (had_owners && !changed));
     bool newest = !versions_dest_recorded(&p->install.dest, p->o->name, &pulled, hash) ||
                   p->plan.version > pulled;
-    if (p->plan.outcome == DXUP_UNCHANGED && !newest) return PROG_OK;
-    return versions_dest_record(&p->install.dest, p->o->name, p->plan.version, p->plan.hash);
+    const bool stays = p->plan.outcome == DXUP_UNCHANGED && !newest;
+    if (stays && owner == had_owners) return PROG_OK;
+    return versions_dest_record(&p->install.dest, p->o->name, stays ? pulled : p->plan.version,
+                                stays ? hash : p->plan.hash, owner);
 }
 
 /* >>details ------------------------------------------------------------
@@ -136,11 +141,12 @@ int dxup_pull_restore_details(pull *p)
     int front = slash ? (int)(slash + 1 - p->install.dest.path) : 0;
     snprintf(path, sizeof path, "%.*s.%s.dxup.details", front, p->install.dest.path,
              p->install.dest.path + front);
+    const bool owners = dxup_pull_lacks_owners(p);
     if (!p->install.complete && !dxup_pull_is_another(p)) return PROG_OK;
     if (!versions_dest_recorded(&p->install.dest, p->o->name, &base, hash)) base = 0;
     int status = pull_details(p, path, base, &changed);
     os_info info;
-    if (status || (!p->install.complete && !changed) || os_stat(path, false, &info) < 0)
+    if (status || (!p->install.complete && !changed && !owners) || os_stat(path, false, &info) < 0)
         return status;
     p->install.settled = !p->install.complete;
     return apply_details(p, path, p->install.settled);

@@ -125,12 +125,20 @@ static int refuse_older(const pull *p)
     return PROG_OK;
 }
 
+/* Was the last pull without --owner, unlike this one? */
+bool dxup_pull_lacks_owners(const pull *p)
+{
+    return p->o->owner && p->plan.have_kind == PROG_TREE &&
+           !versions_dest_recorded_owner(&p->install.dest);
+}
+
 /* The content is equal: can the details differ from those of the last pull? */
 bool dxup_pull_is_another(const pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
     uint64_t pulled;
     if (!versions_dest_recorded(&p->install.dest, p->o->name, &pulled, hash)) return true;
+    if (dxup_pull_lacks_owners(p)) return true;
     return pulled < p->plan.version || (pulled > p->plan.version && p->o->force);
 }
 

@@ -7,6 +7,7 @@
 #include "../../../dx_cas.h"
 #include "../../common/backend.h"
 #include "../../common/os.h"
+#include "../../containers/container.h"
 
 /* Bits for commands, in options and statuses. */
 enum {
@@ -282,6 +283,7 @@ const prog_program dxup_program = {
              "every byte by hash, and replaces the destination atomically.",
     .version = DX_CAS_VERSION,
     .zstd = PROG_HAS_ZSTD,
+    .libraries = container_libraries,
     .commands = commands,
     .command_count = DXUP_COMMANDS,
     .options = options,

@@ -4,6 +4,7 @@
 #include "commands.h"
 
 #include "../../common/os.h"
+#include "../../versions/store/store.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -24,6 +25,12 @@ int dxup_watch(const dxup_options *given)
 {
     dxup_options o = *given;
     unsigned factor = 1;
+    char name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t version;
+    versions_split_version(o.name, name, &version);
+    if (version)
+        return prog_fail(PROG_USAGE, "'%s' never changes, so there is nothing to watch: watch '%s' or a "
+                                     "tag of it, or use 'dxup pull'", o.name, name);
     o.watching = true;
     for (;;) {
         const int status = dxup_pull(&o);

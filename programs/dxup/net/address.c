@@ -34,6 +34,17 @@ static bool split(const char *text, char host[HOST_SIZE_MAX], const char **port)
     return true;
 }
 
+bool dxup_is_address(const char *text)
+{
+    dx_reactor_address numeric;
+    char host[HOST_SIZE_MAX];
+    const char *port;
+    os_info info;
+    if (os_stat(text, true, &info) == 0) return false;
+    if (!strncmp(text, "unix:", 5) || !dx_reactor_address_parse(&numeric, text)) return true;
+    return !strchr(text, '/') && split(text, host, &port);
+}
+
 int dxup_addresses_find(dxup_addresses *a, const char *text, const char *what)
 {
     char host[HOST_SIZE_MAX];

@@ -17,7 +17,9 @@ typedef struct dxup_addresses {
 /* Parse and look up "127.0.0.1:7000", "[::1]:7000", "example.org:7000" or "unix:PATH". what: the
    option or argument, for messages. PROG_USAGE: malformed; PROG_NETWORK: the lookup failed. */
 int dxup_addresses_find(dxup_addresses *a, const char *text, const char *what);
-/* The same for a server that is about to listen on the first address: also removes the unix socket
+/* Is the text such an address rather than a path? Nothing is looked up. */
+bool dxup_is_address(const char *text);
+/* The same as dxup_addresses_find() for a server that is about to listen on the first address: also removes the unix socket
    that a killed server left. */
 int dxup_addresses_find_mine(dxup_addresses *a, const char *text, const char *what);
 

@@ -328,6 +328,18 @@ static bool is_of_others(const char *path)
     return others;
 }
 
+/* A store is made, but not the directories above it: a slip would scatter them. */
+static int parent_missing(const char *path)
+{
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') size--;
+    while (size && path[size - 1] != '/') size--;
+    while (size > 1 && path[size - 1] == '/') size--;
+    if (!size) return prog_fail_errno("%s", path); /* a link to nowhere */
+    return prog_fail(PROG_SYSTEM, "there is no directory %.*s for the new store %s; make it first",
+                     (int)size, path, path);
+}
+
 /* Is path a store? VERSIONS_CREATE creates one; *made: its folder, too. */
 static int find_folder(const char *path, enum versions_store_mode mode, bool *made)
 {
@@ -337,6 +349,7 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
         return prog_fail(PROG_USAGE, "'%s' is not a valid path: it is empty or too long", path);
     if (mode == VERSIONS_CREATE) {
         *made = os_make_folder(path, 0777) == 0;
+        if (!*made && errno == ENOENT) return parent_missing(path);
         if (!*made && errno != EEXIST) return prog_fail_errno("%s", path);
         int status = *made ? prog_sync_parent(path) : PROG_OK;
         if (status) return status;
@@ -345,6 +358,8 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
         if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no store at %s", path);
         return prog_fail_errno("%s", path);
     }
+    if (info.kind == OS_FILE)
+        return prog_fail(PROG_NOT_FOUND, "%s is a file, not a store; a store is a directory", path);
     if (info.kind != OS_FOLDER) return prog_fail(PROG_NOT_FOUND, "%s is not a store", path);
     if (mode == VERSIONS_CREATE && is_of_others(path))
         return prog_fail(PROG_REFUSED, "%s is not a store and has other files; a new store needs "
@@ -516,6 +531,26 @@ int versions_store_verify(versions_store *s, dx_cas_damage_fn *each, void *user,
    Compaction fills a new log next to the old one and renames it into place. Between the two steps the
    old log is marked as retired, which tells readers to open the new one. A writer that finds a
    retired log in place clears the mark: see undo_replace(). */
+/* Give a file of the new log the owner and the mode of the old log. Otherwise those who publish and serve
+   could lose access, because another user, or one with another umask, has run gc. */
+static int keep_rights(const versions_store *s, const char *path)
+{
+    os_info old;
+    const int file = os_open(path);
+    if (file < 0 || os_stat(s->objects, true, &old) < 0) {
+        int status = prog_fail_errno("%s", path);
+        if (file >= 0) os_close(file);
+        return status;
+    }
+    int status = PROG_OK;
+    if (os_set_rights(file, &old) < 0)
+        status = prog_fail(PROG_REFUSED, "the owner and group of %s cannot be kept: %s; run this as "
+                           "its owner or as root; nothing was changed",
+                           s->objects, os_error_text(errno));
+    os_close(file);
+    return status;
+}
+
 int versions_store_successor_open(versions_store *s, versions_store **out)
 {
     assert(s->lock_fd >= 0 /* a writer */);
@@ -523,7 +558,13 @@ int versions_store_successor_open(versions_store *s, versions_store **out)
     int status = prog_remove_all(fresh->objects);
     if (!status) status = prog_remove_all(fresh->index_path);
     if (!status) status = open_log(fresh, fresh->objects, DX_CAS_WRITE | DX_CAS_CREATE);
-    if (status) dispose(fresh);
+    if (status) {
+        dispose(fresh);
+        return status;
+    }
+    status = keep_rights(s, fresh->objects);
+    if (!status && fresh->has_index) status = keep_rights(s, fresh->index_path);
+    if (status) versions_store_successor_drop(fresh);
     else *out = fresh;
     return status;
 }

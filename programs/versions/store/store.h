@@ -89,7 +89,8 @@ typedef struct versions_keep {
     void  *user;
 } versions_keep;
 /* Compaction: open an empty log next to that of s, fill it (copy.c), and replace the old log by it.
-   After a crash at any moment one of both exists. *size: bytes of the new log. Either call closes
+   After a crash at any moment one of both exists. The new log keeps owner, group and mode of the old
+   one; PROG_REFUSED: this user may not do that. *size: bytes of the new log. Either call closes
    the successor. */
 int  versions_store_successor_open(versions_store *s, versions_store **successor);
 int  versions_store_replace(versions_store *s, versions_store *successor, const versions_keep *keep,
