@@ -156,15 +156,29 @@ static void warn_of_torn(void *user, const char *path)
                                 "several moments", path);
 }
 
+char *keep_capture_closed_text(const keep_capture *c, char out[KEEP_CLOSED_SIZE])
+{
+    char count[32];
+    snprintf(out, KEEP_CLOSED_SIZE, "%s %s without read permission (the first is %s)",
+             prog_count_text(c->closed, count), c->closed == 1 ? "entry" : "entries", c->shut);
+    return out;
+}
+
+/* A partial read does not look at entries that earlier ones could not read. */
+static void note_closed(keep_capture *c, bool all)
+{
+    const versions_losses *lost = &c->found.lost;
+    if (!all && (c->closed || !lost->closed)) return;
+    c->closed = lost->closed;
+    snprintf(c->shut, sizeof c->shut, "%s", lost->closed ? lost->shut : "");
+}
+
 static void warn_of_losses(keep_capture *c)
 {
     const versions_losses *lost = &c->found.lost;
     char count[32];
     if (c->warned || c->o->quiet) return;
-    c->warned = lost->xattrs || lost->sockets || lost->holes || lost->closed;
-    if (lost->closed)
-        prog_warn("not captured: %s entries without read permission (the first is %s)",
-                  prog_count_text(lost->closed, count), lost->shut);
+    c->warned = lost->xattrs || lost->sockets || lost->holes;
     if (lost->xattrs)
         prog_warn("not captured: %s extended attributes that are too large or cannot be read",
                   prog_count_text(lost->xattrs, count));
@@ -208,6 +222,7 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
     c->counted.known_chunks += c->found.known_chunks;
     c->counted.deltas += versions_store_deltas(c->store) - deltas;
     if (all && !status) c->files = c->found.files;
+    if (!status) note_closed(c, all);
     return status;
 }
 
@@ -587,6 +602,7 @@ void keep_capture_print(const keep_capture *c)
         prog_json_number(&j, "added", c->grown);
         prog_json_number(&j, "files", c->found.files);
         prog_json_number(&j, "files_read", c->found.read_files);
+        prog_json_number(&j, "unreadable", c->closed);
         prog_json_number(&j, "torn", c->found.torn);
         prog_json_flag(&j, "consistent", c->last.consistent);
         prog_json_end(&j);
@@ -612,6 +628,10 @@ int keep_capture_once(const keep_options *o)
         status = prog_fail(status, "%s: no such directory", o->directory);
     if (!status && !o->quiet) keep_capture_print(&c);
     if (!status) versions_store_save_index(c.store);
+    if (!status && c.closed) {
+        char text[KEEP_CLOSED_SIZE];
+        status = prog_fail(PROG_SYSTEM, "not captured: %s", keep_capture_closed_text(&c, text));
+    }
     keep_capture_close(&c);
     return status;
 }

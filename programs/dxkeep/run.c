@@ -42,6 +42,7 @@ typedef struct keeper {
     keep_keeper  told;     /* in the store, for status, through: */
     int          told_fd;  /* -1: not yet */
     bool         open;     /* reactor and watch are open */
+    bool         closed;   /* an entry without read permission was reported */
     bool         gone;     /* the directory is missing, which was reported */
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
@@ -119,6 +120,11 @@ static void capture(keeper *k)
         return;
     }
     k->retry_ns = RETRY_MIN_NS;
+    if (k->capture.closed && !k->closed && !k->o->quiet) {
+        char text[KEEP_CLOSED_SIZE];
+        prog_warn("not captured: %s", keep_capture_closed_text(&k->capture, text));
+        k->closed = true;
+    }
     if (k->capture.added && k->o->verbose) say_version(&k->capture);
 }
 
@@ -304,6 +310,10 @@ static void finish(keeper *k)
     if (k->status == PROG_NOT_FOUND)
         prog_fail(k->status, "%s is gone: the last changes in it were not captured", k->o->directory);
     if (!k->status) versions_store_save_index(k->capture.store);
+    if (!k->status && k->capture.closed) {
+        char text[KEEP_CLOSED_SIZE];
+        prog_warn("the last version lacks %s", keep_capture_closed_text(&k->capture, text));
+    }
 }
 
 static int run(keeper *k)

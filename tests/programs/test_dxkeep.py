@@ -1400,7 +1400,7 @@ def metrics(port):
     assert head.startswith("HTTP/1.1 200 ") and "\r\nContent-Length: %d\r\n" % len(body) in head, head
     lines = body.splitlines()
     helps = {line.split()[2] for line in lines if line.startswith("# HELP ")}
-    assert helps == {line.split()[2] for line in lines if line.startswith("# TYPE ")} and len(helps) == 16, helps
+    assert helps == {line.split()[2] for line in lines if line.startswith("# TYPE ")} and len(helps) == 17, helps
     return {name.removeprefix("diffkeeper_"): float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
 
@@ -1575,9 +1575,20 @@ def what_must_not_be_read(dice):
     program = shutil.copy(DXKEEP, "mine/dxkeep")
     done = subprocess.run([*prefix, program, "capture", "mine/store", "data"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     out = done.stdout.decode()
-    assert done.returncode == 0 and "3 entries without read permission" in out, out
+    assert done.returncode == 5 and "3 entries without read permission" in out, out
     keep("restore", "mine/store", "latest", "back")
     assert sorted(os.listdir("back")) == ["open"]
+    os.chmod("data/closed", 0o755)
+    os.unlink("data/shut")
+    port = free_port()  # `run` keeps the program's status, and says it at the end
+    process = subprocess.Popen([*prefix, program, "run", "mine/store", "data", "--metrics-addr", "127.0.0.1:%d" % port, "--", "cat"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for("a capture", lambda: metrics_or_none(port).get('capture_total{result="success"}'), process)
+    assert metrics(port)["dxkeep_unreadable_entries"] == 1
+    out = process.communicate(timeout=PATIENCE)[0].decode()
+    assert process.returncode == 0 and "last version lacks 1 entry without read permission (the first is shut, by" in out, out
+    os.chmod("data/shut, by another name", 0o644)
+    subprocess.run([*prefix, program, "capture", "mine/store", "data"], check=True, stdout=subprocess.DEVNULL)
 
 
 def the_store_is_taken_away(dice):
