@@ -12,6 +12,7 @@
 #include "../versions/tree/prints.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -561,7 +562,8 @@ int keep_capture_now(keep_capture *c)
 {
     os_info info;
     c->added = false;
-    if (os_stat(c->o->directory, true, &info) < 0 || info.kind != OS_FOLDER) {
+    c->absent = os_stat(c->o->directory, true, &info) < 0 || info.kind != OS_FOLDER;
+    if (c->absent) {
         forget_changes(c); /* once the directory exists again, everything in it is looked at */
         c->all = false;
         return PROG_NOT_FOUND;
@@ -616,16 +618,33 @@ void keep_capture_print(const keep_capture *c)
     if (c->added) prog_say("the store grew by %s bytes\n", prog_count_text(c->grown, grown));
 }
 
+/* A store is made if it is missing; the directory for it is not. */
+int keep_store_check(const keep_options *o, const char *consequence)
+{
+    char parent[PROG_PATH_SIZE_MAX + 1];
+    os_info info;
+    size_t size = strlen(o->store);
+    if (os_stat(o->store, true, &info) == 0 || size > PROG_PATH_SIZE_MAX) return PROG_OK;
+    memcpy(parent, o->store, size + 1);
+    while (size > 1 && parent[size - 1] == '/') parent[--size] = 0;
+    char *slash = strrchr(parent, '/');
+    if (!slash) return PROG_OK;
+    slash[slash == parent] = 0;
+    if (os_stat(parent, true, &info) == 0 || errno != ENOENT) return PROG_OK; /* the store says what is wrong */
+    return prog_fail(PROG_NOT_FOUND, "%s: the directory for the store, %s, does not exist; %s", o->store,
+                     parent, consequence);
+}
+
 int keep_capture_once(const keep_options *o)
 {
     keep_capture c = {.o = o, .all = true};
     int status = keep_in_place_recover(o->directory);
+    if (!status) status = keep_store_check(o, "nothing was captured");
     if (status) return status;
     do {
         status = keep_capture_now(&c);
     } while (!status && c.all && c.added);
-    if (status == PROG_NOT_FOUND)
-        status = prog_fail(status, "%s: no such directory", o->directory);
+    if (status && c.absent) status = prog_fail(status, "%s: no such directory", o->directory);
     if (!status && !o->quiet) keep_capture_print(&c);
     if (!status) versions_store_save_index(c.store);
     if (!status && c.closed) {

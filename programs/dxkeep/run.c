@@ -108,7 +108,7 @@ static void capture(keeper *k)
     keep_metrics_captured(k->metrics, &k->capture, now, k->status != PROG_OK);
     pace(k, now, used, all);
     tell(k, true);
-    if (k->status == PROG_NOT_FOUND) { /* dx_watch reports when it exists again */
+    if (k->status && k->capture.absent) { /* dx_watch reports when it exists again */
         if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
         k->gone = true;
         return;
@@ -307,7 +307,7 @@ static void finish(keeper *k)
         capture(k);
         if (!k->status && !k->capture.all) break;
     }
-    if (k->status == PROG_NOT_FOUND)
+    if (k->status && k->capture.absent)
         prog_fail(k->status, "%s is gone: the last changes in it were not captured", k->o->directory);
     if (!k->status) versions_store_save_index(k->capture.store);
     if (!k->status && k->capture.closed) {
@@ -319,7 +319,8 @@ static void finish(keeper *k)
 static int run(keeper *k)
 {
     const keep_options *o = k->o;
-    int status = keep_in_place_recover(o->directory);
+    int status = keep_store_check(o, o->program ? "the program was not started" : "nothing is captured");
+    if (!status) status = keep_in_place_recover(o->directory);
     if (!status) status = open_guard(k);
     if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
     if (!status) status = restore_latest(k);
@@ -327,6 +328,8 @@ static int run(keeper *k)
     if (!status) status = open_all(k);
     if (status) return status;
     capture(k);
+    if (k->status && o->program)
+        return prog_fail(k->status, "the program was not started: %s could not be captured", o->directory);
     if (k->status) return k->status;
     if (o->verbose) prog_warn("watching %s", o->directory);
     k->capture.still = false;

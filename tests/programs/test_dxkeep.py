@@ -1554,6 +1554,20 @@ def a_full_disk(dice):
     assert not difference(seen("data"), restored("latest"))
 
 
+def a_store_that_cannot_be_made(dice):
+    """One message says why, and that nothing was started; nothing is made or started."""
+    for command, says in (("run", "the program was not started"), ("daemon", "nothing is captured"), ("capture", "nothing was captured")):
+        os.makedirs("data", exist_ok=True)
+        out = keep(command, "no/such/store", "data", *(["--", "touch", "started"] if command == "run" else []), status=2)
+        assert out.count("\n") == 1 and "no/such, does not exist" in out and says in out, out
+        shutil.rmtree("data")
+    keep("run", "no/store", "data", "--", "touch", "started", status=2)
+    open("file", "w").close()  # what cannot be made a store
+    out = keep("run", "file", "data", "--", "touch", "started", status=2)
+    assert "the program was not started" in out and "is gone" not in out, out
+    assert sorted(os.listdir(".")) == ["data", "file"], os.listdir(".")
+
+
 def what_must_not_be_read(dice):
     """It is left out and named; the rest is captured."""
     if os.geteuid() != 0:
@@ -2085,7 +2099,7 @@ CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_pass
          status_of_a_store, a_timeline, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
-         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
+         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
          a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,
