@@ -46,6 +46,7 @@ typedef struct keeper {
     bool         gone;     /* the directory is missing, which was reported */
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
+    uint64_t     added;    /* versions */
     int64_t      scan_ns;  /* time of the next full scan */
     int          status;   /* of the last capture */
 } keeper;
@@ -120,6 +121,7 @@ static void capture(keeper *k)
         return;
     }
     k->retry_ns = RETRY_MIN_NS;
+    k->added += k->capture.added;
     if (k->capture.closed && !k->closed && !k->o->quiet) {
         char text[KEEP_CLOSED_SIZE];
         prog_warn("not captured: %s", keep_capture_closed_text(&k->capture, text));
@@ -316,6 +318,18 @@ static void finish(keeper *k)
     }
 }
 
+/* On standard error: standard output is the program's. */
+static void say_summary(const keeper *k)
+{
+    const keep_capture *c = &k->capture;
+    char count[32], size[32];
+    if (k->status || !c->has_last || k->o->quiet) return;
+    prog_warn("%s: %s %s captured; the latest, %llu, has %s bytes and is %s", k->o->directory,
+              prog_count_text(k->added, count), k->added == 1 ? "version" : "versions",
+              (unsigned long long)c->last.version, prog_count_text(c->last.size, size),
+              c->last.consistent ? "consistent" : "torn");
+}
+
 static int run(keeper *k)
 {
     const keep_options *o = k->o;
@@ -338,6 +352,7 @@ static int run(keeper *k)
     watch(k);
     keep_gc_stop(k->gc);
     finish(k);
+    say_summary(k);
     return k->child.status ? k->child.status : k->status;
 }
 

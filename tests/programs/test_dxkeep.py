@@ -551,6 +551,19 @@ def events_that_were_lost_lead_to_a_scan(dice):
     stop(process)
 
 
+def what_is_said_in_the_end(dice):
+    """`run` says what it captured, on standard error; a rehearsal of `gc` that removes nothing says so. --quiet: neither."""
+    os.makedirs("data")
+    for quiet in ([], ["--quiet"]):
+        done = subprocess.run([DXKEEP, "run", "store", "data", *quiet, "--", "sh", "-c", "echo out; echo %d >data/f" % len(quiet)],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+        found = versions()
+        said = "dxkeep: data: %d versions captured; the latest, %d, has %d bytes and is consistent\n" % (len(found), len(found), found[0]["size"])
+        assert (done.stdout, done.stderr.decode()) == (b"out\n", "" if quiet else said), (done, said)
+        assert keep("gc", "store", "--keep", "last=99", "--dry-run", *quiet) == ("" if quiet else "nothing would be removed\n")
+    assert "would be removed" in keep("gc", "store", "--keep", "last=1", "--dry-run")
+
+
 def the_program_and_its_status(dice):
     os.makedirs("data")
     keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/a; exit 7", status=7)
@@ -563,7 +576,7 @@ def the_program_and_its_status(dice):
     keep("run", "store", "data", status=1)
     # SIGPIPE has its default again
     keep("run", "store", "data", "--", "sh", "-c", "{ while :; do echo y || exit 3; done; } | head -1; exit 0")
-    assert keep("run", "store", "data", "--", "sh", "-c", 'echo "$@"', "sh", "--help", "-x").strip() == "--help -x"
+    assert keep("run", "store", "data", "--quiet", "--", "sh", "-c", 'echo "$@"', "sh", "--help", "-x").strip() == "--help -x"
 
 
 def signals_are_passed_on(dice):
@@ -2091,7 +2104,7 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
+CASES = [the_program_and_its_status, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version,
