@@ -703,7 +703,7 @@ def hostile_receivers():
     return ((reads_nothing, "no connection within 2 s"), (silent, "no connection within 2 s"),
             (joins_only, "does not say within 2 s what it has"), (acknowledges_nothing, "acknowledged nothing for 2 s"),
             (has_all, "has everything, but does not confirm it within 2 s"), (has_too_much, "within 2 s"),
-            (ends_at_once, "gave up: it could not store the file (status 500)"), (garbage, "no connection within 2 s"),
+            (ends_at_once, "gave up: it could not store the file (status 500)"), (garbage, "is not a dxwan receiver"),
             (hashes_backwards, "does not say within 2 s what it has"))
 
 
