@@ -630,7 +630,7 @@ int keep_store_check(const keep_options *o, const char *consequence)
     char *slash = strrchr(parent, '/');
     if (!slash) return PROG_OK;
     slash[slash == parent] = 0;
-    if (os_stat(parent, true, &info) == 0 || errno != ENOENT) return PROG_OK; /* the store says what is wrong */
+    if (os_stat(parent, true, &info) == 0 || errno != ENOENT) return PROG_OK; /* see open_store() */
     return prog_fail(PROG_NOT_FOUND, "%s: the directory for the store, %s, does not exist; %s", o->store,
                      parent, consequence);
 }

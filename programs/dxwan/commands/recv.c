@@ -507,7 +507,8 @@ static int check_out(const char *out)
     memcpy(parent, out, size);
     parent[size] = 0;
     if (os_stat(parent, true, &info) == 0 && info.kind == OS_FOLDER && slash[1]) return PROG_OK;
-    return prog_fail(PROG_NOT_FOUND, "--out %s: the directory %s does not exist", out, slash[1] ? parent : out);
+    return prog_fail(PROG_NOT_FOUND, "--out %s: the directory %s does not exist", out,
+                     slash[1] ? parent : out);
 }
 
 int wan_recv(const wan_options *o)
