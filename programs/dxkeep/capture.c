@@ -12,6 +12,7 @@
 #include "../versions/tree/prints.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,15 +157,29 @@ static void warn_of_torn(void *user, const char *path)
                                 "several moments", path);
 }
 
+char *keep_capture_closed_text(const keep_capture *c, char out[KEEP_CLOSED_SIZE])
+{
+    char count[32];
+    snprintf(out, KEEP_CLOSED_SIZE, "%s %s without read permission (the first is %s)",
+             prog_count_text(c->closed, count), c->closed == 1 ? "entry" : "entries", c->shut);
+    return out;
+}
+
+/* A partial read does not look at entries that earlier ones could not read. */
+static void note_closed(keep_capture *c, bool all)
+{
+    const versions_losses *lost = &c->found.lost;
+    if (!all && (c->closed || !lost->closed)) return;
+    c->closed = lost->closed;
+    snprintf(c->shut, sizeof c->shut, "%s", lost->closed ? lost->shut : "");
+}
+
 static void warn_of_losses(keep_capture *c)
 {
     const versions_losses *lost = &c->found.lost;
     char count[32];
     if (c->warned || c->o->quiet) return;
-    c->warned = lost->xattrs || lost->sockets || lost->holes || lost->closed;
-    if (lost->closed)
-        prog_warn("not captured: %s entries without read permission (the first is %s)",
-                  prog_count_text(lost->closed, count), lost->shut);
+    c->warned = lost->xattrs || lost->sockets || lost->holes;
     if (lost->xattrs)
         prog_warn("not captured: %s extended attributes that are too large or cannot be read",
                   prog_count_text(lost->xattrs, count));
@@ -208,6 +223,7 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
     c->counted.known_chunks += c->found.known_chunks;
     c->counted.deltas += versions_store_deltas(c->store) - deltas;
     if (all && !status) c->files = c->found.files;
+    if (!status) note_closed(c, all);
     return status;
 }
 
@@ -546,7 +562,8 @@ int keep_capture_now(keep_capture *c)
 {
     os_info info;
     c->added = false;
-    if (os_stat(c->o->directory, true, &info) < 0 || info.kind != OS_FOLDER) {
+    c->absent = os_stat(c->o->directory, true, &info) < 0 || info.kind != OS_FOLDER;
+    if (c->absent) {
         forget_changes(c); /* once the directory exists again, everything in it is looked at */
         c->all = false;
         return PROG_NOT_FOUND;
@@ -587,6 +604,7 @@ void keep_capture_print(const keep_capture *c)
         prog_json_number(&j, "added", c->grown);
         prog_json_number(&j, "files", c->found.files);
         prog_json_number(&j, "files_read", c->found.read_files);
+        prog_json_number(&j, "unreadable", c->closed);
         prog_json_number(&j, "torn", c->found.torn);
         prog_json_flag(&j, "consistent", c->last.consistent);
         prog_json_end(&j);
@@ -600,18 +618,39 @@ void keep_capture_print(const keep_capture *c)
     if (c->added) prog_say("the store grew by %s bytes\n", prog_count_text(c->grown, grown));
 }
 
+/* A store is made if it is missing; the directory for it is not. */
+int keep_store_check(const keep_options *o, const char *consequence)
+{
+    char parent[PROG_PATH_SIZE_MAX + 1];
+    os_info info;
+    size_t size = strlen(o->store);
+    if (os_stat(o->store, true, &info) == 0 || size > PROG_PATH_SIZE_MAX) return PROG_OK;
+    memcpy(parent, o->store, size + 1);
+    while (size > 1 && parent[size - 1] == '/') parent[--size] = 0;
+    char *slash = strrchr(parent, '/');
+    if (!slash) return PROG_OK;
+    slash[slash == parent] = 0;
+    if (os_stat(parent, true, &info) == 0 || errno != ENOENT) return PROG_OK; /* see open_store() */
+    return prog_fail(PROG_NOT_FOUND, "%s: the directory for the store, %s, does not exist; %s", o->store,
+                     parent, consequence);
+}
+
 int keep_capture_once(const keep_options *o)
 {
     keep_capture c = {.o = o, .all = true};
     int status = keep_in_place_recover(o->directory);
+    if (!status) status = keep_store_check(o, "nothing was captured");
     if (status) return status;
     do {
         status = keep_capture_now(&c);
     } while (!status && c.all && c.added);
-    if (status == PROG_NOT_FOUND)
-        status = prog_fail(status, "%s: no such directory", o->directory);
+    if (status && c.absent) status = prog_fail(status, "%s: no such directory", o->directory);
     if (!status && !o->quiet) keep_capture_print(&c);
     if (!status) versions_store_save_index(c.store);
+    if (!status && c.closed) {
+        char text[KEEP_CLOSED_SIZE];
+        status = prog_fail(PROG_SYSTEM, "not captured: %s", keep_capture_closed_text(&c, text));
+    }
     keep_capture_close(&c);
     return status;
 }

@@ -348,6 +348,7 @@ static int rehearse(const keep_options *o)
     status = make_plan(&p, s, o);
     for (size_t i = 0; !status && i < p.count; i++)
         if (!p.rows[i].kept) print_row(o, &p.rows[i]);
+    if (!status && !p.removed && !o->json && !o->quiet) prog_say("nothing would be removed\n");
     free_plan(&p);
     versions_store_close(s);
     return status;

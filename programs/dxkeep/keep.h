@@ -98,8 +98,11 @@ typedef struct keep_capture {
     versions_version     last;  /* the latest version, if has_last */
     bool                 has_last;
     uint64_t             own;      /* the latest version that this process added; 0: none */
+    bool                 absent;   /* the directory did not exist at the last call */
     bool                 added;    /* the last call added it */
     bool                 warned;   /* about metadata that versions do not keep */
+    uint64_t             closed;   /* entries without read permission, which the last version lacks; */
+    char                 shut[PROG_PATH_SIZE_MAX + 1]; /* the first of them */
     bool                 linked;   /* a file has several hard links: each capture looks at everything */
     bool                 all;      /* the next capture looks at everything, otherwise only at: */
     char               **changed;  /* paths, unordered */
@@ -141,6 +144,11 @@ void keep_capture_note(keep_capture *c, const char *path);
 bool keep_capture_is_due(const keep_capture *c);
 /* Print the result of the last call, as a line or as a JSON object. */
 void keep_capture_print(const keep_capture *c);
+/* "1 entry without read permission (the first is NAME)" */
+enum { KEEP_CLOSED_SIZE = PROG_PATH_SIZE_MAX + 100 };
+char *keep_capture_closed_text(const keep_capture *c, char out[KEEP_CLOSED_SIZE]);
+/* Fail if the store can neither be there nor be made; the message ends with the consequence. */
+int  keep_store_check(const keep_options *o, const char *consequence);
 /* The command. */
 int  keep_capture_once(const keep_options *o);
 

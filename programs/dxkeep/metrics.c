@@ -12,7 +12,7 @@
 typedef struct numbers {
     uint64_t     captures, failed, capture_ns;
     uint64_t     recoveries, recoveries_failed, recovery_ns;
-    uint64_t     grown, store_size, files;
+    uint64_t     grown, store_size, files, closed;
     keep_counted counted;
 } numbers;
 
@@ -71,6 +71,15 @@ static void put_pauses(prog_line *l, const keep_counted *c)
     prog_line_put_text(l, text);
 }
 
+static void put_unreadable(prog_line *l, uint64_t count)
+{
+    char text[300];
+    snprintf(text, sizeof text, "# HELP dxkeep_unreadable_entries Entries without read permission, "
+             "which the last version lacks.\n# TYPE dxkeep_unreadable_entries gauge\n"
+             "dxkeep_unreadable_entries %llu\n", (unsigned long long)count);
+    prog_line_put_text(l, text);
+}
+
 static double ratio(uint64_t part, uint64_t whole)
 {
     return whole ? (double)part / (double)whole : 0;
@@ -113,6 +122,7 @@ static void put_all(prog_line *l, const numbers *n)
     put(l, "large_files_total", "counter", "Files read that are larger than a chunk.",
         (double)c->large_files);
     put_pauses(l, c);
+    put_unreadable(l, n->closed);
     put(l, "deltas_total", "counter", "Objects stored as deltas.", (double)c->deltas);
 }
 
@@ -158,6 +168,7 @@ void keep_metrics_captured(keep_metrics *m, const keep_capture *c, int64_t began
     if (!failed) m->now.grown += c->grown;
     if (c->store) m->now.store_size = versions_store_size(c->store);
     m->now.files = c->files;
+    m->now.closed = c->closed;
     pthread_mutex_unlock(&m->lock);
 }
 

@@ -42,9 +42,11 @@ typedef struct keeper {
     keep_keeper  told;     /* in the store, for status, through: */
     int          told_fd;  /* -1: not yet */
     bool         open;     /* reactor and watch are open */
+    bool         closed;   /* an entry without read permission was reported */
     bool         gone;     /* the directory is missing, which was reported */
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
+    uint64_t     added;    /* versions */
     int64_t      scan_ns;  /* time of the next full scan */
     int          status;   /* of the last capture */
 } keeper;
@@ -107,7 +109,7 @@ static void capture(keeper *k)
     keep_metrics_captured(k->metrics, &k->capture, now, k->status != PROG_OK);
     pace(k, now, used, all);
     tell(k, true);
-    if (k->status == PROG_NOT_FOUND) { /* dx_watch reports when it exists again */
+    if (k->status && k->capture.absent) { /* dx_watch reports when it exists again */
         if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
         k->gone = true;
         return;
@@ -119,6 +121,12 @@ static void capture(keeper *k)
         return;
     }
     k->retry_ns = RETRY_MIN_NS;
+    k->added += k->capture.added;
+    if (k->capture.closed && !k->closed && !k->o->quiet) {
+        char text[KEEP_CLOSED_SIZE];
+        prog_warn("not captured: %s", keep_capture_closed_text(&k->capture, text));
+        k->closed = true;
+    }
     if (k->capture.added && k->o->verbose) say_version(&k->capture);
 }
 
@@ -301,15 +309,32 @@ static void finish(keeper *k)
         capture(k);
         if (!k->status && !k->capture.all) break;
     }
-    if (k->status == PROG_NOT_FOUND)
+    if (k->status && k->capture.absent)
         prog_fail(k->status, "%s is gone: the last changes in it were not captured", k->o->directory);
     if (!k->status) versions_store_save_index(k->capture.store);
+    if (!k->status && k->capture.closed) {
+        char text[KEEP_CLOSED_SIZE];
+        prog_warn("the last version lacks %s", keep_capture_closed_text(&k->capture, text));
+    }
+}
+
+/* On standard error: standard output is the program's. */
+static void say_summary(const keeper *k)
+{
+    const keep_capture *c = &k->capture;
+    char count[32], size[32];
+    if (k->status || !c->has_last || k->o->quiet) return;
+    prog_warn("%s: %s %s captured; the latest, %llu, has %s bytes and is %s", k->o->directory,
+              prog_count_text(k->added, count), k->added == 1 ? "version" : "versions",
+              (unsigned long long)c->last.version, prog_count_text(c->last.size, size),
+              c->last.consistent ? "consistent" : "torn");
 }
 
 static int run(keeper *k)
 {
     const keep_options *o = k->o;
-    int status = keep_in_place_recover(o->directory);
+    int status = keep_store_check(o, o->program ? "the program was not started" : "nothing is captured");
+    if (!status) status = keep_in_place_recover(o->directory);
     if (!status) status = open_guard(k);
     if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
     if (!status) status = restore_latest(k);
@@ -317,6 +342,8 @@ static int run(keeper *k)
     if (!status) status = open_all(k);
     if (status) return status;
     capture(k);
+    if (k->status && o->program)
+        return prog_fail(k->status, "the program was not started: %s could not be captured", o->directory);
     if (k->status) return k->status;
     if (o->verbose) prog_warn("watching %s", o->directory);
     k->capture.still = false;
@@ -325,6 +352,7 @@ static int run(keeper *k)
     watch(k);
     keep_gc_stop(k->gc);
     finish(k);
+    say_summary(k);
     return k->child.status ? k->child.status : k->status;
 }
 

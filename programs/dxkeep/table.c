@@ -62,7 +62,8 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .arguments = "STORE DIR",
          .summary = "Capture DIR once",
          .details = "If DIR equals the latest version, no version is added. Files that have not\n"
-                    "changed since the last capture are not read again.",
+                    "changed since the last capture are not read again. If an entry cannot be read,\n"
+                    "the rest is captured, and the status is 5.",
          .examples = "dxkeep capture store data"},
     [KEEP_LOG] =
         {.name = "log",

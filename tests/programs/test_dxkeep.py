@@ -551,6 +551,19 @@ def events_that_were_lost_lead_to_a_scan(dice):
     stop(process)
 
 
+def what_is_said_in_the_end(dice):
+    """`run` says what it captured, on standard error; a rehearsal of `gc` that removes nothing says so. --quiet: neither."""
+    os.makedirs("data")
+    for quiet in ([], ["--quiet"]):
+        done = subprocess.run([DXKEEP, "run", "store", "data", *quiet, "--", "sh", "-c", "echo out; echo %d >data/f" % len(quiet)],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+        found = versions()
+        said = "dxkeep: data: %d versions captured; the latest, %d, has %d bytes and is consistent\n" % (len(found), len(found), found[0]["size"])
+        assert (done.stdout, done.stderr.decode()) == (b"out\n", "" if quiet else said), (done, said)
+        assert keep("gc", "store", "--keep", "last=99", "--dry-run", *quiet) == ("" if quiet else "nothing would be removed\n")
+    assert "would be removed" in keep("gc", "store", "--keep", "last=1", "--dry-run")
+
+
 def the_program_and_its_status(dice):
     os.makedirs("data")
     keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/a; exit 7", status=7)
@@ -563,7 +576,7 @@ def the_program_and_its_status(dice):
     keep("run", "store", "data", status=1)
     # SIGPIPE has its default again
     keep("run", "store", "data", "--", "sh", "-c", "{ while :; do echo y || exit 3; done; } | head -1; exit 0")
-    assert keep("run", "store", "data", "--", "sh", "-c", 'echo "$@"', "sh", "--help", "-x").strip() == "--help -x"
+    assert keep("run", "store", "data", "--quiet", "--", "sh", "-c", 'echo "$@"', "sh", "--help", "-x").strip() == "--help -x"
 
 
 def signals_are_passed_on(dice):
@@ -1400,7 +1413,7 @@ def metrics(port):
     assert head.startswith("HTTP/1.1 200 ") and "\r\nContent-Length: %d\r\n" % len(body) in head, head
     lines = body.splitlines()
     helps = {line.split()[2] for line in lines if line.startswith("# HELP ")}
-    assert helps == {line.split()[2] for line in lines if line.startswith("# TYPE ")} and len(helps) == 16, helps
+    assert helps == {line.split()[2] for line in lines if line.startswith("# TYPE ")} and len(helps) == 17, helps
     return {name.removeprefix("diffkeeper_"): float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
 
@@ -1554,6 +1567,20 @@ def a_full_disk(dice):
     assert not difference(seen("data"), restored("latest"))
 
 
+def a_store_that_cannot_be_made(dice):
+    """One message says why, and that nothing was started; nothing is made or started."""
+    for command, says in (("run", "the program was not started"), ("daemon", "nothing is captured"), ("capture", "nothing was captured")):
+        os.makedirs("data", exist_ok=True)
+        out = keep(command, "no/such/store", "data", *(["--", "touch", "started"] if command == "run" else []), status=2)
+        assert out.count("\n") == 1 and "no/such, does not exist" in out and says in out, out
+        shutil.rmtree("data")
+    keep("run", "no/store", "data", "--", "touch", "started", status=2)
+    open("file", "w").close()  # what cannot be made a store
+    out = keep("run", "file", "data", "--", "touch", "started", status=2)
+    assert "the program was not started" in out and "is gone" not in out, out
+    assert sorted(os.listdir(".")) == ["data", "file"], os.listdir(".")
+
+
 def what_must_not_be_read(dice):
     """It is left out and named; the rest is captured."""
     if os.geteuid() != 0:
@@ -1575,9 +1602,20 @@ def what_must_not_be_read(dice):
     program = shutil.copy(DXKEEP, "mine/dxkeep")
     done = subprocess.run([*prefix, program, "capture", "mine/store", "data"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     out = done.stdout.decode()
-    assert done.returncode == 0 and "3 entries without read permission" in out, out
+    assert done.returncode == 5 and "3 entries without read permission" in out, out
     keep("restore", "mine/store", "latest", "back")
     assert sorted(os.listdir("back")) == ["open"]
+    os.chmod("data/closed", 0o755)
+    os.unlink("data/shut")
+    port = free_port()  # `run` keeps the program's status, and says it at the end
+    process = subprocess.Popen([*prefix, program, "run", "mine/store", "data", "--metrics-addr", "127.0.0.1:%d" % port, "--", "cat"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for("a capture", lambda: metrics_or_none(port).get('capture_total{result="success"}'), process)
+    assert metrics(port)["dxkeep_unreadable_entries"] == 1
+    out = process.communicate(timeout=PATIENCE)[0].decode()
+    assert process.returncode == 0 and "last version lacks 1 entry without read permission (the first is shut, by" in out, out
+    os.chmod("data/shut, by another name", 0o644)
+    subprocess.run([*prefix, program, "capture", "mine/store", "data"], check=True, stdout=subprocess.DEVNULL)
 
 
 def the_store_is_taken_away(dice):
@@ -2066,7 +2104,7 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
+CASES = [the_program_and_its_status, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version,
@@ -2074,7 +2112,7 @@ CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_pass
          status_of_a_store, a_timeline, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
-         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
+         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
          a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,

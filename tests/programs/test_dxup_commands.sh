@@ -395,6 +395,16 @@ END
     start_server store --http 127.0.0.1:0
     expect 3 "$dxup" ls "$(sed -n 's/^listening on \([^ ]*\) for HTTP/\1/p' "$work/serve.log")"
     says "is not a dxup server"
+    [ -x "$dxwan" ] || return # which speaks the same protocol
+    "$dxwan" recv 127.0.0.1:0 --wait 30 >receiver.log 2>&1 &
+    local receiver=$!
+    for i in $(seq 100); do
+        ! grep -q listening receiver.log || break
+        sleep 0.05
+    done
+    expect 3 "$dxup" ls "$(sed -n 's/^listening on //p' receiver.log)"
+    says "is not a dxup server"
+    kill $receiver
 }
 files_of_a_version() {
     make_app

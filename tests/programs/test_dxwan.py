@@ -432,6 +432,26 @@ def case_rate_and_memory():
 
 
 # ---- cases: what is refused
+def is_said_once(command):
+    """Whatever keeps a command from a receiver, over 16 connections, is said once: that it is tried again, or why not."""
+    def other(s, done): # HBTP, without the method
+        for opcode, flags, sequence, payload in frames_of(s):
+            if opcode == 0x30:
+                s.sendall(frame(0x32, struct.pack("<I", 404) + b"not found", 0, sequence))
+
+    def foreign(s, done):
+        s.sendall(b"SSH-2.0-something\r\n")
+        done.wait(5)
+
+    for behave in (other, foreign):
+        with fake_receiver(behave) as port:
+            run = Run(command, "f", "127.0.0.1:%d" % port, "--timeout", 20).end(3)
+            assert run.errors == "dxwan: 127.0.0.1:%d is not a dxwan receiver\n" % port, run.errors
+    run = Run(command, "f", "127.0.0.1:1", "--timeout", 1).end(3)
+    assert run.errors == ("dxwan: 127.0.0.1:1: Connection refused; trying again for 1 s\n"
+                          "dxwan: 127.0.0.1:1: no connection within 1 s: Connection refused\n"), run.errors
+
+
 def case_refusals():
     write("f", b"new" * 1000)
     write("in/f", b"old")
@@ -445,9 +465,13 @@ def case_refusals():
     r.end(6, "3,000 bytes are announced, above --size-max")
     assert read("in/f") == b"old"
     only("in", "f")
-    Run("send", "f", "127.0.0.1:1", "--timeout", 1).end(3, "no connection within 1 s: Connection refused")
+    is_said_once("send")
+    Run("recv", "127.0.0.1:0", "--out", "no/such").end(2, "--out no/such: the directory no does not exist")
+    Run("recv", "127.0.0.1:0", "--out", "no/").end(2, "--out no/: the directory no/ does not exist")
     Run("send", "nothing", "127.0.0.1:1").end(2, "nothing")
-    Run("send", "in", "127.0.0.1:1").end(1, "in is not a file")
+    Run("send", "in", "127.0.0.1:1").end(1, "in is a directory")
+    Run("send", ".", "127.0.0.1:1").end(1, ". is a directory")
+    Run("send", "/dev/null", "127.0.0.1:1").end(1, "/dev/null is not a file")
     Run("send", "f", "nowhere").end(1, "'nowhere' is not an address")
     Run("send", "f", "127.0.0.1:1", "--name", "a/b").end(1, "has a slash")
     Run("send", "f", "127.0.0.1:1", "--name", ".b").end(1, "begins with a dot")
@@ -679,7 +703,7 @@ def hostile_receivers():
     return ((reads_nothing, "no connection within 2 s"), (silent, "no connection within 2 s"),
             (joins_only, "does not say within 2 s what it has"), (acknowledges_nothing, "acknowledged nothing for 2 s"),
             (has_all, "has everything, but does not confirm it within 2 s"), (has_too_much, "within 2 s"),
-            (ends_at_once, "gave up: it could not store the file (status 500)"), (garbage, "no connection within 2 s"),
+            (ends_at_once, "gave up: it could not store the file (status 500)"), (garbage, "is not a dxwan receiver"),
             (hashes_backwards, "does not say within 2 s what it has"))
 
 
@@ -889,8 +913,8 @@ def case_mirror_refusals():
     r.end(6, "the file is above --size-max")
     assert read("in/f") == b"old"
     Run("mirror", "nothing", "127.0.0.1:1").end(2, "nothing")
-    Run("mirror", "in", "127.0.0.1:1").end(1, "in is not a file")
-    Run("mirror", "f", "127.0.0.1:1", "--timeout", 1).end(3, "no connection within 1 s: Connection refused")
+    Run("mirror", "in", "127.0.0.1:1").end(1, "in is a directory")
+    is_said_once("mirror")
     r = receive("--force")
     s = mirror(r, "--rate", 100000)
     await_bytes("in/.f.dxwan-part", 4096)
@@ -1072,8 +1096,8 @@ def case_probe_hostile():
     def behave_as(name):
         def behave(s, done):
             for opcode, flags, sequence, payload in frames_of(s):
-                if opcode == 0x30 and name == "refuses":
-                    s.sendall(frame(0x32, struct.pack("<I", 400) + b"no", 0, sequence))
+                if opcode == 0x30 and name in ("refuses", "other"):
+                    s.sendall(frame(0x32, struct.pack("<I", 400 if name == "refuses" else 404) + b"no", 0, sequence))
                 elif opcode == 0x30 and name != "silent":
                     s.sendall(frame(0x31, b"receiver", 0, sequence))
                     if name == "too_many_answers":
@@ -1081,7 +1105,7 @@ def case_probe_hostile():
                 elif opcode == 0xff and name == "other_answers":
                     s.sendall(frame(0xff, struct.pack("<HIB", 0x8005, 1, 0)))
         return behave
-    for name, status, says in (("silent", 3, "0 of 1 connections within 1 s"), ("refuses", 6, "refused: no"),
+    for name, status, says in (("silent", 3, "0 of 1 connections within 1 s"), ("refuses", 6, "refused: no"), ("other", 3, "is not a dxwan receiver"),
                                ("counts_nothing", 3, "nothing arrived over 1 connections within"),
                                ("too_many_answers", 3, "breaks the protocol"), ("other_answers", 3, "breaks the protocol")):
         with fake_receiver(behave_as(name)) as port:
@@ -1331,6 +1355,28 @@ def case_dm_5_reload():
     Run("daemon", "--config", "c.toml").end(6, "ALREADY_STARTED")
     d.end()
     assert all(read("in/" + n) == read(n) for n in "abc")
+
+
+def case_daemon_says_once_that_a_destination_is_down():
+    """Two mirrors of one: one line when it goes down, one when it is back, and the same again."""
+    port, = free_ports(1)
+    for name in "xy":
+        write(name, bytes(1000))
+    d = Daemon(FEW.replace("[transport]", "[transport]\ntimeout_ms = 30000") + mirror_table("x", port) + mirror_table("y", port))
+    down, back = "destination 127.0.0.1:%d is down: Connection refused" % port, "destination 127.0.0.1:%d is back" % port
+    d.await_line(down)
+    time.sleep(0.5)
+    for times in (1, 2):
+        r = Run("recv", "127.0.0.1:%d" % port, "--out", "in")
+        d.await_line(back, times)
+        assert sum("is down" in line for line in d.lines) == times, d.lines
+        if times == 1:
+            r.kill()
+            r.end(-signal.SIGKILL)
+            d.await_line(down, 2)
+    d.end(-signal.SIGKILL, number=signal.SIGKILL)
+    r.kill()
+    r.end(-signal.SIGKILL)
 
 
 def case_dm_4_breaker_lets_one_probe_through():

@@ -232,8 +232,8 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
         end(l, prog_fail(PROG_NOT_FOUND, "the server has no '%s'; 'dxup ls %s' lists its names",
                          l->name, l->address));
     else if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
-        end(l, prog_fail(PROG_NETWORK, "%s runs an earlier release of dxup, which cannot list names",
-                         l->address));
+        end(l, prog_fail(PROG_NETWORK, "%s is not a dxup server, or one of a release that cannot "
+                                       "list names", l->address));
     else if (r->error == DX_HBTP_EREMOTE)
         end(l, prog_fail(PROG_NETWORK, "%s: the server refused: status %u", l->address, r->status));
     else end(l, prog_fail(PROG_NETWORK, "%s: %s", l->address, dxup_protocol_text(r->error)));

@@ -129,6 +129,7 @@ typedef struct mirror {
     uint64_t           seed;
     uint64_t           began_ns, moved_ns, moved, steps;
     char               congestion[16];
+    int32_t            reason;    /* why there is no connection */
     bool               warned, plain, joined;
     uint8_t            number[WAN_NUMBER_SIZE];
     char               refusal[256];
@@ -158,7 +159,7 @@ static void broke(mirror *m)
 /* >>file ----------------------------------------------------------------- */
 static int open_file(mirror *m)
 {
-    const int status = wan_join_name(&m->join, m->o->file, m->o->name);
+    const int status = wan_join_file(&m->join, m->o->file, m->o->name);
     if (status) return status;
     m->join.kind = WAN_MIRROR;
     m->file = os_open(m->o->file);
@@ -650,13 +651,24 @@ static void on_opened(dx_link *l, dx_link_id id)
         }
 }
 
+/* A connection did not come about. The daemon says it once for all mirrors of a destination. */
+static void say_unconnected(mirror *m, int32_t reason)
+{
+    const uint64_t end_ns = m->moved_ns + m->o->timeout_ns, now = (uint64_t)prog_now_ns();
+    const wan_figures *f = m->o->figures;
+    if (!f) wan_loop_say_unconnected(m->o->address, reason, &m->reason, end_ns > now ? end_ns - now : 0);
+    else if (f->connected && reason < 0) f->connected(f->user, reason);
+}
+
 /* What was sent on this link and not answered is sent again, in a new era. */
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     mirror *m = l->desc.user;
     bool lost = m->phase == TOLD && m->told_on == id;
     stream *st = stream_of(m, id);
-    (void)reason;
+    if (!st && !m->over) say_unconnected(m, reason);
+    if (!m->joined && !m->over && wan_join_is_stranger(dx_link_session(l, id)))
+        finish(m, wan_join_stranger(m->o->address));
     if (st) {
         st->id = 0;
         m->now.streams_lost += st->joined;
@@ -685,6 +697,8 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
         st->joined = true;
         m->now.streams_opened++;
         m->joined = true;
+        m->reason = 0;
+        if (m->o->figures && m->o->figures->connected) m->o->figures->connected(m->o->figures->user, 0);
         m->refusal[0] = 0;
         if (!other) return;
         memcpy(m->number, result->payload, WAN_NUMBER_SIZE);
@@ -699,7 +713,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
     (void)snprintf(m->refusal, sizeof m->refusal, "%.*s", (int)result->payload_size,
                    (const char *)result->payload);
     if (result->status != DX_HBTP_STATUS_UNAVAILABLE && !m->joined)
-        finish(m, prog_fail(PROG_REFUSED, "%s refused: %s", m->o->address, m->refusal));
+        finish(m, wan_join_refused(m->o->address, result->status, m->refusal));
     (void)dx_link_abort(l, dx_link_id_of(session));
 }
 

@@ -47,8 +47,9 @@ typedef struct probe {
     uint64_t           rtt_ns;   /* the shortest of a call */
     uint64_t           seed;
     char               congestion[16];
-    char               refusal[256];
     bool               refused;
+    uint16_t           status;   /* of the refusal, */
+    char               refusal[256]; /* and its text */
     bool               broke;
 } probe;
 
@@ -100,6 +101,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
     }
     if (result->error != DX_HBTP_EREMOTE) return;
     p->refused = true;
+    p->status = result->status;
     (void)snprintf(p->refusal, sizeof p->refusal, "%.*s", (int)result->payload_size,
                    (const char *)result->payload);
 }
@@ -150,7 +152,7 @@ static int turn(probe *p, uint64_t until, bool opening)
         status = wan_loop_turn(&p->loop, until);
         if (wan_loop_is_ended(&p->loop)) return prog_fail(PROG_NETWORK, "the probe was interrupted");
         if (p->broke) return prog_fail(PROG_NETWORK, "%s breaks the protocol", p->o->address);
-        if (p->refused) return prog_fail(PROG_REFUSED, "%s refused: %s", p->o->address, p->refusal);
+        if (p->refused) return wan_join_refused(p->o->address, p->status, p->refusal);
     }
     return status;
 }

@@ -42,6 +42,7 @@ typedef struct send {
     bool               warned;         /* it is not the one asked for */
     uint8_t            number[WAN_NUMBER_SIZE]; /* of the receiver */
     bool               restart;        /* it is another one now */
+    int32_t            told;           /* why there is no connection */
     bool               joined;         /* the receiver has accepted a connection */
     char               refusal[256];   /* what it said when it did not */
     bool               over;
@@ -89,7 +90,8 @@ static int open_file(send *s)
 {
     os_info info;
     const bool is_input = !strcmp(s->o->file, "-");
-    int status = wan_join_name(&s->join, is_input ? "stdin" : s->o->file, s->o->name);
+    int status = is_input ? wan_join_name(&s->join, "stdin", s->o->name)
+                          : wan_join_file(&s->join, s->o->file, s->o->name);
     if (status) return status;
     if (is_input) {
         status = spool(s);
@@ -195,7 +197,11 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     send *s = l->desc.user;
     const wan_stream *stream = dx_link_session(l, id)->desc.user;
-    (void)reason;
+    const uint64_t end_ns = s->moved_ns + s->o->timeout_ns, now = (uint64_t)prog_now_ns();
+    if (!stream && !s->over)
+        wan_loop_say_unconnected(s->o->address, reason, &s->told, end_ns > now ? end_ns - now : 0);
+    if (!s->joined && !s->over && wan_join_is_stranger(dx_link_session(l, id)))
+        finish(s, wan_join_stranger(s->o->address));
     if (stream && stream->useful && stream->owner < s->o->streams) s->again[stream->owner] = true;
     wan_bulk_remove(&s->bulk, id);
 }
@@ -205,10 +211,12 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
 {
     dx_link *l = dx_link_of(session);
     send *s = l->desc.user;
+    if (s->over) return;
     if (!result->error && result->payload_size == WAN_NUMBER_SIZE) {
         s->restart = s->restart || (s->joined && memcmp(s->number, result->payload, WAN_NUMBER_SIZE) != 0);
         memcpy(s->number, result->payload, WAN_NUMBER_SIZE);
         s->joined = true;
+        s->told = 0;
         s->refusal[0] = 0;
         return;
     }
@@ -216,7 +224,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
     (void)snprintf(s->refusal, sizeof s->refusal, "%.*s", (int)result->payload_size,
                    (const char *)result->payload);
     if (result->status != DX_HBTP_STATUS_UNAVAILABLE && !s->joined)
-        finish(s, prog_fail(PROG_REFUSED, "%s refused: %s", s->o->address, s->refusal));
+        finish(s, wan_join_refused(s->o->address, result->status, s->refusal));
     (void)dx_link_abort(l, dx_link_id_of(session));
 }
 

@@ -72,6 +72,19 @@ static void on_verified(void *user)
     pthread_mutex_unlock(&job->all->lock);
 }
 
+/* wan_figures.connected: say when a destination goes down, and when it is back. */
+static void on_connected(void *user, int32_t reason)
+{
+    wan_job *job = user;
+    wan_destination *to = job->to;
+    pthread_mutex_lock(&job->all->lock);
+    if (reason && !to->down)
+        prog_warn("destination %s is down: %s; it is tried again", to->address, os_error_text(-reason));
+    else if (!reason && to->down) prog_warn("destination %s is back", to->address);
+    to->down = reason != 0;
+    pthread_mutex_unlock(&job->all->lock);
+}
+
 /* >>threads -------------------------------------------------------------- */
 /* The job has ended: wake the main thread. */
 static void end(wan_job *job)
@@ -208,6 +221,7 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
     job->name = job->mirror.name;
     job->to = to;
     job->figures.verified = on_verified;
+    job->figures.connected = on_connected;
     job->figures.user = job;
     job->o.figures = &job->figures;
     job->o.file = job->mirror.file;

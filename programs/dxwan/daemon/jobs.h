@@ -13,6 +13,7 @@ enum { WAN_JOBS_MAX = WAN_MIRRORS_MAX + WAN_RECEIVERS_MAX };
 typedef struct wan_destination {
     char       *address;
     wan_breaker breaker;
+    bool        down;    /* the last attempt to connect failed, all->lock */
 } wan_destination;
 
 struct wan_jobs;

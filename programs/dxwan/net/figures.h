@@ -57,6 +57,7 @@ typedef struct wan_figures {
     wan_stream_figures streams[WAN_STREAMS_MAX];
     uint64_t           interval_ns; /* between two reports */
     void             (*verified)(void *user); /* a round is complete; NULL: nobody is told */
+    void             (*connected)(void *user, int32_t reason); /* 0; or -errno: to connect failed */
     void              *user;
 } wan_figures;
 

@@ -2,6 +2,7 @@
 #include "join.h"
 
 #include "../../common/line.h"
+#include "../../common/os.h"
 
 #include <assert.h>
 #include <string.h>
@@ -42,6 +43,35 @@ const char *wan_join_read(wan_join *j, const uint8_t *bytes, size_t size)
     memcpy(j->name, bytes + 2, size - 2);
     j->name[size - 2] = 0;
     return NULL;
+}
+
+int wan_join_file(wan_join *j, const char *path, const char *given)
+{
+    os_info info;
+    if (os_stat(path, true, &info) == 0 && info.kind == OS_FOLDER)
+        return prog_fail(PROG_USAGE, "%s is a directory; give a file", path);
+    return wan_join_name(j, path, given);
+}
+
+int wan_join_refused(const char *address, uint16_t status, const char *text)
+{
+    if (status == DX_HBTP_STATUS_NOT_FOUND) return wan_join_stranger(address);
+    return prog_fail(PROG_REFUSED, "%s refused: %s", address, text);
+}
+
+int wan_join_stranger(const char *address)
+{
+    return prog_fail(PROG_NETWORK, "%s is not a dxwan receiver", address);
+}
+
+bool wan_join_is_stranger(const dx_hbtp_session *session)
+{
+    switch (session->error) {
+    case DX_HBTP_EVERSION:
+    case DX_HBTP_ECORRUPT:
+    case DX_HBTP_ETOOBIG: return true;
+    default: return false;
+    }
 }
 
 int wan_join_name(wan_join *j, const char *path, const char *given)

@@ -12,6 +12,8 @@
 
 #include "../../common/common.h"
 
+#include "../../../dx_hbtp.h"
+
 enum {
     WAN_VERSION  = 1,
     WAN_RPC_JOIN = 1, /* method */
@@ -41,5 +43,12 @@ const char *wan_name_fault(const char *name, size_t size);
 /* Set the name that the receiver is told: the given one, or the last component of a path if it is
    NULL. */
 int wan_join_name(wan_join *j, const char *path, const char *given);
+/* The same for a file, which a directory is not. */
+int wan_join_file(wan_join *j, const char *path, const char *given);
+/* Fail with the answer to a join, which a peer without this method does not know. */
+int wan_join_refused(const char *address, uint16_t status, const char *text);
+int wan_join_stranger(const char *address);
+/* A link has ended before a join was answered: because the peer speaks another protocol? */
+bool wan_join_is_stranger(const dx_hbtp_session *session);
 
 #endif

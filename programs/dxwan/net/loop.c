@@ -172,6 +172,14 @@ int wan_loop_turn(wan_loop *l, uint64_t until_ns)
     return prog_fail(PROG_SYSTEM, "the event loop failed: %s", dx_reactor_error_name(done));
 }
 
+void wan_loop_say_unconnected(const char *address, int32_t reason, int32_t *told, uint64_t left_ns)
+{
+    if (reason >= 0 || reason == *told) return;
+    *told = reason;
+    prog_warn("%s: %s; trying again for %llu s", address, os_error_text(-reason),
+              (unsigned long long)((left_ns + SECOND - 1) / SECOND));
+}
+
 void wan_loop_drain(wan_loop *l)
 {
     const uint64_t until = (uint64_t)prog_now_ns() + SECOND;

@@ -42,6 +42,9 @@ int  wan_loop_accept(wan_loop *l, int fd);
 int  wan_listen(const char *address, int *fd, char text[DX_REACTOR_ADDRESS_TEXT_SIZE]);
 /* Wait for events until a time of prog_now_ns(), and handle them. */
 int  wan_loop_turn(wan_loop *l, uint64_t until_ns);
+/* No connection came about, for this -errno: say so once for each reason; *told has the last one. left_ns:
+   for how long it is tried again. */
+void wan_loop_say_unconnected(const char *address, int32_t reason, int32_t *told, uint64_t left_ns);
 /* Close all connections after what they still have to send, within a second. */
 void wan_loop_drain(wan_loop *l);
 void wan_loop_close(wan_loop *l);
