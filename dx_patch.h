@@ -7086,8 +7086,8 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     else if ((uint64_t)j->base_size >> 25) thinner = 1;
     f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
     f->stride += thinner + (size_t)((uint64_t)j->base_size >> 27);
-    /* Seeds at an even stride of a large base lie at few offsets of its records. In a small one, most
-       matches are short and aligned, and an even stride finds more of them. */
+    /* Seeds at an even stride of a large base lie at few offsets of its records. In a small one,
+       most matches are short and aligned, and an even stride finds more of them. */
     if (f->stride > 2 && (uint64_t)j->base_size >> 20) f->stride |= 1;
     from = *at; /* only the search needs the table: the next parts overwrite it */
     rest = *left;
