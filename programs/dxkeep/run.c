@@ -281,10 +281,11 @@ static int64_t wait_ns(const keeper *k, int64_t now)
     return until > now ? until - now : 0;
 }
 
-/* Run until the program has ended, or without a program until a signal asks to end. */
+/* Run until the program has ended, or without a program until a signal asks to end. Tending first: it
+   finds that the program has ended, after which no signal may come to end a sleep. */
 static void watch(keeper *k)
 {
-    while (!k->child.ended && !keep_child_tend(&k->child)) {
+    while (!keep_child_tend(&k->child) && !k->child.ended) {
         if (k->capture.lost && !k->child.pid) return; /* return, so that dxkeep's caller learns it */
         dx_reactor_run_once(&k->reactor, wait_ns(k, prog_now_ns()));
         const int64_t now = prog_now_ns();

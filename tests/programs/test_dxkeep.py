@@ -1125,6 +1125,25 @@ def a_history(dice, count):
     return {v["version"]: (v["time_ns"] // 1000000000, v["consistent"]) for v in versions()}
 
 
+def a_program_that_ends_at_any_moment(dice):
+    """Its end may come while dxkeep does not sleep, and no later event ends the next sleep. Several at once, so that each waits
+    for a processor at any place."""
+    for turn in range(25):
+        started = []
+        for i in range(8):
+            os.makedirs("data%d" % i, exist_ok=True)
+            with open("data%d/f" % i, "w") as f:
+                f.write(str(turn))
+            started.append(subprocess.Popen([DXKEEP, "run", "store%d" % i, "data%d" % i, "--scan-s", "0", "--quiet", "--", "true"],
+                                            stdin=subprocess.DEVNULL))
+        until = time.monotonic() + 60
+        try:
+            assert [p.wait(max(0, until - time.monotonic())) for p in started] == [0] * 8, turn
+        finally:
+            for p in started:
+                p.kill()
+
+
 def old_versions_are_removed_by_a_rule(dice):
     """gc --keep against an oracle, with pins and tags; what stays is what it was, and keeps its number."""
     found = a_history(dice, 40)
@@ -2104,7 +2123,7 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
+CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version,
