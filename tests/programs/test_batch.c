@@ -5,6 +5,7 @@
    If no thread can continue, the ring has lost a wake-up. The model notes that, and then wakes all (as POSIX allows
    at any time), so that the run ends and its choices can be shrunk. */
 #define _GNU_SOURCE
+#include "../../programs/common/os_posix.c"
 #include "../../programs/common/common.h"
 
 #include <errno.h>
@@ -161,6 +162,7 @@ static int model_join(pthread_t thread, void **value)
 #define pthread_join           model_join
 #define dx_cas_hash_many       model_hash_many
 #include "../../programs/versions/tree/batch.c"
+#include "../../programs/versions/tree/prints.c"
 #undef pthread_mutex_lock
 #undef pthread_mutex_unlock
 #undef pthread_cond_wait

@@ -726,7 +726,7 @@ def the_last_capture_is_in_a_hurry(dice):
         with open("data/f", "wb") as f:
             f.write(content)
         script = ("f = open('data/f', 'r+b')\nfor at in range(0, 4 << 20, 20000):\n f.seek(at)\n f.write(b'changed')")
-        before = keep("run", "store", "data", "--grace", grace, "--quiet-ms", "100000", "--hold-ms", "100000", "--", sys.executable, "-c", script)
+        before = keep("run", "store", "data", "--grace", grace, "--quiet-ms", "100000", "--hold-ms", "100000", "--quiet", "--", sys.executable, "-c", script)
         assert not before, before
         grown.append(os.path.getsize("store/objects"))
         assert not difference(seen("data"), restored("latest")) and latest() == 2
