@@ -2379,7 +2379,8 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     case ${DX_TIER:-}:$case in native:a_big_endian* | native:an_arm* | native:a_pc* | native:a_gigabyte* | native:links_swapped* | native:trees_of_every* | native:trees_as_streams* | \
         native:what_a_cut_pull* | native:a_server_that_is_ended | native:connections_are_cut* | native:many_connections | native:a_pull_goes_on* | \
         native:publish_killed* | native:the_demo | native:a_packed_patch_by_ranges | native:a_server_that_damages* | \
-        native:a_killed_client | native:a_killed_server | native:a_tree_is_read_once) continue ;; esac
+        native:a_killed_client | native:a_killed_server | native:a_tree_is_read_once | native:a_log_that_nobody_reads | \
+        native:making_a_patch* | native:ctrl_c_and_again | native:a_tree_publish_killed* | native:a_log_on_a_full_disk | native:the_demo_of_other*) continue ;; esac
     run $case
 done
 finish
