@@ -545,7 +545,7 @@ if (of && compiler != of) {
 
 // ---- in browsers
 const inBrowser = only != 'node' && (await import('./update_browser.mjs')).default;
-for (const name of only == 'node' ? [] : only ? [only] : ['chromium', 'firefox']) {
+for (const name of only == 'node' ? [] : [only ?? 'chromium']) { // one: it expects that no second version was published
     if (name == 'firefox' && !firefoxPath) {
         console.log('    skip firefox: it is not installed (make deps-all)');
         skipped++;
