@@ -37,7 +37,7 @@ typedef struct entry {
     versions_version base, target;
     unsigned     kinds;     /* of containers that the client supports */
     bool         contained; /* it is a patch between containers */
-    bool         streams;   /* its coding may be one that clients before 0.3.0 do not know */
+    bool         streams;   /* its coding is one that clients before 0.3.0 do not know */
     enum { FREE, WAITING, MAKING, READY, NONE } state;
     unsigned     holders; /* connections that send it */
     uint64_t     since;   /* clock of the first request: patches are made in this order */
@@ -338,53 +338,56 @@ static uint8_t *create(const content *base, const content *target, uint32_t codi
     return NULL;
 }
 
-/* The same in the coding that suits. Streams are half of the range coder's size where the new bytes are
-   words without an alignment, but take ten times as long, and above STREAMS_MAX more memory. *streams:
-   the client can read them, as can all that name kinds of containers; then, whether they are used. */
-static uint8_t *make_plain(const content *base, const content *target, bool *streams, size_t *size)
+/* Is a poor patch worth another try as streams? They are half of the range coder's size where the new
+   bytes are words without an alignment, but take ten times as long, and above STREAMS_MAX more memory. */
+static bool is_worth_streams(const content *base, const content *target, const uint8_t *out, size_t size)
 {
-    uint8_t *out = create(base, target, 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE, size), *other;
-    size_t smaller = 0;
     const bool small = base->size <= STREAMS_MAX && target->size <= STREAMS_MAX;
-    const bool similar = out && *size <= target->size / 8;
-    if (!*streams || !small || similar) {
-        *streams = false;
-        return out;
-    }
-    other = create(base, target, 1u << DX_PATCH_CODING_STREAMS, &smaller);
-    *streams = other && (!out || smaller < *size);
-    if (*streams) *size = smaller;
-    free(*streams ? out : other);
-    return *streams ? other : out;
+    return small && (!out || size > target->size / 8);
 }
 
-/* Make the smaller of that patch and the one between the unpacked containers. NULL: neither is
-   smaller than the target, which is then sent in full. */
+/* The smallest of three: between the contents as they are, between the unpacked containers, as streams.
+   The last two are for clients that name kinds of containers. NULL: none is smaller than the target,
+   which is then sent in full. */
+static uint8_t *choose(const content *base, const content *target, entry *job)
+{
+    uint8_t *out = create(base, target, 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE, &job->size);
+    uint8_t *other;
+    size_t size = 0;
+    if (!job->kinds) return out;
+    other = dxup_contained_make(base->bytes, base->size, target->bytes, target->size, job->kinds,
+                                out ? job->size : target->size, &size);
+    job->contained = other != NULL;
+    if (!other && is_worth_streams(base, target, out, job->size)) {
+        other = create(base, target, 1u << DX_PATCH_CODING_STREAMS, &size);
+        job->streams = other && (!out || size < job->size);
+    }
+    if (!job->contained && !job->streams) {
+        free(other);
+        return out;
+    }
+    free(out);
+    job->size = size;
+    return other;
+}
+
+/* Load both contents and choose. */
 static uint8_t *make(versions_store *s, entry *job)
 {
     content *c = prog_alloc(2 * sizeof *c), *base = c, *target = c + 1;
     releaser *r = prog_alloc(sizeof *r);
-    uint8_t *out = NULL, *other = NULL;
-    size_t size = 0;
+    uint8_t *out = NULL;
     *target = (content){.bytes = NULL};
     load(base, s, &job->base);
     if (base->bytes) load(target, s, &job->target);
     start_releasing(r, c);
-    job->streams = job->kinds != 0;
-    if (target->bytes) out = make_plain(base, target, &job->streams, &job->size);
-    if (target->bytes && job->kinds)
-        other = dxup_contained_make(base->bytes, base->size, target->bytes, target->size, job->kinds,
-                                    out ? job->size : target->size, &size);
+    if (target->bytes) out = choose(base, target, job);
     stop_releasing(r);
     free(r);
     unload(base);
     unload(target);
     free(c);
-    if (!other) return out;
-    free(out);
-    job->contained = true;
-    job->size = size;
-    return other;
+    return out;
 }
 
 /* >>files of snapshots -------------------------------------------------- */
