@@ -14,6 +14,11 @@ void *prog_alloc(size_t size)
     exit(PROG_SYSTEM);
 }
 
+char *prog_copy_text(const char *text)
+{
+    return text ? strcpy(prog_alloc(strlen(text) + 1), text) : NULL;
+}
+
 int64_t prog_now_ns(void) { return os_now_ns(); }
 
 int64_t prog_time_ns(void) { return os_time_ns(); }

@@ -58,6 +58,7 @@ enum {
 /* >>base.c ---- */
 /* malloc() that exits with a message when memory runs out. */
 void *prog_alloc(size_t size);
+char *prog_copy_text(const char *text); /* an allocated copy; NULL of NULL */
 int64_t prog_now_ns(void);      /* monotonic */
 int64_t prog_time_ns(void);     /* since 1970 */
 /* A number with thousands separators: 4,742,424. Returns out. */

@@ -39,6 +39,15 @@ int prog_toml_read(const char *document, size_t size,
                    int (*each)(void *user, const prog_toml_value *value), void *user,
                    uint32_t *line, char *message, size_t message_size);
 
+/* >>toml_values.c ---- */
+enum { PROG_TOML_WHY_SIZE = 100 };
+/* Both return NULL, or why the value is refused; then *out stays as it was.
+   A string that is not empty, as an allocated copy; frees the text that was in *out. */
+const char *prog_toml_text(const prog_toml_value *value, char **out);
+/* An integer from min to max. why: holds the returned reason. */
+const char *prog_toml_number(const prog_toml_value *value, uint64_t min, uint64_t max, uint64_t *out,
+                             char why[PROG_TOML_WHY_SIZE]);
+
 #ifdef __cplusplus
 }
 #endif

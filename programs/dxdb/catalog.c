@@ -425,7 +425,7 @@ static void keep_plan(dxdb_catalog *c, const dxdb_described *d, const PGresult *
     if (!d->is_ready || !d->is_tracked || !count) return;
     const char *plan = PQgetvalue(result, 0, 0);
     free(c->plan);
-    c->plan = strcpy(prog_alloc(strlen(plan) + 1), plan);
+    c->plan = prog_copy_text(plan);
 }
 
 static void ask_next_query(dxdb_catalog *c)

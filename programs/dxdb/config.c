@@ -67,25 +67,16 @@ static int refuse(const reading *r, const prog_toml_value *v, const char *why)
 
 static int parse_text(const reading *r, const prog_toml_value *v, char **out)
 {
-    if (v->kind != PROG_TOML_TEXT) return refuse(r, v, "must be a string");
-    if (!*v->text) return refuse(r, v, "must not be empty");
-    free(*out);
-    *out = strcpy(prog_alloc(strlen(v->text) + 1), v->text);
-    return PROG_OK;
+    const char *reason = prog_toml_text(v, out);
+    return reason ? refuse(r, v, reason) : PROG_OK;
 }
 
 static int parse_number(const reading *r, const prog_toml_value *v, uint64_t min, uint64_t max,
                         uint64_t *out)
 {
-    char why[100];
-    if (v->kind == PROG_TOML_INTEGER && v->number >= 0 && (uint64_t)v->number >= min &&
-        (uint64_t)v->number <= max) {
-        *out = (uint64_t)v->number;
-        return PROG_OK;
-    }
-    snprintf(why, sizeof why, "must be a number from %llu to %llu", (unsigned long long)min,
-             (unsigned long long)max);
-    return refuse(r, v, why);
+    char why[PROG_TOML_WHY_SIZE];
+    const char *reason = prog_toml_number(v, min, max, out, why);
+    return reason ? refuse(r, v, reason) : PROG_OK;
 }
 
 static int parse_key(const reading *r, const prog_toml_value *v, const key *k)

@@ -107,11 +107,6 @@ typedef struct reading {
     const char *path;
 } reading;
 
-char *wan_copy(const char *text)
-{
-    return text ? strcpy(prog_alloc(strlen(text) + 1), text) : NULL;
-}
-
 static void *field_of(wan_config *c, const key *k) { return (char *)c + k->at; }
 static char **text_of(wan_config *c, const key *k) { return field_of(c, k); }
 
@@ -121,7 +116,7 @@ static void set_defaults(wan_config *c)
     for (size_t i = 0; i < KEY_COUNT; i++) {
         const key *k = &keys[i];
         switch (k->kind) {
-        case TEXT: *text_of(c, k) = wan_copy(k->text); break;
+        case TEXT: *text_of(c, k) = prog_copy_text(k->text); break;
         case NUMBER: *(uint64_t *)field_of(c, k) = k->number; break;
         case FRACTION: *(double *)field_of(c, k) = k->fraction; break;
         default: *(bool *)field_of(c, k) = k->number != 0; break;
@@ -139,9 +134,7 @@ static int refuse(const reading *r, const prog_toml_value *v, const char *why)
 static int parse_text(const reading *r, const prog_toml_value *v, const char *choices, char **out)
 {
     char why[160];
-    if (v->kind != PROG_TOML_TEXT) return refuse(r, v, "must be a string");
-    if (!*v->text) return refuse(r, v, "must not be empty");
-    if (choices) {
+    if (choices && v->kind == PROG_TOML_TEXT && *v->text) {
         const size_t size = strlen(v->text);
         const char *at = strchr(v->text, ' ') ? NULL : strstr(choices, v->text);
         while (at && ((at > choices && at[-1] != ' ') || (at[size] && at[size] != ' ')))
@@ -151,23 +144,16 @@ static int parse_text(const reading *r, const prog_toml_value *v, const char *ch
                        v->text, (int)strcspn(choices, " "), choices);
         if (at != choices) return refuse(r, v, why);
     }
-    free(*out);
-    *out = wan_copy(v->text);
-    return PROG_OK;
+    const char *reason = prog_toml_text(v, out);
+    return reason ? refuse(r, v, reason) : PROG_OK;
 }
 
 static int parse_number(const reading *r, const prog_toml_value *v, uint64_t min, uint64_t max,
                         uint64_t *out)
 {
-    char why[100];
-    if (v->kind == PROG_TOML_INTEGER && v->number >= 0 && (uint64_t)v->number >= min &&
-        (uint64_t)v->number <= max) {
-        *out = (uint64_t)v->number;
-        return PROG_OK;
-    }
-    (void)snprintf(why, sizeof why, "must be a number from %llu to %llu", (unsigned long long)min,
-                   (unsigned long long)max);
-    return refuse(r, v, why);
+    char why[PROG_TOML_WHY_SIZE];
+    const char *reason = prog_toml_number(v, min, max, out, why);
+    return reason ? refuse(r, v, reason) : PROG_OK;
 }
 
 static int parse_switch(const reading *r, const prog_toml_value *v, const char *later, bool *out)

@@ -80,8 +80,6 @@ typedef struct wan_config {
    *c also after an error. */
 int  wan_config_read(wan_config *c, const char *path);
 void wan_config_free(wan_config *c);
-/* A copy that shares nothing. */
-char *wan_copy(const char *text);
 /* NULL, or the name of the first section that differs, apart from mirrors and receivers. */
 const char *wan_config_differs(const wan_config *a, const wan_config *b);
 bool wan_mirror_same(const wan_mirror_config *a, const wan_mirror_config *b);

@@ -159,7 +159,7 @@ static wan_destination *destination(wan_jobs *j, const wan_config *c, const char
     if (j->destination_count == WAN_MIRRORS_MAX) return NULL;
     wan_destination *d = &j->destinations[j->destination_count++];
     memset(d, 0, sizeof *d);
-    d->address = wan_copy(address);
+    d->address = prog_copy_text(address);
     d->breaker.failures_max = (uint32_t)c->failures;
     d->breaker.open_ns = c->open_ms * MS;
     return d;
@@ -210,14 +210,15 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
     if (file < 0) return prog_fail_errno("mirror %s: %s", m->name, m->file);
     os_close(file);
     if (c->enabled && !PROG_HAS_ZSTD)
-        return prog_fail(PROG_SYSTEM, "mirror %s: COMPRESSION_FAILED: this dxwan was built without zstd", m->name);
+        return prog_fail(PROG_SYSTEM, "mirror %s: COMPRESSION_FAILED: this dxwan was built without zstd",
+                         m->name);
     wan_destination *to = destination(j, c, m->address);
     if (!to)
-        return prog_fail(PROG_USAGE, "mirror %s: INVALID_CONFIG: more than 64 destinations since the start; restart the daemon",
-                         m->name);
+        return prog_fail(PROG_USAGE, "mirror %s: INVALID_CONFIG: more than 64 destinations since the "
+                         "start; restart the daemon", m->name);
     wan_job *job = *out = new_job(j, c);
-    job->mirror = (wan_mirror_config){wan_copy(m->name), wan_copy(m->file), wan_copy(m->address),
-                                      wan_copy(m->as), m->every_s};
+    job->mirror = (wan_mirror_config){prog_copy_text(m->name), prog_copy_text(m->file), prog_copy_text(m->address),
+                                      prog_copy_text(m->as), m->every_s};
     job->name = job->mirror.name;
     job->to = to;
     job->figures.verified = on_verified;
@@ -249,7 +250,7 @@ static int open_receiver(wan_jobs *j, const wan_config *c, const wan_receiver_co
     if (status) return status;
     wan_path_set_buffers(listener, 0, c->recv_buffer_bytes); /* each connection inherits it */
     wan_job *job = *out = new_job(j, c);
-    job->receiver = (wan_receiver_config){wan_copy(q->name), wan_copy(q->address), wan_copy(q->out),
+    job->receiver = (wan_receiver_config){prog_copy_text(q->name), prog_copy_text(q->address), prog_copy_text(q->out),
                                           q->size_max, q->force};
     job->name = job->receiver.name;
     job->o.listener = listener;

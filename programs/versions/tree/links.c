@@ -35,7 +35,7 @@ static void grow(versions_links *l)
 
 static char *copy_of(const char *path)
 {
-    return strcpy(prog_alloc(strlen(path) + 1), path);
+    return prog_copy_text(path);
 }
 
 size_t versions_links_find(versions_links *l, const versions_found *f, int type, const char *path,
