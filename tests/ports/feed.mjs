@@ -5,22 +5,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { makeFeed, startServer } from '../../examples/www/server.mjs';
+import { attempt, expect, finish, skip } from './cases.mjs';
 const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
 
 const [folder, screenshot] = process.argv.slice(2), axe = 'build/axe/node_modules/axe-core/axe.min.js';
-let passed = 0, failed = 0, skipped = 0;
-async function attempt(name, test) {
-    try {
-        console.log(`ok   ${name}: ${await test()}`);
-        passed++;
-    } catch (error) {
-        console.log(`FAIL ${name}: ${error.message}`);
-        failed++;
-    }
-}
-const expect = (condition, what) => {
-    if (!condition) throw new Error(what);
-};
 const server = await startServer({ folder, everyMs: 0 }), origin = `http://127.0.0.1:${server.port}`;
 const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
 const browser = await chromium.launch({ executablePath: chrome, headless: true, timeout: 300000,
@@ -235,8 +223,7 @@ await attempt('dashboard: everything by keyboard', async () => {
 });
 for (const [name, options] of [['light', {}], ['dark', { colorScheme: 'dark' }], ['phone', { viewport: { width: 360, height: 740 } }]]) {
     if (!existsSync(axe)) {
-        console.log(`    skip dashboard, ${name}: axe-core: it is not there (make deps-all)`);
-        skipped++;
+        skip(`dashboard, ${name}`, 'axe-core is not there (make deps-all)');
         continue;
     }
     await attempt(`dashboard, ${name}: axe-core finds nothing, and nothing is wider than the page`, async () => {
@@ -259,5 +246,4 @@ await attempt('no page had an error', async () => {
 });
 await browser.close();
 await server.stop();
-console.log(`feed: ${passed} passed, ${failed} failed, ${skipped} skipped`);
-process.exit(failed ? 1 : 0);
+finish('feed');

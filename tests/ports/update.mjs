@@ -11,25 +11,14 @@ import { resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { firefoxPath } from './firefox.mjs';
 import { runSteps } from './update_steps.js';
+import { attempt, expect, finish, skip } from './cases.mjs';
 
 const [folder, only] = process.argv.slice(2), root = mkdtempSync(`${tmpdir()}/dx-update-`), store = `${root}/store`;
 const { update, openCache, hashOf, memoryStore } = await import(resolve(folder, 'dx-update.js'));
 const { openCacheIn } = await import(resolve(folder, 'node.js'));
 const seed = +(process.env.DX_TEST_SEED ?? 1);
-let passed = 0, failed = 0, skipped = 0, state = seed;
+let state = seed;
 const random = n => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) % n;
-const expect = (condition, what) => {
-    if (!condition) throw new Error(what);
-};
-async function attempt(name, test) {
-    try {
-        console.log(`ok   ${name}: ${await test()}`);
-        passed++;
-    } catch (error) {
-        console.log(`FAIL ${name}: ${error.message}`);
-        failed++;
-    }
-}
 async function refused(code, promise) {
     const error = await promise.then(r => ({ code: `nothing, it was ${r.how}` }), error => error);
     expect(error.code == code, `refused with ${error.code} (${error.message}), not ${code}`);
@@ -534,8 +523,7 @@ await attempt('node: a full device makes room by evicting, never fails an update
 const compiler = spawnSync('clang', ['-dumpversion']).stdout.toString().split('.')[0];
 const readme = readFileSync('examples/update/README.md', 'utf8'), of = readme.match(/^## Size \(clang (\d+)\)$/m)?.[1];
 if (of && compiler != of) {
-    console.log(`    skip the sizes in the README are those of clang ${of}, this is clang ${compiler}`);
-    skipped++;
+    skip('the sizes in the README', `they are those of clang ${of}, this is clang ${compiler}`);
 } else await attempt('the sizes in the README are those of the files', () => {
     const number = text => +text.replaceAll(',', ''), rows = [...readme.matchAll(/`([\w.-]+\.(?:wasm|js))` \| ([\d,]+) \| ([\d,]+) \|$/gm)], wrong = [];
     expect(rows.length == 7, `${rows.length} rows in the table`);
@@ -551,13 +539,11 @@ if (of && compiler != of) {
 const inBrowser = only != 'node' && (await import('./update_browser.mjs')).default;
 for (const name of only == 'node' ? [] : only ? [only] : ['chromium', 'firefox']) {
     if (name == 'firefox' && !firefoxPath) {
-        console.log('    skip firefox: it is not installed (make deps-all)');
-        skipped++;
+        skip('firefox', 'it is not installed (make deps-all)');
     } else await inBrowser(name, { attempt, expect, updates, signatures, compareRules, options, origin, line, usual, setPage, root, setApp, hashOf, versions });
 }
 server.kill();
 between.close();
 between.closeAllConnections();
 rmSync(root, { recursive: true, force: true });
-console.log(`update: ${passed} passed, ${failed} failed, ${skipped} skipped`);
-process.exit(failed ? 1 : 0);
+finish('update');

@@ -6,11 +6,11 @@ import { readFileSync, readdirSync, rmSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { createServer, request } from 'node:http';
 import { createRequire } from 'node:module';
+import { attempt, expect, finish } from './cases.mjs';
 const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
 
 const [folder, screenshot] = process.argv.slice(2), dxup = 'build/dxup', store = mkdtempSync(`${tmpdir()}/dx-www-`);
 const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
-let passed = 0, failed = 0;
 
 function publish(name, path) {
     const { status, stderr } = spawnSync(dxup, ['publish', `${store}/store`, name, path, '--quiet']);
@@ -44,18 +44,6 @@ const between = createServer((q, a) => {
     ask.on('error', () => q.socket.destroy());
     q.pipe(ask);
 });
-async function attempt(name, test) {
-    try {
-        console.log(`ok   ${name}: ${await test()}`);
-        passed++;
-    } catch (error) {
-        console.log(`FAIL ${name}: ${error.message}`);
-        failed++;
-    }
-}
-function expect(condition, what) {
-    if (!condition) throw new Error(what);
-}
 
 publish('app.dxs', `${folder}/app-1.dxs`);
 for (const file of readdirSync(`${folder}/site`)) publish(file, `${folder}/site/${file}`);
@@ -142,5 +130,4 @@ await browser.close();
 await server.stop();
 between.close();
 rmSync(store, { recursive: true, force: true });
-console.log(`www: ${passed} passed, ${failed} failed, 0 skipped`);
-process.exit(failed ? 1 : 0);
+finish('www');

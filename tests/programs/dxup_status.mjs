@@ -5,12 +5,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
+import { attempt, expect, finish } from '../ports/cases.mjs';
 const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
 
 const [screenshot] = process.argv.slice(2), dxup = process.env.DXUP ?? 'build/dxup', folder = mkdtempSync(`${tmpdir()}/dx-status-`);
 const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => spawnSync(path, ['--version']).status == 0);
 const markup = '<img src=x onerror=document.title=666>';
-let passed = 0, failed = 0;
 
 function run(...words) {
     const { status, stderr } = spawnSync(dxup, words);
@@ -22,19 +22,6 @@ function publish(name, size, change) {
     bytes[size >> 1] ^= change;
     writeFileSync(`${folder}/file`, bytes);
     run('publish', `${folder}/store`, name, `${folder}/file`, '--quiet');
-}
-async function attempt(name, test) {
-    try {
-        await test();
-        console.log(`ok   ${name}`);
-        passed++;
-    } catch (error) {
-        console.log(`FAIL ${name}: ${error.message}`);
-        failed++;
-    }
-}
-function expect(condition, what) {
-    if (!condition) throw new Error(what);
 }
 
 publish('firmware.bin', 3000000, 0);
@@ -99,5 +86,4 @@ await attempt('a server that has ended is said', async () => {
 
 await browser.close();
 rmSync(folder, { recursive: true });
-console.log(`dxup_status: ${passed} passed, ${failed} failed, 0 skipped`);
-process.exit(failed ? 1 : 0);
+finish('dxup_status');
