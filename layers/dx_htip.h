@@ -474,8 +474,8 @@ typedef struct dx_htip_p_markup {
     void          *user;
     dx_htip_text   open[DX_HTIP_DEPTH_MAX];  /* open elements */
     uint32_t       depth;      /* open elements */
-    uint32_t       slot_depth; /* depth of the open slot, which is the only one; 0: none is open */
-    uint32_t       slots;      /* found so far */
+    uint32_t       slot_depth; /* depth of the only open slot; 0: all are closed */
+    uint32_t       slots;      /* found until now */
 } dx_htip_p_markup;
 
 static void dx_htip_p_report(dx_htip_p_markup *m, dx_htip_part part, dx_htip_text a, dx_htip_text b)

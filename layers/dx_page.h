@@ -201,7 +201,7 @@ enum {
 
 typedef struct dx_page dx_page;
 typedef struct dx_page_task dx_page_task;
-/* What dx_page_on() sets. data, size (bytes): those of dx_page_event(), borrowed for the call. */
+/* Set by dx_page_on(). data, size (bytes): those of dx_page_event(), borrowed for the call. */
 typedef void dx_page_handler(void *user, dx_page *page, uint32_t node, const void *data,
                              size_t size);
 
@@ -1283,7 +1283,7 @@ static bool dx_page_p_emit_binding(dx_page *p, const dx_page_p_component *c,
     if (binding[1] == DX_PAGE_CLASS && binding[2] != DX_PAGE_FORMAT) {
         const bool on = dx_page_p_is_on(binding, state);
         if (fresh && !on) return true;
-        /* What a list has reserved is for its own operations, not for values of other nodes. */
+        /* Space that a list has reserved is for its own operations, not for values of other nodes. */
         if (dx_page_p_ops_left(p) <= p->reserved_) return false;
         dx_page_p_emit(p, dx_page_p_head(DX_PAGE_OP_CLASS, slot, name), number, on, 0);
         return true;

@@ -9,7 +9,7 @@ export const reasonOf = error => reasons[error] ?? `error ${error}`;
 
 function textAt(memory, at, size) { return new TextDecoder().decode(new Uint8Array(memory.buffer, at, size).slice()); }
 
-// Without a worker: what is taken is shown at the next frame.
+// Without a worker: received rows are shown at the next frame.
 async function here(folder) {
     const { instance } = await WebAssembly.instantiateStreaming(fetch(`${folder}/feed.wasm`), {}), core = instance.exports, { memory } = core;
     const error = core.open();

@@ -614,7 +614,7 @@ const void *os_map(int file, size_t size)
 
 void os_unmap(const void *bytes, size_t size) { munmap((void *)(uintptr_t)bytes, size); }
 
-/* The file is mapped with this in front of the bytes. */
+/* The mapping begins with this header; the bytes follow it. */
 typedef struct scratch {
     size_t size; /* of the whole mapping */
     int    file;

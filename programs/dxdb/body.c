@@ -12,7 +12,7 @@ static const char *skip_spaces(const char *p)
     return p;
 }
 
-/* p: at the quote that begins it. Returns what is after the quote that ends it. */
+/* p: its first quote. Returns the byte after its last quote. */
 static const char *skip_string(const char *p)
 {
     for (p++; *p != '"'; p++)

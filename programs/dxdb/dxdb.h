@@ -18,7 +18,7 @@
    body.c          parameters of writes over HTTP
    page.c          the page of the server
    hbtp.c http.c   the protocols of the clients
-   tls.c           TLS in front of them
+   tls.c           TLS between them and the network
    worker.c        all of that on one event loop
    triggers.c      `dxdb install-triggers`
    table.c main.c  the command line */

@@ -13,7 +13,7 @@ typedef struct dxdb_guard { /* per worker; private */
     dx_middleware_limiter limiter;
     void                 *meters;
     dx_middleware_cors    cors;
-    uint64_t             *names;  /* keys of the peers behind descriptors of TLS */
+    uint64_t             *names;  /* keys of the peers whose descriptor is a TLS socket pair */
     uint32_t              name_count;
 } dxdb_guard;
 

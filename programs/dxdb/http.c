@@ -794,7 +794,7 @@ static void begin_write(dxdb_client *c, const http_parser *parser, const head *h
     }
 }
 
-/* Take what has arrived of a body. Returns the bytes consumed. */
+/* Consume the received part of a body. Returns its bytes. */
 static size_t take_body(dxdb_client *c, const uint8_t *bytes, size_t size)
 {
     const uint64_t now = dx_reactor_now_ns(c->http->peers.reactor);

@@ -23,7 +23,7 @@ struct dxdb_patching { /* allocated with prog_alloc(); the thread has it from su
     uint64_t       position;
 };
 
-/* Make a patch here. Returns its size; 0: there is none that is shorter than `to`. patch: to_size
+/* Make a patch here. Returns its size; 0: no patch is shorter than `to`. patch: to_size
    bytes. */
 size_t dxdb_patch_make(const uint8_t *from, size_t from_size, const uint8_t *to, size_t to_size,
                        uint8_t *patch);

@@ -1,4 +1,4 @@
-/* TLS in front of HTTP or HBTP. See tls.h.
+/* TLS for HTTP and HBTP. See tls.h.
 
    What one side cannot take yet is kept for it, at most what one call has produced, and the other
    side is on hold until it is gone. */
@@ -97,14 +97,14 @@ static void free_link(dxdb_tls_link *l)
     free(l);
 }
 
-/* Close both sides; now: what was not sent is dropped. */
+/* Close both sides; now: drop unsent output. */
 static void close_link(dxdb_tls_link *l, bool now)
 {
     if (l->inner) (void)dx_peers_close(&l->tls->inner, l->inner, now);
     if (l->outer) (void)dx_peers_close(&l->tls->outer, l->outer, now);
 }
 
-/* Send what is kept. True: nothing is left. */
+/* Send the kept output. True: all of it was sent. */
 static bool send_kept(dx_peers *peers, dx_peers_id id, dxdb_text *kept)
 {
     size_t sent = 0;
@@ -163,7 +163,7 @@ static void end_input(dxdb_tls_link *l)
     if (l->inner && !l->to_inner.size) (void)dx_peers_close(&l->tls->inner, l->inner, false);
 }
 
-/* Decrypt what has arrived. False: the connection was closed. */
+/* Decrypt the received bytes. False: the connection was closed. */
 static bool decrypt(dxdb_tls_link *l)
 {
     char plain[RECORD_MAX];
@@ -241,7 +241,7 @@ static size_t on_outer_received(dx_peers *peers, dx_peers_id id, const uint8_t *
         if (last && (!l || !l->inner)) (void)dx_peers_close(peers, id, true);
         return size;
     }
-    if (l->to_inner.size) { /* a hold takes effect only after what was received before it */
+    if (l->to_inner.size) { /* bytes that were received before a hold are still delivered */
         (void)dx_peers_hold(peers, id, true);
         return 0;
     }

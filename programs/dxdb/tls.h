@@ -1,4 +1,4 @@
-/* TLS in front of HTTP or HBTP, with OpenSSL. The protocols do not know of it: each of its
+/* TLS for HTTP and HBTP, with OpenSSL. The protocols do not know of it: each of its
    connections is carried on to one of theirs, over a pair of sockets:
 
        client <--TLS--> outer | OpenSSL, memory BIOs | inner <--socket pair--> HTTP or HBTP

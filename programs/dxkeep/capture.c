@@ -345,7 +345,7 @@ static uint64_t fresh_bytes(const versions_published *found)
     return found->read_bytes > found->same_bytes ? found->read_bytes - found->same_bytes : 0;
 }
 
-/* Called by the read once its threads and memory are there: stop the program, and find what is left
+/* Called by the read when its threads and memory are ready: stop the program, and find the rest
    to read. */
 static int begin_stop(void *user, versions_tree_publish_desc *desc)
 {

@@ -1,4 +1,4 @@
-/* Which versions stay, and the collection of the others beside the captures of a daemon. */
+/* Which versions stay, and the collection of the others between the captures of a daemon. */
 #ifndef DXKEEP_GC_H
 #define DXKEEP_GC_H
 

@@ -41,7 +41,7 @@ int keep_pins_lock(const char *store)
     }
 }
 
-/* *text NULL: there is none. It ends with a zero byte. */
+/* Set *text to the content, with a zero byte at its end; NULL if there is no file. */
 static int load(const char *store, char **text, size_t *size)
 {
     char path[PROG_PATH_SIZE_MAX + 32];

@@ -1,4 +1,4 @@
-/* Versions that a collection never removes. They are in files beside the store's log, so that a
+/* Versions that a collection never removes. They are in files of their own next to the store's log, so that a
    version can be pinned while another process writes to the store. */
 #ifndef DXKEEP_PINS_H
 #define DXKEEP_PINS_H

@@ -52,7 +52,7 @@ static int find_part(versions_store *s, const versions_version *v, const keep_op
     return PROG_OK;
 }
 
-/* Without --force only what is missing or an empty directory is replaced. */
+/* Without --force, replace only an empty directory, or create a missing one. */
 static int check_replaced(const char *target, int kind, const keep_options *o)
 {
     os_info info;

@@ -93,7 +93,7 @@ static size_t count_periods(const moments *m, int64_t seconds, period **out)
     return count;
 }
 
-/* Cells of a bar; what is not zero gets at least one. */
+/* Cells of a bar; a value above zero gets at least one. */
 static int cells(uint64_t part, uint64_t most)
 {
     const int n = (int)((part * WIDTH + most / 2) / most);

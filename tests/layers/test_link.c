@@ -863,7 +863,7 @@ static void fill(dx_hbtp_session *s, uint32_t link)
     }
 }
 
-/* All links get large output at once, seven times the blocks, and one of them a Close behind it. */
+/* All links get large output at once, seven times the blocks, and one of them a Close after it. */
 EVERY(li_3_large_output_of_many_sessions_waits_for_blocks_and_keeps_its_order)
 {
     static world w;

@@ -735,7 +735,7 @@ def dt_2_6_memory_is_bounded():
 
 
 def mw_1_5_8_9_every_answer_has_its_time_and_status():
-    """Errors too, whoever refuses; names of fields have no case."""
+    """On errors, too, from every middleware; names of header fields are compared without case."""
     postgres.fresh(USERS)
     with open("secret", "w") as f:
         f.write("a secret of thirty-two bytes or more")
@@ -1998,7 +1998,7 @@ def a_write_over_http_is_one_transaction():
 
 
 def a_body_keeps_to_its_rules():
-    """It is bounded, may come in pieces, and what is refused by its head is not read."""
+    """It is bounded, may come in pieces, and is not read when the head of the request is refused."""
     postgres.fresh(USERS)
     start = b"POST /w/set HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; charset=utf-8\r\n"
     body = b'{"id": 1, "name": "x"}'

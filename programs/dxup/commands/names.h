@@ -14,8 +14,8 @@ int dxup_find_path(versions_store *s, const char *text, versions_version *out, c
 /* NAME@0 names no version, although elsewhere 0 means the latest one. PROG_USAGE: it is that. */
 int dxup_refuse_zero(const char *text);
 
-/* A server is given where the path of a store is expected. PROG_USAGE: the message says what is meant
-   for servers. */
+/* Refuse the address of a server where the path of a store is expected. PROG_USAGE: the
+   message names the command for servers. */
 int dxup_refuse_address(const char *store);
 
 /* All names and tags of a store, for finding the tags of a version. */

@@ -1,8 +1,8 @@
 /* dxwan daemon: the mirrors and receivers of a configuration, in one process.
 
        read and check --> lock --> open everything --> start threads --> wait for signals
-       SIGHUP: read again, start what is new, end what is gone
-       SIGTERM: mirrors make their last round, then receivers complete what has begun */
+       SIGHUP: read again, start new jobs, end removed ones
+       SIGTERM: mirrors make their last round, then receivers complete the transfers in progress */
 #include "../wan.h"
 
 #include "../../common/os.h"

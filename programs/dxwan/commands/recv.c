@@ -63,7 +63,7 @@ static void finish(recv_state *s, int status)
     s->over_ns = (uint64_t)prog_now_ns() + (status ? END_FAILED_S : END_S) * SECOND;
 }
 
-/* Was it asked to end? A daemon's receiver completes what has begun, within a limit. */
+/* Was it asked to end? A daemon's receiver completes its transfer, within a limit. */
 static bool is_ended(const recv_state *s)
 {
     const int ends = wan_loop_ends(&s->loop);

@@ -25,7 +25,7 @@ typedef struct wan_breaker {
 
 /* May `who` try now? The answer true is followed by wan_breaker_report() of the same. */
 bool wan_breaker_allows(wan_breaker *b, const void *who, uint64_t now_ns);
-/* How the attempt went. A success may be reported while it goes on, and several times. */
+/* How the attempt went. A success may be reported before its end, and several times. */
 void wan_breaker_report(wan_breaker *b, const void *who, bool success, uint64_t now_ns);
 /* The attempt ended without a result, because its owner was asked to end. */
 void wan_breaker_leave(wan_breaker *b, const void *who);

@@ -65,7 +65,7 @@ typedef struct wan_figures {
 const char *wan_error_name(wan_error error);
 /* 0..14: the class of a latency. */
 unsigned wan_latency_class(uint64_t us);
-/* Add what was counted since `told`, and remember it there. The caller holds the lock. */
+/* Add the counts since `told`, and update `told`. The caller holds the lock. */
 void wan_totals_add(wan_totals *sum, const wan_totals *now, wan_totals *told);
 
 #endif

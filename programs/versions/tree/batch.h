@@ -70,7 +70,7 @@ typedef struct versions_ring {
 /* workers 0: one per online core. held_bytes: hold this many bytes; 0: do not hold. */
 void versions_ring_open(versions_ring *r, unsigned workers, uint64_t held_bytes);
 void versions_ring_close(versions_ring *r);
-/* Touch the memory of the first batches, so that filling them with so many bytes is fast. */
+/* Touch the memory of the first batches, for `bytes` bytes, so that filling them causes no page faults. */
 void versions_ring_prepare(versions_ring *r, uint64_t bytes);
 /* The batch to fill next, which is empty. */
 versions_batch *versions_ring_fill(versions_ring *r);

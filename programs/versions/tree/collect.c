@@ -93,7 +93,7 @@ static int list_name(versions_collector *c, const char *name)
     return status == PROG_NOT_FOUND ? PROG_OK : status;
 }
 
-/* List what is not listed yet. */
+/* List the roots that are not listed yet. */
 static int list_all(versions_collector *c)
 {
     versions_version *list;

@@ -279,7 +279,7 @@ typedef struct versions_tree_publish_desc {
     /* Then, instead of `changed`: called before the first read, once all threads and memory are there.
        It sets changed, changed_count and until_ns, or returns a status that ends the call. Or NULL. */
     int          (*begin)(void *user, struct versions_tree_publish_desc *desc);
-    uint64_t       held_soon; /* so many bytes are probably held: their memory is made ready */
+    uint64_t       held_soon; /* estimate of the held bytes, whose memory is made ready */
     uint64_t       held_max;
     int64_t        until_ns;
     /* Of chunks of earlier calls: a chunk of a changed file that still has its fingerprint is neither
