@@ -1283,7 +1283,7 @@ static bool dx_page_p_emit_binding(dx_page *p, const dx_page_p_component *c,
     if (binding[1] == DX_PAGE_CLASS && binding[2] != DX_PAGE_FORMAT) {
         const bool on = dx_page_p_is_on(binding, state);
         if (fresh && !on) return true;
-        /* Space that a list has reserved is for its own operations, not for values of other nodes. */
+        /* Space reserved by a list is for its own operations, not for values of other nodes. */
         if (dx_page_p_ops_left(p) <= p->reserved_) return false;
         dx_page_p_emit(p, dx_page_p_head(DX_PAGE_OP_CLASS, slot, name), number, on, 0);
         return true;

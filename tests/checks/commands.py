@@ -341,8 +341,13 @@ def dxkeep(folder):
              "dxkeep restore store latest copy --name app --no-owner --no-xattrs --entries-max 1000 --size-max 1000000000 --workers 2 --force --json --quiet",
              "dxkeep --state-dir=data --store=store -- true",
              "dxkeep ls store latest --name app --recursive --json", "dxkeep cat store latest a --name app",
+             "dxkeep diff store 1 latest --name app --json",
+             "dxkeep restore store latest part --path a --name app --no-owner --quiet",
+             "dxkeep status store --name app --json", "dxkeep timeline store --name app --limit 9 --by hour --json",
+             "dxkeep pin store latest --name app --json --quiet", "dxkeep pin store latest --name app --remove",
+             "dxkeep gc store --name app --keep last=9 --dry-run --json --quiet",
              "dxkeep verify store --json --quiet"]
-    endless = f"dxkeep daemon store data {watched} {hooks} --verbose --quiet"
+    endless = f"dxkeep daemon store data {watched} {hooks} --keep last=9 --verbose --quiet"
     # tested in tests/programs/test_dxkeep.py, with a process tree and a process group
     frozen = "dxkeep daemon store data --freeze-pid 2 --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
     calls_of("dxkeep", folder, calls + [endless, frozen])

@@ -1433,15 +1433,21 @@ def case_dm_4_breaker_lets_one_probe_through():
 def case_dm_3_recovery_with_backoff():
     """A receiver that is away: tries after 1, 2, 4 steps and no sooner; when it comes, the mirror goes on, and errors have names."""
     write("f", content := os.urandom(300000))
-    port, = free_ports(1)
-    d = Daemon(FEW.replace("[transport]", "[transport]\ntimeout_ms = 1000") + "[recovery]\nbackoff_ms = 200\n[breaker]\nfailures = 100\n" + mirror_table("f", port))
+    port, where = free_ports(2)
+    more = "[recovery]\nbackoff_ms = 200\n[breaker]\nfailures = 100\n[metrics]\naddress = '127.0.0.1:%d'\n" % where
+    d = Daemon(FEW.replace("[transport]", "[transport]\ntimeout_ms = 1000") + more + mirror_table("f", port))
     for n, seconds in ((1, "0.2"), (2, "0.4"), (3, "0.8"), (4, "0.8")):
         d.await_line("mirror f: STREAM_CREATION_FAILED: failed %d times in a row; again in %s s" % (n, seconds))
     r = Run("recv", "127.0.0.1:%d" % port, "--out", "in", "--wait", PATIENCE).listening()
     await_bytes("in/.f.dxwan-part", len(content))
+    deadline = time.time() + PATIENCE
+    while metrics_of(where)['dwcp_migration_rounds_total{mirror="f"}'] < 1: # a confirmed round ends the failures in a row
+        assert time.time() < deadline, d.lines
+        time.sleep(0.05)
     r.kill()
     r.end(-9)
-    d.await_line("mirror f: NETWORK_TIMEOUT: failed 1 times in a row")
+    d.await_line(": failed 1 times in a row", 2)
+    assert "mirror f: NETWORK_TIMEOUT: failed 1 times in a row" in str(d.lines), d.lines
     r = Run("recv", "127.0.0.1:%d" % port, "--out", "in", "--wait", PATIENCE).listening()
     await_bytes("in/.f.dxwan-part", len(content))
     time.sleep(0.5)
