@@ -75,10 +75,18 @@ skip() {
     echo "skip $name: $*"
     bad=skip
 }
+ticks() { # of the processors, hundredths of a second: what children have used that have ended
+    local fields
+    read -ra fields </proc/$$/stat
+    ticks=$((fields[15] + fields[16]))
+}
 run() {
+    local began began_ticks took
     name=$1
     wanted "$name" || return
     bad=0
+    ticks
+    began=${EPOCHREALTIME/[.,]/} began_ticks=$ticks
     dir=$work/$name
     mkdir "$dir"
     cd "$dir" || exit 1
@@ -89,10 +97,13 @@ run() {
     cd "$top" || exit 1
     umount "$work"/mnt* 2>/dev/null
     rm -rf "$dir"
+    ticks
+    took=$(((${EPOCHREALTIME/[.,]/} - began) / 100000)) # tenths of a second
+    took="($((took / 10)).$((took % 10)) s, $(((ticks - began_ticks) / 100)).$(((ticks - began_ticks) / 10 % 10)) s of processor time)"
     case $bad in
-        0) echo "ok   $name"; passed=$((passed + 1)) ;;
+        0) echo "ok   $name $took"; passed=$((passed + 1)) ;;
         skip) skipped=$((skipped + 1)) ;;
-        *) echo "FAIL $name"; failed=$((failed + 1)) ;;
+        *) echo "FAIL $name $took"; failed=$((failed + 1)) ;;
     esac
 }
 filters=("$@")
