@@ -1057,7 +1057,7 @@ def dribblers_keep_nobody_out():
             finally:
                 crowd.end()
             print(f"         {name}: {crowd.closed} of {many} dribblers gave way, slowest {slowest:.2f} s")
-            assert slowest < 20, (name, slowest)
+            assert slowest < 60, (name, slowest) # a pull that is kept out gives up after 60 s
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         own.send_signal(signal.SIGTERM)

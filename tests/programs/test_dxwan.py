@@ -55,7 +55,8 @@ running = []
 
 
 def receive(*arguments, out="in"):
-    return Run("recv", "127.0.0.1:0", "--out", out, "--wait", PATIENCE, *arguments).listening()
+    port, = free_ports(1) # where the next one may listen, too
+    return Run("recv", "127.0.0.1:%d" % port, "--out", out, "--wait", PATIENCE, *arguments).listening()
 
 
 def write(path, content):
@@ -1121,12 +1122,14 @@ def case_probe_hostile():
 
 # ---- cases: daemon
 def free_ports(count):
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Ports that no other program is given meanwhile: below the ports that the system hands out."""
+    ports = set()
+    while len(ports) < count:
+        port = random.randrange(20000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            ports.add(port)
+    return list(ports)
 
 
 def mirror_table(name, port, file=None, **more):
