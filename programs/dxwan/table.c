@@ -45,6 +45,9 @@ static const prog_command commands[WAN_COMMANDS] = {
                     "nothing changed; then the copy gets its name. A second signal ends at once, and\n"
                     "the same command resumes.\n"
                     "\n"
+                    "FILE may be a block device, which is read as the file of its content: what a mounted\n"
+                    "file system has not written yet is not seen.\n"
+                    "\n"
                     "A temporary file as large as FILE holds what the receiver has.",
          .examples = "dxwan mirror FILE 192.0.2.1:7100 --every 5\n"
                      "dxwan mirror FILE 192.0.2.1:7100 --once"},

@@ -8,6 +8,7 @@
    daemon/      config.c  the configuration   jobs.c    its mirrors and receivers, on threads
                 breaker.c whom to connect to after failures   metrics.c
    files/       hash.c    the hash of a file, a part at a time
+                source.c  what a mirror reads: a file, a block device
                 unnamed.c a temporary file without a name
                 target.c  the received file: partial file, note of what is durable, rename
                 image.c   the received file of a mirror

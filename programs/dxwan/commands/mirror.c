@@ -13,6 +13,7 @@
 #include "../../common/os.h"
 #include "../files/coder.h"
 #include "../files/hash.h"
+#include "../files/source.h"
 #include "../files/unnamed.h"
 #include "../net/address.h"
 #include "../net/figures.h"
@@ -42,7 +43,7 @@ enum {
 #define LOOK_NS ((uint64_t)100000000) /* between two questions to the kernel */
 #define WORK_NS ((uint64_t)20000000) /* of encoding in a turn: connections are served between two turns */
 #define SPARE_NS ((uint64_t)3000000000) /* a stream that is not wanted stays open */
-#define SETTLE_NS ((int64_t)50000000) /* a time of modification that is older will change with the content */
+#define SETTLE_NS ((uint64_t)50000000) /* a file that was changed so long ago will show the next change */
 
 /* What is known of a region at the receiver. */
 enum { BLANK, /* nothing */ STALE, /* perhaps the shadow's */ KNOWN /* the shadow's */ };
@@ -98,7 +99,7 @@ typedef struct mirror {
     uint32_t           busy;     /* slots that are not free */
     uint32_t           tags;     /* used */
     uint32_t           era;
-    int                file;
+    wan_source         source;
     int                shadow;
     uint64_t           shadow_size;
     uint8_t           *known;    /* of each region */
@@ -106,10 +107,8 @@ typedef struct mirror {
     uint8_t           *old;      /* a region of the shadow */
     uint64_t           far_size; /* bytes that the receiver had when it was joined */
     phase              phase;
-    os_info            info;     /* of the file when the round began */
     uint64_t           at_region;
     uint64_t           changes;  /* regions that this round has sent */
-    bool               settled;  /* a change during the round would change the file's times */
     bool               last;     /* the end was asked for when the round began */
     wan_round          round;
     bool               hashed;   /* round.hash is that of the shadow */
@@ -162,20 +161,19 @@ static int open_file(mirror *m)
     const int status = wan_join_file(&m->join, m->o->file, m->o->name);
     if (status) return status;
     m->join.kind = WAN_MIRROR;
-    m->file = os_open(m->o->file);
-    if (m->file < 0 || os_info_of(m->file, &m->info) < 0) return prog_fail_errno("%s", m->o->file);
-    if (m->info.kind != OS_FILE) return prog_fail(PROG_USAGE, "%s is not a file", m->o->file);
+    const int opened = wan_source_open(&m->source, m->o);
+    if (opened) return opened;
     return wan_unnamed_open(&m->shadow, "shadow", "the shadow file");
 }
 
-/* Read a region, or less where the file ends. -1: the transfer is over. */
-static int64_t read_region(mirror *m, int file, uint64_t number, uint8_t *out, size_t size)
+/* Read a region of the shadow, or less where it ends. -1: the transfer is over. */
+static int64_t read_shadow(mirror *m, uint64_t number, uint8_t *out, size_t size)
 {
     size_t done = 0;
     while (done < size) {
-        const int64_t got = os_read_at(file, number * WAN_REGION_SIZE + done, out + done, size - done);
+        const int64_t got = os_read_at(m->shadow, number * WAN_REGION_SIZE + done, out + done, size - done);
         if (got < 0) {
-            finish(m, prog_fail_errno("%s", file == m->file ? m->o->file : "the shadow file"));
+            finish(m, prog_fail_errno("the shadow file"));
             return -1;
         }
         if (!got) break;
@@ -195,12 +193,12 @@ static uint32_t part_of(uint64_t size, uint64_t number)
 /* >>rounds --------------------------------------------------------------- */
 static void begin_round(mirror *m)
 {
-    const int64_t time = os_time_ns();
-    if (os_info_of(m->file, &m->info) < 0) {
-        finish(m, prog_fail_errno("%s", m->o->file));
+    const int status = wan_source_begin(&m->source);
+    if (status) {
+        finish(m, status);
         return;
     }
-    const uint64_t count = m->info.size / WAN_REGION_SIZE + 1;
+    const uint64_t count = m->source.size / WAN_REGION_SIZE + 1;
     if (count > WAN_REGIONS_MAX) {
         finish(m, prog_fail(PROG_REFUSED, "%s is larger than 8 TiB", m->o->file));
         return;
@@ -216,21 +214,11 @@ static void begin_round(mirror *m)
     m->phase = SCANNING;
     m->at_region = 0;
     m->changes = 0;
-    m->settled = time - m->info.mtime_ns > SETTLE_NS;
     m->last = m->o->once || wan_loop_is_ended(&m->loop);
     m->round.number++;
     m->far_hashed = 0;
-    m->round.size = m->info.size;
+    m->round.size = m->source.size;
     m->round.final = false;
-}
-
-/* Was the file the same during the whole round? Each region was compared after the times were
-   taken, so it was what the shadow is when the round began. */
-static bool is_final(mirror *m)
-{
-    os_info now;
-    if (!m->last || m->changes || !m->settled || os_info_of(m->file, &now) < 0) return false;
-    return now.size == m->info.size && now.mtime_ns == m->info.mtime_ns && now.size == m->round.size;
 }
 
 /* All regions are stored: hash the shadow, unless nothing has changed. */
@@ -245,7 +233,7 @@ static void end_scan(mirror *m)
         m->shadow_size = m->round.size;
         m->hashed = false;
     }
-    m->round.final = is_final(m);
+    m->round.final = m->last && m->round.size == m->source.size && wan_source_is_final(&m->source, m->changes);
     m->phase = m->hashed ? TELLING : HASHING;
     if (!m->hashed) wan_hash_begin(&m->hash);
 }
@@ -281,7 +269,7 @@ static void complete_round(mirror *m)
         return;
     }
     m->phase = RESTING;
-    m->next_ns = m->last ? now + (m->changes ? 0 : (uint64_t)SETTLE_NS) : now + m->o->every_ns;
+    m->next_ns = m->last ? now + (m->changes ? 0 : SETTLE_NS) : now + m->o->every_ns;
 }
 
 /* The receiver may have other content than the shadow: compare everything by hash. */
@@ -305,13 +293,16 @@ static slot *scan_region(mirror *m, slot *s)
 {
     const uint64_t number = m->at_region;
     const uint32_t want = part_of(m->round.size, number);
-    const int64_t got = read_region(m, m->file, number, s->bytes, want);
-    if (got < 0) return NULL;
+    const int64_t got = wan_source_read(&m->source, number * WAN_REGION_SIZE, s->bytes, want);
+    if (got < 0) {
+        finish(m, prog_fail_errno("%s", m->o->file));
+        return NULL;
+    }
     m->at_region++;
     if (got < (int64_t)want) m->round.size = number * WAN_REGION_SIZE + (uint64_t)got; /* it was truncated */
     if (!got) return NULL;
     if (m->known[number] == KNOWN && part_of(m->shadow_size, number) == (uint64_t)got) {
-        if (read_region(m, m->shadow, number, m->old, (size_t)got) < got) return NULL;
+        if (read_shadow(m, number, m->old, (size_t)got) < got) return NULL;
         if (!memcmp(m->old, s->bytes, (size_t)got)) return NULL;
     }
     s->state = READY;
@@ -363,7 +354,7 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         return WAN_OP_CHECK;
     }
     if (m->known[s->region] != BLANK && old_size && !m->o->plain && !m->o->no_delta &&
-        read_region(m, m->shadow, s->region, m->old, old_size) == (int64_t)old_size)
+        read_shadow(m, s->region, m->old, old_size) == (int64_t)old_size)
         base = m->old;
     r.size = base ? old_size : 0;
     wan_region_write(&r, out);
@@ -892,7 +883,7 @@ int wan_mirror(const wan_options *o)
     m->control.count = o->streams;
     m->control.grow_percent = o->grow_percent;
     m->control.interval_ns = CONTROL_NS;
-    m->file = m->shadow = -1;
+    m->source.file = m->shadow = -1;
     int status = open_file(m);
     if (!status) {
         status = start(m);
@@ -906,7 +897,7 @@ int wan_mirror(const wan_options *o)
     for (int i = 0; i < SLOTS; i++) free(m->slots[i].bytes);
     free(m->old);
     free(m->known);
-    if (m->file >= 0) os_close(m->file);
+    wan_source_close(&m->source);
     if (m->shadow >= 0) os_close(m->shadow);
     free(m);
     return status;
