@@ -34,6 +34,7 @@ enum {
     SLOTS          = 64,  /* regions on their way, each with its content */
     SCAN_MAX       = 64,  /* regions read in a turn */
     LAST_ROUNDS    = 20,  /* that may find changes, once the end was asked for */
+    PAUSES_MAX     = 3,   /* of a process, that were too short */
     MISMATCHES_MAX = 3,   /* rounds in a row with another hash at the receiver */
     RESTARTS_MAX   = 64,  /* of the receiver without a complete round */
     BLOCK_SIZE     = WAN_REGION_SIZE + DX_HDE_HEAD_MAX + WAN_REGION_HEAD + 64
@@ -108,7 +109,9 @@ typedef struct mirror {
     uint64_t           far_size; /* bytes that the receiver had when it was joined */
     phase              phase;
     uint64_t           at_region;
-    uint64_t           changes;  /* regions that this round has sent */
+    uint64_t           changes;  /* regions that this round has sent, */
+    uint64_t           changes_before; /* and the one before; UINT64_MAX: there was none */
+    bool               rest_small; /* the next round may be the last one */
     bool               last;     /* the end was asked for when the round began */
     wan_round          round;
     bool               hashed;   /* round.hash is that of the shadow */
@@ -158,7 +161,11 @@ static void broke(mirror *m)
 /* >>file ----------------------------------------------------------------- */
 static int open_file(mirror *m)
 {
-    const int status = wan_join_file(&m->join, m->o->file, m->o->name);
+    int process;
+    char image[32];
+    const bool memory = wan_memory_is_path(m->o->file, &process);
+    if (memory) (void)snprintf(image, sizeof image, "%d.core", process);
+    const int status = wan_join_file(&m->join, m->o->file, memory && !m->o->name ? image : m->o->name);
     if (status) return status;
     m->join.kind = WAN_MIRROR;
     const int opened = wan_source_open(&m->source, m->o);
@@ -193,7 +200,8 @@ static uint32_t part_of(uint64_t size, uint64_t number)
 /* >>rounds --------------------------------------------------------------- */
 static void begin_round(mirror *m)
 {
-    const int status = wan_source_begin(&m->source);
+    m->last = m->o->once || wan_loop_is_ended(&m->loop);
+    const int status = wan_source_begin(&m->source, m->last && m->rest_small);
     if (status) {
         finish(m, status);
         return;
@@ -214,7 +222,6 @@ static void begin_round(mirror *m)
     m->phase = SCANNING;
     m->at_region = 0;
     m->changes = 0;
-    m->last = m->o->once || wan_loop_is_ended(&m->loop);
     m->round.number++;
     m->far_hashed = 0;
     m->round.size = m->source.size;
@@ -251,6 +258,14 @@ static void step_hash(mirror *m)
     m->phase = TELLING;
 }
 
+/* A process is stopped for a round once the rounds before leave little to send, or do not get smaller any more. */
+static void look_at_rest(mirror *m)
+{
+    const bool shrinks = m->changes < m->changes_before / 4 * 3;
+    m->rest_small = m->last && (m->changes <= SLOTS / 2 || !shrinks || m->last_rounds >= LAST_ROUNDS / 2);
+    m->changes_before = m->changes;
+}
+
 static void complete_round(mirror *m)
 {
     const uint64_t now = (uint64_t)prog_now_ns();
@@ -261,6 +276,12 @@ static void complete_round(mirror *m)
     if (m->o->figures && m->o->figures->verified) m->o->figures->verified(m->o->figures->user);
     if (m->round.final) {
         finish(m, PROG_OK);
+        return;
+    }
+    look_at_rest(m);
+    if (m->source.cut > PAUSES_MAX) {
+        finish(m, prog_fail(PROG_REFUSED, "%s: the process was stopped %d times, and its memory could not be sent "
+                            "within --pause each time", m->o->file, PAUSES_MAX));
         return;
     }
     if (m->last && ++m->last_rounds > LAST_ROUNDS) {
@@ -295,7 +316,7 @@ static slot *scan_region(mirror *m, slot *s)
     const uint32_t want = part_of(m->round.size, number);
     const int64_t got = wan_source_read(&m->source, number * WAN_REGION_SIZE, s->bytes, want);
     if (got < 0) {
-        finish(m, prog_fail_errno("%s", m->o->file));
+        finish(m, wan_source_fail(&m->source));
         return NULL;
     }
     m->at_region++;
@@ -533,6 +554,7 @@ static bool pump(mirror *m, uint64_t now)
     if (m->over) return false;
     full = full || m->busy == SLOTS;
     control(m, full, !full && !cut);
+    if (m->phase == SCANNING && is_scanned(m)) wan_source_end_reading(&m->source);
     if (m->phase == SCANNING && is_scanned(m) && !m->busy) end_scan(m);
     if (m->phase == HASHING && !m->over) step_hash(m);
     if (m->phase == TELLING) send_round(m);
@@ -785,6 +807,7 @@ static void tick(mirror *m, uint64_t now)
         m->moved_ns = now;
     }
     if (m->over) return;
+    wan_source_check(&m->source, now);
     dial_again(m, now);
     if (wan_loop_ends(&m->loop) > 1)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted; mirror again to resume"));
@@ -859,6 +882,7 @@ static void report(const mirror *m)
         prog_json_number(&j, "regions_compared", m->checked);
         prog_json_number(&j, "record_bytes", m->record_bytes);
         prog_json_number(&j, "link_bytes", m->loop.links.sent);
+        if (m->source.kind == WAN_MEMORY) prog_json_number(&j, "pause_us", m->source.pause_ns / 1000);
         prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
         prog_json_text(&j, "congestion_control", m->congestion);
         prog_json_hash(&j, "blake3", m->round.hash);
@@ -868,6 +892,7 @@ static void report(const mirror *m)
     prog_say("%s: %s bytes, %llu rounds, %s sent in %.2f s\n", m->join.name,
              prog_count_text(m->round.size, size), (unsigned long long)m->rounds,
              prog_count_text(m->record_bytes, sent), seconds);
+    if (m->source.pause_ns) prog_say("the process was stopped for %.1f ms\n", (double)m->source.pause_ns / 1e6);
     prog_say("blake3 %s\n", prog_hash_text(m->round.hash, hash));
 }
 
@@ -884,6 +909,7 @@ int wan_mirror(const wan_options *o)
     m->control.grow_percent = o->grow_percent;
     m->control.interval_ns = CONTROL_NS;
     m->source.file = m->shadow = -1;
+    m->changes_before = UINT64_MAX;
     int status = open_file(m);
     if (!status) {
         status = start(m);
