@@ -49,7 +49,7 @@ static const prog_command commands[WAN_COMMANDS] = {
                     "file system has not written yet is not seen.\n"
                     "\n"
                     "/proc/PID/mem is the writable memory of a process, and its copy an ELF core file. The\n"
-                    "process is stopped while the last round reads it, and goes on then, whatever happens.\n"
+                    "process is stopped while the last round reads it, and always resumed.\n"
                     "\n"
                     "A temporary file as large as FILE holds what the receiver has.",
          .examples = "dxwan mirror FILE 192.0.2.1:7100 --every 5\n"

@@ -38,9 +38,9 @@ int  wan_source_begin(wan_source *s, bool last);
 /* Read from an offset of the image. Fewer bytes: it ends there. -1: the caller fails. */
 int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size);
 int  wan_source_fail(const wan_source *s); /* with the errno of wan_source_read() */
-/* All is read: a process goes on. */
+/* All is read: a process is resumed. */
 void wan_source_end_reading(wan_source *s);
-/* Let a process go on that was stopped for too long. */
+/* Resume a process that was stopped for too long. */
 void wan_source_check(wan_source *s, uint64_t now_ns);
 /* The round is over, and `changes` regions differed from the copy. Is the copy what the source was at one
    moment? */
