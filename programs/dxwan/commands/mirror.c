@@ -240,7 +240,8 @@ static void end_scan(mirror *m)
         m->shadow_size = m->round.size;
         m->hashed = false;
     }
-    m->round.final = m->last && m->round.size == m->source.size && wan_source_is_final(&m->source, m->changes);
+    m->round.final = m->last && m->round.size == m->source.size &&
+                     wan_source_is_final(&m->source, m->changes);
     m->phase = m->hashed ? TELLING : HASHING;
     if (!m->hashed) wan_hash_begin(&m->hash);
 }
@@ -258,7 +259,8 @@ static void step_hash(mirror *m)
     m->phase = TELLING;
 }
 
-/* A process is stopped for a round once the rounds before leave little to send, or do not get smaller any more. */
+/* A process is stopped for a round once the rounds before leave little to send, or do not get smaller
+   any more. */
 static void look_at_rest(mirror *m)
 {
     const bool shrinks = m->changes < m->changes_before / 4 * 3;
@@ -280,8 +282,8 @@ static void complete_round(mirror *m)
     }
     look_at_rest(m);
     if (m->source.cut > PAUSES_MAX) {
-        finish(m, prog_fail(PROG_REFUSED, "%s: the process was stopped %d times, and its memory could not be sent "
-                            "within --pause each time", m->o->file, PAUSES_MAX));
+        finish(m, prog_fail(PROG_REFUSED, "%s: the process was stopped %d times, and its memory could "
+                            "not be sent within --pause each time", m->o->file, PAUSES_MAX));
         return;
     }
     if (m->last && ++m->last_rounds > LAST_ROUNDS) {
@@ -892,7 +894,8 @@ static void report(const mirror *m)
     prog_say("%s: %s bytes, %llu rounds, %s sent in %.2f s\n", m->join.name,
              prog_count_text(m->round.size, size), (unsigned long long)m->rounds,
              prog_count_text(m->record_bytes, sent), seconds);
-    if (m->source.pause_ns) prog_say("the process was stopped for %.1f ms\n", (double)m->source.pause_ns / 1e6);
+    if (m->source.pause_ns)
+        prog_say("the process was stopped for %.1f ms\n", (double)m->source.pause_ns / 1e6);
     prog_say("blake3 %s\n", prog_hash_text(m->round.hash, hash));
 }
 

@@ -1,6 +1,7 @@
-/* Stops all threads of another process, and resumes them. The process is traced (ptrace): unlike after SIGSTOP,
-   it resumes by itself if this program is killed, its parent is not told, and SIGCONT of somebody else does not
-   wake it. A thread of its own traces: when it ends, the system releases what it still has. Linux. */
+/* Stops all threads of another process, and resumes them. The process is traced (ptrace): unlike after
+   SIGSTOP, it resumes by itself if this program is killed, its parent is not told, and SIGCONT of
+   somebody else does not wake it. A thread of its own traces: when it ends, the system releases what it
+   still has. Linux. */
 #ifndef WAN_FREEZE_H
 #define WAN_FREEZE_H
 
@@ -29,8 +30,8 @@ typedef struct wan_freeze {
     bool               ending;
 } wan_freeze;
 
-/* Stop the process with this folder in /proc. 0, or an errno, and then all of it runs: ESRCH it has ended,
-   EPERM not permitted, or it is traced already; ETIMEDOUT a thread did not stop. */
+/* Stop the process with this folder in /proc. 0, or an errno, and then all of it runs: ESRCH it has
+   ended, EPERM not permitted, or it is traced already; ETIMEDOUT a thread did not stop. */
 int  wan_freeze_stop(wan_freeze *f, int folder, uint64_t timeout_ns);
 /* Resume it. Nothing happens if it runs already. */
 void wan_freeze_release(wan_freeze *f);

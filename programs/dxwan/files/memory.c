@@ -52,7 +52,8 @@ int wan_memory_open(wan_memory *m, const char *path, int process)
     if (process == (int)getpid()) return prog_fail(PROG_USAGE, "%s is the memory of dxwan itself", path);
     (void)snprintf(folder, sizeof folder, "/proc/%d", process);
     m->folder = os_open_folder(folder); /* it means this process, even if another one gets its number */
-    if (m->folder < 0 && errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "%s: there is no such process", path);
+    if (m->folder < 0 && errno == ENOENT)
+        return prog_fail(PROG_NOT_FOUND, "%s: there is no such process", path);
     if (m->folder >= 0) m->bytes = os_open_in(m->folder, "mem", OS_FILE);
     if (m->bytes < 0 && (errno == ESRCH || errno == ENOENT)) return fail_ended(path);
     if (m->bytes < 0) return prog_fail_errno("%s", path);
@@ -88,7 +89,8 @@ typedef struct wan_list {
 static bool append(wan_list *l, const wan_piece *p)
 {
     wan_piece *last = l->count ? &l->pieces[l->count - 1] : NULL;
-    if (last && last->address + last->size == p->address && last->flags == p->flags && last->sparse == p->sparse &&
+    if (last && last->address + last->size == p->address && last->flags == p->flags &&
+        last->sparse == p->sparse &&
         (last->at == NOWHERE ? p->at == NOWHERE : p->at != NOWHERE && last->at + last->size == p->at)) {
         last->size += p->size;
         return true;
@@ -107,7 +109,8 @@ static bool append(wan_list *l, const wan_piece *p)
 
 /* Add a mapping: what of it was in the last round keeps its place. *old: the first piece of that round that may
    lie behind the mapping's begin. */
-static bool append_mapping(wan_list *l, const wan_memory *m, uint32_t *old, const wan_piece *mapping)
+static bool append_mapping(wan_list *l, const wan_memory *m, uint32_t *old,
+                           const wan_piece *mapping)
 {
     wan_piece p = *mapping;
     const uint64_t end = mapping->address + mapping->size;
@@ -189,7 +192,8 @@ typedef struct wan_gap {
 } wan_gap;
 
 /* List what lies between the pieces. *end: behind the last one. Returns the number of gaps. */
-static uint32_t list_gaps(const wan_list *l, const wan_place *places, uint32_t count, wan_gap *gaps, uint64_t *end)
+static uint32_t list_gaps(const wan_list *l, const wan_place *places, uint32_t count, wan_gap *gaps,
+                          uint64_t *end)
 {
     uint32_t found = 0;
     *end = PAGE;
@@ -257,7 +261,8 @@ int wan_memory_begin(wan_memory *m, const char *path)
     if (error || !l.count) {
         free(l.pieces);
         if (error == E2BIG)
-            return prog_fail(PROG_REFUSED, "%s: the process has more than %d writable mappings", path, PIECES_MAX);
+            return prog_fail(PROG_REFUSED, "%s: the process has more than %d writable mappings", path,
+                             PIECES_MAX);
         if (!error || error == ESRCH || error == ENOENT) return fail_ended(path);
         errno = error;
         return prog_fail_errno("%s: the list of its mappings", path);
@@ -315,7 +320,8 @@ static int read_sparse(wan_memory *m, uint64_t address, uint8_t *out, size_t siz
         const uint64_t first = address / page;
         uint64_t count = (address + size - 1) / page - first + 1;
         if (count > PAGES_ASKED) count = PAGES_ASKED;
-        const int64_t got = os_read_at(m->pages, first * sizeof *entries, entries, (size_t)count * sizeof *entries);
+        const int64_t got = os_read_at(m->pages, first * sizeof *entries, entries,
+                                       (size_t)count * sizeof *entries);
         if (got < (int64_t)sizeof *entries) return read_bytes(m, address, out, size);
         count = (uint64_t)got / sizeof *entries;
         for (uint64_t i = 0; i < count && !error;) { /* a run of equal ones */

@@ -1,9 +1,9 @@
-/* The writable memory of a running process as one image: an ELF core file, which docs/formats/memory.md describes.
+/* The writable memory of a running process as one image: an ELF core file (docs/formats/memory.md).
 
-       ELF header | pages of the mappings, each at the place that it got when it was first seen | table
+       ELF header | pages of the mappings, each at the place that it got when first seen | table
 
-   A mapping keeps its place in the image while it exists, so that a round differs from the one before only where
-   the memory does. Linux. */
+   A mapping keeps its place in the image while it exists, so that a round differs from the one before
+   only where the memory does. Linux. */
 #ifndef WAN_MEMORY_H
 #define WAN_MEMORY_H
 
@@ -46,8 +46,8 @@ void wan_memory_close(wan_memory *m);
 int  wan_memory_begin(wan_memory *m, const char *path);
 /* Are the mappings still those of this round? */
 bool wan_memory_is_same(const wan_memory *m);
-/* Read bytes of the image. Pages that have gone, or cannot be read, are zero, and counted in `lost`. Fewer
-   bytes: the image ends there. -1: errno, ESRCH if the process has ended. */
+/* Read bytes of the image. Pages that have gone, or cannot be read, are zero, and counted in `lost`.
+   Fewer bytes: the image ends there. -1: errno, ESRCH if the process has ended. */
 int64_t wan_memory_read(wan_memory *m, uint64_t at, uint8_t *out, size_t size);
 
 #endif

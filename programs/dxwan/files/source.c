@@ -43,8 +43,8 @@ static int begin_memory(wan_source *s, bool last)
         errno = wan_freeze_stop(&s->freeze, s->memory.folder, s->pause_max_ns);
         if (errno == ESRCH) return wan_source_fail(s);
         if (errno == EPERM)
-            return prog_fail(PROG_SYSTEM, "%s: the process cannot be stopped: no permission, or a debugger has it; "
-                             "--pause 0 copies it while it runs", s->path);
+            return prog_fail(PROG_SYSTEM, "%s: the process cannot be stopped: no permission, or a "
+                             "debugger has it; --pause 0 copies it while it runs", s->path);
         if (errno == ETIMEDOUT)
             return prog_fail(PROG_SYSTEM, "%s: the process does not stop within %" PRIu64 " s", s->path,
                              s->pause_max_ns / 1000000000);

@@ -33,7 +33,8 @@ typedef struct wan_source {
 /* Returns a status with a message. After a failure wan_source_close() is called, too. */
 int  wan_source_open(wan_source *s, const wan_options *o);
 void wan_source_close(wan_source *s);
-/* A round begins: set s->size. last: a process is stopped until all is read. Returns a status with a message. */
+/* A round begins: set s->size. last: a process is stopped until all is read. Returns a status with a
+   message. */
 int  wan_source_begin(wan_source *s, bool last);
 /* Read from an offset of the image. Fewer bytes: it ends there. -1: the caller fails. */
 int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size);
@@ -42,8 +43,8 @@ int  wan_source_fail(const wan_source *s); /* with the errno of wan_source_read(
 void wan_source_end_reading(wan_source *s);
 /* Resume a process that was stopped for too long. */
 void wan_source_check(wan_source *s, uint64_t now_ns);
-/* The round is over, and `changes` regions differed from the copy. Is the copy what the source was at one
-   moment? */
+/* The round is over, and `changes` regions differed from the copy. Is the copy what the source was at
+   one moment? */
 bool wan_source_is_final(wan_source *s, uint64_t changes);
 
 #endif
