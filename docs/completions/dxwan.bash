@@ -26,6 +26,9 @@ _dxwan() {
     --every)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --pause)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --seconds)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -50,7 +53,7 @@ _dxwan() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --streams | --rate | --congestion | --name | --every | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --as) ((i++)) ;;
+        --streams | --rate | --congestion | --name | --every | --pause | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -74,7 +77,7 @@ _dxwan() {
         }
         ;;
     mirror)
-        options='--streams --rate --congestion --name --every --once --timeout --json --quiet --help'
+        options='--streams --rate --congestion --name --every --pause --once --timeout --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -24,6 +24,7 @@ complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l rate -x -d 'send at
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l congestion -x -d 'congestion control of the connections, such as'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l name -x -d 'the name that the receiver is told (default: that'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l every -x -d 'time between two rounds (default 1)'
+complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l pause -x -d 'stop a process for at most this time in the last'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l once -d 'end when a round finds nothing changed'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l timeout -x -d 'give up when nothing moves for this time (default'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l json -d 'print the summary as a JSON object'

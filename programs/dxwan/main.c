@@ -35,7 +35,7 @@ static int parse(wan_options *o, int command, int argc, char **argv)
 int main(int argc, char **argv)
 {
     wan_options o = {.out = ".", .streams = 16, .timeout_ns = 60000000000, .size_max = (uint64_t)1 << 40,
-                     .every_ns = 1000000000, .seconds_ns = 3000000000, .listener = -1};
+                     .every_ns = 1000000000, .pause_ns = 10000000000, .seconds_ns = 3000000000, .listener = -1};
     int command;
     prog_begin("dxwan", &argc, &argv);
     int status = prog_choose(&wan_program, argc, argv, &command);

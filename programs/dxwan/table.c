@@ -45,6 +45,12 @@ static const prog_command commands[WAN_COMMANDS] = {
                     "nothing changed; then the copy gets its name. A second signal ends at once, and\n"
                     "the same command resumes.\n"
                     "\n"
+                    "FILE may be a block device, which is read as the file of its content: what a mounted\n"
+                    "file system has not written yet is not seen.\n"
+                    "\n"
+                    "/proc/PID/mem is the writable memory of a process, and its copy an ELF core file. The\n"
+                    "process is stopped while the last round reads it, and always resumed.\n"
+                    "\n"
                     "A temporary file as large as FILE holds what the receiver has.",
          .examples = "dxwan mirror FILE 192.0.2.1:7100 --every 5\n"
                      "dxwan mirror FILE 192.0.2.1:7100 --once"},
@@ -87,6 +93,9 @@ static const prog_option options[] = {
     {"--every", PROG_OPTION_NUMBER, FIELD(every_ns), .min = 1, .max = 86400,
      .unit = 1000000000, .commands = MIRROR, .value = "SECONDS",
      .help = "time between two rounds (default 1)"},
+    {"--pause", PROG_OPTION_NUMBER, FIELD(pause_ns), .min = 0, .max = 3600,
+     .unit = 1000000000, .commands = MIRROR, .value = "SECONDS",
+     .help = "stop a process for at most this time in the last\nround (default 10); 0: not at all"},
     {"--seconds", PROG_OPTION_NUMBER, FIELD(seconds_ns), .min = 1, .max = 600,
      .unit = 1000000000, .commands = PROBE, .value = "SECONDS",
      .help = "time of each measurement (default 3)"},
@@ -117,7 +126,7 @@ static const prog_option options[] = {
 static const prog_exit exits[] = {
     {PROG_OK, 0, "done: all has arrived, and was verified"},
     {PROG_USAGE, 0, "usage error: an invalid option or argument"},
-    {PROG_NOT_FOUND, 0, "no such file"},
+    {PROG_NOT_FOUND, 0, "no such file or process, or the process has ended"},
     {PROG_NETWORK, 0, "network error: unreachable, interrupted, or not the protocol of dxwan"},
     {PROG_DAMAGED, 0, "corrupt data: what arrived does not have the announced hash"},
     {PROG_SYSTEM, 0, "system error: disk full, no permission, port in use, out of memory"},

@@ -8,6 +8,9 @@
    daemon/      config.c  the configuration   jobs.c    its mirrors and receivers, on threads
                 breaker.c whom to connect to after failures   metrics.c
    files/       hash.c    the hash of a file, a part at a time
+                source.c  what a mirror reads: a file, a block device, or
+                memory.c  the memory of a process, while
+                freeze.c  stops it
                 unnamed.c a temporary file without a name
                 target.c  the received file: partial file, note of what is durable, rename
                 image.c   the received file of a mirror
@@ -46,6 +49,7 @@ typedef struct wan_options {
     bool        force;       /* recv: replace a file in a directory */
     uint64_t    every_ns;    /* mirror: between two rounds */
     uint64_t    seconds_ns;  /* probe: of each measurement */
+    uint64_t    pause_ns;    /* mirror: a process is stopped for at most this time; 0: never */
     bool        once;        /* mirror: end when nothing changes any more */
     bool        quiet;
     bool        json;

@@ -369,11 +369,12 @@ def dxwan(folder):
     probe = "dxwan probe 127.0.0.1:7100 --streams 4 --seconds 1 --congestion cubic --timeout 30 --json --quiet"
     mirror = ("dxwan mirror FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name other --every 1 --once --timeout 30"
               " --json --quiet")
+    memory = "dxwan mirror /proc/$!/mem 127.0.0.1:7100 --name memory --pause 5 --once"
     check = "dxwan daemon --config FILE.toml --check-config"
     with open(os.path.join(inside, "FILE.toml"), "w") as f:
         f.write('[[receiver]]\nname = "r"\naddress = "127.0.0.1:7100"\nout = "in"\n')
     daemon = "dxwan daemon --config FILE.toml --metrics-addr 127.0.0.1:7101"
-    calls_of("dxwan", folder, [receive, call, probe, mirror, check, daemon])
+    calls_of("dxwan", folder, [receive, call, probe, mirror, memory, check, daemon])
     run(inside, check)
     start(inside, daemon, "started")
     stop()
@@ -385,6 +386,10 @@ def dxwan(folder):
     start(inside, receive, "listening")
     run(inside, mirror)
     run(inside, "cmp FILE in/other")
+    stop()
+    start(inside, receive.replace("1M", "100M"), "listening")
+    run(inside, "sleep 60 & sleep 1; " + memory + "; status=$?; kill $!; test $status = 0")
+    run(inside, "readelf -l in/memory | grep -q LOAD")
     stop()
 
 

@@ -13,6 +13,7 @@
 #include "../../common/os.h"
 #include "../files/coder.h"
 #include "../files/hash.h"
+#include "../files/source.h"
 #include "../files/unnamed.h"
 #include "../net/address.h"
 #include "../net/figures.h"
@@ -33,6 +34,7 @@ enum {
     SLOTS          = 64,  /* regions on their way, each with its content */
     SCAN_MAX       = 64,  /* regions read in a turn */
     LAST_ROUNDS    = 20,  /* that may find changes, once the end was asked for */
+    PAUSES_MAX     = 3,   /* of a process, that were too short */
     MISMATCHES_MAX = 3,   /* rounds in a row with another hash at the receiver */
     RESTARTS_MAX   = 64,  /* of the receiver without a complete round */
     BLOCK_SIZE     = WAN_REGION_SIZE + DX_HDE_HEAD_MAX + WAN_REGION_HEAD + 64
@@ -42,7 +44,7 @@ enum {
 #define LOOK_NS ((uint64_t)100000000) /* between two questions to the kernel */
 #define WORK_NS ((uint64_t)20000000) /* of encoding in a turn: connections are served between two turns */
 #define SPARE_NS ((uint64_t)3000000000) /* a stream that is not wanted stays open */
-#define SETTLE_NS ((int64_t)50000000) /* a time of modification that is older will change with the content */
+#define SETTLE_NS ((uint64_t)50000000) /* a file that was changed so long ago will show the next change */
 
 /* What is known of a region at the receiver. */
 enum { BLANK, /* nothing */ STALE, /* perhaps the shadow's */ KNOWN /* the shadow's */ };
@@ -98,7 +100,7 @@ typedef struct mirror {
     uint32_t           busy;     /* slots that are not free */
     uint32_t           tags;     /* used */
     uint32_t           era;
-    int                file;
+    wan_source         source;
     int                shadow;
     uint64_t           shadow_size;
     uint8_t           *known;    /* of each region */
@@ -106,10 +108,10 @@ typedef struct mirror {
     uint8_t           *old;      /* a region of the shadow */
     uint64_t           far_size; /* bytes that the receiver had when it was joined */
     phase              phase;
-    os_info            info;     /* of the file when the round began */
     uint64_t           at_region;
-    uint64_t           changes;  /* regions that this round has sent */
-    bool               settled;  /* a change during the round would change the file's times */
+    uint64_t           changes;  /* regions that this round has sent, */
+    uint64_t           changes_before; /* and the one before; UINT64_MAX: there was none */
+    bool               rest_small; /* the next round may be the last one */
     bool               last;     /* the end was asked for when the round began */
     wan_round          round;
     bool               hashed;   /* round.hash is that of the shadow */
@@ -159,23 +161,26 @@ static void broke(mirror *m)
 /* >>file ----------------------------------------------------------------- */
 static int open_file(mirror *m)
 {
-    const int status = wan_join_file(&m->join, m->o->file, m->o->name);
+    int process;
+    char image[32];
+    const bool memory = wan_memory_is_path(m->o->file, &process);
+    if (memory) (void)snprintf(image, sizeof image, "%d.core", process);
+    const int status = wan_join_file(&m->join, m->o->file, memory && !m->o->name ? image : m->o->name);
     if (status) return status;
     m->join.kind = WAN_MIRROR;
-    m->file = os_open(m->o->file);
-    if (m->file < 0 || os_info_of(m->file, &m->info) < 0) return prog_fail_errno("%s", m->o->file);
-    if (m->info.kind != OS_FILE) return prog_fail(PROG_USAGE, "%s is not a file", m->o->file);
+    const int opened = wan_source_open(&m->source, m->o);
+    if (opened) return opened;
     return wan_unnamed_open(&m->shadow, "shadow", "the shadow file");
 }
 
-/* Read a region, or less where the file ends. -1: the transfer is over. */
-static int64_t read_region(mirror *m, int file, uint64_t number, uint8_t *out, size_t size)
+/* Read a region of the shadow, or less where it ends. -1: the transfer is over. */
+static int64_t read_shadow(mirror *m, uint64_t number, uint8_t *out, size_t size)
 {
     size_t done = 0;
     while (done < size) {
-        const int64_t got = os_read_at(file, number * WAN_REGION_SIZE + done, out + done, size - done);
+        const int64_t got = os_read_at(m->shadow, number * WAN_REGION_SIZE + done, out + done, size - done);
         if (got < 0) {
-            finish(m, prog_fail_errno("%s", file == m->file ? m->o->file : "the shadow file"));
+            finish(m, prog_fail_errno("the shadow file"));
             return -1;
         }
         if (!got) break;
@@ -195,12 +200,13 @@ static uint32_t part_of(uint64_t size, uint64_t number)
 /* >>rounds --------------------------------------------------------------- */
 static void begin_round(mirror *m)
 {
-    const int64_t time = os_time_ns();
-    if (os_info_of(m->file, &m->info) < 0) {
-        finish(m, prog_fail_errno("%s", m->o->file));
+    m->last = m->o->once || wan_loop_is_ended(&m->loop);
+    const int status = wan_source_begin(&m->source, m->last && m->rest_small);
+    if (status) {
+        finish(m, status);
         return;
     }
-    const uint64_t count = m->info.size / WAN_REGION_SIZE + 1;
+    const uint64_t count = m->source.size / WAN_REGION_SIZE + 1;
     if (count > WAN_REGIONS_MAX) {
         finish(m, prog_fail(PROG_REFUSED, "%s is larger than 8 TiB", m->o->file));
         return;
@@ -216,21 +222,10 @@ static void begin_round(mirror *m)
     m->phase = SCANNING;
     m->at_region = 0;
     m->changes = 0;
-    m->settled = time - m->info.mtime_ns > SETTLE_NS;
-    m->last = m->o->once || wan_loop_is_ended(&m->loop);
     m->round.number++;
     m->far_hashed = 0;
-    m->round.size = m->info.size;
+    m->round.size = m->source.size;
     m->round.final = false;
-}
-
-/* Was the file the same during the whole round? Each region was compared after the times were
-   taken, so it was what the shadow is when the round began. */
-static bool is_final(mirror *m)
-{
-    os_info now;
-    if (!m->last || m->changes || !m->settled || os_info_of(m->file, &now) < 0) return false;
-    return now.size == m->info.size && now.mtime_ns == m->info.mtime_ns && now.size == m->round.size;
 }
 
 /* All regions are stored: hash the shadow, unless nothing has changed. */
@@ -245,7 +240,8 @@ static void end_scan(mirror *m)
         m->shadow_size = m->round.size;
         m->hashed = false;
     }
-    m->round.final = is_final(m);
+    m->round.final = m->last && m->round.size == m->source.size &&
+                     wan_source_is_final(&m->source, m->changes);
     m->phase = m->hashed ? TELLING : HASHING;
     if (!m->hashed) wan_hash_begin(&m->hash);
 }
@@ -263,6 +259,15 @@ static void step_hash(mirror *m)
     m->phase = TELLING;
 }
 
+/* A process is stopped for a round once the rounds before leave little to send, or do not get smaller
+   any more. */
+static void look_at_rest(mirror *m)
+{
+    const bool shrinks = m->changes < m->changes_before / 4 * 3;
+    m->rest_small = m->last && (m->changes <= SLOTS / 2 || !shrinks || m->last_rounds >= LAST_ROUNDS / 2);
+    m->changes_before = m->changes;
+}
+
 static void complete_round(mirror *m)
 {
     const uint64_t now = (uint64_t)prog_now_ns();
@@ -275,13 +280,19 @@ static void complete_round(mirror *m)
         finish(m, PROG_OK);
         return;
     }
+    look_at_rest(m);
+    if (m->source.cut > PAUSES_MAX) {
+        finish(m, prog_fail(PROG_REFUSED, "%s: the process was stopped %d times, and its memory could "
+                            "not be sent within --pause each time", m->o->file, PAUSES_MAX));
+        return;
+    }
     if (m->last && ++m->last_rounds > LAST_ROUNDS) {
         finish(m, prog_fail(PROG_REFUSED, "%s changed during each of %d rounds; stop what writes it, "
                             "and mirror again to resume", m->o->file, LAST_ROUNDS));
         return;
     }
     m->phase = RESTING;
-    m->next_ns = m->last ? now + (m->changes ? 0 : (uint64_t)SETTLE_NS) : now + m->o->every_ns;
+    m->next_ns = m->last ? now + (m->changes ? 0 : SETTLE_NS) : now + m->o->every_ns;
 }
 
 /* The receiver may have other content than the shadow: compare everything by hash. */
@@ -305,13 +316,16 @@ static slot *scan_region(mirror *m, slot *s)
 {
     const uint64_t number = m->at_region;
     const uint32_t want = part_of(m->round.size, number);
-    const int64_t got = read_region(m, m->file, number, s->bytes, want);
-    if (got < 0) return NULL;
+    const int64_t got = wan_source_read(&m->source, number * WAN_REGION_SIZE, s->bytes, want);
+    if (got < 0) {
+        finish(m, wan_source_fail(&m->source));
+        return NULL;
+    }
     m->at_region++;
     if (got < (int64_t)want) m->round.size = number * WAN_REGION_SIZE + (uint64_t)got; /* it was truncated */
     if (!got) return NULL;
     if (m->known[number] == KNOWN && part_of(m->shadow_size, number) == (uint64_t)got) {
-        if (read_region(m, m->shadow, number, m->old, (size_t)got) < got) return NULL;
+        if (read_shadow(m, number, m->old, (size_t)got) < got) return NULL;
         if (!memcmp(m->old, s->bytes, (size_t)got)) return NULL;
     }
     s->state = READY;
@@ -363,7 +377,7 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         return WAN_OP_CHECK;
     }
     if (m->known[s->region] != BLANK && old_size && !m->o->plain && !m->o->no_delta &&
-        read_region(m, m->shadow, s->region, m->old, old_size) == (int64_t)old_size)
+        read_shadow(m, s->region, m->old, old_size) == (int64_t)old_size)
         base = m->old;
     r.size = base ? old_size : 0;
     wan_region_write(&r, out);
@@ -542,6 +556,7 @@ static bool pump(mirror *m, uint64_t now)
     if (m->over) return false;
     full = full || m->busy == SLOTS;
     control(m, full, !full && !cut);
+    if (m->phase == SCANNING && is_scanned(m)) wan_source_end_reading(&m->source);
     if (m->phase == SCANNING && is_scanned(m) && !m->busy) end_scan(m);
     if (m->phase == HASHING && !m->over) step_hash(m);
     if (m->phase == TELLING) send_round(m);
@@ -794,6 +809,7 @@ static void tick(mirror *m, uint64_t now)
         m->moved_ns = now;
     }
     if (m->over) return;
+    wan_source_check(&m->source, now);
     dial_again(m, now);
     if (wan_loop_ends(&m->loop) > 1)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted; mirror again to resume"));
@@ -868,6 +884,7 @@ static void report(const mirror *m)
         prog_json_number(&j, "regions_compared", m->checked);
         prog_json_number(&j, "record_bytes", m->record_bytes);
         prog_json_number(&j, "link_bytes", m->loop.links.sent);
+        if (m->source.kind == WAN_MEMORY) prog_json_number(&j, "pause_us", m->source.pause_ns / 1000);
         prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
         prog_json_text(&j, "congestion_control", m->congestion);
         prog_json_hash(&j, "blake3", m->round.hash);
@@ -877,6 +894,8 @@ static void report(const mirror *m)
     prog_say("%s: %s bytes, %llu rounds, %s sent in %.2f s\n", m->join.name,
              prog_count_text(m->round.size, size), (unsigned long long)m->rounds,
              prog_count_text(m->record_bytes, sent), seconds);
+    if (m->source.pause_ns)
+        prog_say("the process was stopped for %.1f ms\n", (double)m->source.pause_ns / 1e6);
     prog_say("blake3 %s\n", prog_hash_text(m->round.hash, hash));
 }
 
@@ -892,7 +911,8 @@ int wan_mirror(const wan_options *o)
     m->control.count = o->streams;
     m->control.grow_percent = o->grow_percent;
     m->control.interval_ns = CONTROL_NS;
-    m->file = m->shadow = -1;
+    m->source.file = m->shadow = -1;
+    m->changes_before = UINT64_MAX;
     int status = open_file(m);
     if (!status) {
         status = start(m);
@@ -906,7 +926,7 @@ int wan_mirror(const wan_options *o)
     for (int i = 0; i < SLOTS; i++) free(m->slots[i].bytes);
     free(m->old);
     free(m->known);
-    if (m->file >= 0) os_close(m->file);
+    wan_source_close(&m->source);
     if (m->shadow >= 0) os_close(m->shadow);
     free(m);
     return status;

@@ -229,6 +229,7 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
     job->o.address = job->mirror.address;
     job->o.name = job->mirror.as;
     job->o.every_ns = m->every_s * SECOND;
+    job->o.pause_ns = 10 * SECOND;
     job->o.plain = !c->enabled;
     job->o.no_delta = !c->delta;
     job->o.level = levels[c->level];

@@ -1,0 +1,155 @@
+/* What a mirror reads. See source.h. */
+#include "source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#ifdef __linux__
+  #include <linux/fs.h>
+#endif
+
+#define SETTLE_NS ((int64_t)50000000) /* a time of modification that is older will change with the content */
+
+/* >>devices -------------------------------------------------------------- */
+static bool is_device(int file)
+{
+    struct stat s;
+    return fstat(file, &s) == 0 && S_ISBLK(s.st_mode);
+}
+
+/* A file system writes the content of files past the cache of its device: what was read in the last
+   round is dropped from there. */
+static int begin_device(wan_source *s)
+{
+#ifdef BLKGETSIZE64
+    if (ioctl(s->file, BLKGETSIZE64, &s->size) < 0) return prog_fail_errno("%s", s->path);
+    (void)posix_fadvise(s->file, 0, 0, POSIX_FADV_DONTNEED);
+    return PROG_OK;
+#else
+    return prog_fail(PROG_SYSTEM, "%s: the size of a device is known on Linux only", s->path);
+#endif
+}
+
+/* >>processes ------------------------------------------------------------ */
+static int begin_memory(wan_source *s, bool last)
+{
+    wan_source_end_reading(s); /* of a round that was given up */
+    s->asked = last;
+    s->whole = false;
+    if (last && s->pause_max_ns) {
+        errno = wan_freeze_stop(&s->freeze, s->memory.folder, s->pause_max_ns);
+        if (errno == ESRCH) return wan_source_fail(s);
+        if (errno == EPERM)
+            return prog_fail(PROG_SYSTEM, "%s: the process cannot be stopped: no permission, or a "
+                             "debugger has it; --pause 0 copies it while it runs", s->path);
+        if (errno == ETIMEDOUT)
+            return prog_fail(PROG_SYSTEM, "%s: the process does not stop within %" PRIu64 " s", s->path,
+                             s->pause_max_ns / 1000000000);
+        if (errno) return prog_fail_errno("%s: the process cannot be stopped", s->path);
+        s->paused_ns = (uint64_t)prog_now_ns();
+        s->whole = true;
+    }
+    const int status = wan_memory_begin(&s->memory, s->path);
+    s->size = s->memory.size;
+    return status;
+}
+
+static bool is_memory_final(const wan_source *s)
+{
+    const wan_memory *m = &s->memory;
+    if (!s->asked || (s->pause_max_ns && !s->whole)) return false;
+    if (m->lost && !s->whole && !wan_memory_is_same(m)) return false;
+    if (m->lost)
+        prog_warn("%s: %" PRIu64 " pages cannot be read; they are zero in the image", s->path, m->lost);
+    return true;
+}
+
+void wan_source_end_reading(wan_source *s)
+{
+    if (!s->paused_ns) return;
+    wan_freeze_release(&s->freeze);
+    s->pause_ns = (uint64_t)prog_now_ns() - s->paused_ns;
+    s->paused_ns = 0;
+}
+
+void wan_source_check(wan_source *s, uint64_t now_ns)
+{
+    if (!s->paused_ns || now_ns - s->paused_ns < s->pause_max_ns) return;
+    s->whole = false;
+    s->cut++;
+    wan_source_end_reading(s);
+}
+
+/* >>source --------------------------------------------------------------- */
+int wan_source_open(wan_source *s, const wan_options *o)
+{
+    int process = 0;
+    memset(s, 0, sizeof *s);
+    s->path = o->file;
+    s->pause_max_ns = o->pause_ns;
+    s->file = s->memory.folder = s->memory.bytes = s->memory.pages = -1;
+    if (wan_memory_is_path(o->file, &process)) {
+        s->kind = WAN_MEMORY;
+        return wan_memory_open(&s->memory, o->file, process);
+    }
+    s->file = os_open(o->file);
+    if (s->file < 0 || os_info_of(s->file, &s->info) < 0) return prog_fail_errno("%s", o->file);
+    s->kind = is_device(s->file) ? WAN_DEVICE : WAN_FILE;
+    if (s->kind == WAN_FILE && s->info.kind != OS_FILE)
+        return prog_fail(PROG_USAGE, "%s is not a file, a block device or the memory of a process", o->file);
+    return PROG_OK;
+}
+
+void wan_source_close(wan_source *s)
+{
+    wan_source_end_reading(s);
+    if (s->kind == WAN_MEMORY) wan_memory_close(&s->memory);
+    if (s->file >= 0) os_close(s->file);
+    s->file = -1;
+}
+
+int wan_source_begin(wan_source *s, bool last)
+{
+    const int64_t time = os_time_ns();
+    if (s->kind == WAN_MEMORY) return begin_memory(s, last);
+    if (s->kind == WAN_DEVICE) return begin_device(s);
+    if (os_info_of(s->file, &s->info) < 0) return prog_fail_errno("%s", s->path);
+    s->size = s->info.size;
+    s->settled = time - s->info.mtime_ns > SETTLE_NS;
+    return PROG_OK;
+}
+
+int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size)
+{
+    size_t done = 0;
+    if (s->kind == WAN_MEMORY) return wan_memory_read(&s->memory, at, out, size);
+    while (done < size) {
+        const int64_t got = os_read_at(s->file, at + done, out + done, size - done);
+        if (got < 0) return -1;
+        if (!got) break;
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+int wan_source_fail(const wan_source *s)
+{
+    if (s->kind == WAN_MEMORY && errno == ESRCH)
+        return prog_fail(PROG_NOT_FOUND, "%s: the process has ended, or runs another program now", s->path);
+    return prog_fail_errno("%s", s->path);
+}
+
+/* Each region was compared after the round began, and was the same: so at that moment the source was
+   what the copy is. The times of a file show that it still is. */
+bool wan_source_is_final(wan_source *s, uint64_t changes)
+{
+    os_info now;
+    if (s->kind == WAN_MEMORY) return is_memory_final(s);
+    if (changes) return false;
+    if (s->kind == WAN_DEVICE) return true;
+    return s->settled && os_info_of(s->file, &now) == 0 && now.size == s->info.size &&
+           now.mtime_ns == s->info.mtime_ns;
+}
