@@ -296,6 +296,15 @@ static int read_changes(keep_capture *c)
 enum { ROUNDS_MAX = 3 };
 #define SHORT_ROUND_NS INT64_C(50000000)
 
+/* Note all changes so far. False: some of them are unknown. */
+static bool note_changes(keep_capture *c)
+{
+    keep_torn_reason why = KEEP_TORN_EVENTS;
+    const bool known = c->flush(c->flush_user, &why);
+    if (!known || c->all) keep_torn_because(&c->torn, why);
+    return known;
+}
+
 static void note_mapped(void *user, const char *path) { keep_capture_note(user, path); }
 
 static const uint16_t pause_limits_ms[KEEP_PAUSES - 1] = KEEP_PAUSE_LIMITS_MS;
@@ -316,7 +325,8 @@ static void thaw(keep_capture *c, int64_t frozen_ns)
     const size_t noted = c->changed_count;
     const bool all = c->all;
     /* The capture has read every path in its list; paths noted by this flush are for the next one. */
-    c->stray = !c->flush(c->flush_user) || c->all != all || c->changed_count != noted;
+    c->stray = !note_changes(c) || c->all != all || c->changed_count != noted;
+    if (c->changed_count > noted) keep_torn_because(&c->torn, KEEP_TORN_WRITTEN);
     for (size_t i = noted; i < c->changed_count; i++) keep_torn_add(&c->torn, c->changed[i]);
     keep_thaw(c->freezer);
     count_pause(c, frozen_ns);
@@ -326,6 +336,7 @@ typedef struct instant {
     keep_capture *capture;
     int64_t       frozen_ns;  /* prog_now_ns() when the first process was stopped */
     int64_t       instant_ns; /* prog_time_ns() when the last one had stopped */
+    int64_t       until_ns;   /* prog_now_ns() at which the read must end; 0: it did not begin */
     size_t        count;      /* paths that were left to read; and whether that was known to be 0 */
     bool          nothing;
     bool          missed;     /* the earlier reads missed an entry */
@@ -335,7 +346,9 @@ typedef struct instant {
 static void was_read(void *user, int status)
 {
     instant *p = user;
-    (void)status;
+    if (status == PROG_REFUSED && p->until_ns)
+        keep_torn_because(&p->capture->torn,
+                          prog_now_ns() > p->until_ns ? KEEP_TORN_PAUSE : KEEP_TORN_HELD);
     thaw(p->capture, p->frozen_ns);
 }
 
@@ -354,17 +367,24 @@ static int begin_stop(void *user, versions_tree_publish_desc *desc)
     const int64_t until_ns = prog_now_ns() + (int64_t)c->o->pause_ns;
     if (!keep_freeze(c->freezer, until_ns)) {
         count_pause(c, c->freezer->since_ns);
+        keep_torn_because(&c->torn, c->freezer->why);
         return PROG_REFUSED;
     }
     p->frozen_ns = c->freezer->since_ns;
     p->instant_ns = prog_time_ns();
-    bool known = c->flush(c->flush_user);
-    known = known && keep_freezer_mapped(c->freezer, c->o->directory, note_mapped, c);
+    bool known = note_changes(c);
+    if (known && !keep_freezer_mapped(c->freezer, c->o->directory, note_mapped, c)) {
+        keep_torn_because(&c->torn, KEEP_TORN_MAPPINGS);
+        known = false;
+    }
     sort_changes(c);
     desc->until_ns = p->frozen_ns + (int64_t)c->o->pause_ns;
-    if (prog_now_ns() > desc->until_ns || !known || c->all || c->linked || p->missed) return PROG_REFUSED;
+    const bool late = prog_now_ns() > desc->until_ns;
+    if (late) keep_torn_because(&c->torn, KEEP_TORN_PAUSE);
+    if (late || !known || c->all || c->linked || p->missed) return PROG_REFUSED;
     p->count = c->changed_count;
     p->nothing = !p->count;
+    p->until_ns = p->nothing ? 0 : desc->until_ns;
     desc->changed = (const char *const *)c->changed;
     desc->changed_count = p->count;
     return p->nothing ? PROG_REFUSED : PROG_OK;
@@ -388,11 +408,14 @@ static int read_stopped(keep_capture *c, instant *p, bool *consistent)
     memcpy(root, before.root, sizeof root);
     p->missed = before.missed > 0;
     p->nothing = false;
+    p->until_ns = 0;
     c->stray = false;
     const versions_tree_publish_desc desc = {.begin = begin_stop, .read = was_read, .read_user = p,
                                              .held_max = c->o->held_max, .held_soon = c->held_soon};
     const int status = publish_since(c, root, false, desc);
     thaw(c, p->frozen_ns);
+    if (!status && c->found.needs_all)
+        keep_torn_because(&c->torn, c->found.linked ? KEEP_TORN_LINKED : KEEP_TORN_OWNER);
     if (status == PROG_REFUSED || (!status && c->found.needs_all)) {
         c->found = before;
         *consistent = p->nothing && !before.torn && !c->stray;
@@ -432,7 +455,8 @@ static int read_rounds(keep_capture *c, uint64_t *torn, uint64_t *bytes)
         memcpy(c->last.root, c->found.root, sizeof c->last.root);
         c->last.snapshot = c->has_last = true;
         if (prog_now_ns() - began < SHORT_ROUND_NS || round + 1 == ROUNDS_MAX) break;
-        if (!c->flush(c->flush_user) || !c->changed_count) break;
+        keep_torn_reason why; /* the stop finds out whether all is known */
+        if (!c->flush(c->flush_user, &why) || !c->changed_count) break;
     }
     return PROG_OK;
 }
@@ -503,6 +527,7 @@ static int capture_instant(keep_capture *c, bool *consistent)
         const int status = read_directly(c, &p, consistent, &done);
         if (status || done) return status;
         *consistent = false;
+        keep_torn_clear(&c->torn); /* it does not matter why the first attempt failed */
     }
     c->gathers = true;
     int status = read_rounds(c, &torn, &bytes);
@@ -510,6 +535,7 @@ static int capture_instant(keep_capture *c, bool *consistent)
     if (!status && !c->found.missed) {
         status = read_stopped(c, &p, consistent);
         *consistent = *consistent && !torn;
+        if (torn) keep_torn_because(&c->torn, KEEP_TORN_CHANGED);
         learn(c, &p, bytes);
     }
     if (!status && !p.reread) {
@@ -534,6 +560,11 @@ static int capture(keep_capture *c, unsigned mode)
     c->last = last;
     c->has_last = has_last;
     c->gave_up = stops && !status && !consistent;
+    if (!stops && !c->still) keep_torn_because(&c->torn, KEEP_TORN_NOT_STOPPED);
+    if (!c->hooked) keep_torn_because(&c->torn, KEEP_TORN_HOOK);
+    if (stops && c->linked) keep_torn_because(&c->torn, KEEP_TORN_LINKED);
+    if (c->found.missed) keep_torn_because(&c->torn, KEEP_TORN_REPLACED);
+    if (c->found.torn) keep_torn_because(&c->torn, KEEP_TORN_CHANGED);
     consistent = consistent && c->hooked && !c->found.torn && !c->found.missed;
     if (!stops && !status) {
         forget_changes(c);
@@ -607,6 +638,7 @@ void keep_capture_print(const keep_capture *c)
         prog_json_number(&j, "unreadable", c->closed);
         prog_json_number(&j, "torn", c->found.torn);
         prog_json_flag(&j, "consistent", c->last.consistent);
+        if (c->added && !c->last.consistent) keep_torn_json(&c->torn, &j);
         prog_json_end(&j);
         return;
     }

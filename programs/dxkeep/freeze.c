@@ -182,6 +182,7 @@ static bool stop_tree(keep_freezer *f, int64_t until_ns)
         able = stop_pass(f, now, until_ns);
         done = able && (now->alone || agree(last, now));
     }
+    f->why = !able ? KEEP_TORN_UNSTOPPABLE : now->still ? KEEP_TORN_STARTS : KEEP_TORN_SLOW_STOP;
     const keep_processes *all = &now->all;
     f->tree = prog_alloc((all->count + 1) * sizeof *f->tree);
     for (size_t i = 0; i < all->count; i++)
@@ -198,9 +199,11 @@ static bool freeze_cgroup(keep_freezer *f, int64_t until_ns)
     char path[PROG_PATH_SIZE_MAX + 32], text[256];
     snprintf(path, sizeof path, "%s/cgroup.events", f->cgroup);
     f->since_ns = prog_now_ns();
+    f->why = KEEP_TORN_UNSTOPPABLE;
     if (!keep_cgroup_write(f->cgroup, "1")) return false;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool frozen = false;
+    if (fd >= 0) f->why = KEEP_TORN_SLOW_STOP;
     while (fd >= 0 && !frozen) {
         const int64_t left = until_ns - prog_now_ns();
         const int64_t n = os_read_at(fd, 0, text, sizeof text - 1);

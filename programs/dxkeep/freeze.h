@@ -4,6 +4,7 @@
 #define DXKEEP_FREEZE_H
 
 #include "guard.h"
+#include "torn.h"
 
 #include <sys/types.h>
 
@@ -14,6 +15,7 @@ typedef struct keep_freezer {
     keep_guard  *guard;  /* continues them if dxkeep is killed */
     bool         active; /* between freeze and thaw */
     int64_t      since_ns; /* when the last freeze stopped the first process */
+    keep_torn_reason why;  /* the last freeze failed */
     int          nice;   /* of this thread before the freeze */
     pid_t       *tree;   /* while active: all processes, including those stopped before */
     size_t       tree_count;
@@ -24,7 +26,7 @@ void keep_freezer_open(keep_freezer *f, keep_guard *guard);
 /* Also thaws. */
 void keep_freezer_close(keep_freezer *f);
 /* Stop all processes. True: all have stopped, and none can have been missed. False: not before
-   until_ns (prog_now_ns()); all run again. */
+   until_ns (prog_now_ns()), or not at all, see why; all run again. */
 bool keep_freeze(keep_freezer *f, int64_t until_ns);
 void keep_thaw(keep_freezer *f);
 /* Have all descendants of dxkeep ended? False also if that is unknown. */

@@ -10,7 +10,7 @@
    status.c   summarizes store and daemon    keeper.c    what the daemon tells about itself
    show.c     lists the entries of a version, writes one of its files, compares two versions
    gc.c       removes old versions by a rule     pins.c  versions that stay
-   torn.c     names of files that changed while they were captured
+   torn.c     why versions are torn, and which files changed meanwhile
    freeze.c   stops and continues the processes that write
    child.c    the program, and the signals that are forwarded to it
    guard.c    a process between dxkeep and the program, which outlives a kill of dxkeep
@@ -113,8 +113,8 @@ typedef struct keep_capture {
     int64_t              began_ns; /* when the last call began to read: the time of its version */
     keep_freezer        *freezer;  /* NULL: nothing is stopped, no version is consistent */
     bool                 still;    /* no process writes: no need to stop one */
-    /* Note all changes so far. False: they are not completely known. */
-    bool               (*flush)(void *user);
+    /* Note all changes so far. False: they are not completely known; *why has the reason. */
+    bool               (*flush)(void *user, keep_torn_reason *why);
     void                *flush_user;
     int64_t              whole_from_ns; /* from then on store chunks whole, not as deltas; 0: never */
     bool                 hooked;   /* the hook before the last call succeeded, or there is none */
@@ -130,7 +130,7 @@ typedef struct keep_capture {
     bool                 gathers;  /* files that change during every read go to this list: */
     char                *again[KEEP_AGAIN_MAX];
     size_t               again_count;
-    keep_torn            torn;     /* files that changed while the last call read them */
+    keep_torn            torn;     /* why the last version is torn, and files that changed meanwhile */
 } keep_capture;
 
 /* Capture the directory as the next version, unless it equals the latest one. After a crash at any

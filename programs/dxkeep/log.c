@@ -19,7 +19,7 @@ static void print_names(const keep_torn *t)
 static void print_version(const versions_version *v, const keep_options *o, const keep_torn *t,
                           bool pinned)
 {
-    char size[32], when[40], hash[65];
+    char size[32], when[40], hash[65], line[KEEP_TORN_LINE_SIZE];
     prog_json j;
     if (o->json) {
         prog_json_begin(&j);
@@ -30,6 +30,7 @@ static void print_version(const versions_version *v, const keep_options *o, cons
         prog_json_flag(&j, "consistent", v->consistent);
         if (pinned) prog_json_flag(&j, "pinned", true);
         prog_json_hash(&j, "root", v->root);
+        keep_torn_json(t, &j);
         prog_json_array_begin(&j, "torn_files");
         for (size_t i = 0; i < t->count; i++) prog_json_text(&j, NULL, t->names[i]);
         prog_json_array_end(&j);
@@ -39,9 +40,8 @@ static void print_version(const versions_version *v, const keep_options *o, cons
     keep_moment_text(v->time_ns, when);
     prog_say("%8llu  %s  %15s  %.16s", (unsigned long long)v->version, when,
              prog_count_text(v->size, size), prog_hash_text(v->root, hash));
-    prog_say("  %s%s", pinned ? "pinned, " : "", v->consistent ? "consistent" : "torn");
-    if (v->torn) prog_say(": %u files changed during every read", v->torn);
-    else if (t->count) prog_say(": written to while the program was stopped");
+    prog_say("  %s%s", pinned ? "pinned, " : "",
+             v->consistent ? "consistent" : keep_torn_line(t, v->torn, line));
     print_names(t);
     prog_say("\n");
 }

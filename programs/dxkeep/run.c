@@ -72,7 +72,7 @@ static void tell(keeper *k, bool captured)
 /* >>capture ------------------------------------------------------------ */
 static void say_version(const keep_capture *c)
 {
-    char when[40], size[32], read[32], grown[32];
+    char when[40], size[32], read[32], grown[32], torn[KEEP_TORN_LINE_SIZE];
     keep_moment_text(c->last.time_ns, when);
     char pause[48] = "";
     if (c->paused_ns)
@@ -80,7 +80,7 @@ static void say_version(const keep_capture *c)
     prog_warn("version %llu at %s: %s bytes, %s files read, the store grew by %s; %s%s",
               (unsigned long long)c->last.version, when, prog_count_text(c->last.size, size),
               prog_count_text(c->found.read_files, read), prog_count_text(c->grown, grown),
-              c->last.consistent ? "consistent" : "torn", pause);
+              c->last.consistent ? "consistent" : keep_torn_line(&c->torn, c->last.torn, torn), pause);
 }
 
 /* Captures use at most a tenth of one processor, stop the program for at most a tenth of the time, and
@@ -139,13 +139,15 @@ static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *pat
 }
 
 /* For a capture that stops the program: note all changes so far. */
-static bool flush(void *user)
+static bool flush(void *user, keep_torn_reason *why)
 {
     keeper *k = user;
     dx_watch_stats stats;
+    *why = KEEP_TORN_EVENTS;
     if (!k->open) return false;
     dx_watch_flush(&k->watch);
     dx_watch_get_stats(&k->watch, &stats);
+    if (stats.polled) *why = KEEP_TORN_POLLED;
     return !stats.polled && !stats.pending; /* polled directories send no events */
 }
 

@@ -16,6 +16,7 @@ typedef struct summary {
     versions_version latest, oldest;
     uint64_t         versions, consistent, pinned;
     uint64_t         size;   /* of the log */
+    keep_torn        torn;   /* why the latest version is torn */
     uint64_t         unused; /* bytes of objects that no version needs, before compression */
     bool             counted;
 } summary;
@@ -32,7 +33,13 @@ static int read_versions(versions_store *s, const keep_options *o, summary *out)
         out->pinned += keep_pins_have(&pins, out->oldest.version);
     }
     keep_pins_free(&pins);
-    return status == PROG_NOT_FOUND ? PROG_OK : status;
+    if (status != PROG_NOT_FOUND) return status;
+    if (!out->versions || out->latest.consistent) return PROG_OK;
+    size_t size;
+    char *notes = keep_torn_open(o->store, o->name, &size);
+    keep_torn_load(&out->torn, notes, size, out->latest.version);
+    free(notes);
+    return PROG_OK;
 }
 
 /* "4.2 s", "17 min", "3.5 h", "12 days" */
@@ -60,7 +67,7 @@ static void print_keeper(const keep_keeper *k, int64_t now_ns)
 
 static void print_text(const summary *u, int64_t now_ns)
 {
-    char numbers[3][32], when[40], age[32];
+    char numbers[3][32], when[40], age[32], torn[KEEP_TORN_LINE_SIZE];
     if (u->runs) print_keeper(&u->keeper, now_ns);
     else prog_say("running    no\n");
     if (u->versions) {
@@ -69,7 +76,7 @@ static void print_text(const summary *u, int64_t now_ns)
                  (unsigned long long)u->latest.version, when,
                  age_text(now_ns - u->latest.time_ns, age),
                  prog_count_text(u->latest.size, numbers[0]),
-                 u->latest.consistent ? "consistent" : "torn");
+                 u->latest.consistent ? "consistent" : keep_torn_line(&u->torn, u->latest.torn, torn));
         keep_moment_text(u->oldest.time_ns, when);
         prog_say("versions   %s since %s, %s of them consistent, %s pinned\n",
                  prog_count_text(u->versions, numbers[0]), when,
@@ -103,6 +110,7 @@ static void print_json(const summary *u, int64_t now_ns)
         prog_json_time(&j, "time", u->latest.time_ns);
         prog_json_number(&j, "size", u->latest.size);
         prog_json_flag(&j, "consistent", u->latest.consistent);
+        keep_torn_json(&u->torn, &j);
         prog_json_number(&j, "consistent_versions", u->consistent);
         prog_json_number(&j, "pinned_versions", u->pinned);
     }
@@ -128,6 +136,7 @@ int keep_status(const keep_options *o)
         else if (!status) print_text(u, now_ns);
         versions_store_close(s);
     }
+    keep_torn_clear(&u->torn);
     free(u);
     return status;
 }

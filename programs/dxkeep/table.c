@@ -70,8 +70,8 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .arguments = "STORE",
          .summary = "List the versions, newest first",
          .details = "Each line has the version, the time of capture (UTC), the size in bytes, and the\n"
-                    "first digits of the root hash, which covers all of it. For a torn version, up\n"
-                    "to 16 names that changed during the capture follow.",
+                    "first digits of the root hash, which covers all of it. For a torn version, the\n"
+                    "reasons and up to 16 names that changed during the capture follow.",
          .examples = "dxkeep log store\n"
                      "dxkeep log store --limit 1 --json"},
     [KEEP_LS] =

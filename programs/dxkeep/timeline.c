@@ -14,6 +14,7 @@ typedef struct period {
     int64_t  number; /* since 1970 */
     uint64_t consistent;
     uint64_t torn;
+    uint64_t why[KEEP_TORN_REASONS]; /* how many of the torn ones have this reason */
 } period;
 
 static const struct {
@@ -32,6 +33,7 @@ typedef struct moments {
     struct moment {
         int64_t time_ns;
         bool    consistent;
+        uint32_t reasons; /* of a torn one, one bit each (torn.h) */
     }     *list;
     size_t count, room;
 } moments;
@@ -46,15 +48,22 @@ static int read_moments(versions_store *s, const keep_options *o, moments *m)
 {
     versions_history history = {.begun = false};
     versions_version v;
+    keep_torn torn = {.count = 0};
+    size_t size;
     int status;
+    char *notes = keep_torn_open(o->store, o->name, &size);
     while (!(status = versions_history_next(&history, s, o->name, &v))) {
+        keep_torn_clear(&torn);
+        if (!v.consistent) keep_torn_load(&torn, notes, size, v.version);
         if (m->count == m->room) {
             m->room = m->room * 2 + 256;
             m->list = realloc(m->list, m->room * sizeof *m->list);
             if (!m->list) abort();
         }
-        m->list[m->count++] = (struct moment){v.time_ns, v.consistent};
+        m->list[m->count++] = (struct moment){v.time_ns, v.consistent, torn.reasons};
     }
+    keep_torn_clear(&torn);
+    free(notes);
     if (status != PROG_NOT_FOUND) return status;
     if (!m->count)
         return prog_fail(PROG_NOT_FOUND, "%s has no versions named %s", o->store, o->name);
@@ -88,6 +97,8 @@ static size_t count_periods(const moments *m, int64_t seconds, period **out)
         if (!count || list[count - 1].number != number) list[count++] = (period){.number = number};
         if (m->list[i].consistent) list[count - 1].consistent++;
         else list[count - 1].torn++;
+        for (int why = 0; why < KEEP_TORN_REASONS; why++)
+            list[count - 1].why[why] += m->list[i].reasons >> why & 1;
     }
     *out = list;
     return count;
@@ -135,7 +146,29 @@ static void print_json(const period *p, size_t unit)
     prog_json_number(&j, "versions", p->consistent + p->torn);
     prog_json_number(&j, "consistent", p->consistent);
     prog_json_number(&j, "torn", p->torn);
+    prog_json_array_begin(&j, "torn_reasons");
+    for (int why = 0; why < KEEP_TORN_REASONS; why++) {
+        if (!p->why[why]) continue;
+        prog_json_object_begin(&j);
+        prog_json_text(&j, "reason", keep_torn_key((keep_torn_reason)why));
+        prog_json_number(&j, "versions", p->why[why]);
+        prog_json_object_end(&j);
+    }
+    prog_json_array_end(&j);
     prog_json_end(&j);
+}
+
+/* Below the bars: why versions in them are torn. */
+static void print_reasons(const period *list, size_t count)
+{
+    char number[32];
+    for (int why = 0; why < KEEP_TORN_REASONS; why++) {
+        uint64_t versions = 0;
+        for (size_t i = 0; i < count; i++) versions += list[i].why[why];
+        if (versions)
+            prog_say("torn, %s: %s\n", prog_count_text(versions, number),
+                     keep_torn_text((keep_torn_reason)why));
+    }
 }
 
 static void print_periods(const keep_options *o, const period *list, size_t count, size_t unit)
@@ -152,7 +185,9 @@ static void print_periods(const keep_options *o, const period *list, size_t coun
         if (i && list[i].number + 1 != list[i - 1].number) prog_say("...\n");
         print_period(&list[i], unit, most);
     }
-    if (!o->json) prog_say("versions of each %s (UTC): # consistent, - torn\n", units[unit].name);
+    if (o->json) return;
+    prog_say("versions of each %s (UTC): # consistent, - torn\n", units[unit].name);
+    print_reasons(list, count);
 }
 
 int keep_timeline(const keep_options *o)

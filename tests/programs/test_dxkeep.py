@@ -1329,6 +1329,88 @@ def a_timeline(dice):
     assert json.loads(keep("timeline", "store", "--json").splitlines()[0])["period"] == "day"
 
 
+def torn_reasons():
+    return versions(1)[0]["torn_reasons"]
+
+
+def said_by_all(key, text):
+    """log, status and timeline give the reason of the latest version, as text and as JSON."""
+    found = versions(1)[0]
+    assert key in found["torn_reasons"] and not found["consistent"], found
+    assert text in keep("log", "store", "--limit", "1"), keep("log", "store", "--limit", "1")
+    assert key in status()["torn_reasons"] and text in keep("status", "store").split("latest")[1].split("versions")[0], keep("status", "store")
+    newest = json.loads(keep("timeline", "store", "--json").splitlines()[0])
+    assert {key} <= {one["reason"] for one in newest["torn_reasons"]} and all(1 <= one["versions"] <= newest["torn"] for one in newest["torn_reasons"]), newest
+    assert re.search("^torn, [0-9,]+: .*" + text, keep("timeline", "store"), re.M), keep("timeline", "store")
+
+
+REWRITER = "import os\nf = os.open('data/big', os.O_RDWR | os.O_CREAT)\nwhile True: os.pwrite(f, os.urandom(8 << 20) * 9, 0)"
+
+
+def why_a_version_is_torn(dice):
+    """Each reason that a test can bring about is stored with the version; a consistent version has none."""
+    os.makedirs("data")
+    out = json.loads(subprocess.run([DXKEEP, "capture", "store", "data", "--json"], stdout=subprocess.PIPE, check=True).stdout)
+    assert out["torn_reasons"] == ["not-stopped"], out
+    said_by_all("not-stopped", "no process was stopped during the capture")
+    keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/f")
+    assert versions(1)[0]["consistent"] and torn_reasons() == [] and status()["torn_reasons"] == []
+    assert ":" not in keep("log", "store", "--limit", "1").split("consistent")[1]
+    out = keep("run", "store", "data", "--no-freeze", "--hold-ms", "1", "--quiet-ms", "1", "--verbose", "--", "sh", "-c", "echo 2 >data/g; sleep 0.3; exec sleep 0.1")
+    assert "torn: no process was stopped during the capture" in out, out
+    keep("run", "store", "data", "--before-capture", "exit 1", "--", "sh", "-c", "echo 2 >data/f")
+    assert torn_reasons() == ["hook-failed"], versions(1)
+    said_by_all("hook-failed", "the command of --before-capture failed")
+    for name, more, program, keys in (
+            ("several names", (), ("sh", "-c", "ln -f data/f data/h; sleep 1000"), {"hard-links"}),
+            ("no time", ("--pause-max-ms", "1"), (sys.executable, "-c", REWRITER), {"slow-read", "slow-stop", "processes-started"}),
+            ("no memory", ("--pause-max-ms", "60000"), (sys.executable, "-c", REWRITER), {"too-much-changed"})):
+        for left in ("data", "store"):
+            shutil.rmtree(left, ignore_errors=True)
+        os.makedirs("data")
+        open("data/f", "w").close()
+        open("log", "w").close()
+        process = start("--quiet-ms", "1", "--hold-ms", "5", "--quiet", *more, command="run", program=("--", *program))
+        try:
+            wait_for(name, lambda: any(keys & set(v["torn_reasons"]) for v in versions()), process)
+            if name == "several names":
+                assert torn_reasons() == ["hard-links"], versions(1)
+                said_by_all("hard-links", "a file has several names")
+        finally:
+            process.kill()
+            process.wait()
+            wait_for("the end of the program", lambda: not writers())
+        assert all(bool(v["torn_reasons"]) != v["consistent"] for v in versions()), versions()
+
+
+def records_of_torn_versions(dice):
+    """Those of an older dxkeep have names only; unknown reasons and damage are no failure; the size is bounded."""
+    os.makedirs("data")
+    torn_capture("0")
+    record, = (name for name in os.listdir("store") if name.startswith("torn-"))
+    record = "store/" + record
+    assert open(record, "rb").read() == b"1!not-stopped\0"
+
+    def reads(text):
+        with open(record, "wb") as f:
+            f.write(text)
+        return keep("log", "store").split("  ")[-1], versions(1)[0]
+
+    text, found = reads(b"1 a/b\x002 c\x00")
+    assert text == "torn: written to while the program was stopped: a/b\n" and found["torn_files"] == ["a/b"] and found["torn_reasons"] == [], (text, found)
+    text, found = reads(b"1!of the future\x001!slow-read\x001 a\nb\x00")
+    assert text == "torn: the changes could not be read within --pause-max-ms: a?b\n" and found["torn_reasons"] == ["slow-read"], (text, found)
+    for damage in (b"", b"\0", b"1", b"1!", b"1!\0", b"!\0", b"x" * 70000, b"1!slow-rea", dice.randbytes(70000)):
+        text, found = reads(damage)
+        assert text == "torn\n" and found["torn_reasons"] == [], (damage[:20], text, found)
+    with open(record, "wb") as f:
+        f.write(b"".join(b"1 %060d\0" % n for n in range(2000)))
+    for turn in range(1, 4):
+        torn_capture(str(turn))
+        assert torn_reasons() == ["not-stopped"] and 65000 < os.path.getsize(record) <= 65536
+    assert [v["torn_reasons"] for v in versions()] == [["not-stopped"]] * 3 + [[]]
+
+
 def the_latest_consistent_version(dice):
     """Torn versions came later: `consistent` leaves them out, and run warns when it restores one."""
     os.makedirs("data")
@@ -1976,6 +2058,8 @@ def consistent_is_of_one_instant(dice):
     bad = [v for v in good if not of_one_instant(v, steps=(0,))]
     assert not bad, "versions %r are called consistent and are not" % bad
     assert good, "none of %d versions is consistent" % len(found)
+    assert all(bool(v["torn_reasons"]) != v["consistent"] for v in found), "torn without a reason, or consistent with one: %r" % found
+    assert any("written-while-stopped" in v["torn_reasons"] for v in found), found
     named = [set(v["torn_files"]) for v in found if not v["consistent"]]
     assert any({"d0/a", "d1/b"} & names for names in named), "log names %r" % named
     mixed = (v for v in torn if not of_one_instant(v, steps=(0,)))
@@ -2012,6 +2096,7 @@ def a_pair_of_files_under_load(dice):
             wait_for("the end of the writer", lambda: not writers())
         found = versions()
         good = [v for v in found if v["consistent"] and v["version"] > 1]
+        assert all(bool(v["torn_reasons"]) != v["consistent"] for v in found), found
         bad = [v["version"] for v in good if not of_one_instant(v["version"])]
         assert not bad, "%s: versions %r of %d are called consistent and are not" % (who, bad, len(found))
         if who in ("program", "orphan"):
@@ -2128,7 +2213,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
-         status_of_a_store, a_timeline, the_latest_consistent_version,
+         status_of_a_store, a_timeline, why_a_version_is_torn, records_of_torn_versions, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
