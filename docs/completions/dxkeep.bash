@@ -7,7 +7,7 @@ _dxkeep() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore verify gc pin status timeline help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore export verify gc pin status timeline help --version' -- "$word")
         return
     fi
     case $last in
@@ -74,10 +74,13 @@ _dxkeep() {
     --path)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --time)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --by | --path | --as) ((i++)) ;;
+        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --by | --path | --time | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -158,6 +161,15 @@ _dxkeep() {
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
         1) mapfile -t COMPREPLY < <(:) ;;
         2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    export)
+        options='--name --entries-max --size-max --time --torn --force --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         esac
         }
         ;;

@@ -5,6 +5,7 @@
    run.c      runs a program, or waits for a signal, and captures the directory meanwhile
    diffkeeper.c  the same by the flags and variables of DiffKeeper
    restore.c  restores the directory
+   export.c   writes a version as a tar archive     tar.c  its format
    in_place.c restores a mount point
    log.c      lists versions                 timeline.c  counts them by hours or days
    status.c   summarizes store and daemon    keeper.c    what the daemon tells about itself
@@ -34,10 +35,11 @@
 typedef struct keep_options {
     const char   *store;     /* its folder */
     const char   *directory; /* to capture */
-    const char   *moment;    /* restore, ls, cat, diff: which version */
+    const char   *moment;    /* restore, export, ls, cat, diff: which version */
+    bool          torn;      /* export: also a version that is torn */
     const char   *second;    /* diff: the other version */
     const char   *path;      /* ls, cat, restore: in the version; NULL: all of it */
-    const char   *target;    /* restore: the destination */
+    const char   *target;    /* restore, export: the destination */
     char        **program;   /* run: with its arguments, NULL-terminated */
     const char   *name;      /* of the versions in the store */
     uint64_t      quiet_ns;  /* a changed file is captured once it was unchanged for this time, */
@@ -160,7 +162,7 @@ int  keep_moment_find(versions_store *s, const keep_options *o, const char *text
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
-/* >>log.c, show.c, restore.c, gc.c, run.c: the commands ---- */
+/* >>log.c, show.c, restore.c, export.c, gc.c, run.c: the commands ---- */
 int  keep_log(const keep_options *o);
 int  keep_ls(const keep_options *o);
 int  keep_cat(const keep_options *o);
@@ -171,6 +173,7 @@ int  keep_restore(const keep_options *o);
    PROG_PARTIAL if the file system could not store all of it. */
 int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
                     const keep_options *o, int *partial);
+int  keep_export(const keep_options *o);
 int  keep_status(const keep_options *o);
 int  keep_timeline(const keep_options *o);
 int  keep_collect(const keep_options *o);
@@ -187,6 +190,7 @@ enum {
     KEEP_CAT,
     KEEP_DIFF,
     KEEP_RESTORE,
+    KEEP_EXPORT,
     KEEP_VERIFY,
     KEEP_GC,
     KEEP_PIN,

@@ -18,6 +18,7 @@ enum {
     CAT      = 1 << KEEP_CAT,
     DIFF     = 1 << KEEP_DIFF,
     RESTORE  = 1 << KEEP_RESTORE,
+    EXPORT   = 1 << KEEP_EXPORT,
     VERIFY   = 1 << KEEP_VERIFY,
     GC       = 1 << KEEP_GC,
     PIN      = 1 << KEEP_PIN,
@@ -115,6 +116,20 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .examples = "dxkeep restore store latest ./copy\n"
                      "dxkeep restore store 1 ./copy --force\n"
                      "dxkeep restore store latest ./a --path a"},
+    [KEEP_EXPORT] =
+        {.name = "export",
+         .arguments = "STORE FILE",
+         .summary = "Write the directory as it was at a moment to FILE, a tar archive",
+         .details = "The newest consistent version at or before the moment is exported; if a torn one is\n"
+                    "newer, a message says so. FILE - is standard output. The archive has times to the\n"
+                    "nanosecond, owners, hard links, holes, devices and extended attributes, the access\n"
+                    "control lists among them; GNU tar extracts these with\n"
+                    "`tar --xattrs --xattrs-include='*' -xpf FILE`.\n"
+                    "\n"
+                    "All content is verified by hash. FILE appears when it is complete; an archive on\n"
+                    "standard output is complete if the status is 0.",
+         .examples = "dxkeep export store data.tar\n"
+                     "dxkeep export store - --time latest --torn | tar -tf -"},
     [KEEP_VERIFY] =
         {.name = "verify",
          .arguments = "STORE",
@@ -163,7 +178,7 @@ static const prog_command commands[KEEP_COMMANDS] = {
 #define FIELD(name) PROG_FIELD(keep_options, name)
 
 static const prog_option options[] = {
-    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | DIFF | RESTORE | GC | PIN | STATUS | TIMELINE,
+    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | DIFF | RESTORE | EXPORT | GC | PIN | STATUS | TIMELINE,
      .value = "NAME",
      .help = "name of the versions in the store (default dir);\na store can hold several directories"},
     {"--quiet-ms", PROG_OPTION_NUMBER, FIELD(quiet_ns), .min = 1, .max = 3600000, .unit = 1000000,
@@ -213,10 +228,10 @@ static const prog_option options[] = {
     {"--metrics-addr", PROG_OPTION_TEXT, FIELD(metrics), .commands = WATCHERS, .value = "ADDR",
      .help = "serve metrics for Prometheus over HTTP, without\nencryption, at HOST:PORT or :PORT, path /metrics"},
     {"--entries-max", PROG_OPTION_NUMBER, FIELD(limits.entries_max), .min = 1, .max = UINT64_MAX,
-     .commands = RESTORE | WATCHERS, .value = "N",
+     .commands = RESTORE | EXPORT | WATCHERS, .value = "N",
      .help = "refuse to restore a directory with more entries\n(default 10000000)"},
     {"--size-max", PROG_OPTION_NUMBER, FIELD(limits.size_max), .min = 1, .max = UINT64_MAX,
-     .commands = RESTORE | WATCHERS, .value = "BYTES",
+     .commands = RESTORE | EXPORT | WATCHERS, .value = "BYTES",
      .help = "refuse to restore a directory with more bytes,\nholes counted as zeros (default 1 TiB)"},
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = OS_WORKERS_MAX,
      .commands = WRITERS | RESTORE, .value = "N",
@@ -235,13 +250,17 @@ static const prog_option options[] = {
      .help = "also list subdirectories"},
     {"--path", PROG_OPTION_TEXT, FIELD(path), .commands = RESTORE, .value = "PATH",
      .help = "restore only this directory or file"},
-    {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE,
+    {"--time", PROG_OPTION_TEXT, FIELD(moment), .commands = EXPORT, .value = "MOMENT",
+     .help = "as of this moment, which 'dxkeep help restore'\nexplains (default latest)"},
+    {"--torn", PROG_OPTION_FLAG, FIELD(torn), .commands = EXPORT,
+     .help = "export the latest version of that moment, also if\nit is torn"},
+    {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE | EXPORT,
      .help = "replace a directory that is not empty, or a file"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | DIFF | RESTORE | VERIFY | GC | PIN | STATUS | TIMELINE,
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | DIFF | RESTORE | EXPORT | VERIFY | GC | PIN | STATUS | TIMELINE,
      .help = "print JSON, one object per line"},
     {"--verbose", PROG_OPTION_FLAG, FIELD(verbose), .commands = WATCHERS,
      .help = "report each capture on standard error"},
-    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RESTORE | VERIFY | GC | PIN,
+    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RESTORE | EXPORT | VERIFY | GC | PIN,
      .help = "print no summary, and do not name files that\nchange while they are read"},
 };
 
@@ -251,7 +270,7 @@ static const prog_exit exits[] = {
     {PROG_NOT_FOUND, 0, "no such store, version or directory"},
     {PROG_DAMAGED, 0, "corrupt data: bytes that do not match their hash"},
     {PROG_SYSTEM, 0, "system error: disk full, no permission, out of memory"},
-    {PROG_REFUSED, WRITERS | RESTORE | GC | PIN,
+    {PROG_REFUSED, WRITERS | RESTORE | EXPORT | GC | PIN,
      "refused: data would be lost, or another process is writing"},
     {PROG_PARTIAL, WATCHERS | RESTORE, "done, but the listed entries could not be restored"},
 };

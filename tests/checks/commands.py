@@ -342,6 +342,7 @@ def dxkeep(folder):
              "dxkeep --state-dir=data --store=store -- true",
              "dxkeep ls store latest --name app --recursive --json", "dxkeep cat store latest a --name app",
              "dxkeep diff store 1 latest --name app --json",
+             "dxkeep export store data.tar --name app --time latest --torn --entries-max 1000 --size-max 1000000000 --force --json --quiet",
              "dxkeep restore store latest part --path a --name app --no-owner --quiet",
              "dxkeep status store --name app --json", "dxkeep timeline store --name app --limit 9 --by hour --json",
              "dxkeep pin store latest --name app --json --quiet", "dxkeep pin store latest --name app --remove",

@@ -1089,6 +1089,156 @@ def a_part_of_a_version(dice):
 PERIODS = {"last": (0, 0), "minutely": (60, 0), "hourly": (3600, 0), "daily": (86400, 0), "weekly": (604800, 259200)}
 
 
+def tree_for_tar(dice, folder):
+    """What a tar archive needs more for than the first header: long names, large numbers, holes, attributes. Returns whether the file
+    system and the user permit all of it."""
+    os.makedirs(folder)
+    at = os.open(folder, os.O_RDONLY)
+    everything = True
+
+    def path(*names):
+        return os.path.join(folder, *names)
+
+    def write(name, content, mode=0o644):
+        with open(path(name), "wb") as f:
+            f.write(content)
+        os.chmod(path(name), mode)
+
+    write("empty", b"")
+    write("inline", b"x" * 20, 0o4755)
+    write("block", dice.randbytes(512), 0)
+    write("large", dice.randbytes(300001))
+    write("f" * 255, b"long")
+    write(os.fsdecode(b"not UTF-8 \xff\n=%"), b"bytes")
+    for length in (97, 98, 99):  # with ./ before it, and / behind it, the name field ends there
+        write("n" * length, b"%d" % length)
+        os.mkdir(path("d" * length))
+    os.makedirs(path(*["deep" * 30] * 6))
+    write(os.path.join(*["deep" * 30] * 6, "f"), b"deep")
+    for size, parts in ((1 << 20, ()), (3 << 20, (0,)), (3 << 20, (1 << 20,)), ((1 << 34) + 5, (12288, (1 << 33) + 4096, (1 << 34) - 4096)), (5 << 20, range(0, 5 << 20, 65536))):
+        with open(path("sparse%d-%d" % (size, len(parts))), "wb") as f:
+            f.truncate(size)
+            for part in parts:
+                f.seek(part)
+                f.write(dice.randbytes(4096))
+    for name, target in (("link", "no such file"), ("long link", "/".join(["up"] * 1300)), ("exact", "t" * 100)):
+        os.symlink(target, path(name))
+    os.mkfifo(path("fifo"), 0o620)
+    for name, first in (("z1", "large"), ("z2", "large"), (os.path.join(*["deep" * 30] * 6, "z3"), "f" * 255), ("z4", "link"), ("z5", "fifo")):
+        os.link(path(first), path(name), follow_symlinks=False)
+    try:
+        os.setxattr(path("large"), "user.a=b%c", dice.randbytes(3000))
+        os.setxattr(path(), "user.top", b"\0\n=")
+        acl = b"\2\0\0\0" + b"".join(tag.to_bytes(2, "little") + perm.to_bytes(2, "little") + who.to_bytes(4, "little")
+                                   for tag, perm, who in ((1, 6, 2**32 - 1), (2, 7, 12), (4, 4, 2**32 - 1), (16, 7, 2**32 - 1), (32, 0, 2**32 - 1)))
+        os.setxattr(path("large"), "system.posix_acl_access", acl)
+        os.setxattr(path("d" * 97), "system.posix_acl_default", acl)
+    except OSError:
+        everything = False
+    try:
+        os.mknod(path("device"), 0o600 | stat.S_IFCHR, os.makedev(7, 300))
+        os.chown(path("block"), 3000000000, 5)
+        os.chown(path("d" * 98), 1, 2)
+        open(path("d" * 98, "inherits"), "w").close()
+        os.chown(path("d" * 98, "inherits"), 1, 2)
+    except OSError:
+        everything = False
+    for name, when in (("empty", 1), ("inline", -1500000000), ("block", 8589934592123456789), ("link", 1234567890), ("d" * 99, 1600000000 * 10**9)):
+        os.utime(path(name), ns=(when, when), follow_symlinks=False)
+    os.close(at)
+    return everything
+
+
+def an_export_is_the_directory(dice):
+    """GNU tar makes the directory again from it, down to holes, attributes and nanoseconds; Python reads it, too."""
+    import tarfile
+    everything = tree_for_tar(dice, "data")
+    keep("run", "store", "data", "--", "true")
+    out = json.loads(keep("export", "store", "t.tar", "--json"))
+    assert out["consistent"] and out["size"] == os.path.getsize("t.tar") and out["version"] == latest(), out
+    assert os.path.getsize("t.tar") < 2 << 20, "holes were written"
+    os.makedirs("out")
+    xattrs = ["--xattrs", "--xattrs-include=*"]
+    done = subprocess.run(["tar", "-C", "out", "--warning=no-timestamp", *xattrs, "-xpf", "t.tar"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and not done.stdout, done.stdout.decode(errors="replace")
+    assert out["entries"] == sum(len(d) + len(f) for _, d, f in os.walk("data")) + 1
+    for folder, folders, files in os.walk("data"):
+        for name in folders + files + ["."]:
+            a = os.path.join(folder, name)
+            b = "out" + a[4:]
+            x, y = os.lstat(a), os.lstat(b)
+            for field in ("st_mode", "st_uid", "st_gid", "st_nlink", "st_mtime_ns", "st_rdev", *(("st_size",) if stat.S_ISREG(x.st_mode) else ())):
+                assert getattr(x, field) == getattr(y, field), (a, field, getattr(x, field), getattr(y, field))
+            assert abs(x.st_blocks - y.st_blocks) <= 64, (a, x.st_blocks, y.st_blocks)  # the file system's own may differ
+            assert {n: os.getxattr(a, n, follow_symlinks=False) for n in os.listxattr(a, follow_symlinks=False)} == \
+                {n: os.getxattr(b, n, follow_symlinks=False) for n in os.listxattr(b, follow_symlinks=False)}, a
+    for tree in ("data", "out"):
+        os.unlink(next(tree + "/" + n for n in os.listdir(tree) if n.startswith("sparse17179")))  # not to be read
+    if shutil.which("rsync"):
+        done = subprocess.run(["rsync", "-nacHAXS", "--delete", "-i", "data/", "out/"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0 and not done.stdout, done.stdout.decode(errors="replace")
+    assert not difference(seen("data"), seen("out"))
+    with tarfile.open("t.tar", errors="surrogateescape") as t:
+        members = {m.name: m for m in t.getmembers()}
+        assert len(members) == out["entries"], (len(members), out)
+        for name, m in members.items():
+            if m.isreg() and m.size < 1 << 30:
+                assert t.extractfile(m).read() == open("data/" + name, "rb").read(), name
+    if not everything:
+        raise Skip("not all of it: this user or file system has no devices, owners or attributes")
+
+
+def an_export_is_of_a_consistent_version(dice):
+    """The newest at or before the moment; errors say what to do, and leave neither a new file nor another one."""
+    os.makedirs("data")
+    torn_capture("0")
+    out = keep("export", "store", "t.tar", status=2)
+    assert "no consistent version" in out and "version 1 is torn: no process was stopped" in out and "--torn" in out, out
+
+    def content(*more):
+        done = subprocess.run([DXKEEP, "export", "store", "-", *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert not done.returncode, done.stderr
+        text = subprocess.run(["tar", "-xOf", "-", "./f"], input=done.stdout, stdout=subprocess.PIPE, check=True).stdout
+        return text.decode().strip(), done.stderr.decode()
+
+    assert content("--torn") == ("0", "")
+    for n in ("1", "2"):
+        keep("run", "store", "data", "--", "sh", "-c", "echo %s >data/f" % n)
+        torn_capture("torn " + n)
+    found = {v["version"]: v for v in versions()}
+    last = max(found)
+    good = [v for v in found if found[v]["consistent"]]
+    text, message = content()
+    assert text == "2" and "version %d is torn; version %d before it is consistent" % (last, max(good)) in message, (text, message)
+    assert content("--torn") == ("torn 2", "") and content("--time", "latest", "--quiet") == ("2", "")
+    moment = next(v for v in sorted(found, reverse=True) if v < max(good) and not found[v]["consistent"])
+    assert content("--time", str(moment), "--quiet")[0] == "1" and content("--time", str(moment), "--torn")[0] == "torn 1"
+    when = found[moment]["time_ns"] + 1000000
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(when // 10**9)) + ".%03d" % (when // 10**6 % 1000)
+    assert content("--time", when, "--quiet")[0] == "1", when
+    assert "at or before" in keep("export", "store", "t.tar", "--time", "3d", status=2)
+    assert "is not a moment" in keep("export", "store", "t.tar", "--time", "x", status=1)
+    assert "has no version 99" in keep("export", "store", "t.tar", "--time", "99", status=2)
+    assert "there is no store" in keep("export", "none", "t.tar", status=2)
+    assert "--entries-max" in keep("export", "store", "t.tar", "--size-max", "1", "--entries-max", "1", "--quiet", "--force", "--torn", status=6) \
+        or "--size-max" in keep("export", "store", "t.tar", "--size-max", "1", "--torn", status=6)
+    assert os.listdir(".").count("t.tar") == 0 and sorted(os.listdir(".")) == ["data", "store"], os.listdir(".")
+    keep("export", "store", "t.tar", "--quiet")
+    before = open("t.tar", "rb").read()
+    assert "exists" in keep("export", "store", "t.tar", "--torn", status=6) and open("t.tar", "rb").read() == before
+    keep("export", "store", "t.tar", "--torn", "--force", "--quiet")
+    assert open("t.tar", "rb").read() != before
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([DXKEEP, "export", "store", "-", "--torn"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 5 and b"No space left" in done.stderr, done
+    import pty
+    other, terminal = pty.openpty()
+    done = subprocess.run([DXKEEP, "export", "store", "-", "--torn"], stdout=terminal, stderr=subprocess.PIPE)
+    os.close(terminal)
+    os.close(other)
+    assert done.returncode == 6 and b"terminal" in done.stderr, done
+
+
 def kept_by(rule, found):
     """The versions that a rule keeps, of [(version, seconds, consistent, pinned)], newest first."""
     stay = {v for v, _, _, pinned in found if pinned} | {found[0][0]} | {v for v, _, c, _ in [f for f in found if f[2]][:1]}
@@ -2211,7 +2361,7 @@ def writers():
 CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
-         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version,
+         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, records_of_torn_versions, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
