@@ -5,9 +5,11 @@
 
    The tree is stopped once a pass is still, and no process was started on this machine meanwhile (the
    kernel counts them): a stopped process starts none, a running one would be in the list, and a
-   new one would have been counted. On a busy machine somebody always starts a process. There the tree
-   is stopped after two still passes in a row with the same processes of the tree, if during both no
-   process ended between being found and being read, and the ids of new processes only ascended:
+   new one would have been counted. If no process was started since the beginning of a pass that found
+   the parent of every process, its list has all of the tree, and only these processes are looked at
+   again. On a busy machine somebody always starts a process. There the tree is stopped after two still
+   passes in a row with the same processes of the tree, if during both no process ended between being
+   found and being read, and the ids of new processes only ascended:
 
        Assume that X runs after both. If it was there when the second began, it was found by that. So it
        is new, of a parent that is new, and so on, up to one that was there when the second began and
@@ -19,7 +21,7 @@
 
        pass 1   A runs, B runs        SIGSTOP to both; B has started C meanwhile
        pass 2   A, B stopped, C runs  SIGSTOP to C
-       pass 3   all stopped, no start since its beginning: frozen */
+                A, B and C again: all stopped, no start since the beginning of pass 2: frozen */
 #include "freeze.h"
 
 #include "guard.h"
@@ -115,6 +117,8 @@ typedef struct pass {
     keep_processes all;
     bool           still;    /* every process of the tree is stopped */
     bool           alone;    /* and no process was started meanwhile */
+    bool           known;    /* it found the parent of every process, and none ended meanwhile */
+    uint64_t       started;  /* keep_processes_started() at its beginning */
     uint64_t       from, to; /* the last id at its beginning and at its end */
 } pass;
 
@@ -136,7 +140,9 @@ static bool stop_pass(keep_freezer *f, pass *now, int64_t until_ns)
     const uint64_t before = keep_processes_started();
     now->from = keep_processes_last_id();
     if (!before || !keep_processes_list(all)) return false;
+    now->started = before;
     now->still = mark_tree(f, all);
+    now->known = now->still && !all->vanished;
     bool sent = false;
     for (size_t i = 0; i < all->count; i++) {
         const keep_process *p = &all->list[i];
@@ -170,6 +176,21 @@ static bool agree(const pass *a, const pass *b)
            a->to <= b->from && b->from <= b->to && same_tree(a, b);
 }
 
+/* Have all processes of the tree stopped, and was none started since the pass began? Then the tree had no
+   others. One that has ended meanwhile needs no stop. */
+static bool has_settled(pass *now)
+{
+    char path[64];
+    if (!now->known) return false;
+    for (size_t i = 0; i < now->all.count; i++) {
+        keep_process *p = &now->all.list[i];
+        if (!p->ours) continue;
+        snprintf(path, sizeof path, "/proc/%ld/stat", (long)p->pid);
+        if (keep_process_read(path, &p->state, &p->parent) && !is_stopped(p)) return false;
+    }
+    return keep_processes_started() == now->started;
+}
+
 static bool stop_tree(keep_freezer *f, int64_t until_ns)
 {
     pass passes[2] = {{.still = false}, {.still = false}};
@@ -180,7 +201,7 @@ static bool stop_tree(keep_freezer *f, int64_t until_ns)
         last = now;
         now = other;
         able = stop_pass(f, now, until_ns);
-        done = able && (now->alone || agree(last, now));
+        done = able && (now->alone || agree(last, now) || has_settled(now));
     }
     f->why = !able ? KEEP_TORN_UNSTOPPABLE : now->still ? KEEP_TORN_STARTS : KEEP_TORN_SLOW_STOP;
     const keep_processes *all = &now->all;
