@@ -23,8 +23,8 @@ static int none_consistent(const keep_options *o, const versions_version *v)
     size_t size;
     char *notes = keep_torn_open(o->store, o->name, &size);
     keep_torn_load(&torn, notes, size, v->version);
-    const int status = prog_fail(PROG_NOT_FOUND, "%s has no consistent version at or before '%s'; version %llu "
-                                 "is %s; --torn exports it all the same", o->store, o->moment,
+    const int status = prog_fail(PROG_NOT_FOUND, "%s has no consistent version at or before '%s'; version "
+                                 "%llu is %s; --torn exports it all the same", o->store, o->moment,
                                  (unsigned long long)v->version, keep_torn_line(&torn, v->torn, line));
     keep_torn_clear(&torn);
     free(notes);
@@ -317,8 +317,8 @@ static void print_summary(const exporter *x, const keep_options *o)
     prog_json j;
     if (!o->json) {
         keep_moment_text(v->time_ns, when);
-        prog_say("%s has the directory as it was at %s (version %llu, %s): %s entries, %s bytes\n", o->target, when,
-                 (unsigned long long)v->version, v->consistent ? "consistent" : "torn",
+        prog_say("%s has the directory as it was at %s (version %llu, %s): %s entries, %s bytes\n", o->target,
+                 when, (unsigned long long)v->version, v->consistent ? "consistent" : "torn",
                  prog_count_text(x->entries, numbers[0]), prog_count_text(x->tar.size, numbers[1]));
         return;
     }
