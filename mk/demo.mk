@@ -4,11 +4,11 @@
 build/old/%.o: %.c build/flags
 	@mkdir -p $(@D)
 	$(PROGRAM_CC) -DVERSIONS_NO_SNAPSHOTS -c $< -o $@
-build/demo/dxup-1: $(patsubst %.c,build/old/%.o,$(filter-out $(COMMON),$(DXUP))) $(COMMON:%.c=build/obj/%.o)
-build/demo/dxup-2: $(DXUP:%.c=build/obj/%.o)
+build/demo/dxup-1: $(patsubst %.c,build/old/%.o,$(filter-out $(COMMON),$(DXUP))) $(COMMON:%.c=build/obj/%.o) $(call TOML_OBJECT,)
+build/demo/dxup-2: $(DXUP:%.c=build/obj/%.o) $(call TOML_OBJECT,)
 build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
+	$(TOML_LINK) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
 .PHONY: demo demo-run demo-picture run-firmware run-www run-feed run-dxdb run-dxwan
 demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]

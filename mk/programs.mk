@@ -3,14 +3,16 @@
 
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
 # What any program needs. The implementation of each header is a file of its own, and a program names those it uses.
-COMMON   := $(filter-out %_impl.c,$(wildcard programs/common/*.c))
+COMMON   := $(filter-out %_impl.c %/configured.c,$(wildcard programs/common/*.c))
+# Reads options from a configuration; a program with it links toml.o.
+CONFIGURED := programs/common/configured.c
 HEADER    = $(1:%=programs/common/dx_%_impl.c)
 # A store of versions, and the directories in it.
 VERSIONS := $(wildcard programs/versions/*.c programs/versions/store/*.c programs/versions/tree/*.c)
 # What is compressed in files, for patches between them.
 CONTAINERS := $(wildcard programs/containers/*.c)
 # The files of dxup lie in rooms.
-DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIONS) $(CONTAINERS) $(COMMON) \
+DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIONS) $(CONTAINERS) $(COMMON) $(CONFIGURED) \
             $(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)
 DXKEEP   := $(wildcard programs/dxkeep/*.c) $(VERSIONS) $(COMMON) $(call HEADER,cas crc32c patch reactor tree watch)
 DXWAN    := $(sort $(shell find programs/dxwan -name '*.c' 2>/dev/null)) $(COMMON) \
@@ -34,11 +36,6 @@ build/asan/obj/%.o: %.c build/flags
 	@mkdir -p $(@D)
 	$(PROGRAM_CC) $(SANITIZE) -c $< -o $@
 
-build/dxup: $(DXUP:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
-build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
-
 build/dxkeep: $(DXKEEP:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 build/asan/dxkeep: $(DXKEEP:%.c=build/asan/obj/%.o)
@@ -54,11 +51,16 @@ build/asan/obj/programs/common/toml.o: programs/common/toml.cpp build/flags
 	@mkdir -p $(@D)
 	$(TOML_CXX) $(SANITIZE) -c $< -o $@
 
-DXWAN_LINK = $(if $(filter 1,$(TOML)),$(CXX),$(CC))
+TOML_LINK = $(if $(filter 1,$(TOML)),$(CXX),$(CC))
+build/dxup: $(DXUP:%.c=build/obj/%.o) $(call TOML_OBJECT,)
+	$(TOML_LINK) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
+build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o) $(call TOML_OBJECT,asan/)
+	$(TOML_LINK) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
+
 build/dxwan: $(DXWAN:%.c=build/obj/%.o) $(call TOML_OBJECT,)
-	$(DXWAN_LINK) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(TOML_LINK) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 build/asan/dxwan: $(DXWAN:%.c=build/asan/obj/%.o) $(call TOML_OBJECT,asan/)
-	$(DXWAN_LINK) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(TOML_LINK) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread

@@ -46,8 +46,8 @@ build/dxpatch_failing: tests/programs/dxpatch_failing.c $(DXPATCH:%.c=build/obj/
 build/dxup_evil: tests/programs/dxup_evil.c $(patsubst %.c,build/obj/%.o,$(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)) build/flags
 	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS))
 
-build/dxup_craft build/dxup_evil_sync: build/%: tests/programs/%.c $(patsubst %.c,build/obj/%.o,$(filter-out %/dxup/main.c,$(DXUP))) build/flags
-	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS) $(PACK_LIBS))
+build/dxup_craft build/dxup_evil_sync: build/%: tests/programs/%.c $(patsubst %.c,build/obj/%.o,$(filter-out %/dxup/main.c,$(DXUP))) $(call TOML_OBJECT,) build/flags
+	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS) $(PACK_LIBS) $(if $(filter 1,$(TOML)),-lstdc++))
 
 # What MSVC compiles, here: its _Interlocked functions in words of GCC's or as clang has them, see tests/ports/msvc/intrin.h.
 INTERLOCKED := -Itests/ports/msvc -DDX_REACTOR_INTERLOCKED -DDX_RING_INTERLOCKED -fno-strict-aliasing

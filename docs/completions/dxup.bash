@@ -17,6 +17,9 @@ _dxup() {
         return
     fi
     case $last in
+    --config)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --workers)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -77,14 +80,14 @@ _dxup() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --allow-origin | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --exec | --interval | --as) ((i++)) ;;
+        --config | --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --allow-origin | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --exec | --interval | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     publish)
-        options='--workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --exclude --include --dry-run --json --quiet --help'
+        options='--config --workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --exclude --include --dry-run --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -176,7 +179,7 @@ _dxup() {
         }
         ;;
     serve)
-        options='--workers --json --listen --http --allow-origin --status --log --patch-max --connections --connections-per-address --backend --help'
+        options='--config --workers --json --listen --http --allow-origin --status --log --patch-max --connections --connections-per-address --backend --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -184,7 +187,7 @@ _dxup() {
         }
         ;;
     pull)
-        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --dry-run --json --connections --backend --seed --checksum --limit-rate --exec --report --quiet --help'
+        options='--config --owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --dry-run --json --connections --backend --seed --checksum --limit-rate --exec --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
@@ -194,7 +197,7 @@ _dxup() {
         }
         ;;
     watch)
-        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --json --connections --backend --seed --checksum --limit-rate --exec --interval --report --quiet --help'
+        options='--config --owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --json --connections --backend --seed --checksum --limit-rate --exec --interval --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

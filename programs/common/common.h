@@ -7,6 +7,7 @@
    json.c     JSON output, one object per line
    options.c  the command line           window.c  a read cache for a large file
    help.c, manual.c, complete.c           help, manual page and shell completion
+   configured.c                           options from a TOML file
    choose.c   selects among these; nearest.c   suggests the word that a typing error meant
    backend.c  the backend of an event loop by its name
    http.h     parser for the heads of HTTP requests

@@ -131,6 +131,7 @@ static void store_number(const prog_option *o, void *field, uint64_t value)
 /* Append to a list. */
 static int append(const char *name, const char *value, prog_list *list)
 {
+    assert(list->count <= PROG_LIST_MAX);
     if (list->count == PROG_LIST_MAX)
         return prog_fail(PROG_USAGE, "%s is given more than %d times", name, PROG_LIST_MAX);
     list->items[list->count].option = name;
@@ -139,12 +140,64 @@ static int append(const char *name, const char *value, prog_list *list)
     return PROG_OK;
 }
 
-/* Store the value of an option. text: the argument; next: the argument after it, or NULL; *used:
-   the number of arguments consumed, 1 or 2. */
-static int parse_value(const prog_option *o, void *field, const char *text, const char *next,
-                       int *used)
+/* Is this one of the words? */
+static bool is_choice(const char *choices, const char *text)
+{
+    const size_t size = strlen(text);
+    for (const char *at = choices; *at; at += strspn(at, " ")) {
+        const size_t n = strcspn(at, " ");
+        if (n == size && !memcmp(at, text, n)) return true;
+        at += n;
+    }
+    return false;
+}
+
+static int not_a_choice(const char *what, const char *text, const char *choices)
+{
+    char list[128];
+    size_t size = 0;
+    for (const char *at = choices; *at && size + 3 < sizeof list; at++) {
+        if (*at == ' ') list[size++] = ',';
+        list[size++] = *at;
+    }
+    list[size] = 0;
+    return prog_fail(PROG_USAGE, "%s: '%s' is not one of %s", what, text, list);
+}
+
+int prog_option_set(const prog_option *o, void *options, const char *what, const char *value)
 {
     uint64_t number = 0, unit = o->unit ? o->unit : 1;
+    void *field = (char *)options + o->at;
+    if (o->kind == PROG_OPTION_LIST) return append(o->name, value, field);
+    if (o->kind == PROG_OPTION_TEXT) {
+        if (o->choices && !is_choice(o->choices, value)) return not_a_choice(what, value, o->choices);
+        const int status = o->check ? o->check(what, value) : PROG_OK;
+        if (!status) *(const char **)field = value;
+        return status;
+    }
+    assert(o->kind == PROG_OPTION_NUMBER && o->max <= UINT64_MAX / unit);
+    int status = (prog_option_is_size(o) ? prog_parse_size : prog_parse_number)(what, value, o->min,
+                                                                                o->max, &number);
+    if (!status) store_number(o, field, number * unit);
+    return status;
+}
+
+bool prog_option_is_size(const prog_option *o) { return o->value && !strcmp(o->value, "BYTES"); }
+
+bool prog_option_same(const prog_option *o, const void *a, const void *b)
+{
+    const void *x = (const char *)a + o->at, *y = (const char *)b + o->at;
+    if (o->kind != PROG_OPTION_TEXT) return !memcmp(x, y, o->size);
+    const char *s = *(const char *const *)x, *t = *(const char *const *)y;
+    return s && t ? !strcmp(s, t) : s == t;
+}
+
+/* Store the value of an option. text: the argument; next: the argument after it, or NULL; *used:
+   the number of arguments consumed, 1 or 2. */
+static int parse_value(const prog_option *o, void *options, const char *text, const char *next,
+                       int *used)
+{
+    void *field = (char *)options + o->at;
     *used = 1;
     if (o->kind == PROG_OPTION_DIGIT) {
         store_number(o, field, (uint64_t)(text[1] - '0'));
@@ -159,26 +212,16 @@ static int parse_value(const prog_option *o, void *field, const char *text, cons
     const char *value = joined ? joined + 1 : next;
     *used = joined ? 1 : 2;
     if (!value) return prog_fail(PROG_USAGE, "%s needs a value", o->name);
-    if (o->kind == PROG_OPTION_LIST) return append(o->name, value, field);
-    if (o->kind == PROG_OPTION_TEXT) {
-        *(const char **)field = value;
-        return PROG_OK;
-    }
-    assert(o->max <= UINT64_MAX / unit);
-    const bool is_size = o->value && !strcmp(o->value, "BYTES");
-    int status = (is_size ? prog_parse_size : prog_parse_number)(o->name, value, o->min, o->max,
-                                                                 &number);
-    if (!status) store_number(o, field, number * unit);
-    return status;
+    return prog_option_set(o, options, o->name, value);
 }
 
-int prog_arguments_parse(const prog_program *p, int command, int argc, char **argv, void *options,
-                         char *plain[PROG_PLAIN_MAX])
+int prog_arguments_read(const prog_program *p, int command, int argc, char **argv, void *options,
+                        char *plain[PROG_PLAIN_MAX], prog_given *given)
 {
     const prog_command *c = &p->commands[command];
-    const char *name = c->name ? c->name : p->name;
     bool is_option = true; /* until -- */
-    int count = 0;
+    assert(p->option_count <= 64);
+    memset(given, 0, sizeof *given);
     for (int i = 0; i < PROG_PLAIN_MAX; i++) plain[i] = NULL;
     for (int i = 0, used; i < argc; i += used) {
         used = 1;
@@ -187,18 +230,34 @@ int prog_arguments_parse(const prog_program *p, int command, int argc, char **ar
         } else if (is_option && argv[i][0] == '-' && argv[i][1]) {
             const prog_option *o = find(p, command, argv[i]);
             if (!o) return no_option(p, command, argv[i]);
-            int status = parse_value(o, (char *)options + o->at, argv[i],
-                                     i + 1 < argc ? argv[i + 1] : NULL, &used);
+            given->options |= (uint64_t)1 << (o - p->options);
+            int status = parse_value(o, options, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
             if (status) return status;
-        } else if (count == prog_plain_max(c)) {
+        } else if (given->plain == prog_plain_max(c)) {
             return prog_fail(PROG_USAGE, "unexpected argument '%s'; usage: %s%s%s %s", argv[i],
                              p->name, c->name ? " " : "", c->name ? c->name : "", c->arguments);
         } else {
-            plain[count++] = argv[i];
+            plain[given->plain++] = argv[i];
         }
     }
-    if (count < prog_plain_min(c))
-        return prog_fail(PROG_USAGE, "%s needs more arguments; usage: %s%s%s %s", name, p->name,
-                         c->name ? " " : "", c->name ? c->name : "", c->arguments);
     return PROG_OK;
+}
+
+int prog_arguments_check(const prog_program *p, int command, char *const plain[PROG_PLAIN_MAX])
+{
+    const prog_command *c = &p->commands[command];
+    for (int i = 0; i < prog_plain_min(c); i++)
+        if (!plain[i])
+            return prog_fail(PROG_USAGE, "%s needs more arguments; usage: %s%s%s %s",
+                             c->name ? c->name : p->name, p->name, c->name ? " " : "",
+                             c->name ? c->name : "", c->arguments);
+    return PROG_OK;
+}
+
+int prog_arguments_parse(const prog_program *p, int command, int argc, char **argv, void *options,
+                         char *plain[PROG_PLAIN_MAX])
+{
+    prog_given given;
+    int status = prog_arguments_read(p, command, argc, argv, options, plain, &given);
+    return status ? status : prog_arguments_check(p, command, plain);
 }

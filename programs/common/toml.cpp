@@ -5,8 +5,11 @@
 
 #include "toml.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -27,11 +30,31 @@ int refuse(walk &w, const toml::node &node, const char *why)
 
 int visit(walk &w, const toml::node &node, prog_toml_value value);
 
+int report_empty(walk &w, const toml::node &node, prog_toml_value value)
+{
+    value.line = node.source().begin.line;
+    value.kind = PROG_TOML_EMPTY;
+    return w.each(w.user, &value);
+}
+
+/* toml++ sorts the keys of a table; the order of the document is that of the places in it. */
+std::vector<std::pair<const toml::node *, std::string>> in_order(const toml::table &table)
+{
+    std::vector<std::pair<const toml::node *, std::string>> nodes;
+    for (auto &&[key, node] : table) nodes.emplace_back(&node, std::string{key.str()});
+    std::stable_sort(nodes.begin(), nodes.end(), [](const auto &a, const auto &b) {
+        const toml::source_position x = a.first->source().begin, y = b.first->source().begin;
+        return x.line != y.line ? x.line < y.line : x.column < y.column;
+    });
+    return nodes;
+}
+
 int visit_table(walk &w, const toml::table &table, const prog_toml_value &value)
 {
     if (value.depth == PROG_TOML_DEPTH_MAX) return refuse(w, table, "nested too deep");
-    for (auto &&[key, node] : table) {
-        const std::string name{key.str()};
+    if (table.empty() && value.depth) return report_empty(w, table, value);
+    for (const auto &[node_at, name] : in_order(table)) {
+        const toml::node &node = *node_at;
         prog_toml_value inner = value;
         inner.keys[inner.depth] = name.c_str();
         inner.places[inner.depth] = 0;
@@ -46,6 +69,7 @@ int visit_table(walk &w, const toml::table &table, const prog_toml_value &value)
 int visit_array(walk &w, const toml::array &array, prog_toml_value value)
 {
     uint32_t place = 0;
+    if (array.empty()) return report_empty(w, array, value);
     for (const toml::node &node : array) {
         if (node.is_array()) return refuse(w, node, "arrays in arrays are not supported");
         value.places[value.depth - 1] = place++;

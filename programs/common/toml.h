@@ -16,7 +16,8 @@ typedef enum prog_toml_kind {
     PROG_TOML_INTEGER,
     PROG_TOML_BOOL,
     PROG_TOML_FRACTION,
-    PROG_TOML_OTHER /* a date */
+    PROG_TOML_OTHER, /* a date */
+    PROG_TOML_EMPTY  /* a table or an array with nothing in it */
 } prog_toml_kind;
 
 enum { PROG_TOML_DEPTH_MAX = 4 };
@@ -33,13 +34,17 @@ typedef struct prog_toml_value {
     uint32_t       line;
 } prog_toml_value;
 
-/* Call each() for every value of a document, in any order. A result that is not 0 ends the loop and
+/* Call each() for every value of a document: those of a table in the order of the document. A result that is not 0 ends the loop and
    is returned. -1: it is not TOML, or nested too deep; *line and message give line and reason. */
 int prog_toml_read(const char *document, size_t size,
                    int (*each)(void *user, const prog_toml_value *value), void *user,
                    uint32_t *line, char *message, size_t message_size);
 
 /* >>toml_values.c ---- */
+enum { PROG_TOML_SIZE_MAX = 1 << 20 };
+/* Read a configuration of at most that size. Anything but a file is refused. before: the beginning of
+   messages about its form, or "". The caller frees *out. */
+int prog_toml_load(const char *before, const char *path, char **out, size_t *size);
 enum { PROG_TOML_WHY_SIZE = 100 };
 /* Both return NULL, or why the value is refused; then *out stays as it was.
    A string that is not empty, as an allocated copy; frees the text that was in *out. */

@@ -163,6 +163,7 @@ static int parse_write(const reading *r, const prog_toml_value *v)
 static int parse_value(void *user, const prog_toml_value *v)
 {
     const reading *r = user;
+    if (v->kind == PROG_TOML_EMPTY) return PROG_OK; /* nothing is set */
     if (v->kind == PROG_TOML_OTHER || v->kind == PROG_TOML_FRACTION)
         return refuse(r, v, "must be a string or an integer");
     if (v->depth == 2 && !strcmp(v->keys[0], "query")) return parse_query(r, v);

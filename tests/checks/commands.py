@@ -284,6 +284,11 @@ def dxup(folder):
              f"dxup pull 127.0.0.1:7001 file got-slowly --limit-rate 10000000 --exec 'test $DXUP_TO = 1'",
              f"dxup watch 127.0.0.1:7001 tree watched --interval 1 --owner {pulled} --force --entries-max 100000 --size-max 1000000000 --connections 1 --backend epoll --seed got --checksum --limit-rate 10000000 --exec true",
              "dxup watch 127.0.0.1:7001 file watched-file --quiet --exec 'echo ready'", "dxup watch 127.0.0.1:7001 file watched-json --json", "dxup watch 127.0.0.1:7001 file watched-report --report", "dxup help", "dxup help pull", "dxup --version"]
+    with open(os.path.join(inside, "FILE"), "w") as f:
+        f.write('[publish]\nstore = "store"\n[serve]\nstore = "store"\nlisten = "127.0.0.1:7008"\nstatus = "127.0.0.1:7009"\n'
+                '[pull]\naddress = "127.0.0.1:7008"\nforce = true\n[watch]\naddress = "127.0.0.1:7008"\ninterval = 1\nquiet = true\n')
+    calls += ["dxup publish configured ../README.md --config FILE", "dxup serve --config FILE", "dxup pull configured got-configured --config FILE",
+              "dxup watch configured watched-configured --config FILE --exec 'echo ready' --quiet"]
     calls_of("dxup", folder, calls)
     for call in calls:
         if " serve " in call:

@@ -1127,6 +1127,195 @@ a_log_that_is_renamed() { # by logrotate, which sends SIGHUP; a pull in progress
     stop_server
     [ $server_status = 0 ] || fail "the server ended with status $server_status"
 }
+# --config: every long option is a key of a table with the command's name.
+has_toml() { # or the case ends
+    printf '' >empty.toml
+    "$dxup" log none --json >/dev/null 2>&1
+    if "$dxup" publish none n none --config empty.toml 2>&1 | grep -q 'without toml++'; then
+        expect 5 "$dxup" publish none n none --config empty.toml
+        return 1
+    fi
+}
+options_in_a_file() {
+    bytes 100000 >f
+    has_toml || { skip "dxup was built without toml++"; return; }
+    mkdir t && cp f t/keep.c && cp f t/x.o && cp f t/y.o
+    cat >all.toml <<EOF
+[publish]
+store = "store"
+name = "tree"
+exclude = ["*.o", "/no/"] # the first rule that matches decides
+include = ["*"]
+workers = 2
+
+[serve]
+store = "store"
+listen = "127.0.0.1:0"
+patch-max = "32M"
+connections = 50
+json = false
+
+[pull]
+address = "127.0.0.1:1"
+name = "tree"
+limit-rate = 100000000
+force = true
+EOF
+    expect 0 "$dxup" publish t --config all.toml --quiet
+    expect 0 "$dxup" ls store tree:
+    says keep.c
+    case $out in *.o*) fail "excluded by the file, and there: $out" ;; esac
+    # The rules of the command line come first.
+    expect 0 "$dxup" publish t --config all.toml --quiet --include x.o
+    expect 0 "$dxup" ls store tree:
+    says x.o
+    case $out in *y.o*) fail "excluded by the file, and there: $out" ;; esac
+    expect 0 "$dxup" publish other o t --config=all.toml --quiet # all plain arguments: the file's count for nothing
+    expect 0 "$dxup" log other o
+    expect 1 "$dxup" publish a b c d --config all.toml
+    says "unexpected argument 'd'"
+    expect 1 "$dxup" publish a t --config all.toml
+    says "unexpected argument 't': all.toml sets the others"
+    expect 1 "$dxup" publish --config all.toml
+    says "needs more arguments; usage: dxup publish STORE NAME PATH"
+    "$dxup" serve --config all.toml >"$work/serve.log" 2>&1 </dev/null &
+    server=$!
+    until grep -q '^listening on .* with' "$work/serve.log" || ! kill -0 $server; do sleep 0.02; done
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+    expect 3 "$dxup" pull copy --config all.toml # nobody listens at the file's address
+    sed -i "s/127.0.0.1:1/$address/" all.toml
+    expect 0 "$dxup" pull copy --config all.toml --report
+    same copy/x.o f
+    expect 0 "$dxup" pull "$address" tree@1 old --config all.toml
+    [ ! -e old/x.o ] || fail "the version of the command line was not pulled"
+}
+
+a_hostile_configuration() {
+    has_toml || { skip "dxup was built without toml++"; return; }
+    bad_config() { # TEXT MESSAGE
+        printf '%s' "$1" >c.toml
+        expect 1 timeout 30 "$dxup" serve store --listen 127.0.0.1:0 --config c.toml
+        says "$2"
+    }
+    bad_config $'[serve]\nlisten = "127.0.0.1:0"\nworker = 2\n' "c.toml:3: worker: no such key in [serve]"
+    says "did you mean workers?"
+    bad_config $'[serve]\nworkers = 0\n' "c.toml:2: workers: '0' is not a number from 1 to 256"
+    bad_config $'[serve]\nworkers = -1\n' "c.toml:2: workers: '-1' is not a number"
+    bad_config $'[serve]\nworkers = "2"\n' "c.toml:2: workers: must be an integer"
+    bad_config $'[serve]\nworkers = 1.5\n' "c.toml:2: workers: must be an integer"
+    bad_config $'[serve]\nworkers = [1, 2]\n' "c.toml:2: workers: must not be a list"
+    bad_config $'[serve]\nworkers = []\n' "c.toml:2: workers: must be an integer"
+    bad_config $'[serve.workers]\na = 2\n' "c.toml:2: a: must not be a table"
+    bad_config $'[serve]\npatch-max = "64X"\n' "c.toml:2: patch-max: '64X' is not a size from 0 to 1073741824 bytes"
+    bad_config $'[serve]\npatch-max = true\n' 'c.toml:2: patch-max: must be an integer, or a string such as "64M"'
+    bad_config $'[serve]\njson = 1\n' "c.toml:2: json: must be true or false"
+    bad_config $'[serve]\nbackend = "poll"\n' "c.toml:2: backend: 'poll' is not one of auto, io_uring, epoll, kqueue, iocp"
+    bad_config $'[serve]\nlisten = "here"\n' "c.toml:2: listen must be HOST:PORT"
+    bad_config $'[serve]\nallow-origin = "a b"\n' "c.toml:2: allow-origin: 'a b' is not an origin"
+    bad_config $'[serve]\nlog = ""\n' "c.toml:2: log: must not be empty"
+    bad_config $'[serve]\nlog = 1979-05-27\n' "c.toml:2: log: must be a string"
+    bad_config $'[serve]\nlog = "a\\u0000b"\n' "c.toml:2: a string has a zero byte"
+    bad_config $'[serve]\nstore = 7\n' "c.toml:2: store: must be a string"
+    bad_config $'[serve]\nconfig = "c.toml"\n' "c.toml:2: config: must be on the command line"
+    bad_config $'[serve]\nlog = "a"\nlog = "b"\n' "c.toml:3: "
+    bad_config $'[serve]\n[serve]\n' "c.toml:2: "
+    bad_config $'[[serve]]\nworkers = 2\n' "c.toml:2: workers: must be in one table"
+    bad_config $'[sevre]\n' "c.toml:1: sevre: no such table; the tables are [publish], [serve], [pull], [watch]"
+    bad_config $'workers = 2\n' "c.toml:1: workers: a key must be in the table of a command"
+    bad_config $'serve = 2\n' "c.toml:1: serve: must be a table"
+    bad_config $'[pull]\ninterval = 3\n' "c.toml:2: interval: no such key in [pull]" # the other tables are checked too
+    bad_config $'[pull]\nconnections = 5000\n' "c.toml:2: connections: '5000' is not a number"
+    bad_config "$(printf '[serve]\nlog = '; head -c 20000 /dev/zero | tr '\0' '[')" "c.toml:2: "
+    bad_config "$(printf '[serve]\na.b.c.d.e.f.g = 1\n')" "c.toml:2: "
+    bad_config $'[serve' "c.toml:1: "
+    bad_config $'[serve]\nlog = "\xff\xfe"\n' "c.toml:2: "
+    head -c 4096 /dev/urandom >c.toml
+    printf '\0' >>c.toml
+    expect 1 timeout 30 "$dxup" serve store --listen 127.0.0.1:0 --config c.toml
+    says "c.toml:"
+    head -c 1048577 /dev/zero | tr '\0' '#' >c.toml
+    expect 1 timeout 30 "$dxup" serve store --listen 127.0.0.1:0 --config c.toml
+    says "c.toml: larger than 1 MiB"
+    mkdir d && mkfifo p
+    for i in d p /dev/zero; do
+        expect 1 timeout 30 "$dxup" serve store --listen 127.0.0.1:0 --config $i
+        says "$i is not a file"
+    done
+    expect 2 "$dxup" serve store --listen 127.0.0.1:0 --config none.toml
+    says "none.toml: No such file"
+    expect 1 "$dxup" serve --config empty.toml --listen 127.0.0.1:0
+    says "serve needs more arguments"
+    expect 1 "$dxup" log store --config empty.toml
+    says "has no option --config"
+}
+
+reload() { # TEXT MESSAGE      the server says that, and goes on
+    rm -f fresh
+    printf '%s' "$1" >fresh
+    mv fresh c.toml
+    : >"$work/serve.log" # opened for appending
+    kill -HUP "$server"
+    until grep -q "$2" "$work/serve.log"; do
+        sleep 0.02
+        kill -0 "$server" 2>/dev/null || { fail "the server ended: $(cat "$work/serve.log")"; return; }
+    done
+}
+a_server_reads_its_configuration_again() {
+    has_toml || { skip "dxup was built without toml++"; return; }
+    bytes 3000000 >f
+    expect 0 "$dxup" publish store f f --quiet
+    start='[serve]
+store = "store"
+listen = "127.0.0.1:0"
+http = "127.0.0.1:0"
+allow-origin = "https://a.example"
+workers = 1
+log = "log.1"
+'
+    printf '%s' "$start" >c.toml
+    : >"$work/serve.log"
+    "$dxup" serve --config c.toml >>"$work/serve.log" 2>&1 </dev/null &
+    server=$!
+    until grep -q 'for HTTP' "$work/serve.log" || ! kill -0 $server; do sleep 0.02; done
+    address=$(sed -n 's/^listening on \([^ ]*\) with.*/\1/p' "$work/serve.log")
+    http=$(sed -n 's/^listening on \([^ ]*\) for HTTP/\1/p' "$work/serve.log")
+    origin() { curl -sI "http://$http/f" | tr -d '\r' | sed -n 's/^Access-Control-Allow-Origin: //p'; }
+    [ "$(origin)" = https://a.example ] || fail "origin $(origin)"
+    expect 0 "$dxup" pull "$address" f a --quiet
+    # A pull in progress continues, with another log, another origin, and what only a start changes.
+    "$dxup" pull "$address" f b --limit-rate 1000000 --quiet >pulled 2>&1 &
+    client=$!
+    until [ -e .b.dxup-sync ] || ! kill -0 $client 2>/dev/null; do sleep 0.02; done
+    start2=${start//workers = 1/workers = 7}
+    reload "${start2//log.1/log.2}connections-per-address = 1
+" "^reloaded c.toml"
+    says_file "$work/serve.log" "c.toml: workers has changed; it takes effect at the next start"
+    while "$dxup" pull "$address" f a --quiet 2>/dev/null; do
+        kill -0 $client 2>/dev/null || { fail "the limit of connections did not change"; break; }
+    done
+    reload "${start//a.example/b.example}" "^reloaded c.toml"
+    until [ "$(origin)" = https://b.example ]; do sleep 0.02; kill -0 "$server" || return; done
+    wait $client || fail "the pull: $(cat pulled)"
+    same f b
+    # A file with an error changes nothing of it.
+    start2=${start//workers = 1/workers = 0}
+    reload "${start2//log.1/log.3}" "c.toml is not in force"
+    says_file "$work/serve.log" "c.toml:6: workers: '0' is not a number from 1 to 256"
+    reload "${start//log.1/none/log}" "c.toml is not in force"
+    says_file "$work/serve.log" "none/log: cannot open the log"
+    reload "${start//https*example/*}[[" "c.toml is not in force"
+    rm c.toml
+    : >"$work/serve.log"
+    kill -HUP "$server"
+    until grep -q "c.toml is not in force" "$work/serve.log"; do sleep 0.02; kill -0 "$server" || return; done
+    [ "$(origin)" = https://b.example ] || fail "origin $(origin)"
+    [ ! -e log.3 ] || fail "the log of a refused configuration was opened"
+    # The last one in force says log.1.
+    expect 0 "$dxup" pull "$address" f a
+    until grep -q '"unchanged"' log.1; do sleep 0.02; kill -0 "$server" || return; done
+    grep -q '"unchanged"' log.2 && fail "the line is in the log of before"
+    reload "${start//log = \"log.1\"/}" "a log is begun or ended at the next start only"
+}
 lines_dropped() { # PORT of the status page
     python3 -c 'import sys, urllib.request as u; print(next(l.split()[1] for l in u.urlopen("http://127.0.0.1:" + sys.argv[1] + "/metrics").read().decode().splitlines() if l.startswith("dxup_log_dropped_total ")))' "$1"
 }
@@ -2365,7 +2554,7 @@ two_pulls_into_one_destination() { # each is done or refused, the destination is
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
-    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server a_server_that_logs a_log_that_is_renamed a_log_on_a_full_disk a_log_that_nobody_reads many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
+    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server a_server_that_logs options_in_a_file a_hostile_configuration a_server_reads_its_configuration_again a_log_that_is_renamed a_log_on_a_full_disk a_log_that_nobody_reads many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_first_publish_that_fails_leaves_no_store a_store_is_not_pulled_over a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \

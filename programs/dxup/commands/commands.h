@@ -7,6 +7,11 @@
 #include "../../versions/tree/tree.h"
 
 typedef struct dxup_options {
+    const char   *config;      /* a file with options, or NULL */
+    prog_texts    texts;       /* what the file says, */
+    int           command;     /* and how the options are read again: the index of the command, */
+    int           argc;        /* and its arguments */
+    char        **argv;
     const char   *store;       /* its folder */
     const char   *name;        /* NAME, NAME@VERSION or NAME@TAG; ls, cat: with :PATH */
     const char   *path;        /* publish: the source; checkout, pull: the destination */
@@ -43,6 +48,13 @@ typedef struct dxup_options {
     versions_omit omit;        /* publish, checkout, pull: metadata to leave out */
     bool          owner;       /* pull: restore owners, and the rights that depend on them */
 } dxup_options;
+
+/* >>arguments.c ---- */
+/* Read the options of a command, and of the file that --config names. argv begins after the command. */
+int  dxup_arguments(dxup_options *o, int command, int argc, char **argv);
+/* The same once more, for a file that may have changed. */
+int  dxup_arguments_again(const dxup_options *o, dxup_options *fresh);
+void dxup_arguments_free(dxup_options *o);
 
 /* Each returns a status of common.h, and has printed a message unless it is PROG_OK. */
 int dxup_publish(const dxup_options *o);

@@ -12,11 +12,13 @@
    all workers, and each checks its waiting connections. Chunks are written into blocks that all links
    of a worker share, so only connections with a transfer hold blocks.
 
-   SIGHUP reopens the log, and makes every worker look for a new store at the path.
+   SIGHUP reopens the log, reads the configuration again, and makes every worker look for a new store at
+   the path.
 
    On shutdown (SIGTERM) workers accept no more connections and drain their links: open transfers and
    pulls of objects continue for DXUP_DRAIN_S, and other requests get 503. */
 #include "commands.h"
+#include "table.h"
 
 #include "../../common/json.h"
 #include "../../common/os.h"
@@ -115,7 +117,7 @@ struct worker {
     int             status;
     bool            draining;
     bool            open; /* guarded by server.lock: messages may be posted, */
-    bool            look; /* and the next one means: another store may be at the path */
+    bool            look; /* and the next one means: another store may be at the path, or network_max changed */
     dx_reactor_message messages[16];
 };
 
@@ -140,6 +142,7 @@ struct server {
     unsigned            worker_count;
     worker             *workers;
     bool                ending; /* guarded by lock */
+    size_t              network_max; /* the same: connections per network and worker */
     pthread_mutex_t     lock;
     sem_t               started;
 };
@@ -937,9 +940,11 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result < 0) return;
     pthread_mutex_lock(&w->server->lock);
     const bool ends = w->server->ending && !w->draining, look = w->look;
+    const size_t network = w->server->network_max;
     w->look = false;
     pthread_mutex_unlock(&w->server->lock);
     if (look) (void)versions_store_look_again(&w->store); /* open transfers keep the old store */
+    if (look) dxup_guests_limit(w->guests, network);
     if (ends) drain(w);
     for (connection *c = w->connections, *next; c; c = next) {
         next = c->next;
@@ -1074,12 +1079,8 @@ static bool is_local(const dxup_options *o)
 
 static int check_origin(const dxup_options *o)
 {
-    if (!o->allow_origin) return PROG_OK;
-    if (!o->http) return prog_fail(PROG_USAGE, "--allow-origin needs --http HOST:PORT");
-    if (dxup_is_origin(o->allow_origin)) return PROG_OK;
-    return prog_fail(PROG_USAGE, "--allow-origin '%s' is not an origin as browsers send it: lower case, "
-                                 "no path and no slash at its end, such as https://app.example; or *",
-                     o->allow_origin);
+    if (!o->allow_origin || o->http) return PROG_OK;
+    return prog_fail(PROG_USAGE, "--allow-origin needs --http HOST:PORT");
 }
 
 /* Open one listener per worker on the same port; the kernel distributes connections. The first
@@ -1131,10 +1132,74 @@ static void say_where(const server *s, const char *address)
     fflush(stdout);
 }
 
-/* SIGHUP: the log was renamed, or the store replaced. */
+/* >>reload ------------------------------------------------------------- */
+static bool changes_now(const char *name)
+{
+    return !strcmp(name, "--allow-origin") || !strcmp(name, "--connections-per-address") ||
+           !strcmp(name, "--log") || !strcmp(name, "--patch-max");
+}
+
+/* Warn of what only a restart changes: the difference to the options at the start. */
+static void warn_of_rest(const dxup_options *old, const dxup_options *fresh)
+{
+    const char *path = old->config;
+    for (size_t i = 0; i < dxup_program.option_count; i++) {
+        const prog_option *o = &dxup_program.options[i];
+        if (!prog_knows(o->commands, DXUP_SERVE) || changes_now(o->name)) continue;
+        if (!prog_option_same(o, old, fresh))
+            prog_warn("%s: %s has changed; it takes effect at the next start", path, o->name + 2);
+    }
+    if (strcmp(old->store, fresh->store) != 0)
+        prog_warn("%s: store has changed; it takes effect at the next start", path);
+    if (!old->log != !fresh->log)
+        prog_warn("%s: a log is begun or ended at the next start only", path);
+}
+
+static void say_reloaded(const dxup_options *o)
+{
+    prog_json j;
+    if (!o->json) {
+        prog_say("reloaded %s\n", o->config);
+    } else {
+        prog_json_begin(&j);
+        prog_json_text(&j, "reloaded", o->config);
+        prog_json_end(&j);
+    }
+    fflush(stdout);
+}
+
+/* Read the configuration again: all of it, or nothing. The log is reopened in any case. */
+static void reload(server *s)
+{
+    dxup_options fresh;
+    int status = dxup_arguments_again(s->o, &fresh);
+    if (!status) status = check_origin(&fresh);
+    if (!status && !fresh.address) status = prog_fail(PROG_USAGE, "%s: listen is missing", s->o->config);
+    if (!status && s->log && fresh.log) {
+        status = dxup_log_move(s->log, fresh.log);
+    } else {
+        dxup_log_reopen(s->log);
+    }
+    if (!status) {
+        warn_of_rest(s->o, &fresh);
+        dxup_patches_limit(s->patches, fresh.patch_max);
+        pthread_mutex_lock(&s->lock);
+        s->network_max = network_max(&fresh);
+        dxup_http_change(s->http, s->network_max, fresh.allow_origin);
+        dxup_http_change(s->status, s->network_max, NULL);
+        pthread_mutex_unlock(&s->lock);
+        say_reloaded(s->o);
+    } else {
+        prog_warn("%s is not in force: the server goes on with what it had", s->o->config);
+    }
+    dxup_arguments_free(&fresh);
+}
+
+/* SIGHUP: the log was renamed, the store replaced, or the configuration changed. */
 static void refresh(server *s)
 {
-    dxup_log_reopen(s->log);
+    if (s->o->config) reload(s);
+    else dxup_log_reopen(s->log);
     pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; i < s->worker_count; i++) s->workers[i].look = true;
     wake_workers(s);
@@ -1214,7 +1279,7 @@ static int serve_all(server *s, const dx_reactor_address *address)
 
 int dxup_serve(const dxup_options *o)
 {
-    server s = {.o = o};
+    server s = {.o = o, .network_max = network_max(o)};
     dx_reactor_address address;
     int status = check_origin(o);
     if (status) return status;

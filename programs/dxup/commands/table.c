@@ -7,6 +7,8 @@
 #include "../../../dx_cas.h"
 #include "../../common/backend.h"
 #include "../../common/os.h"
+#include "../net/address.h"
+#include "../net/http_fields.h"
 #include "../../containers/container.h"
 
 /* Bits for commands, in options and statuses. */
@@ -32,6 +34,7 @@ enum {
 static const prog_command commands[DXUP_COMMANDS] = {
     [DXUP_PUBLISH] =
         {.name = "publish",
+         .keys = "store name path",
          .arguments = "STORE NAME PATH",
          .summary = "Add a file or a tree as the next version of NAME",
          .details = "If STORE does not exist, or is an empty directory, a store is created there.\n"
@@ -134,16 +137,20 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .examples = "dxup gc store --keep 5"},
     [DXUP_SERVE] =
         {.name = "serve",
+         .keys = "store",
          .arguments = "STORE",
          .summary = "Serve a store to dxup pull, and to browsers with --http",
          .details = "--listen is required. With port 0 the system chooses the port; the first line\n"
                     "of output names it. For clients on the same machine, use unix:PATH instead of\n"
                     "HOST:PORT. Other processes may publish meanwhile. Ctrl-C or SIGTERM ends it;\n"
                     "SIGHUP reopens the log, and the store if it was replaced, without interrupting\n"
-                    "transfers.",
+                    "transfers. It also reads --config again: allow-origin, connections-per-address,\n"
+                    "log and patch-max change at once, other changes are reported and wait for a\n"
+                    "restart, and a file with an error changes nothing.",
          .examples = "dxup serve store --listen 127.0.0.1:7000"},
     [DXUP_PULL] =
         {.name = "pull",
+         .keys = "address name dest",
          .arguments = "HOST:PORT NAME[@VERSION] DEST",
          .summary = "Update DEST to a version from a server, by default the latest",
          .details = "HOST is a name or an address; unix:PATH may replace HOST:PORT. NAME@TAG follows\n"
@@ -158,6 +165,7 @@ static const prog_command commands[DXUP_COMMANDS] = {
                      "dxup pull 127.0.0.1:7000 app@1 ./app"},
     [DXUP_WATCH] =
         {.name = "watch",
+         .keys = "address name dest",
          .arguments = "HOST:PORT NAME[@TAG] DEST",
          .summary = "Pull now, and again whenever the server has another version",
          .details = "It pulls at once, then polls the server every --interval seconds, plus or minus\n"
@@ -171,6 +179,9 @@ static const prog_command commands[DXUP_COMMANDS] = {
 #define FIELD(name) PROG_FIELD(dxup_options, name)
 
 static const prog_option options[] = {
+    {"--config", PROG_OPTION_TEXT, FIELD(config), .commands = PUBLISH | SERVE | PULL, .value = "FILE",
+     .help = "read options and arguments from a table of this\nTOML file, such as [serve] with listen =\n"
+             "\"HOST:PORT\" and store = \"DIR\"; the command line\nwins"},
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = OS_WORKERS_MAX,
      .commands = PUBLISH | CHECKOUT | SERVE, .value = "N",
      .help = "threads (default: one for each processor)"},
@@ -223,13 +234,17 @@ static const prog_option options[] = {
      .value = "N", .help = "keep the last N versions of each name\n(default: all)"},
     {"--pack", PROG_OPTION_FLAG, FIELD(pack), .commands = GC,
      .help = "recompress all remaining data (slow)"},
-    {"--listen", PROG_OPTION_TEXT, FIELD(address), .commands = SERVE, .value = "HOST:PORT",
+    {"--listen", PROG_OPTION_TEXT, FIELD(address), .check = dxup_address_check, .commands = SERVE,
+     .value = "HOST:PORT",
      .help = "address to serve dxup pull on (required)"},
-    {"--http", PROG_OPTION_TEXT, FIELD(http), .commands = SERVE, .value = "HOST:PORT",
+    {"--http", PROG_OPTION_TEXT, FIELD(http), .check = dxup_address_check, .commands = SERVE,
+     .value = "HOST:PORT",
      .help = "also serve browsers and curl: GET /NAME, files\nand index pages of trees, ranges, ETags, A-IM:\ndx-patch"},
-    {"--allow-origin", PROG_OPTION_TEXT, FIELD(allow_origin), .commands = SERVE, .value = "ORIGIN",
+    {"--allow-origin", PROG_OPTION_TEXT, FIELD(allow_origin), .check = dxup_origin_check, .commands = SERVE,
+     .value = "ORIGIN",
      .help = "let pages of ORIGIN (https://app.example, or * for\nall) read what --http serves (CORS)"},
-    {"--status", PROG_OPTION_TEXT, FIELD(status), .commands = SERVE, .value = "HOST:PORT",
+    {"--status", PROG_OPTION_TEXT, FIELD(status), .check = dxup_address_check, .commands = SERVE,
+     .value = "HOST:PORT",
      .help = "also serve a status page, /status.json, /metrics\n(Prometheus) and /healthz"},
     {"--log", PROG_OPTION_TEXT, FIELD(log), .commands = SERVE, .value = "FILE",
      .help = "append one line of JSON per pull and HTTP request;\n- is standard error; SIGHUP reopens FILE"},

@@ -45,6 +45,17 @@ bool dxup_is_address(const char *text)
     return !strchr(text, '/') && split(text, host, &port);
 }
 
+int dxup_address_check(const char *what, const char *text)
+{
+    dx_reactor_address numeric;
+    char host[HOST_SIZE_MAX];
+    const char *port;
+    if (text && !dx_reactor_address_parse(&numeric, text)) return PROG_OK;
+    if (text && strncmp(text, "unix:", 5) != 0 && split(text, host, &port)) return PROG_OK;
+    return prog_fail(PROG_USAGE, "%s must be HOST:PORT, such as 127.0.0.1:7000 or "
+                                 "example.org:7000, or unix:PATH", what);
+}
+
 int dxup_addresses_find(dxup_addresses *a, const char *text, const char *what)
 {
     char host[HOST_SIZE_MAX];
@@ -54,9 +65,9 @@ int dxup_addresses_find(dxup_addresses *a, const char *text, const char *what)
         a->count = 1;
         return PROG_OK;
     }
-    if (!text || !strncmp(text, "unix:", 5) || !split(text, host, &port))
-        return prog_fail(PROG_USAGE, "%s must be HOST:PORT, such as 127.0.0.1:7000 or "
-                         "example.org:7000, or unix:PATH", what);
+    const int status = dxup_address_check(what, text);
+    if (status) return status;
+    (void)split(text, host, &port);
     const char *why = os_resolve(host, port, copy_address, a);
     if (why) return prog_fail(PROG_NETWORK, "%s: %s", text, why);
     return a->count ? PROG_OK : prog_fail(PROG_NETWORK, "%s: no address found", text);

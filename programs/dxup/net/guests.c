@@ -130,6 +130,12 @@ static network *find_network(dxup_guests *g, int socket)
     return n;
 }
 
+void dxup_guests_limit(dxup_guests *g, size_t network_max)
+{
+    assert(network_max);
+    g->network_max = network_max;
+}
+
 /* Free a network without guests. */
 static void drop_network(dxup_guests *g, network *n)
 {

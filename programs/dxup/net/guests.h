@@ -45,6 +45,8 @@ typedef struct dxup_guest { /* embedded in the caller's connection; zero: not en
 
 dxup_guests *dxup_guests_open(size_t guests_max, size_t network_max);
 void         dxup_guests_close(dxup_guests *g);
+/* Change the limit per network. Guests above it stay, and the next ones replace them. */
+void         dxup_guests_limit(dxup_guests *g, size_t network_max);
 /* Admit the connection on that socket. *leaves: another connection was removed to make room, and
    the caller must close it now; NULL: none. False: it is refused. Times are monotonic. */
 bool dxup_guests_enter(dxup_guests *g, dxup_guest *guest, int socket, int64_t now_ns,

@@ -110,7 +110,10 @@ struct dxup_http {
     int64_t         until_ns; /* deadline of the shutdown */
     bool            open;    /* guarded by lock: messages may be posted, */
     bool            ending;  /* and the next one means: finish open answers and end; */
-    bool            look;    /* or: reopen the store, if another one is at the path */
+    bool            look;    /* or: reopen the store, if another one is at the path; */
+    bool            changes; /* or: take these options */
+    size_t          next_network_max;
+    char            next_origin_fields[ORIGIN_FIELDS];
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     char            origin_fields[ORIGIN_FIELDS]; /* of every answer; "": no allowed origin */
     client         *clients;
@@ -1023,7 +1026,12 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     }
     pthread_mutex_lock(&h->lock);
     const bool ends = h->ending && !h->draining, look = h->look;
-    h->look = false;
+    if (h->changes) {
+        h->d.network_max = h->next_network_max;
+        dxup_guests_limit(h->guests, h->d.network_max);
+        memcpy(h->origin_fields, h->next_origin_fields, sizeof h->origin_fields);
+    }
+    h->look = h->changes = false;
     pthread_mutex_unlock(&h->lock);
     if (look) (void)versions_store_look_again(&h->store); /* open contents keep the old store */
     if (ends) drain(h);
@@ -1104,6 +1112,16 @@ static void *run(void *user)
     return NULL;
 }
 
+static void put_origin(char out[ORIGIN_FIELDS], const char *allow_origin)
+{
+    *out = 0;
+    if (allow_origin)
+        snprintf(out, ORIGIN_FIELDS,
+                 "Access-Control-Allow-Origin: %s\r\nAccess-Control-Expose-Headers: Accept-Ranges, "
+                 "Content-Range, Date, Delta-Base, ETag, IM, Vary\r\n",
+                 allow_origin);
+}
+
 int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
 {
     dxup_http *h = prog_alloc(sizeof *h);
@@ -1113,11 +1131,7 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
     *out = h;
     h->d = *desc;
     h->listener = -1;
-    if (desc->allow_origin)
-        snprintf(h->origin_fields, sizeof h->origin_fields,
-                 "Access-Control-Allow-Origin: %s\r\nAccess-Control-Expose-Headers: Accept-Ranges, "
-                 "Content-Range, Date, Delta-Base, ETag, IM, Vary\r\n",
-                 desc->allow_origin);
+    put_origin(h->origin_fields, desc->allow_origin);
     pthread_mutex_init(&h->lock, NULL);
     sem_init(&h->started, 0, 0);
     int status = dxup_addresses_find_mine(&addresses, desc->address,
@@ -1152,6 +1166,17 @@ static void wake(dxup_http *h, bool end, bool look)
 void dxup_http_ready(dxup_http *h) { wake(h, false, false); }
 
 void dxup_http_refresh(dxup_http *h) { wake(h, false, true); }
+
+void dxup_http_change(dxup_http *h, size_t network_max, const char *allow_origin)
+{
+    if (!h) return;
+    pthread_mutex_lock(&h->lock);
+    h->next_network_max = network_max;
+    put_origin(h->next_origin_fields, allow_origin);
+    h->changes = true;
+    pthread_mutex_unlock(&h->lock);
+    wake(h, false, false);
+}
 
 void dxup_http_end(dxup_http *h) { wake(h, true, false); }
 

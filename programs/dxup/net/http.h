@@ -30,6 +30,8 @@ const char *dxup_http_address(const dxup_http *h);
 void dxup_http_ready(dxup_http *h);
 /* Another store may be at the path. Any thread; h may be NULL. */
 void dxup_http_refresh(dxup_http *h);
+/* Change these two of its options. Any thread; h may be NULL. */
+void dxup_http_change(dxup_http *h, size_t network_max, const char *allow_origin);
 /* Accept no more connections, and finish open answers within DXUP_DRAIN_S. Any thread;
    h may be NULL. */
 void dxup_http_end(dxup_http *h);

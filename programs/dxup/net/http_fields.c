@@ -1,6 +1,7 @@
 /* Parsers for fields of an HTTP request. See http_fields.h. */
 #include "http_fields.h"
 
+#include "../../common/common.h"
 #include "../../common/http.h"
 
 #include <assert.h>
@@ -285,4 +286,11 @@ bool dxup_is_origin(const char *text)
     return !text[at + 3 + strspn(text + at + 3, SCHEME ":[]_")];
 #undef SCHEME
 #undef SMALL
+}
+
+int dxup_origin_check(const char *what, const char *text)
+{
+    if (dxup_is_origin(text)) return PROG_OK;
+    return prog_fail(PROG_USAGE, "%s: '%s' is not an origin as browsers send it: lower case, no path and no "
+                                 "slash at its end, such as https://app.example; or *", what, text);
 }

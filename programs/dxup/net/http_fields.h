@@ -22,6 +22,8 @@ bool dxup_target_query(const uint8_t *request, size_t size, const char *name, ch
 /* Is this an origin as browsers send it, such as https://app.example:8443, or "*"? */
 enum { DXUP_ORIGIN_MAX = 253 + 32 }; /* the longest name of a host, scheme and port */
 bool dxup_is_origin(const char *text);
+/* PROG_USAGE: it is not; the message begins with what. */
+int dxup_origin_check(const char *what, const char *text);
 /* Does a field of this name contain the tag (64 hex digits), or "*"? coded: or one of its encodings,
    such as TAG-gzip. strong: weak tags do not count. */
 bool dxup_tag_matches(const uint8_t *request, size_t size, const char *name, const char *tag,

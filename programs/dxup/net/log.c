@@ -19,7 +19,8 @@ enum {
 };
 
 struct dxup_logger {
-    const char     *path;    /* NULL: standard error */
+    char           *path;    /* of the thread; NULL: standard error */
+    char           *named;   /* of the caller: the path of the last opening or move */
     dxup_metrics   *metrics;
     int             file;
     pthread_t       thread;
@@ -34,6 +35,9 @@ struct dxup_logger {
     char           *other;   /* being written */
     uint64_t        dropped; /* lines that found no room in the page */
     bool            reopen, ending, done;
+    bool            moves;   /* with reopen: to this file instead */
+    char           *next_path;
+    int             next_file;
 };
 
 /* >>thread ----------------------------------------------------------------- */
@@ -77,6 +81,16 @@ static uint64_t write_lines(dxup_logger *l, const char *bytes, size_t size)
     const size_t written = good ? written_of(l, before.size, size) : 0;
     if (written) l->cut = bytes[written - 1] != '\n';
     return count_lines(bytes, size) - count_lines(bytes, written);
+}
+
+/* The lines that follow go to another file, which is open. */
+static void move(dxup_logger *l, char *path, int file)
+{
+    if (l->file >= 0) os_close(l->file);
+    free(l->path);
+    l->path = path;
+    l->file = file;
+    l->failing = l->cut = false;
 }
 
 /* Reopen the file. If that fails, the old one stays open: it may have been renamed, and
@@ -128,7 +142,9 @@ static void *run(void *user)
     pthread_mutex_lock(&l->lock);
     for (;;) {
         while (!l->used && !l->reopen && !l->ending) pthread_cond_wait(&l->work, &l->lock);
-        const bool again = l->reopen;
+        const bool again = l->reopen, moves = l->moves;
+        char *path = l->next_path;
+        const int file = l->next_file;
         const size_t size = l->used;
         const uint64_t dropped = l->dropped;
         char *full = l->page;
@@ -137,10 +153,12 @@ static void *run(void *user)
         l->other = full;
         l->used = 0;
         l->dropped = 0;
-        l->reopen = false;
+        l->reopen = l->moves = false;
+        l->next_path = NULL;
         pthread_mutex_unlock(&l->lock);
         write_page(l, full, size, dropped);
-        if (again) open_again(l);
+        if (moves) move(l, path, file);
+        else if (again) open_again(l);
         pthread_mutex_lock(&l->lock);
     }
     l->done = true;
@@ -156,6 +174,8 @@ static void free_logger(dxup_logger *l)
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->work);
     pthread_cond_destroy(&l->over);
+    free(l->path);
+    free(l->named);
     free(l->page);
     free(l->other);
     free(l);
@@ -165,7 +185,8 @@ int dxup_log_open(dxup_logger **out, const char *path, dxup_metrics *m)
 {
     dxup_logger *l = prog_alloc(sizeof *l);
     memset(l, 0, sizeof *l);
-    l->path = strcmp(path, "-") != 0 ? path : NULL;
+    l->path = strcmp(path, "-") != 0 ? prog_copy_text(path) : NULL;
+    l->named = prog_copy_text(path);
     l->metrics = m;
     l->file = l->path ? os_open_append(l->path, FILE_MODE) : -1;
     l->page = prog_alloc(PAGE_SIZE);
@@ -192,6 +213,31 @@ void dxup_log_reopen(dxup_logger *l)
     l->reopen = true;
     pthread_cond_signal(&l->work);
     pthread_mutex_unlock(&l->lock);
+}
+
+int dxup_log_move(dxup_logger *l, const char *path)
+{
+    const bool to_file = strcmp(path, "-") != 0;
+    if (!strcmp(path, l->named)) {
+        dxup_log_reopen(l);
+        return PROG_OK;
+    }
+    const int file = to_file ? os_open_append(path, FILE_MODE) : -1;
+    if (to_file && file < 0) {
+        prog_fail_errno("%s: cannot open the log", path);
+        return PROG_SYSTEM;
+    }
+    free(l->named);
+    l->named = prog_copy_text(path);
+    pthread_mutex_lock(&l->lock);
+    if (l->moves && l->next_file >= 0) os_close(l->next_file); /* the thread did not get to it */
+    free(l->next_path);
+    l->next_path = to_file ? prog_copy_text(path) : NULL;
+    l->next_file = file;
+    l->moves = l->reopen = true;
+    pthread_cond_signal(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    return PROG_OK;
 }
 
 void dxup_log_close(dxup_logger *l)

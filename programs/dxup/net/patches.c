@@ -53,7 +53,7 @@ struct dxup_patches {
     pthread_cond_t  work;
     bool            stopping;
     uint64_t        clock;    /* counts requests */
-    uint64_t        size_max; /* larger versions get a plan */
+    uint64_t        size_max; /* larger versions get a plan; guarded by lock */
     const char     *store_path;
     void          (*ready)(void *user);
     void           *user;
@@ -416,12 +416,21 @@ static bool describe(versions_store *s, uint64_t size_max, const dx_tree_entry *
            versions_object_has(s, file->id, file->level ? 0 : file->size);
 }
 
+static uint64_t size_max_of(dxup_patches *p)
+{
+    pthread_mutex_lock(&p->lock);
+    const uint64_t size_max = p->size_max;
+    pthread_mutex_unlock(&p->lock);
+    return size_max;
+}
+
 enum dxup_patch_answer dxup_patches_get_file(dxup_patches *p, versions_store *s,
                                              const dx_tree_entry *base, const dx_tree_entry *target,
                                              unsigned kinds, dxup_patch *patch)
 {
     versions_version from, to;
-    if (!describe(s, p->size_max, base, &from) || !describe(s, p->size_max, target, &to))
+    const uint64_t size_max = size_max_of(p);
+    if (!describe(s, size_max, base, &from) || !describe(s, size_max, target, &to))
         return DXUP_PATCH_NONE;
     return dxup_patches_get(p, &from, &to, kinds, patch);
 }
@@ -453,9 +462,9 @@ static void *run(void *user)
         }
         job->state = MAKING;
         copy = *job;
+        const bool large = copy.base.size > p->size_max || copy.target.size > p->size_max;
         pthread_mutex_unlock(&p->lock);
         versions_store *s;
-        bool large = copy.base.size > p->size_max || copy.target.size > p->size_max;
         if (!versions_store_open(&s, p->store_path, VERSIONS_READ)) {
             if (large) copy.plan = dxup_plan_make(s, &copy.base, &copy.target);
             else copy.bytes = make(s, &copy);
@@ -498,6 +507,13 @@ int dxup_patches_start(dxup_patches **out, const char *store_path, uint64_t size
     }
     *out = p;
     return PROG_OK;
+}
+
+void dxup_patches_limit(dxup_patches *p, uint64_t size_max)
+{
+    pthread_mutex_lock(&p->lock);
+    p->size_max = size_max;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void dxup_patches_stop(dxup_patches *p)

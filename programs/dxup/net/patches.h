@@ -27,6 +27,8 @@ enum dxup_patch_answer {
    chunks. Making one allocates up to 64 MB; packing xz again up to 256 MB more. */
 int  dxup_patches_start(dxup_patches **p, const char *store_path, uint64_t size_max,
                         void (*ready)(void *user), void *user);
+/* Change size_max; patches that are made stay. Any thread. */
+void dxup_patches_limit(dxup_patches *p, uint64_t size_max);
 void dxup_patches_stop(dxup_patches *p);
 /* The kinds of containers that both the client, by its request, and this server support. */
 unsigned dxup_patches_kinds(uint32_t flags);

@@ -1,7 +1,6 @@
 /* The configuration. See config.h. */
 #include "config.h"
 
-#include "../../common/os.h"
 #include "../../common/toml.h"
 
 #include <assert.h>
@@ -9,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_SIZE_MAX = 1 << 20 };
 #define INVALID "INVALID_CONFIG: "
 
 typedef enum kind { TEXT, NUMBER, FRACTION, SWITCH } kind;
@@ -230,6 +228,7 @@ static int parse_value(void *user, const prog_toml_value *v)
     const reading *r = user;
     const char *table = v->depth == 2 ? v->keys[0] : "";
     const char *name = v->keys[v->depth - 1];
+    if (v->kind == PROG_TOML_EMPTY) return PROG_OK; /* nothing is set */
     const bool many = v->depth == 2 && (!strcmp(table, "mirror") || !strcmp(table, "receiver"));
     if (v->depth > 2) return refuse(r, v, "no such key");
     if (v->listed[v->depth - 1]) return refuse(r, v, "must not be a list");
@@ -295,31 +294,6 @@ static int check(const wan_config *c, const char *path)
 }
 
 /* >>file ----------------------------------------------------------------- */
-/* The caller frees *out. */
-static int load(const char *path, char **out, size_t *size)
-{
-    os_info info;
-    int status = PROG_OK;
-    *out = NULL;
-    *size = 0;
-    const int file = os_open(path);
-    if (file < 0 || os_info_of(file, &info) < 0) status = prog_fail_errno("%s", path);
-    else if (info.kind != OS_FILE) status = prog_fail(PROG_USAGE, INVALID "%s is not a file", path);
-    else if (info.size > FILE_SIZE_MAX)
-        status = prog_fail(PROG_USAGE, INVALID "%s: larger than 1 MiB", path);
-    if (!status) {
-        int64_t got = 1;
-        *out = prog_alloc((size_t)info.size + 1);
-        while (got > 0 && *size < info.size) {
-            got = os_read(file, *out + *size, (size_t)info.size - *size);
-            if (got > 0) *size += (size_t)got;
-        }
-        if (got < 0) status = prog_fail_errno("%s", path);
-    }
-    if (file >= 0) os_close(file);
-    return status;
-}
-
 int wan_config_read(wan_config *c, const char *path)
 {
     set_defaults(c);
@@ -329,7 +303,7 @@ int wan_config_read(wan_config *c, const char *path)
     uint32_t line = 0;
     char *document;
     size_t size;
-    int status = load(path, &document, &size);
+    int status = prog_toml_load(INVALID, path, &document, &size);
     if (!status) {
         status = prog_toml_read(document, size, parse_value, &r, &line, message, sizeof message);
         if (status == -1)
@@ -340,7 +314,6 @@ int wan_config_read(wan_config *c, const char *path)
 #else
     (void)parse_value;
     (void)check;
-    (void)load;
     return prog_fail(PROG_SYSTEM, "%s cannot be read: this dxwan was built without toml++", path);
 #endif
 }
