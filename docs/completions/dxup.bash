@@ -71,6 +71,9 @@ _dxup() {
     --limit-rate)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --timeout)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --exec)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -80,7 +83,7 @@ _dxup() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --config | --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --allow-origin | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --exec | --interval | --as) ((i++)) ;;
+        --config | --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --allow-origin | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --timeout | --exec | --interval | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -187,7 +190,7 @@ _dxup() {
         }
         ;;
     pull)
-        options='--config --owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --dry-run --json --connections --backend --seed --checksum --limit-rate --exec --report --quiet --help'
+        options='--config --owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --dry-run --json --connections --backend --seed --checksum --limit-rate --timeout --exec --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
@@ -197,7 +200,7 @@ _dxup() {
         }
         ;;
     watch)
-        options='--config --owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --json --connections --backend --seed --checksum --limit-rate --exec --interval --report --quiet --help'
+        options='--config --owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --json --connections --backend --seed --checksum --limit-rate --timeout --exec --interval --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -280,10 +280,10 @@ def dxup(folder):
              "dxup serve store --listen 127.0.0.1:7006 --json", "dxup pull 127.0.0.1:7006 file got-json --json", "dxup ls 127.0.0.1:7006 tree", "dxup pull 127.0.0.1:7006 tree got-none --dry-run",
              f"dxup pull 127.0.0.1:7001 tree got-less --owner {pulled}",
              "dxup pull 127.0.0.1:7001 tree@1 got-first --entries-max 100000 --size-max 1000000000",
-             "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 tree seeded --seed got --checksum", "dxup pull 127.0.0.1:7001 file got-file --quiet",
+             "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 tree seeded --seed got --checksum", "dxup pull 127.0.0.1:7001 file got-file --quiet --timeout 30",
              f"dxup pull 127.0.0.1:7001 file got-slowly --limit-rate 10000000 --exec 'test $DXUP_TO = 1'",
              f"dxup watch 127.0.0.1:7001 tree watched --interval 1 --owner {pulled} --force --entries-max 100000 --size-max 1000000000 --connections 1 --backend epoll --seed got --checksum --limit-rate 10000000 --exec true",
-             "dxup watch 127.0.0.1:7001 file watched-file --quiet --exec 'echo ready'", "dxup watch 127.0.0.1:7001 file watched-json --json", "dxup watch 127.0.0.1:7001 file watched-report --report", "dxup help", "dxup help pull", "dxup --version"]
+             "dxup watch 127.0.0.1:7001 file watched-file --quiet --exec 'echo ready'", "dxup watch 127.0.0.1:7001 file watched-json --json --timeout 30", "dxup watch 127.0.0.1:7001 file watched-report --report", "dxup help", "dxup help pull", "dxup --version"]
     with open(os.path.join(inside, "FILE"), "w") as f:
         f.write('[publish]\nstore = "store"\n[serve]\nstore = "store"\nlisten = "127.0.0.1:7008"\nstatus = "127.0.0.1:7009"\n'
                 '[pull]\naddress = "127.0.0.1:7008"\nforce = true\n[watch]\naddress = "127.0.0.1:7008"\ninterval = 1\nquiet = true\n')

@@ -1229,7 +1229,7 @@ a_hostile_configuration() {
     bad_config "$(printf '[serve]\na.b.c.d.e.f.g = 1\n')" "c.toml:2: "
     bad_config $'[serve' "c.toml:1: "
     bad_config $'[serve]\nlog = "\xff\xfe"\n' "c.toml:2: "
-    head -c 4096 /dev/urandom >c.toml
+    bytes 4096 >c.toml
     printf '\0' >>c.toml
     expect 1 timeout 30 "$dxup" serve store --listen 127.0.0.1:0 --config c.toml
     says "c.toml:"
@@ -1315,6 +1315,53 @@ log = "log.1"
     until grep -q '"unchanged"' log.1; do sleep 0.02; kill -0 "$server" || return; done
     grep -q '"unchanged"' log.2 && fail "the line is in the log of before"
     reload "${start//log = \"log.1\"/}" "a log is begun or ended at the next start only"
+}
+a_server_that_stops() { # at any byte, and stays connected: one wait, not one per attempt
+    local began
+    bytes 2000000 >f
+    expect 0 "$dxup" publish store f f
+    mkdir t && bytes 300000 >t/a && bytes 300000 >t/b
+    expect 0 "$dxup" publish store t t
+    start_server store
+    direct=$address
+    stops() { # BYTES NAME DEST [OPTION...]
+        address=$direct
+        start_proxy stops "$1"
+        began=$SECONDS
+        expect 3 timeout 60 "$dxup" pull "$address" "$2" "$3" --timeout 1 "${@:4}"
+        says "$address sent nothing for 1 s: the server is stopped, or the network is down"
+        [ $((SECONDS - began)) -le 20 ] || fail "$* took $((SECONDS - began)) s"
+        stop_proxy
+        address=$direct
+    }
+    stops 0 f a
+    says "a is unchanged"
+    draw 2000
+    stops $drawn f a
+    draw 1990000
+    stops $((1000 + drawn)) f a
+    says "it resumes here"
+    [ ! -e a ] || fail "a part of f is at a"
+    draw 590000
+    stops $((1000 + drawn)) t u --connections 3
+    [ ! -e u ] || fail "a part of t is at u"
+    expect 0 "$dxup" pull "$direct" f a
+    expect 0 "$dxup" pull "$direct" t u
+    same f a
+    same_tree t u
+    # The process itself; when it continues, so does the next pull.
+    "$dxup" pull "$direct" f b --limit-rate 1000000 --timeout 1 >pulled 2>&1 &
+    client=$!
+    until [ -e .b.dxup-sync ] || ! kill -0 $client 2>/dev/null; do sleep 0.02; done
+    kill -STOP "$server"
+    began=$SECONDS
+    wait $client
+    [ $? = 3 ] || fail "a pull from a stopped server: $(cat pulled)"
+    [ $((SECONDS - began)) -le 20 ] || fail "it took $((SECONDS - began)) s"
+    kill -CONT "$server"
+    says_file pulled "sent nothing for 1 s"
+    expect 0 "$dxup" pull "$direct" f b
+    same f b
 }
 lines_dropped() { # PORT of the status page
     python3 -c 'import sys, urllib.request as u; print(next(l.split()[1] for l in u.urlopen("http://127.0.0.1:" + sys.argv[1] + "/metrics").read().decode().splitlines() if l.startswith("dxup_log_dropped_total ")))' "$1"
@@ -2554,7 +2601,7 @@ two_pulls_into_one_destination() { # each is done or refused, the destination is
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
-    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server a_server_that_logs options_in_a_file a_hostile_configuration a_server_reads_its_configuration_again a_log_that_is_renamed a_log_on_a_full_disk a_log_that_nobody_reads many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
+    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server a_server_that_logs options_in_a_file a_hostile_configuration a_server_reads_its_configuration_again a_server_that_stops a_log_that_is_renamed a_log_on_a_full_disk a_log_that_nobody_reads many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_first_publish_that_fails_leaves_no_store a_store_is_not_pulled_over a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \

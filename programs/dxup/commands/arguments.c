@@ -5,10 +5,11 @@
 
 #include "../../common/backend.h"
 #include "../../common/os.h"
+#include "../net/silence.h"
 
 static void set_defaults(dxup_options *o)
 {
-    *o = (dxup_options){.patch_max = 64u << 20, .interval_s = 60,
+    *o = (dxup_options){.patch_max = 64u << 20, .interval_s = 60, .timeout_s = DXUP_SILENCE_MAX_S,
                         .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
 }
 

@@ -29,6 +29,7 @@ typedef struct dxup_options {
     unsigned      network_max; /* serve: connections per network and worker; 0: 512 */
     uint64_t      keep;        /* gc: versions to keep per name; 0: all */
     uint64_t      limit_rate;  /* pull, watch: bytes per second, 0: no limit */
+    uint32_t      timeout_s;   /* pull, watch: without a byte */
     uint32_t      interval_s;  /* watch: between two pulls */
     uint64_t      patch_max;   /* serve: size above which patches consist of whole chunks */
     bool          force;       /* checkout, pull: replace what they would refuse to replace */

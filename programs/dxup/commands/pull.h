@@ -15,6 +15,7 @@
 #include "../net/address.h"
 #include "../net/question.h"
 #include "../net/ranges.h"
+#include "../net/silence.h"
 #include "../../common/window.h"
 #include "../../containers/container.h"
 #include "../../versions/dest.h"
@@ -80,6 +81,7 @@ typedef struct pull_transfer {
     uint64_t        received;
     dxup_lacking    lacking; /* --dry-run: content that would be fetched */
     uint64_t        fresh;   /* bytes of objects sent without a base from here */
+    dxup_silence    silence;
     uint64_t        progress_ns; /* when the reply or the last data arrived */
     dx_hbtp_router  router;
     dxup_ranges    *ranges;  /* not NULL: they transfer the rest */

@@ -20,7 +20,6 @@
 enum {
     PAYLOAD_MAX      = 1 << 18, /* of a frame */
     OUT_SIZE         = 4096,    /* for requests and Pongs */
-    SILENCE_LIMIT_S  = 60,  /* a Ping is sent after half of it */
     STALL_LIMIT_S    = 600  /* a server that answers Pings may need this long to make a patch */
 };
 
@@ -245,6 +244,13 @@ static int lost(pull *p, const char *why)
     return prog_fail(PROG_NETWORK, "%s before it replied", why);
 }
 
+static int silent(const pull *p)
+{
+    char then[PROG_PATH_SIZE_MAX + 64];
+    snprintf(then, sizeof then, dxup_pull_can_resume(p) ? "it resumes here" : "%s is unchanged", p->o->path);
+    return dxup_silence_fail(p->o->address, p->o->timeout_s, then);
+}
+
 /* Before the first reply the peer is most likely another kind of server, such as a web server. */
 static int broke_protocol(const pull *p, int error)
 {
@@ -278,7 +284,7 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
     case DX_HBTP_OK:
         if (frame) dxup_pull_end(p, lost(p, "the server ended the transfer"));
         break;
-    case DX_HBTP_ETIMEDOUT: dxup_pull_end(p, lost(p, "the server stopped answering")); break;
+    case DX_HBTP_ETIMEDOUT: dxup_pull_end(p, silent(p)); break;
     case DX_HBTP_EVERSION:
         dxup_pull_end(p, prog_fail(PROG_NETWORK,
                                    "%s needs another version of the protocol than this dxup "
@@ -321,6 +327,11 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     pull *p = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0 || p->transfer.done) return;
+    if (dxup_silence_tick(&p->transfer.silence,
+                          p->transfer.links.received + dxup_ranges_received(p->transfer.ranges))) {
+        dxup_pull_end(p, silent(p));
+        return;
+    }
     if (p->transfer.ranges) dxup_ranges_tick(p->transfer.ranges);
     if (!p->transfer.done && p->transfer.progress_ns &&
         dx_reactor_now_ns(r) - p->transfer.progress_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
@@ -343,7 +354,7 @@ static int open_links(pull *p)
     desc.session.payload_max = PAYLOAD_MAX;
     desc.session.outstanding_max = 2; /* Hello and the request */
     desc.session.pending_max = 1;
-    desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
+    desc.session.keepalive_ns = dxup_silence_ping_ns(p->o->timeout_s);
     desc.opened = on_opened;
     desc.closed = on_closed;
     desc.user = p;
@@ -364,6 +375,7 @@ int dxup_pull_ask(pull *p)
         dxup_loop_open(&p->transfer.reactor, &desc, p->o->backend, &p->transfer.reactor_memory);
     if (status) return status;
     dx_reactor_op_init(&p->transfer.timer_op, on_timer, p);
+    p->transfer.silence.limit_s = p->o->timeout_s;
     status = open_links(p);
     if (!status && !connect_on(p)) {
         errno = dx_reactor_sys_errno(&p->transfer.reactor);

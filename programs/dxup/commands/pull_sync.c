@@ -233,6 +233,7 @@ static dxup_sync_desc sync_desc(pull *p, versions_store *s)
                                  .sent = &p->transfer.sent,
                                  .received = &p->transfer.received,
                                  .connections = p->o->connections,
+                                 .timeout_s = p->o->timeout_s,
                                  .patches = p->plan.patches,
                                  .wholes = p->plan.wholes,
                                  .rate = &p->transfer.rate,

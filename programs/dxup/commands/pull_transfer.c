@@ -217,6 +217,7 @@ static int start_ranges(pull *p)
                                       p->plan.wire_size,
                                       p->transfer.next,
                                       connections,
+                                      p->o->timeout_s,
                                       &p->transfer.rate,
                                       &p->transfer.sent,
                                       &p->transfer.received,

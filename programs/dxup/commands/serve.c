@@ -1190,7 +1190,7 @@ static void reload(server *s)
         pthread_mutex_unlock(&s->lock);
         say_reloaded(s->o);
     } else {
-        prog_warn("%s is not in force: the server goes on with what it had", s->o->config);
+        prog_warn("%s is not in force: the server keeps the values it had", s->o->config);
     }
     dxup_arguments_free(&fresh);
 }

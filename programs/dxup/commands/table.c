@@ -9,6 +9,7 @@
 #include "../../common/os.h"
 #include "../net/address.h"
 #include "../net/http_fields.h"
+#include "../net/silence.h"
 #include "../../containers/container.h"
 
 /* Bits for commands, in options and statuses. */
@@ -266,6 +267,9 @@ static const prog_option options[] = {
     {"--limit-rate", PROG_OPTION_NUMBER, FIELD(limit_rate), .min = 10000, .max = UINT32_MAX,
      .commands = PULL, .value = "BYTES",
      .help = "receive at most this many bytes per second (10000\nor more)"},
+    {"--timeout", PROG_OPTION_NUMBER, FIELD(timeout_s), .min = 1, .max = DXUP_SILENCE_MAX_S,
+     .commands = PULL, .value = "S",
+     .help = "give up when the server has sent nothing for S\nseconds (1 to 60, default 60)"},
     {"--exec", PROG_OPTION_TEXT, FIELD(exec), .commands = PULL, .value = "CMD",
      .help = "run CMD with sh after DEST was changed, with\n"
              "$DXUP_NAME, $DXUP_FROM, $DXUP_TO (versions) and\n$DXUP_PATH set; if it fails, the status is 8"},

@@ -10,6 +10,7 @@
 #include "ranges.h"
 #include "../../common/os.h"
 #include "loop.h"
+#include "silence.h"
 #include "wire.h"
 
 #include "../../../layers/dx_link.h"
@@ -23,8 +24,7 @@ enum {
     OUT_SIZE        = 4096,      /* for requests and Pongs of a connection */
     ASKED_AT_ONCE   = 2,         /* per connection, so that it never idles */
     FAILURES_MAX    = 3,         /* in a row without a byte, per connection */
-    RANGES_MAX      = 1 << 24,
-    SILENCE_LIMIT_S = 60
+    RANGES_MAX      = 1 << 24
 };
 
 typedef struct range {
@@ -279,7 +279,7 @@ static int open_links(dxup_ranges *a)
     desc.session.payload_max = PAYLOAD_MAX;
     desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and the Hello */
     desc.session.pending_max = 1;
-    desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
+    desc.session.keepalive_ns = dxup_silence_ping_ns(a->d.timeout_s);
     desc.opened = on_opened;
     desc.closed = on_closed;
     dx_hbtp_router_init(&a->router);
@@ -318,6 +318,8 @@ int dxup_ranges_start(dxup_ranges **parts, const dxup_ranges_desc *desc)
     if (!status) dxup_ranges_tick(a);
     return status;
 }
+
+uint64_t dxup_ranges_received(const dxup_ranges *a) { return a ? a->links.received : 0; }
 
 void dxup_ranges_end(dxup_ranges *a)
 {

@@ -27,6 +27,7 @@ typedef struct dxup_ranges_desc {
     /* size of the transfer; bytes at its start that are already there: fewer than size */
     uint64_t                  size, from;
     unsigned                  connections;
+    unsigned                  timeout_s;   /* as in silence.h; the caller counts */
     dxup_rate                *rate;        /* shared by all connections */
     uint64_t                 *sent, *received; /* dxup_ranges_free() adds the bytes on the wire */
     /* Take the next bytes of the transfer, in order. Not 0: abort. */
@@ -40,6 +41,8 @@ typedef struct dxup_ranges_desc {
 int  dxup_ranges_start(dxup_ranges **out, const dxup_ranges_desc *desc);
 /* Call it every second: reconnects lost connections. */
 void dxup_ranges_tick(dxup_ranges *r);
+/* Bytes received so far. r may be NULL. */
+uint64_t dxup_ranges_received(const dxup_ranges *r);
 /* Call it before the reactor is closed: connections that end then count as no failures.
    r may be NULL. */
 void dxup_ranges_end(dxup_ranges *r);

@@ -25,6 +25,7 @@
 #include "loop.h"
 #include "question.h"
 #include "ranges.h"
+#include "silence.h"
 #include "wire.h"
 
 #include <assert.h>
@@ -37,7 +38,6 @@ enum {
     OUT_SIZE        = 32768,     /* for requests and Pongs */
     COMMIT_BYTES    = 1 << 20,
     FAILURES_MAX    = 3,         /* connections in a row without progress */
-    SILENCE_LIMIT_S = 60,
     STALL_LIMIT_S   = 120,       /* for a server that answers Pings and sends nothing else */
     WHOLE_LIMIT_S   = 60,        /* for one that has not made a patch of a file: chunks are requested */
     WHOLE_LOSSES_MAX = 2,        /* connections: a server may fail because of the patch */
@@ -70,6 +70,7 @@ typedef struct sync {
     int               status;      /* the first failure */
     unsigned          failures;    /* in a row without progress, with no other connection open */
     uint64_t          moved_ns;    /* when data last arrived */
+    dxup_silence      silence;
     uint64_t          fresh;       /* bytes since the last commit */
     uint64_t          got;         /* bytes of objects in total */
     uint32_t          transfer;    /* number of the last request */
@@ -486,6 +487,10 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     sync *s = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0 || s->over) return;
+    if (dxup_silence_tick(&s->silence, s->links.received)) {
+        end(s, dxup_silence_fail(s->d->address_text, s->d->timeout_s, "it resumes here"));
+        return;
+    }
     give_up_wholes(s);
     connect_again(s);
     const lanes_state now = poll_lanes(s);
@@ -512,7 +517,7 @@ static int open_links(sync *s)
     desc.session.payload_max = PAYLOAD_MAX;
     desc.session.outstanding_max = DXUP_ASKED_AT_ONCE + 1; /* and the Hello */
     desc.session.pending_max = 1;
-    desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
+    desc.session.keepalive_ns = dxup_silence_ping_ns(s->d->timeout_s);
     desc.opened = on_opened;
     desc.closed = on_closed;
     desc.user = s;
@@ -558,6 +563,7 @@ int dxup_sync_fetch(const dxup_sync_desc *desc)
     sync *s = prog_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
     s->d = desc;
+    s->silence.limit_s = desc->timeout_s;
     s->lane_count = desc->connections > LANES_MAX ? LANES_MAX : desc->connections;
     if (!s->lane_count) s->lane_count = 1;
     for (unsigned i = 0; i < s->lane_count; i++) s->lanes[i].sync = s;

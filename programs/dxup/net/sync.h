@@ -19,6 +19,7 @@ typedef struct dxup_sync_desc {
     const versions_limits    *limits; /* of the snapshot */
     uint64_t                 *sent, *received; /* the bytes on the wire are added */
     unsigned                  connections; /* limit; 0: one */
+    unsigned                  timeout_s; /* without a byte, see silence.h */
     bool                      patches; /* the server supports patches between objects, */
     bool                      wholes;  /* and makes patches of files (whole.h) */
     dxup_lacking             *lacking; /* not NULL: count content here instead of fetching it */
