@@ -90,7 +90,7 @@ _dxup() {
     done
     case ${words[1]} in
     publish)
-        options='--config --workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --exclude --include --dry-run --json --quiet --help'
+        options='--config --workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --exclude --include --force --dry-run --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

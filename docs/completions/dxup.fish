@@ -22,6 +22,7 @@ complete -c dxup -n '__fish_seen_subcommand_from publish' -l no-specials -d 'lea
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l numeric-owner -d 'use numeric owners, whatever names they have'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l exclude -x -d 'leave out paths that match; the first --exclude'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l include -x -d 'keep paths that match'
+complete -c dxup -n '__fish_seen_subcommand_from publish' -l force -d 'publish a file where the latest version is a tree,'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l dry-run -d 'print what would be done, and change nothing'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l json -d 'print JSON, one object per line'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l quiet -d 'print no summary'

@@ -274,7 +274,7 @@ def dxup(folder):
              "dxup diff store tree file --json --no-cost", "dxup diff store tree tree --patch-max 1000000",
              "dxup tag store tree@1 stable --quiet", "dxup tag store tree beta --json", "dxup tag store tree beta --remove",
              "dxup publish store old ../README.md", "dxup tag store old first", "dxup rm store old --dry-run --force --json",
-             "dxup publish store old ../LICENSE", "dxup rm store old@1 --older --force --quiet", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
+             "dxup publish store old ../LICENSE", "dxup publish store other-kind ../README.md", "dxup publish store other-kind ../examples --force", "dxup rm store old@1 --older --force --quiet", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
              "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
              "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9 --connections-per-address 8 --log serve.log --allow-origin '*'",
              "dxup serve store --listen 127.0.0.1:7006 --json", "dxup pull 127.0.0.1:7006 file got-json --json", "dxup ls 127.0.0.1:7006 tree", "dxup pull 127.0.0.1:7006 tree got-none --dry-run",

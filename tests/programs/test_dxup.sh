@@ -188,6 +188,28 @@ missing_things() {
     expect 2 "$dxup" verify f
     [ ! -e out ] || fail "something was written"
 }
+a_name_of_another_kind() { # most often the wrong path
+    bytes 1000 >f
+    mkdir -p t/sub && bytes 1000 >t/sub/x
+    expect 0 "$dxup" publish store file f
+    expect 0 "$dxup" publish store tree t
+    for i in '' --dry-run --quiet; do
+        expect 6 "$dxup" publish store file t $i
+        says "t is a directory, and file@1 is a file: give another name or another path"
+        expect 6 "$dxup" publish store tree f $i
+        says "f is a file, and tree@1 is a directory"
+    done
+    expect 0 "$dxup" log store tree
+    case $out in *tree@2*) fail "a refused publish added a version: $out" ;; esac
+    expect 0 "$dxup" verify store
+    expect 0 "$dxup" publish store tree f --force
+    expect 0 "$dxup" publish store file t --force
+    expect 0 "$dxup" checkout store tree a
+    expect 0 "$dxup" checkout store file b
+    same f a
+    same_tree t b
+    expect 6 "$dxup" publish store tree t # the latest one counts
+}
 
 # >>pull
 pull_full_patch_unchanged() {
@@ -1969,7 +1991,7 @@ what_a_cut_pull_left_is_not_trusted() {
     rm a
     mkdir -p t/sub
     bytes 10 >t/sub/x
-    expect 0 "$dxup" publish store f t # the name is a tree now
+    expect 0 "$dxup" publish store f t --force # the name is a tree now
     expect 0 "$dxup" pull "$address" f a --force --report
     same_tree t a
     [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind: $(find . -name '*dxup-*' ! -name '*dxup-seen')"
@@ -2599,7 +2621,7 @@ two_pulls_into_one_destination() { # each is done or refused, the destination is
 }
 
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
-    an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
+    an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things a_name_of_another_kind \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
     a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server a_server_that_logs options_in_a_file a_hostile_configuration a_server_reads_its_configuration_again a_server_that_stops a_log_that_is_renamed a_log_on_a_full_disk a_log_that_nobody_reads many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \

@@ -205,6 +205,19 @@ static int publish_stream(publication *p)
     return status;
 }
 
+/* Clients of a name expect the kind that they have: a directory in the place of a file, or the other way
+   round, is most often a wrong PATH. */
+static int refuse_other_kind(const publication *p)
+{
+    const bool was_tree = p->last.kind == PROG_TREE;
+    if (!p->has_last || p->last.kind == p->version.kind || p->o->force) return PROG_OK;
+    return prog_fail(PROG_REFUSED, "%s is a %s, and %s@%llu is a %s: give another name or another path; with "
+                                   "--force it is published, and each machine that has the %s must remove it "
+                                   "before it can pull", p->o->path, was_tree ? "file" : "directory",
+                     p->last.name, (unsigned long long)p->last.version, was_tree ? "directory" : "file",
+                     was_tree ? "directory" : "file");
+}
+
 static int publish_into(versions_store *s, const dxup_options *o, int kind, unsigned mode)
 {
     publication p = {.store = s, .o = o, .version = {.kind = kind, .mode = mode}};
@@ -215,6 +228,7 @@ static int publish_into(versions_store *s, const dxup_options *o, int kind, unsi
     if (status && status != PROG_NOT_FOUND) return status;
     p.has_last = !status;
     if (!p.has_last && (status = versions_name_check(o->name)) != PROG_OK) return status;
+    if ((status = refuse_other_kind(&p)) != PROG_OK) return status;
     status = kind == PROG_TREE && VERSIONS_HAS_SNAPSHOTS ? publish_tree(&p) : publish_stream(&p);
     if (status && *p.tree.unread) advise_exclude(p.tree.unread);
     if (status) return status;
