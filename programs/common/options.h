@@ -28,8 +28,8 @@ typedef struct prog_option {
     unsigned         commands; /* a bit (1 << index) for each command that accepts it; 0: all */
     const char      *value;    /* the name of the value in the help: "N" */
     const char      *choices;  /* the allowed values, separated by spaces; NULL: any */
-    int            (*check)(const char *what, const char *text); /* of TEXT; NULL: any text. A status;
-                                  its message begins with `what` */
+    /* of TEXT: a status, after a message that begins with `what`; NULL: any text */
+    int            (*check)(const char *what, const char *text);
     const char      *help;     /* lines, without a period at the end */
 } prog_option;
 
@@ -53,8 +53,9 @@ typedef struct prog_command {
     const char *summary;   /* a line without a full stop */
     const char *details;   /* lines; NULL: the summary is enough */
     const char *examples;  /* one command per line; a test runs them in this order */
-    const char *keys;      /* the plain arguments by their keys in a configuration (configured.c), in
-                              order: "address name dest"; NULL: the command takes none */
+    /* the plain arguments by their keys in a configuration (configured.c), in order: "address name
+       dest"; NULL: the command takes none */
+    const char *keys;
 } prog_command;
 
 typedef struct prog_exit {
@@ -97,13 +98,13 @@ int  prog_parse_size(const char *what, const char *text, uint64_t min, uint64_t 
    an unknown option, an invalid value, too many or too few plain arguments. */
 int  prog_arguments_parse(const prog_program *p, int command, int argc, char **argv, void *options,
                           char *plain[PROG_PLAIN_MAX]);
-/* What the command line gave: a bit for each option of the table, and the number of plain arguments. */
+/* What the command line gave: a bit for each option of the table, and how many plain arguments. */
 typedef struct prog_given {
     uint64_t options;
     int      plain;
 } prog_given;
-/* The two steps of prog_arguments_parse(): read, which may leave plain arguments NULL, and check that
-   none is missing. A configuration may set some in between. */
+/* The two steps of prog_arguments_parse(): read, which may leave plain arguments NULL, and check
+   that none is missing. A configuration may set some in between. */
 int  prog_arguments_read(const prog_program *p, int command, int argc, char **argv, void *options,
                          char *plain[PROG_PLAIN_MAX], prog_given *given);
 int  prog_arguments_check(const prog_program *p, int command, char *const plain[PROG_PLAIN_MAX]);
@@ -126,10 +127,10 @@ typedef struct prog_texts {
     struct prog_text *first;
 } prog_texts;
 void prog_texts_free(prog_texts *t);
-/* Read a TOML file with a table for each command that has keys: the long options without "--", and the
-   plain arguments. The whole file is checked; values of this command that the command line did not
-   give are set. Lists are appended to those of the command line. Plain arguments of the command line,
-   if there are fewer than the command takes, fill those that the file does not set, in order. */
+/* Read a TOML file with a table for each command that has keys: the long options without "--", and
+   the plain arguments. The whole file is checked; values of this command that the command line did
+   not give are set. Lists are appended to those of the command line. Plain arguments of the command
+   line, if there are fewer than the command takes, fill those that the file does not set, in order. */
 int  prog_configured(const prog_program *p, int command, const char *path, const prog_given *given,
                      void *options, char *plain[PROG_PLAIN_MAX], prog_texts *texts);
 

@@ -34,16 +34,17 @@ typedef struct prog_toml_value {
     uint32_t       line;
 } prog_toml_value;
 
-/* Call each() for every value of a document: those of a table in the order of the document. A result that is not 0 ends the loop and
-   is returned. -1: it is not TOML, or nested too deep; *line and message give line and reason. */
+/* Call each() for every value of a document: those of a table in the order of the document. A result
+   that is not 0 ends the loop and is returned. -1: it is not TOML, or nested too deep; *line and
+   message give line and reason. */
 int prog_toml_read(const char *document, size_t size,
                    int (*each)(void *user, const prog_toml_value *value), void *user,
                    uint32_t *line, char *message, size_t message_size);
 
 /* >>toml_values.c ---- */
 enum { PROG_TOML_SIZE_MAX = 1 << 20 };
-/* Read a configuration of at most that size. Anything but a file is refused. before: the beginning of
-   messages about its form, or "". The caller frees *out. */
+/* Read a configuration of at most that size. Anything but a file is refused. before: the beginning
+   of messages about its form, or "". The caller frees *out. */
 int prog_toml_load(const char *before, const char *path, char **out, size_t *size);
 enum { PROG_TOML_WHY_SIZE = 100 };
 /* Both return NULL, or why the value is refused; then *out stays as it was.

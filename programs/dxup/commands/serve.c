@@ -117,7 +117,7 @@ struct worker {
     int             status;
     bool            draining;
     bool            open; /* guarded by server.lock: messages may be posted, */
-    bool            look; /* and the next one means: another store may be at the path, or network_max changed */
+    bool            look; /* and the next one means: another store, or another network_max */
     dx_reactor_message messages[16];
 };
 

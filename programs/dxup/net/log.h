@@ -35,12 +35,13 @@ typedef struct dxup_log_entry {
     char        path[DXUP_LOG_PATH_MAX + 1]; /* "": none */
 } dxup_log_entry;
 
-/* Open the log. path: of a file, appended to; "-": standard error. PROG_SYSTEM: prints a message. Dropped lines are counted in m->log_dropped. */
+/* Open the log. path: of a file, appended to; "-": standard error. PROG_SYSTEM: prints a
+   message. Dropped lines are counted in m->log_dropped. */
 int  dxup_log_open(dxup_logger **l, const char *path, dxup_metrics *m);
 /* Write pending lines, and reopen the file by its path, for log rotation. Any thread. */
 void dxup_log_reopen(dxup_logger *l);
-/* The same with another path, or the same one. PROG_SYSTEM: it cannot be opened, and the log stays where
-   it is; prints a message. Any thread, one at a time. */
+/* The same with another path, or the same one. PROG_SYSTEM: it cannot be opened, and the log stays
+   where it is; prints a message. Any thread, one at a time. */
 int  dxup_log_move(dxup_logger *l, const char *path);
 /* Write pending lines, and close. If the file accepts nothing for three seconds, they are lost. */
 void dxup_log_close(dxup_logger *l);

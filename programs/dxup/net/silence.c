@@ -20,6 +20,7 @@ uint64_t dxup_silence_ping_ns(unsigned limit_s)
 
 int dxup_silence_fail(const char *address, unsigned limit_s, const char *then)
 {
-    return prog_fail(PROG_NETWORK, "%s sent nothing for %u s: the server is stopped, or the network is down; "
-                                   "when 'dxup ls %s' answers, pull again: %s", address, limit_s, address, then);
+    return prog_fail(PROG_NETWORK, "%s sent nothing for %u s: the server is stopped, or the network is "
+                                   "down; when 'dxup ls %s' answers, pull again: %s", address, limit_s,
+                     address, then);
 }

@@ -1,15 +1,15 @@
-/* How long a client waits for a server that sends nothing at all, over all its connections. A server that is
-   alive answers Pings, so it is never silent. */
+/* How long a client waits for a server that sends nothing at all, over all its connections. A
+   server that is alive answers Pings, so it is never silent. */
 #ifndef DXUP_SILENCE_H
 #define DXUP_SILENCE_H
 
 #include "../../common/common.h"
 
-/* A server closes a connection from which nothing comes for a minute, so longer waits have no use. */
+/* A server closes a connection from which nothing comes for a minute: longer waits have no use. */
 enum { DXUP_SILENCE_MAX_S = 60 };
 
-/* Zero, except limit_s. Seconds are counted in ticks: time in which this process was stopped, or slept
-   for --limit-rate, is not the server's. */
+/* Zero, except limit_s. Seconds are counted in ticks: time in which this process was stopped, or
+   slept for --limit-rate, is not the server's. */
 typedef struct dxup_silence {
     unsigned limit_s;
     unsigned ticks;    /* seconds without a byte */
@@ -18,7 +18,7 @@ typedef struct dxup_silence {
 
 /* Once a second, with the bytes received so far. True: the limit is reached. */
 bool     dxup_silence_tick(dxup_silence *s, uint64_t received);
-/* The silence after which a Ping is sent; without an answer for as long again, the connection is lost. */
+/* The silence after which a Ping is sent; after as long again, the connection is lost. */
 uint64_t dxup_silence_ping_ns(unsigned limit_s);
 /* Print that, and return PROG_NETWORK. then: what the destination is, and how to go on. */
 int      dxup_silence_fail(const char *address, unsigned limit_s, const char *then);
