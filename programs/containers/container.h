@@ -225,8 +225,9 @@ typedef struct container_maker {
 int container_diff(const container_maker *m, const uint8_t *from, size_t from_size,
                    const uint8_t *to, size_t to_size, container_bytes *out);
 /* Apply an opened patch, after the caller has checked its sizes against limits. The caller drops
-   the output, also after an error. */
+   the output, also after an error. ENOMEM: the inner patch asks for more than inner_max bytes, or a
+   library needs more than memory_max. */
 int container_run(const container_patch *p, const uint8_t *from, size_t from_size,
-                  uint64_t memory_max, container_bytes *out);
+                  uint64_t memory_max, uint64_t inner_max, container_bytes *out);
 
 #endif

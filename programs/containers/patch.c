@@ -37,14 +37,14 @@ int container_diff(const container_maker *m, const uint8_t *from, size_t from_si
 }
 
 /* Check the requirements of the patch against the limits before anything is unpacked. */
-static int check_needs(const container_patch *p, uint64_t memory_max, dx_patch_header *inner)
+static int check_needs(const container_patch *p, uint64_t inner_max, dx_patch_header *inner)
 {
     for (unsigned kind = 1; kind < CONTAINER_KINDS; kind++)
         if (p->kinds >> kind & 1 && !container_has(kind)) return DX_PATCH_ENOTSUP;
     int error = p->inner_size ? dx_patch_info(p->inner, p->inner_size, inner) : DX_PATCH_ENOPATCH;
     if (error) return error;
     if (inner->kind != DX_PATCH_KIND_DELTA) return DX_PATCH_ECORRUPT;
-    if (inner->memory_size > memory_max) return DX_PATCH_ENOMEM;
+    if (inner->memory_size > inner_max) return DX_PATCH_ENOMEM;
     return inner->target_size > p->form_max ? DX_PATCH_ETOOBIG : DX_PATCH_OK;
 }
 
@@ -64,13 +64,13 @@ static int run_inner(const container_patch *p, const dx_patch_header *inner,
 }
 
 int container_run(const container_patch *p, const uint8_t *from, size_t from_size,
-                  uint64_t memory_max, container_bytes *out)
+                  uint64_t memory_max, uint64_t inner_max, container_bytes *out)
 {
     container_bytes old_form = {0};
     dx_patch_header inner;
     container_bytes form = {0};
     assert(!out->bytes);
-    int error = check_needs(p, memory_max, &inner);
+    int error = check_needs(p, inner_max, &inner);
     if (!error) error = container_unpack(p, from, from_size, memory_max, &old_form);
     if (!error) error = run_inner(p, &inner, &old_form, &form);
     container_drop(&old_form);

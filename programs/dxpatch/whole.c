@@ -105,7 +105,7 @@ static int run_container(const dxpatch_content *from, const char *from_path,
     if (status) return status;
     if (p.form_max > target_max || p.target_size > target_max)
         return dxpatch_fail_target(path, target_max);
-    error = container_run(&p, from->bytes, from->size, memory_max, &made);
+    error = container_run(&p, from->bytes, from->size, memory_max, memory_max, &made);
     to->size = made.size;
     to->bytes = container_take(&made); /* the caller frees it, also after an error */
     if (!error && !to->bytes) error = DX_PATCH_ENOMEM;

@@ -1040,7 +1040,11 @@ DX_PROPERTY(ct_3_readers_that_unpack_less_and_makers_that_are_cancelled, 40)
         DX_CHECK_EQ(container_open(patch.bytes, patch.size, &p), 0);
         DX_CHECK_EQ(p.kinds & ~maker.kinds & ~(1u << CONTAINER_TOKENS), 0);
         DX_CHECK(!(p.kinds >> CONTAINER_TOKENS & 1) || maker.kinds >> CONTAINER_DEFLATE & 1);
-        DX_CHECK_EQ(container_run(&p, old_file, from_size, MEMORY_MAX, &out), 0);
+        dx_patch_header h;
+        DX_CHECK_EQ(dx_patch_info(p.inner, p.inner_size, &h), 0);
+        DX_CHECK_EQ(container_run(&p, old_file, from_size, MEMORY_MAX, h.memory_size - 1, &out), DX_PATCH_ENOMEM);
+        DX_CHECK(!out.bytes);
+        DX_CHECK_EQ(container_run(&p, old_file, from_size, MEMORY_MAX, h.memory_size, &out), 0);
         DX_CHECK_EQ(out.size, to_size);
         DX_CHECK_MEM(out.bytes, new_file, to_size);
         container_bytes less = {.max = patch.size - 1};

@@ -86,6 +86,7 @@ int dxup_pull_run_container(pull *p, const uint8_t *base, container_bytes *made)
     if (error) return prog_fail(PROG_DAMAGED, "not a patch: %s", dx_patch_error_name(error));
     int status = check_container(p, &patch);
     if (status) return status;
-    error = container_run(&patch, base, (size_t)p->plan.have_size, DXUP_CONTAINER_MEMORY, made);
+    error = container_run(&patch, base, (size_t)p->plan.have_size, DXUP_CONTAINER_MEMORY,
+                          DXUP_APPLYING_MAX, made);
     return error ? run_failed(p, &patch, error) : PROG_OK;
 }

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { APPLY_MEMORY_MAX = 256 << 20 };
+enum { APPLY_MEMORY_MAX = 64 << 20 }; /* that of dx_patch_create(), which earlier servers do not lower */
 
 /* The first failure decides the status; later ones are its consequences. PROG_OK just ends. */
 void dxup_pull_end(pull *p, int status)

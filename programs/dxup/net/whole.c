@@ -129,7 +129,8 @@ static enum dxup_whole_result apply_container(const uint8_t *old, const versions
     if (p.base_size != w->old.size || p.target_size != w->file.size)
         return wrong("it is for other files");
     if (p.form_max > DXUP_CONTAINER_MAX) return wrong("it needs too much memory");
-    error = container_run(&p, old, (size_t)w->old.size, DXUP_CONTAINER_MEMORY, made);
+    error = container_run(&p, old, (size_t)w->old.size, DXUP_CONTAINER_MEMORY,
+                          DXUP_APPLYING_MAX, made);
     if (!error) return DXUP_WHOLE_MADE;
     /* Other libraries may compress to other bytes, even those with the same version. */
     if (error == DX_PATCH_ENOMEM || error == DX_PATCH_ETARGET || error == DX_PATCH_ETOOBIG ||
@@ -149,7 +150,7 @@ static enum dxup_whole_result apply_plain(const uint8_t *old, const versions_mis
     if (header.kind != DX_PATCH_KIND_DELTA || header.base_size != w->old.size ||
         header.target_size != w->file.size)
         return wrong("it is for other files");
-    if (header.memory_size > DXUP_CONTAINER_MEMORY) return wrong("it needs too much memory");
+    if (header.memory_size > DXUP_APPLYING_MAX) return wrong("it needs too much memory");
     void *memory = malloc(header.memory_size ? (size_t)header.memory_size : 1);
     error = DX_PATCH_ENOMEM;
     if (memory && container_reserve(made, (size_t)w->file.size))
