@@ -98,7 +98,8 @@ static int run_container(const dxpatch_content *from, const char *from_path,
                          uint64_t target_max, dxpatch_content *to)
 {
     container_patch p;
-    container_bytes made = {0};
+    const container_bytes source = {.bytes = from->bytes, .size = from->size, .in_file = from->mapped};
+    container_bytes made = {.source = from->size ? &source : NULL};
     int error = container_open(patch->bytes, patch->size, &p);
     if (error) return dxpatch_fail(error, path);
     int status = check_libraries(&p, path);

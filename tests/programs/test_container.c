@@ -1,6 +1,7 @@
 /* Tests of programs/containers/: members found, forms made, and files rebuilt byte for byte. Without zlib, which a suite's plain
    build does not require, only refusals are tested; build/codec/test_container has the libraries. */
 #define DX_PATCH_IMPLEMENTATION
+#define DX_CAS_IMPLEMENTATION
 #include "../../programs/common/os_posix.c"
 #include "../../programs/containers/ways.c"
 #include "../../programs/containers/find.c"
