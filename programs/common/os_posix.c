@@ -661,7 +661,8 @@ void os_scratch_free(uint8_t *bytes)
 
 void os_release(const void *bytes, size_t size)
 {
-    (void)madvise((void *)(uintptr_t)bytes, size, MADV_DONTNEED);
+    const size_t before = (uintptr_t)bytes % (size_t)sysconf(_SC_PAGESIZE);
+    (void)madvise((void *)((uintptr_t)bytes - before), size + before, MADV_DONTNEED);
 }
 
 int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)

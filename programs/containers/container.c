@@ -222,16 +222,19 @@ static int pack_corrected(const container_way *way, const correction *c, const u
     if (way->kind == CONTAINER_TOKENS)
         return container_tokens_pack(way, content, size, c->raw, c->size, out);
     if (!c->cut && !c->size) return container_pack(way, content, size, memory_max, out);
-    container_bytes packed = {.max = uncorrected_max(out->max), .cancel = out->cancel};
+    const container_bytes *source = out->source;
+    container_bytes packed = {.max = uncorrected_max(out->max), .source = source, .cancel = out->cancel};
     int error = container_pack(way, content, size, memory_max, &packed);
     assert(out->size == before);
     if (!error && (c->same > packed.size || c->cut > packed.size - c->same))
         error = DX_PATCH_ECORRUPT;
     if (!error) {
         size_t rest = c->same + c->cut;
+        out->source = &packed;
         container_add(out, packed.bytes, c->same);
         container_add(out, c->raw, c->size);
         container_add(out, packed.bytes + rest, packed.size - rest);
+        out->source = source;
         error = out->error;
     }
     container_drop(&packed);
@@ -622,7 +625,10 @@ int container_unpack(const container_patch *p, const uint8_t *from, size_t from_
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
     reader lists = {p->lists, p->lists_size, DX_PATCH_OK};
-    dx_patch_hash(from, from_size, hash);
+    const container_bytes *source = form->source;
+    if (source) container_hash(source, hash);
+    else dx_patch_hash(from, from_size, hash);
+    assert(!source || (source->bytes == from && source->size == from_size));
     if (from_size != p->base_size || memcmp(hash, p->base_hash, sizeof hash) != 0)
         return from_size == p->target_size && !memcmp(hash, p->target_hash, sizeof hash)
                    ? DX_PATCH_EAPPLIED
@@ -630,11 +636,12 @@ int container_unpack(const container_patch *p, const uint8_t *from, size_t from_
     int error = DX_PATCH_OK;
     assert(!form->bytes && p->layers);
     for (unsigned i = 0; !error && i < p->layers; i++) {
-        container_bytes next = {.max = (size_t)p->form_max};
+        container_bytes next = {.max = (size_t)p->form_max, .source = i ? form : source};
         error = unpack_layer(&lists, i ? form->bytes : from, i ? form->size : from_size, p->kinds,
                              memory_max, &next);
         container_drop(form);
         *form = next;
+        form->source = NULL;
     }
     if (!error && lists.left) error = DX_PATCH_ECORRUPT;
     return error;
@@ -645,18 +652,20 @@ int container_rebuild(const container_patch *p, const uint8_t *form, size_t form
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
     int error = DX_PATCH_OK;
+    const container_bytes *source = out->source;
     assert(!out->bytes && p->layers);
     for (unsigned i = 0; !error && i < p->layers; i++) {
         bool last = i + 1 == p->layers;
         container_bytes next = {.max = (size_t)(last ? p->target_size : p->form_max),
-                                .cancel = out->cancel};
+                                .source = i ? out : source, .cancel = out->cancel};
         error = rebuild_layer(i ? out->bytes : form, i ? out->size : form_size, p->kinds,
                               memory_max, &next);
         container_drop(out);
         *out = next;
+        out->source = NULL;
     }
     if (error) return error;
-    dx_patch_hash(out->bytes, out->size, hash);
+    container_hash(out, hash);
     return out->size == p->target_size && !memcmp(hash, p->target_hash, sizeof hash)
                ? DX_PATCH_OK
                : DX_PATCH_ETARGET;

@@ -60,6 +60,8 @@ typedef struct container_bytes {
     size_t   max;   /* above that, ETOOBIG */
     int      error;
     bool     in_file; /* mapped from a temporary file, not allocated */
+    size_t   passed;  /* bytes written and read since mapped pages were last released */
+    const struct container_bytes *source; /* what this is made from, to be released with it; or NULL */
     const container_cancel *cancel; /* for packing into it, or NULL */
 } container_bytes;
 
@@ -112,6 +114,11 @@ bool container_add(container_bytes *b, const void *bytes, size_t size);
 /* Make room for capacity bytes in total. False: see b->error. */
 bool container_reserve(container_bytes *b, size_t capacity);
 void container_drop(container_bytes *b);
+/* Count bytes that were written or read. Every few MB the mapped pages of b and of its source are
+   released: the system would count all of them as memory of the process. */
+void container_pass(container_bytes *b, size_t size);
+/* Hash without keeping mapped pages. */
+void container_hash(const container_bytes *b, uint8_t hash[DX_PATCH_HASH_SIZE]);
 /* The bytes as allocated memory, which the caller frees. NULL: there is not enough. b is empty then. */
 uint8_t *container_take(container_bytes *b);
 bool container_is_cancelled(const container_cancel *cancel); /* NULL: never */
@@ -172,7 +179,7 @@ int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t 
                    const container_cancel *cancel, container_members *found);
 
 /* Is there anything that looks like the start of a member? It is not unpacked. */
-bool container_may_have(const uint8_t *bytes, size_t size);
+bool container_may_have(container_bytes *b);
 
 /* >>container.c ---- */
 /* The forms of OLD and NEW between which the inner patch is made. The caller drops them, also
@@ -199,12 +206,12 @@ int container_seal(const container_forms *forms, const uint8_t *from, size_t fro
 
 bool container_is(const uint8_t *bytes, size_t size);
 int  container_open(const uint8_t *bytes, size_t size, container_patch *p);
-/* Make the form of OLD, after checking its hash. No buffer grows beyond the sizes in the patch, so
+/* Make the form of OLD, after checking its hash. form->source: NULL, or OLD. No buffer grows beyond the sizes in the patch, so
    check p->form_max and p->target_size against limits first. The caller drops the forms, also
    after an error. */
 int  container_unpack(const container_patch *p, const uint8_t *from, size_t from_size,
                       uint64_t memory_max, container_bytes *form);
-/* Rebuild NEW from its form, and check its hash: ETARGET. */
+/* Rebuild NEW from its form, and check its hash: ETARGET. out->source: NULL, or the form. */
 int  container_rebuild(const container_patch *p, const uint8_t *form, size_t form_size,
                        uint64_t memory_max, container_bytes *out);
 
@@ -225,8 +232,9 @@ typedef struct container_maker {
 int container_diff(const container_maker *m, const uint8_t *from, size_t from_size,
                    const uint8_t *to, size_t to_size, container_bytes *out);
 /* Apply an opened patch, after the caller has checked its sizes against limits. The caller drops
-   the output, also after an error. */
+   the output, also after an error. out->source: NULL, or OLD. ENOMEM: the inner patch asks for more than inner_max bytes, or a
+   library needs more than memory_max. */
 int container_run(const container_patch *p, const uint8_t *from, size_t from_size,
-                  uint64_t memory_max, container_bytes *out);
+                  uint64_t memory_max, uint64_t inner_max, container_bytes *out);
 
 #endif

@@ -127,11 +127,13 @@ static size_t chunk_work(const uint8_t *p, size_t left)
     return count < left ? count : left;
 }
 
-bool container_may_have(const uint8_t *bytes, size_t size)
+bool container_may_have(container_bytes *b)
 {
-    for (size_t at = 0; at < size; at++) {
-        const candidate c = parse_candidate(bytes, at, size);
-        if (c.kind && c.at < size && container_has(c.kind)) return true;
+    enum { STEP = 65536 };
+    for (size_t at = 0; at < b->size; at++) {
+        const candidate c = parse_candidate(b->bytes, at, b->size);
+        if (c.kind && c.at < b->size && container_has(c.kind)) return true;
+        if (at % STEP == STEP - 1) container_pass(b, STEP);
     }
     return false;
 }

@@ -1014,6 +1014,7 @@ int container_tokens_pack(const container_way *way, const uint8_t *content, size
         clear_block(b);
         right = code_block(e) && !e->coder.short_of;
         if (right) put_block(&w, b, content + at);
+        container_pass(out, e->p.at - at);
     }
     if (right && !out->error) {
         put_padding(&w, code_padding(e, 0));

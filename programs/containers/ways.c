@@ -4,6 +4,8 @@
 #include "container.h"
 #include "../common/os.h"
 
+#include "../../dx_cas.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,8 @@
 enum {
     PIECE        = 65536, /* size of the output buffer */
     IN_FILE_FROM = 2 << 20, /* larger buffers are mapped from a temporary file */
+    RELEASE_FROM = 4 << 20, /* bytes written or read until mapped pages are released */
+    COPY_MAX     = 1 << 20, /* bytes copied or hashed at once */
     LZMA_EXTREME = 32     /* bit in a level of xz */
 };
 
@@ -54,6 +58,31 @@ bool container_reserve(container_bytes *b, size_t capacity)
     return true;
 }
 
+void container_pass(container_bytes *b, size_t size)
+{
+    b->passed += size;
+    if (b->passed < RELEASE_FROM) return;
+    b->passed = 0;
+    if (b->in_file) os_release(b->bytes, b->size);
+    if (b->source && b->source->in_file) os_release(b->source->bytes, b->source->size);
+}
+
+void container_hash(const container_bytes *b, uint8_t hash[DX_PATCH_HASH_SIZE])
+{
+    dx_cas_blake3 h;
+    size_t since = 0;
+    dx_cas_blake3_init(&h);
+    for (size_t at = 0, part; at < b->size; at += part) {
+        part = b->size - at < COPY_MAX ? b->size - at : COPY_MAX;
+        dx_cas_blake3_update(&h, b->bytes + at, part);
+        since += part;
+        if (since < RELEASE_FROM || !b->in_file) continue;
+        os_release(b->bytes, b->size);
+        since = 0;
+    }
+    dx_cas_blake3_final(&h, hash, DX_PATCH_HASH_SIZE);
+}
+
 bool container_add(container_bytes *b, const void *bytes, size_t size)
 {
     assert(b->size <= b->capacity);
@@ -67,8 +96,12 @@ bool container_add(container_bytes *b, const void *bytes, size_t size)
         while (capacity < b->size + size) capacity += capacity / 2;
         if (!container_reserve(b, capacity)) return false;
     }
-    if (size) memcpy(b->bytes + b->size, bytes, size);
-    b->size += size;
+    for (size_t at = 0, part; at < size; at += part) {
+        part = size - at < COPY_MAX ? size - at : COPY_MAX;
+        memcpy(b->bytes + b->size, (const uint8_t *)bytes + at, part);
+        b->size += part;
+        container_pass(b, part);
+    }
     return true;
 }
 
@@ -156,6 +189,7 @@ static bool sink_into_bytes(void *user, const uint8_t *bytes, size_t size)
 {
     container_bytes *out = user;
     if (!out->error && container_is_cancelled(out->cancel)) out->error = DX_PATCH_ECANCELED;
+    container_pass(out, PIECE); /* about as much was read */
     return container_add(out, bytes, size);
 }
 
@@ -177,6 +211,7 @@ static int inflate_raw(const uint8_t *in, size_t size, container_bytes *out, siz
         z.avail_out = PIECE;
         got = inflate(&z, Z_NO_FLUSH); /* Z_BUF_ERROR: no progress, the input ends early */
         at += part - z.avail_in;
+        container_pass(out, part - z.avail_in);
         if (!container_add(out, piece, PIECE - z.avail_out)) break;
     }
     inflateEnd(&z);

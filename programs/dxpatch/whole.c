@@ -98,14 +98,15 @@ static int run_container(const dxpatch_content *from, const char *from_path,
                          uint64_t target_max, dxpatch_content *to)
 {
     container_patch p;
-    container_bytes made = {0};
+    const container_bytes source = {.bytes = from->bytes, .size = from->size, .in_file = from->mapped};
+    container_bytes made = {.source = from->size ? &source : NULL};
     int error = container_open(patch->bytes, patch->size, &p);
     if (error) return dxpatch_fail(error, path);
     int status = check_libraries(&p, path);
     if (status) return status;
     if (p.form_max > target_max || p.target_size > target_max)
         return dxpatch_fail_target(path, target_max);
-    error = container_run(&p, from->bytes, from->size, memory_max, &made);
+    error = container_run(&p, from->bytes, from->size, memory_max, memory_max, &made);
     to->size = made.size;
     to->bytes = container_take(&made); /* the caller frees it, also after an error */
     if (!error && !to->bytes) error = DX_PATCH_ENOMEM;

@@ -3,6 +3,7 @@
    many with a correction, and how many stay packed; and per gzip file the size of its correction, in thousandths.
    Built by tests/ports/containers.sh. */
 #define DX_PATCH_IMPLEMENTATION
+#define DX_CAS_IMPLEMENTATION
 #include "../../programs/containers/ways.c"
 #include "../../programs/containers/find.c"
 #include "../../programs/containers/tokens.c"

@@ -1,6 +1,7 @@
 /* Tests of programs/containers/: members found, forms made, and files rebuilt byte for byte. Without zlib, which a suite's plain
    build does not require, only refusals are tested; build/codec/test_container has the libraries. */
 #define DX_PATCH_IMPLEMENTATION
+#define DX_CAS_IMPLEMENTATION
 #include "../../programs/common/os_posix.c"
 #include "../../programs/containers/ways.c"
 #include "../../programs/containers/find.c"
@@ -1040,7 +1041,11 @@ DX_PROPERTY(ct_3_readers_that_unpack_less_and_makers_that_are_cancelled, 40)
         DX_CHECK_EQ(container_open(patch.bytes, patch.size, &p), 0);
         DX_CHECK_EQ(p.kinds & ~maker.kinds & ~(1u << CONTAINER_TOKENS), 0);
         DX_CHECK(!(p.kinds >> CONTAINER_TOKENS & 1) || maker.kinds >> CONTAINER_DEFLATE & 1);
-        DX_CHECK_EQ(container_run(&p, old_file, from_size, MEMORY_MAX, &out), 0);
+        dx_patch_header h;
+        DX_CHECK_EQ(dx_patch_info(p.inner, p.inner_size, &h), 0);
+        DX_CHECK_EQ(container_run(&p, old_file, from_size, MEMORY_MAX, h.memory_size - 1, &out), DX_PATCH_ENOMEM);
+        DX_CHECK(!out.bytes);
+        DX_CHECK_EQ(container_run(&p, old_file, from_size, MEMORY_MAX, h.memory_size, &out), 0);
         DX_CHECK_EQ(out.size, to_size);
         DX_CHECK_MEM(out.bytes, new_file, to_size);
         container_bytes less = {.max = patch.size - 1};
@@ -1053,6 +1058,89 @@ DX_PROPERTY(ct_3_readers_that_unpack_less_and_makers_that_are_cancelled, 40)
     left = (int64_t)dx_choose(c, asked - 1);
     DX_CHECK_EQ(container_diff(&maker, old_file, from_size, new_file, to_size, &patch), DX_PATCH_ECANCELED);
     DX_CHECK(!patch.bytes);
+}
+
+/* >>memory --------------------------------------------------------------------- */
+/* A field of /proc/self/status in KB; 0: the system has none. */
+static size_t status_kb(const char *field)
+{
+    char line[256];
+    size_t kb = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, field, strlen(field))) kb = strtoul(line + strlen(field), NULL, 10);
+    if (f) fclose(f);
+    return kb;
+}
+
+static size_t mapped_kb(void) { return status_kb("RssFile:") + status_kb("RssShmem:"); }
+
+/* Called for every piece that is packed: keep the most that was mapped. */
+static bool sample_mapped(void *user)
+{
+    const size_t kb = mapped_kb();
+    if (kb > *(size_t *)user) *(size_t *)user = kb;
+    return false;
+}
+
+/* A .gz of `count` members of 64 bytes, of which every `changed`-th is new. */
+static size_t put_gz(uint8_t *out, size_t room, uint8_t *content, size_t count, size_t changed)
+{
+    static const uint8_t head[10] = {0x1f, 0x8b, 8};
+    const container_way way = {.kind = CONTAINER_DEFLATE, .level = 6, .variant = 8, .window = 15};
+    for (size_t i = 0; i < count; i++) {
+        char member[128];
+        snprintf(member, sizeof member, "member %08zu of a tar, %s %034zu", i, i % changed ? "old" : "new", i * 7919);
+        memcpy(content + 64 * i, member, 64);
+    }
+    memcpy(out, head, sizeof head);
+    return sizeof head + squeeze(out + sizeof head, room - sizeof head, content, 64 * count, &way, 0);
+}
+
+/* Between forms, as dxup serve makes it. */
+static int create_range(void *user, const uint8_t *from, size_t from_size, const uint8_t *to, size_t to_size, uint8_t **out, size_t *size)
+{
+    dx_patch_create_desc desc = {.codings = 1u << DX_PATCH_CODING_RANGE, .memory_size = 24 << 20, .level = 3};
+    (void)user;
+    desc.memory = malloc(desc.memory_size);
+    *out = malloc(to_size);
+    int error = dx_patch_create(&desc, from, from_size, to, to_size, *out, to_size, size);
+    free(desc.memory);
+    return error;
+}
+
+/* However many members there are: while a file of 200,000 is packed, little of its content is mapped. */
+DX_TEST(ct_5_many_members_take_little_memory)
+{
+    enum { COUNT = 200000, ROOM = 8 << 20, ALLOWED_KB = 9 << 10 };
+    uint8_t *content = malloc(64 * COUNT + 1), *from = malloc(ROOM), *to = malloc(ROOM);
+    container_bytes patch = {.max = ROOM}, base = {.max = ROOM}, out = {.source = &base};
+    container_maker maker = {.form_max = 64 << 20, .memory_max = MEMORY_MAX, .create = create_range};
+    container_patch p;
+    const size_t from_size = put_gz(from, ROOM, content, COUNT, COUNT), to_size = put_gz(to, ROOM, content, COUNT, COUNT / 16);
+    DX_CHECK_EQ(container_diff(&maker, from, from_size, to, to_size, &patch), 0);
+    DX_CHECK(patch.size < to_size / 8);
+    DX_CHECK(container_add(&base, from, from_size));
+    DX_CHECK_EQ(container_open(patch.bytes, patch.size, &p), 0);
+    DX_CHECK_EQ(p.form_max >> 20, 12); /* megabytes: more than may be mapped */
+    container_bytes probe = {.max = ROOM};
+    const bool has_files = container_reserve(&probe, ROOM) && probe.in_file;
+    container_drop(&probe);
+    const size_t before = mapped_kb();
+    size_t most = 0;
+    const container_cancel sample = {sample_mapped, &most};
+    out.cancel = &sample;
+    DX_CHECK_EQ(container_run(&p, base.bytes, base.size, MEMORY_MAX, 8 << 20, &out), 0);
+    DX_CHECK_EQ(out.size, to_size);
+    DX_CHECK_MEM(out.bytes, to, to_size);
+    DX_CHECK(most || !before);
+    if (has_files) DX_CHECK(most <= before + ALLOWED_KB);
+    container_drop(&out);
+    container_drop(&base);
+    container_drop(&patch);
+    free(content);
+    free(from);
+    free(to);
 }
 
 /* >>vector -------------------------------------------------------------------- */

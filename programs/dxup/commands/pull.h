@@ -178,7 +178,7 @@ int  dxup_pull_start_container(pull *p);
 /* Collect the bytes after the head. */
 int  dxup_pull_receive_container(pull *p, const uint8_t *bytes, size_t size);
 /* Apply the complete patch. The caller drops the output, also after an error. */
-int  dxup_pull_run_container(pull *p, const uint8_t *base, container_bytes *made);
+int  dxup_pull_run_container(pull *p, const container_bytes *base, container_bytes *made);
 
 /* >>pull_transfer.c ---- */
 /* Stop the event loop. The first failure decides the status; later ones are its consequences. */

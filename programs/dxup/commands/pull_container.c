@@ -78,7 +78,7 @@ static int run_failed(pull *p, const container_patch *patch, int error)
     return PROG_DAMAGED;
 }
 
-int dxup_pull_run_container(pull *p, const uint8_t *base, container_bytes *made)
+int dxup_pull_run_container(pull *p, const container_bytes *base, container_bytes *made)
 {
     const container_bytes *all = &p->transfer.container;
     container_patch patch;
@@ -86,6 +86,8 @@ int dxup_pull_run_container(pull *p, const uint8_t *base, container_bytes *made)
     if (error) return prog_fail(PROG_DAMAGED, "not a patch: %s", dx_patch_error_name(error));
     int status = check_container(p, &patch);
     if (status) return status;
-    error = container_run(&patch, base, (size_t)p->plan.have_size, DXUP_CONTAINER_MEMORY, made);
+    made->source = base;
+    error = container_run(&patch, base->bytes, base->size, DXUP_CONTAINER_MEMORY,
+                          DXUP_APPLYING_MAX, made);
     return error ? run_failed(p, &patch, error) : PROG_OK;
 }

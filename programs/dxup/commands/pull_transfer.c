@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { APPLY_MEMORY_MAX = 256 << 20 };
+enum { APPLY_MEMORY_MAX = 64 << 20 }; /* that of dx_patch_create(), which earlier servers do not lower */
 
 /* The first failure decides the status; later ones are its consequences. PROG_OK just ends. */
 void dxup_pull_end(pull *p, int status)
@@ -134,20 +134,34 @@ static int receive_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t 
     return error ? apply_failed(p, error) : PROG_OK;
 }
 
+/* Read all of the base, in pieces. */
+static int read_whole_base(pull *p, container_bytes *base)
+{
+    const size_t size = (size_t)p->plan.have_size;
+    int status = PROG_OK;
+    if (!container_reserve(base, size + 1))
+        return prog_fail(PROG_SYSTEM, "%s: no memory, and no space for a temporary file, to apply a patch to it",
+                         p->o->path);
+    while (!status && base->size < size) {
+        const size_t part = size - base->size < PROG_IO_SIZE ? size - base->size : PROG_IO_SIZE;
+        status = read_base_file(p, base->size, base->bytes + base->size, part);
+        base->size += part;
+        container_pass(base, part);
+    }
+    return status;
+}
+
 /* A patch between containers is complete: apply it. Its output was verified before it is written. */
 static int finish_container(pull *p)
 {
     container_bytes made = {0}, base = {0};
-    int status = PROG_OK;
-    if (!container_reserve(&base, (size_t)p->plan.have_size + 1))
-        status = prog_fail(PROG_SYSTEM, "%s: no memory, and no space for a temporary file, to apply a patch to it",
-                           p->o->path);
-    if (!status) status = read_base_file(p, 0, base.bytes, (size_t)p->plan.have_size);
-    if (!status) status = dxup_pull_run_container(p, base.bytes, &made);
+    int status = read_whole_base(p, &base);
+    if (!status) status = dxup_pull_run_container(p, &base, &made);
     container_drop(&base);
     for (size_t at = 0; !status && at < made.size;) {
         const size_t part = made.size - at < PROG_IO_SIZE ? made.size - at : PROG_IO_SIZE;
         status = write_target(p, made.bytes + at, part);
+        container_pass(&made, part);
         at += part;
     }
     container_drop(&made);

@@ -22,7 +22,8 @@ static bool is_too_late(void *user) { return prog_now_ns() > *(const int64_t *)u
 static int create(void *user, const uint8_t *from, size_t from_size, const uint8_t *to,
                   size_t to_size, uint8_t **out, size_t *size)
 {
-    dx_patch_create_desc desc = {.codings = 1u << DX_PATCH_CODING_RANGE};
+    dx_patch_create_desc desc = {.codings = 1u << DX_PATCH_CODING_RANGE,
+                                 .apply_memory_max = DXUP_APPLYING_MAX};
     if (from_size <= STREAMS_MAX && to_size <= STREAMS_MAX)
         desc.codings |= 1u << DX_PATCH_CODING_STREAMS;
     const size_t capacity = dx_patch_bound(&desc, from_size, to_size);

@@ -73,7 +73,7 @@ bool dxup_whole_read_reply(const uint8_t *bytes, size_t size, uint64_t *patch_si
 }
 
 /* >>content ------------------------------------------------------------ */
-static bool read_parts(versions_store *s, const dx_tree_entry *file, uint8_t *bytes)
+static bool read_parts(versions_store *s, const dx_tree_entry *file, container_bytes *bytes)
 {
     versions_parts parts;
     const uint8_t *id;
@@ -83,8 +83,10 @@ static bool read_parts(versions_store *s, const dx_tree_entry *file, uint8_t *by
     while (!status && at < file->size) {
         status = versions_parts_find(&parts, at, &id, &start, &size);
         if (!status && (start != at || size > file->size - at)) status = PROG_DAMAGED;
-        if (!status) status = versions_parts_read(s, id, size, bytes + at, (size_t)size);
+        if (!status) status = versions_parts_read(s, id, size, bytes->bytes + at, (size_t)size);
         at += size;
+        bytes->size = (size_t)(status ? 0 : at);
+        container_pass(bytes, (size_t)size);
     }
     versions_parts_close(&parts);
     return !status;
@@ -96,10 +98,9 @@ bool dxup_whole_read(versions_store *s, const dx_tree_entry *file, container_byt
         return false;
     if (!container_reserve(bytes, (size_t)file->size)) return false;
     prog_mute(true);
-    const bool done = read_parts(s, file, bytes->bytes);
+    const bool done = read_parts(s, file, bytes);
     prog_mute(false);
-    if (done) bytes->size = (size_t)file->size;
-    else container_drop(bytes);
+    if (!done) container_drop(bytes);
     return done;
 }
 
@@ -107,7 +108,7 @@ bool dxup_whole_is_container(void *user, const versions_missing_whole *w)
 {
     if (!container_kinds() || w->file.size > DXUP_CONTAINER_MAX) return false;
     container_bytes old = {0};
-    const bool is = dxup_whole_read(user, &w->old, &old) && container_may_have(old.bytes, old.size);
+    const bool is = dxup_whole_read(user, &w->old, &old) && container_may_have(&old);
     container_drop(&old);
     return is;
 }
@@ -120,7 +121,7 @@ static enum dxup_whole_result wrong(const char *why)
 }
 
 /* A patch between containers. */
-static enum dxup_whole_result apply_container(const uint8_t *old, const versions_missing_whole *w,
+static enum dxup_whole_result apply_container(const container_bytes *old, const versions_missing_whole *w,
                                               const container_bytes *patch, container_bytes *made)
 {
     container_patch p;
@@ -129,7 +130,9 @@ static enum dxup_whole_result apply_container(const uint8_t *old, const versions
     if (p.base_size != w->old.size || p.target_size != w->file.size)
         return wrong("it is for other files");
     if (p.form_max > DXUP_CONTAINER_MAX) return wrong("it needs too much memory");
-    error = container_run(&p, old, (size_t)w->old.size, DXUP_CONTAINER_MEMORY, made);
+    made->source = old;
+    error = container_run(&p, old->bytes, old->size, DXUP_CONTAINER_MEMORY,
+                          DXUP_APPLYING_MAX, made);
     if (!error) return DXUP_WHOLE_MADE;
     /* Other libraries may compress to other bytes, even those with the same version. */
     if (error == DX_PATCH_ENOMEM || error == DX_PATCH_ETARGET || error == DX_PATCH_ETOOBIG ||
@@ -149,7 +152,7 @@ static enum dxup_whole_result apply_plain(const uint8_t *old, const versions_mis
     if (header.kind != DX_PATCH_KIND_DELTA || header.base_size != w->old.size ||
         header.target_size != w->file.size)
         return wrong("it is for other files");
-    if (header.memory_size > DXUP_CONTAINER_MEMORY) return wrong("it needs too much memory");
+    if (header.memory_size > DXUP_APPLYING_MAX) return wrong("it needs too much memory");
     void *memory = malloc(header.memory_size ? (size_t)header.memory_size : 1);
     error = DX_PATCH_ENOMEM;
     if (memory && container_reserve(made, (size_t)w->file.size))
@@ -167,7 +170,7 @@ enum dxup_whole_result dxup_whole_apply(versions_store *s, const versions_missin
     container_bytes old = {0};
     if (!dxup_whole_read(s, &w->old, &old)) return DXUP_WHOLE_STALE;
     enum dxup_whole_result result = container_is(patch->bytes, patch->size)
-                                        ? apply_container(old.bytes, w, patch, made)
+                                        ? apply_container(&old, w, patch, made)
                                         : apply_plain(old.bytes, w, patch, made);
     container_drop(&old);
     if (result == DXUP_WHOLE_MADE && made->size != w->file.size) result = wrong("wrong size");
