@@ -184,7 +184,7 @@ what_is_fetched_is_compressed_on_disk() { # also after the scan, whose listings 
     puller=$!
     while kill -0 $puller 2>/dev/null; do
         now=$(stat -c %s .out.dxup-sync/objects 2>/dev/null) && [ "$now" -gt $most ] && most=$now
-        sleep 0.02
+        sleep 0.1
     done
     wait $puller || fail "$(cat log)"
     same_tree v out
