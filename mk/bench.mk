@@ -1,7 +1,7 @@
 # Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
 # results go to bench/results, what was tried to bench/log.md.
 
-.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-www
+.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-many bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-www
 
 .PHONY: bench
 bench: ## charts of README.md and bench/README.md, from the CSV files in bench/results
@@ -31,6 +31,9 @@ bench-levels: build/bench_patch ## levels of dx_patch.h, into bench/results/leve
 
 bench-update: build/dxup ## bytes of first copies and updates, beside rsync -z, zsync, restic and casync; PAIRS='OLD NEW ...'
 	@bench/bench_update.sh $(PAIRS)
+
+bench-many: build/dxup ## processor time of updating 50,000 small files, client and server, beside rsync; FILES=n ROUNDS=n
+	@python3 bench/bench_many.py $(or $(FILES),50000) --rounds $(or $(ROUNDS),3)
 
 bench-sizes: build/dxup ## bytes and memory over the size of a file, beside rsync -z, into bench/results/sizes.csv; SIZES='1M 64M 1G --sparse ...'
 	@python3 bench/bench_sizes.py $(or $(SIZES),1M 4M 16M 64M 256M 1G)

@@ -171,6 +171,26 @@ a_sparse_image_is_sent_as_its_data() {
     pull_to out 330000
     [ "$(du -k out/image | cut -f 1)" -lt 1000 ] || fail "the holes were filled: $(du -k out/image)"
 }
+what_is_fetched_is_compressed_on_disk() { # also after the scan, whose listings are not
+    local most=0 now size puller
+    sources v 20
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    sources v 600
+    size=$(cat $(find v -type f) | wc -c)
+    publish
+    "$dxup" pull "$address" t out --limit-rate 400K >log 2>&1 </dev/null &
+    puller=$!
+    while kill -0 $puller 2>/dev/null; do
+        now=$(stat -c %s .out.dxup-sync/objects 2>/dev/null) && [ "$now" -gt $most ] && most=$now
+        sleep 0.1
+    done
+    wait $puller || fail "$(cat log)"
+    same_tree v out
+    [ $most -gt 100000 ] || fail "nothing was seen to be fetched: $most bytes"
+    [ $most -lt $((size * 3 / 4)) ] || fail "$most bytes on the disk for $size"
+}
 times_alone_cost_little() {
     sources v 500
     publish
@@ -1110,7 +1130,7 @@ lies_about_packages() { # in every way of dxup_evil_sync: the old directory and 
 }
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
-    a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read chunk_lists_are_kept_with_the_note a_note_that_lies_is_found_out \
+    a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data what_is_fetched_is_compressed_on_disk times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read chunk_lists_are_kept_with_the_note a_note_that_lies_is_found_out \
     what_moved_is_a_base a_dry_run_changes_nothing a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies connections_that_end a_snapshot_larger_than_it_may_be \

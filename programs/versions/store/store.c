@@ -57,7 +57,9 @@ static int pack(void *user, void *out, size_t capacity, const void *in, size_t s
 {
     versions_store *s = user;
     assert(s->packer);
-    if (in != s->packed_of) {
+    if (s->plain) {
+        *got = 0;
+    } else if (in != s->packed_of) {
         *got = versions_pack(s->packer, out, capacity, in, size);
     } else {
         *got = s->packed_size <= capacity ? s->packed_size : 0;
@@ -494,6 +496,8 @@ void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smalles
     s->whole_from_ns = whole_from_ns;
     versions_differ_hurry(s->differ, !smallest);
 }
+
+void versions_store_set_plain(versions_store *s, bool plain) { s->plain = plain; }
 
 void versions_store_set_chain(versions_store *s, uint32_t deltas_max)
 {

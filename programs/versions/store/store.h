@@ -70,6 +70,8 @@ uint64_t versions_store_kept(versions_store *s);
    call, without `smallest`, by the fastest coder alone, which takes a tenth of the time. From
    whole_from_ns (prog_now_ns()) on, chunks are stored whole; INT64_MAX: never. */
 void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smallest);
+/* Store new objects without compression, for a store that is soon removed, or compress them again. */
+void versions_store_set_plain(versions_store *s, bool plain);
 /* The maximum number of deltas of a chunk in a row: 1 to 31. */
 void versions_store_set_chain(versions_store *s, uint32_t deltas_max);
 /* How many objects this handle has stored as deltas. */

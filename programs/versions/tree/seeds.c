@@ -125,6 +125,16 @@ static int read_seed(void *user, const uint8_t id[32], void *out, size_t capacit
 
 static const prog_list all = {0}; /* nothing is left out */
 
+/* Only listings are stored. Each is read several times before the store is removed, and most of their
+   bytes are ids, which do not shrink. */
+static int scan(versions_store *s, const versions_tree_publish_desc *desc, versions_published *out)
+{
+    versions_store_set_plain(s, true);
+    const int status = versions_tree_publish(s, desc, out);
+    versions_store_set_plain(s, false);
+    return status;
+}
+
 static int scan_path(versions_seeds *d, versions_store *s, const char *path,
                      const versions_omit *omit, versions_stat_cache *seen,
                      versions_inventory *inventory, versions_published *out)
@@ -136,7 +146,7 @@ static int scan_path(versions_seeds *d, versions_store *s, const char *path,
     const versions_tree_publish_desc desc = {.path = path, .name = "looking", .seen = seen,
                                          .inventory = inventory, .rules = &all, .omit = *omit,
                                          .locate = add, .locate_user = d};
-    int status = versions_tree_publish(s, &desc, out);
+    int status = scan(s, &desc, out);
     if (!status) versions_store_set_seed(s, read_seed, d);
     return status;
 }
@@ -321,7 +331,7 @@ bool versions_seeds_again(versions_store *s, const char *path, const versions_om
                                          .last = changed ? root : NULL,
                                          .changed = changed ? &changed : NULL,
                                          .changed_count = changed != NULL};
-    if (versions_tree_publish(s, &desc, &found)) return false;
+    if (scan(s, &desc, &found)) return false;
     memcpy(root, found.root, sizeof found.root);
     return !torn && !found.missed && !found.needs_all && !(changed && found.linked);
 }
