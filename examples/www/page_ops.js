@@ -3,6 +3,15 @@
 //   const page = pageOps(root, { 1: '<li>...' }, ['class name', ...]); page.flush(memory, ops, mask, read, write, text, size);
 const CLONE = 1, TEXT = 2, ATTR = 3, REMOVE = 4, CLASS = 5, STYLE = 6, MOVE = 7, AT = 8, CLEAR = 9, FORGET = 10;
 
+// The names of bindings and operations, which dx_page_add_name() wrote into a page's static region.
+export function namesAt(memory, at) {
+    const view = new DataView(memory.buffer, at), bytes = new Uint8Array(memory.buffer), decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    return Array.from({ length: view.getUint32(0x40, true) }, (_, i) => {
+        const begin = at + view.getUint32(0x44 + 8 * i, true);
+        return decoder.decode(bytes.slice(begin, begin + view.getUint32(0x48 + 8 * i, true)));
+    });
+}
+
 export function pageOps(root, templates, names) {
     const document = root.ownerDocument, decoder = new TextDecoder('utf-8', { ignoreBOM: true });
     let of = [root];     // elements by number
