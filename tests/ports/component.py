@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """examples/www/component.py: good templates become tables that dx_page.h takes; bad ones an error with its place and what to write.
 
-DX_TEST_SEED=n, DX_TEST_RUNS=n: that many times the random templates
+DX_TEST_SEED=n, DX_TEST_RUNS=n: that many times the random templates. --markups COUNT prints good ones, for a browser (feed.mjs).
 """
-import ast, importlib.util, os, random, re, subprocess, sys, tempfile, time
+import ast, importlib.util, json, os, random, re, subprocess, sys, tempfile, time
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 SOURCE = f"{TOP}/examples/www/component.py"
@@ -526,6 +526,26 @@ def names_stay_names():
                 expect(compile_(text)[1], text)
 
 
+def print_markups(count):
+    """Markup that the compiler made of random templates, with tag and depth of each element: a browser must build the same."""
+    found, parts = [], []
+    while len(found) < count:
+        body = random_element() if len(parts) < 100 or dice.random() < 0.3 else f"<div>{''.join(dice.choices(parts, k=3))}</div>"
+        compiler, errors = compile_(one(body))
+        if errors:
+            continue
+        parts.append(body)
+        depths = {None: -1}
+        for element in compiler.components[0].slots:
+            depths[element] = depths[element.parent] + 1
+        found.append([compiler.components[0].text, [[e.tag, depths[e]] for e in compiler.components[0].slots]])
+    print(json.dumps(found))
+
+
+if sys.argv[1:2] == ["--markups"]:
+    print_markups(int(sys.argv[2]))
+    subprocess.run(["rm", "-rf", WORK])
+    sys.exit(0)
 for test in (tables_are_those_written_by_hand, a_page_of_templates_runs, each_error_has_its_place_and_what_to_write, each_error_says_what_to_write,
              the_command_prints_errors_and_leaves_the_header_alone, random_templates_are_refused_or_good, mutated_templates_end_with_a_result,
              hostile_files_end_soon, names_stay_names):
