@@ -174,7 +174,7 @@ static void fill(void *user, uint32_t key, void *state)
     row_fill(user, r);
 }
 
-static int rows_add(dx_page *p, void *user)
+static int rows_add_to(dx_page *p, void *user)
 {
     static const dx_page_binding bindings[] = {
         {SELECTED, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 0, 0, offsetof(row, selected), 1},
@@ -218,7 +218,7 @@ int EXPORT(init)(uint32_t random)
     at += desc.static_size + desc.state_size + desc.queue_size;
     if (__builtin_wasm_memory_grow(0, (at + 65535) / 65536 - __builtin_wasm_memory_size(0)) == (size_t)-1) return DX_PAGE_ENOSPACE;
     error = dx_page_init(&page, &desc);
-    if (!error) error = rows_add(&page, NULL);
+    if (!error) error = rows_add_to(&page, NULL);
     if (error) return error;
     dx_page_seal(&page);
     row_list(&list, 0, 0, list_keys, list_nodes, ROWS_MAX, NULL);

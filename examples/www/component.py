@@ -18,7 +18,7 @@ PAGE.html holds templates. Each has an id, the fields of its state, and one elem
     <ul each="row"></ul>       rows of <template id="row" key="number" ...>, whose key is a field
 
 OUT.h has the state as a struct, a bit of the dirty mask for each field, markup, bindings and handlers,
-and PAGE_add(), which registers all of them. Fields that one function reads share a bit. An error is
+and PAGE_add_to(), which registers all of them. Fields that one function reads share a bit. An error is
 FILE:LINE:COLUMN: and what to write instead; then OUT.h is left as it was, and the exit status is 1.
 """
 import difflib
@@ -131,7 +131,7 @@ class Compiler(HTMLParser):
     # >>reading
     def translate(self):
         """Read the file, and note its errors; without one, write() has the header."""
-        for made in ("names", "format", "put", "add"):
+        for made in ("names", "format", "put", "add_to"):
             self.symbols[f"{self.stem}_{made}"] = -1
         try:
             self.read()
@@ -724,7 +724,7 @@ class Compiler(HTMLParser):
     def write_add(self):
         stem = self.stem
         yield from ["", "/* Add all components to a page that has no names yet, and set their handlers; then dx_page_seal(). An error of dx_page. */",
-                    f"static inline int {stem}_add(dx_page *page, void *user)", "{", "    int error = DX_PAGE_OK;"]
+                    f"static inline int {stem}_add_to(dx_page *page, void *user)", "{", "    int error = DX_PAGE_OK;"]
         if self.names:
             yield from [f"    for (int i = 0; i < {stem.upper()}_NAMES && !error; i++) {{",
                         f"        const int number = dx_page_add_name(page, dx_htip_text_of({stem}_names[i]));",

@@ -190,7 +190,7 @@ static int feed_open(feed *f)
     desc.capabilities = DX_PAGE_DOM_WRITE | DX_PAGE_DOM_READ;
     desc.format = feed_rows_format;
     error = dx_page_init(&f->page, &desc);
-    if (!error) error = feed_rows_add(&f->page, f);
+    if (!error) error = feed_rows_add_to(&f->page, f);
     if (error) return error;
     dx_page_seal(&f->page);
     dx_page_on(&f->page, CLICK_SORT, on_sort, f);

@@ -328,7 +328,7 @@ int main(void)
 {
     if (sizeof by_hand != sizeof quote_bindings || memcmp(by_hand, quote_bindings, sizeof by_hand)) return 1;
     if (strcmp(markup, quote_markup)) return 2;
-    if (open_page(page_format) || page_add(&page, NULL)) return 3;
+    if (open_page(page_format) || page_add_to(&page, NULL)) return 3;
     return strcmp(page_names[0], "up") || strcmp(page_names[1], "down") || PAGE_HANDLERS != 2;
 }
 ''')
@@ -375,7 +375,7 @@ int main(void)
     uint32_t node, keys[8], nodes[8], wanted[] = {1, 2, 3}, other[] = {3, 1};
     dx_page_list list;
     int error = open_page(page_format);
-    if (!error) error = page_add(&page, &user);
+    if (!error) error = page_add_to(&page, &user);
     dx_page_seal(&page);
     if (!error) error = dx_page_mount(&page, BOARD_ID, 0, 0, 0, NULL, NULL, &node);
     line_list(&list, node, BOARD_SLOT_LINE, keys, nodes, 8, &user);
@@ -419,6 +419,16 @@ int main(void)
 DX_PAGE_EDUPLICATE
 '''
     expect(said == want, said)
+
+
+def the_example_in_the_readme_is_true():
+    readme = open(f"{TOP}/examples/www/README.md").read()
+    template, made = re.search(r"```html\n(.*?)```.*?```c\n(.*?)```", readme, re.S).groups()
+    written = header(template).write()
+    expect(made.strip() in written, "the tables are others")
+    said = re.search(r"```text\n(.*?)```", readme, re.S)[1]
+    bad = '<template id="counter" state="int32_t count">\n  <p onclick="add()"><b>{{cuont}}</b> {{count}} times</p>\n</template>\n'
+    expect(command(bad, "page.html", "page.h").stderr == said, "the errors are others")
 
 
 CHECKER = r'''
@@ -516,7 +526,7 @@ def names_stay_names():
     word = "??(*#1\\\u00e9%s"
     header(one(f'<p class:{word}="{{{{on}}}}" title="{text}">{text}</p>'))
     compiler = compile_(one(f'<p class:{word}="{{{{on}}}}" title="{text}">{text}</p>'))[0]
-    said = subprocess.run([build(PAGE + "int main(void) { printf(\"%s\\n%s\", page_names[0], c_markup); return open_page(NULL) || page_add(&page, NULL); }", "-trigraphs")],
+    said = subprocess.run([build(PAGE + "int main(void) { printf(\"%s\\n%s\", page_names[0], c_markup); return open_page(NULL) || page_add_to(&page, NULL); }", "-trigraphs")],
                           capture_output=True)
     expect(said.returncode == 0 and said.stdout.decode() == f"{word}\n{compiler.components[0].text}", said)
     for name in ["a;b", "a b", "a\"b", "1a", "__init", "a/**/", "A", "é", "int", "a" * 64]:
@@ -546,7 +556,7 @@ if sys.argv[1:2] == ["--markups"]:
     print_markups(int(sys.argv[2]))
     subprocess.run(["rm", "-rf", WORK])
     sys.exit(0)
-for test in (tables_are_those_written_by_hand, a_page_of_templates_runs, each_error_has_its_place_and_what_to_write, each_error_says_what_to_write,
+for test in (tables_are_those_written_by_hand, a_page_of_templates_runs, the_example_in_the_readme_is_true, each_error_has_its_place_and_what_to_write, each_error_says_what_to_write,
              the_command_prints_errors_and_leaves_the_header_alone, random_templates_are_refused_or_good, mutated_templates_end_with_a_result,
              hostile_files_end_soon, names_stay_names):
     if not sys.argv[1:] or any(test.__name__.startswith(a) for a in sys.argv[1:]):
