@@ -1,8 +1,9 @@
 // The nine operations of js-framework-benchmark in headless Chromium: layers/dx_page.h (bench/www/rows.c, examples/www/page_ops.js)
-// compared with the same table by hand and by peers (bench/www/peers). CPU time of the page's main thread, from the click until the
+// compared with the same table by hand and by peers (bench/www/peers). dx: its tables are written by hand; compiled: examples/www/component.py
+// makes them of bench/www/rows.html. CPU time of the page's main thread, from the click until the
 // page's layout is up to date, without what other processes use. Painting is not in it: all do it alike.
 // WWW_ONLY=WORD: only operations with that word. WWW_PEERS='NAME ...': these peers only.
-// usage: node bench/bench_www.mjs FOLDER [ROUNDS]      FOLDER: has rows.wasm, and peers/NAME.js; gets www.csv
+// usage: node bench/bench_www.mjs FOLDER [ROUNDS]      FOLDER: has dx.wasm, compiled.wasm, and peers/NAME.js; gets www.csv
 //        node bench/bench_www.mjs FOLDER check         each operation once, what it did, host calls, and the runtime's size: a test
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -13,7 +14,7 @@ import { createRequire } from 'node:module';
 const { chromium } = createRequire(import.meta.url)('../build/playwright/node_modules/playwright-core');
 
 const [folder, rounds = '6'] = process.argv.slice(2), check = rounds == 'check', here = new URL('./www/', import.meta.url);
-const apps = { dx: new URL('ours.js', here), vanilla: new URL('vanilla.js', here) };
+const apps = { dx: new URL('ours.js', here), compiled: new URL('ours.js', here), vanilla: new URL('vanilla.js', here) };
 const peers = { solid: 'solid-js', svelte: 'svelte', preact: 'preact', react: 'react' }; // and their packages
 for (const name of (process.env.WWW_PEERS ?? Object.keys(peers).join(' ')).split(' ').filter(Boolean))
     if (!check && existsSync(`${folder}/peers/${name}.js`)) apps[name] = `${folder}/peers/${name}.js`;
@@ -26,7 +27,7 @@ tr:nth-of-type(odd) { background: #f9f9f9 } .danger td { background: #f2dede } .
 
 const server = createServer((ask, answer) => {
     const path = ask.url.slice(1), app = path.match(/^app\/(.*)\.js$/)?.[1];
-    const files = { 'rows.wasm': `${folder}/rows.wasm`, 'app/page_ops.js': new URL('../examples/www/page_ops.js', here.href.replace(/www\/$/, '')) };
+    const files = { 'app/dx.wasm': `${folder}/dx.wasm`, 'app/compiled.wasm': `${folder}/compiled.wasm`, 'app/page_ops.js': new URL('../examples/www/page_ops.js', here.href.replace(/www\/$/, '')) };
     const body = apps[path] ? html(path) : app && apps[app] ? readFileSync(apps[app]) : files[path] ? readFileSync(files[path]) : null;
     const type = path.endsWith('.wasm') ? 'application/wasm' : path.endsWith('.js') ? 'text/javascript' : 'text/html';
     // Isolated, so that its clock ticks every 5 us.
@@ -167,7 +168,7 @@ if (check) {
         if (got) throw new Error(got);
     });
     await attempt('the runtime with its glue is at most 20 KB gzipped, 50 KB raw', () => {
-        const files = [readFileSync(`${folder}/rows.wasm`), readFileSync(new URL('../examples/www/page_ops.js', import.meta.url))];
+        const files = [readFileSync(`${folder}/dx.wasm`), readFileSync(new URL('../examples/www/page_ops.js', import.meta.url))];
         const raw = files.reduce((sum, f) => sum + f.length, 0), packed = files.reduce((sum, f) => sum + gzipSync(f, { level: 9 }).length, 0);
         if (packed > 20480 || raw > 51200) throw new Error(`${packed} gzipped, ${raw} raw`);
         return `: ${packed} gzipped, ${raw} raw`;
@@ -197,6 +198,7 @@ for (const app of names) bytes[app] = await memory(app).catch(() => NaN);
 console.log(`memory, 10,000 rows ${names.map(app => `${app} ${(bytes[app] / 1e6).toFixed(1)} MB`).join('   ')}`);
 const versionOf = name => JSON.parse(readFileSync(`${folder}/peers/node_modules/${name}/package.json`)).version;
 const versions = { dx: readFileSync(new URL('../layers/dx_page.h', import.meta.url), 'utf8').match(/dx_page.h - v(\S+)/)[1], vanilla: '' };
+versions.compiled = versions.dx;
 for (const app of names) versions[app] ??= peers[app] ? versionOf(peers[app]) : '';
 const lines = [[`# CPU time of the main thread; medians of ${rounds} rounds; Chromium ${browser.version()}; Node ${process.version}; ${cpus()[0].model}; load ${loadavg()[0].toFixed(1)}`.replaceAll(',', '')], ['operation', ...names], ...Object.entries(results).map(([name, r]) => [`${name.replaceAll(',', '')} ms`, ...names.map(app => r[app].toFixed(3))]),
     ['geometric mean of vanilla', ...names.map(app => mean(app).toFixed(3))], ['bytes after 10000 rows', ...names.map(app => bytes[app])], ['version', ...names.map(app => versions[app])]];

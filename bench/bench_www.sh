@@ -2,13 +2,20 @@
 # Build bench/www/rows.c for WebAssembly and run bench/bench_www.mjs. usage: bench_www.sh [ROUNDS|check]
 set -eu
 cd "$(dirname "$0")/.."
-for tool in node clang wasm-ld chromium; do
+for tool in node clang wasm-ld chromium python3; do
     command -v $tool >/dev/null || { echo "missing: $tool (make deps-all)"; exit 1; }
 done
 [ -d build/playwright/node_modules/playwright-core ] || { echo "missing: playwright-core (make deps-all)"; exit 1; }
 mkdir -p build/bench_www
-clang --target=wasm32 -std=c11 -Wall -Wextra -DNDEBUG -nostdlib -ffreestanding -fuse-ld=lld -Wl,--no-entry -Wl,--strip-all \
-    -O2 -mbulk-memory bench/www/rows.c -o build/bench_www/rows.wasm
+rows() { # NAME FLAGS...
+    name=$1
+    shift
+    clang --target=wasm32 -std=c11 -Wall -Wextra -DNDEBUG -nostdlib -ffreestanding -fuse-ld=lld -Wl,--no-entry -Wl,--strip-all \
+        -O2 -mbulk-memory "$@" bench/www/rows.c -o "build/bench_www/$name.wasm"
+}
+rows dx
+python3 examples/www/component.py bench/www/rows.html build/bench_www/rows.h
+rows compiled -DROWS_COMPILED -Ibuild/bench_www
 if [ "${1:-6}" != check ] && command -v npm >/dev/null; then
     mkdir -p build/bench_www/peers
     cmp -s bench/www/peers/package.json build/bench_www/peers/package.json || {

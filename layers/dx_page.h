@@ -1291,6 +1291,7 @@ static bool dx_page_p_emit_binding(dx_page *p, const dx_page_p_component *c,
     if (dx_page_p_ops_left(p) <= p->reserved_) return false;
     if (!dx_page_p_put_value(p, c, binding, state, &size)) return false;
     if (binding[1] == DX_PAGE_CLASS) { /* on if any byte was written */
+        if (fresh && !size) return true;
         dx_page_p_emit(p, dx_page_p_head(DX_PAGE_OP_CLASS, slot, name), number, size != 0, 0);
         return true;
     }

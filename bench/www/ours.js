@@ -1,9 +1,9 @@
-// rows.c in a page: its buttons and clicks go to WebAssembly, which answers with one flush each.
+// rows.c in a page, as NAME.js: its buttons and clicks go to NAME.wasm, which answers with one flush each.
 import { pageOps } from './page_ops.js';
 
 let page;
 const host = { flush: (...range) => page.flush(core.memory, ...range) };
-const { instance } = await WebAssembly.instantiateStreaming(fetch('rows.wasm'), { host });
+const { instance } = await WebAssembly.instantiateStreaming(fetch(import.meta.url.replace(/\.js$/, '.wasm')), { host });
 const core = instance.exports, error = core.init(Date.now() >>> 0);
 if (error) throw new Error(`init: ${error}`);
 const template = new TextDecoder().decode(new Uint8Array(core.memory.buffer, core.template_text(), core.template_size()));

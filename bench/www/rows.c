@@ -1,5 +1,7 @@
 /* The rows of js-framework-benchmark on layers/dx_page.h, compiled to WebAssembly: a table of numbers and labels, and what its
-   buttons do. One import, flush, is called once for each event. */
+   buttons do. One import, flush, is called once for each event.
+
+   ROWS_COMPILED: markup, state and bindings are those that examples/www/component.py makes of rows.html, else those written here. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +15,13 @@
 #define IMPORT(name) __attribute__((import_module("host"), import_name(#name))) name
 void IMPORT(flush)(const void *ops, uint32_t mask, uint32_t read, uint32_t write, const void *text, uint32_t text_size);
 
-enum { ROWS_MAX = 65536, COMPONENT = 1, SELECTED = 0, LABEL = 1, NUMBER = 2 };
+enum { ROWS_MAX = 65536 };
+
+#ifdef ROWS_COMPILED
+#include "rows.h"
+enum { SELECTED = ROW_BIT_SELECTED, LABEL = ROW_BIT_MARKS };
+#else
+enum { COMPONENT = 1, SELECTED = 0, LABEL = 1, NUMBER = 2 };
 
 typedef struct row {
     uint64_t dirty;
@@ -22,10 +30,11 @@ typedef struct row {
     uint8_t  adjective, colour, noun, selected;
 } row;
 
-static const char template[] =
+static const char row_markup[] =
     "<tr><td class=\"col-md-1\" data-slot=\"\"></td><td class=\"col-md-4\"><a class=\"lbl\" data-on=\"click:1\" data-slot=\"\"></a></td>"
     "<td class=\"col-md-1\"><a class=\"remove\" data-on=\"click:2\"><span class=\"glyphicon glyphicon-remove\" aria-hidden=\"true\"></span></a></td>"
     "<td class=\"col-md-6\"></td></tr>";
+#endif
 static const char *const adjectives[] = {"pretty", "large", "big", "small", "tall", "short", "long", "handsome", "plain", "quaint", "clean", "elegant", "easy",
                                          "angry", "crazy", "helpful", "mushy", "odd", "unsightly", "adorable", "important", "inexpensive", "cheap", "expensive", "fancy"};
 static const char *const colours[] = {"red", "yellow", "blue", "green", "pink", "brown", "purple", "brown", "white", "black", "orange"};
@@ -53,11 +62,9 @@ static uint32_t put(uint8_t *out, uint32_t at, uint32_t capacity, const char *te
 }
 
 /* A label is kept as numbers and written where the browser reads it. */
-static uint32_t format(void *user, uint32_t component, uint32_t which, const void *state, uint8_t *out, uint32_t capacity)
+static uint32_t row_label(const row *r, uint8_t *out, uint32_t capacity)
 {
-    const row *r = state;
     uint32_t size = put(out, 0, capacity, adjectives[r->adjective]);
-    (void)user, (void)component, (void)which;
     size = put(out, size, capacity, " ");
     size = put(out, size, capacity, colours[r->colour]);
     size = put(out, size, capacity, " ");
@@ -66,11 +73,9 @@ static uint32_t format(void *user, uint32_t component, uint32_t which, const voi
     return size;
 }
 
-static void fill(void *user, uint32_t key, void *state)
+static void row_fill(void *user, row *r)
 {
-    row *r = state;
     (void)user;
-    r->id = (int32_t)key;
     r->adjective = (uint8_t)random_below(COUNT(adjectives));
     r->colour = (uint8_t)random_below(COUNT(colours));
     r->noun = (uint8_t)random_below(COUNT(nouns));
@@ -106,7 +111,7 @@ static void replace(uint32_t count)
     update(wanted, count);
 }
 
-static void select_row(void *user, dx_page *p, uint32_t node, const void *data, size_t size)
+static void row_select(void *user, dx_page *p, uint32_t node, const void *data, size_t size)
 {
     row *was = dx_page_state(p, selected), *is = dx_page_state(p, node);
     (void)user, (void)data, (void)size;
@@ -119,7 +124,7 @@ static void select_row(void *user, dx_page *p, uint32_t node, const void *data, 
     dx_page_mark(p, node, SELECTED);
 }
 
-static void remove_row(void *user, dx_page *p, uint32_t node, const void *data, size_t size)
+static void row_remove(void *user, dx_page *p, uint32_t node, const void *data, size_t size)
 {
     uint32_t key = dx_page_key(p, node), count = 0;
     (void)user, (void)data, (void)size;
@@ -155,14 +160,51 @@ int EXPORT(event)(uint32_t handler, uint32_t node)
     return error;
 }
 
-/* 0 or an error. memory: sizes of the page's three regions from __heap_base on. */
-int EXPORT(init)(uint32_t random)
+#ifndef ROWS_COMPILED
+static uint32_t rows_format(void *user, uint32_t component, uint32_t which, const void *state, uint8_t *out, uint32_t capacity)
+{
+    (void)user, (void)component, (void)which;
+    return row_label(state, out, capacity);
+}
+
+static void fill(void *user, uint32_t key, void *state)
+{
+    row *r = state;
+    r->id = (int32_t)key;
+    row_fill(user, r);
+}
+
+static int rows_add_to(dx_page *p, void *user)
 {
     static const dx_page_binding bindings[] = {
         {SELECTED, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 0, 0, offsetof(row, selected), 1},
         {LABEL, DX_PAGE_TEXT, DX_PAGE_FORMAT, 0, 2, 0, 0, 0},
         {NUMBER, DX_PAGE_TEXT, DX_PAGE_INTEGER, 0, 1, 0, offsetof(row, id), 4},
     };
+    int error = dx_page_add_template(p, 1, dx_htip_text_of(row_markup));
+    if (!error && dx_page_add_name(p, dx_htip_text_of("danger")) < 0) error = DX_PAGE_ENOSPACE;
+    if (!error) error = dx_page_add_component(p, COMPONENT, 1, sizeof(row), bindings, COUNT(bindings));
+    dx_page_on(p, 1, row_select, user);
+    dx_page_on(p, 2, row_remove, user);
+    return error;
+}
+
+static void row_list(dx_page_list *l, uint32_t parent, uint32_t slot, uint32_t *keys, uint32_t *nodes, uint32_t capacity, void *user)
+{
+    l->component = COMPONENT;
+    l->parent = parent;
+    l->slot = slot;
+    l->keys = keys;
+    l->nodes = nodes;
+    l->capacity = capacity;
+    l->fill = fill;
+    l->user = user;
+}
+#endif
+
+/* 0 or an error. memory: sizes of the page's three regions from __heap_base on. */
+int EXPORT(init)(uint32_t random)
+{
     dx_page_desc desc;
     uintptr_t at = ((uintptr_t)&__heap_base + 63) & ~(uintptr_t)63;
     int error;
@@ -172,26 +214,18 @@ int EXPORT(init)(uint32_t random)
     desc.state_size = 8u << 20;
     desc.queue_size = 6u << 20;
     desc.capabilities = DX_PAGE_DOM_WRITE | DX_PAGE_DOM_READ;
-    desc.format = format;
+    desc.format = rows_format;
     at += desc.static_size + desc.state_size + desc.queue_size;
     if (__builtin_wasm_memory_grow(0, (at + 65535) / 65536 - __builtin_wasm_memory_size(0)) == (size_t)-1) return DX_PAGE_ENOSPACE;
     error = dx_page_init(&page, &desc);
-    if (!error) error = dx_page_add_template(&page, 1, dx_htip_text_of(template));
-    if (!error && dx_page_add_name(&page, dx_htip_text_of("danger")) < 0) error = DX_PAGE_ENOSPACE;
-    if (!error) error = dx_page_add_component(&page, COMPONENT, 1, sizeof(row), bindings, COUNT(bindings));
+    if (!error) error = rows_add_to(&page, NULL);
     if (error) return error;
     dx_page_seal(&page);
-    dx_page_on(&page, 1, select_row, NULL);
-    dx_page_on(&page, 2, remove_row, NULL);
-    list.component = COMPONENT;
-    list.keys = list_keys;
-    list.nodes = list_nodes;
-    list.capacity = ROWS_MAX;
-    list.fill = fill;
+    row_list(&list, 0, 0, list_keys, list_nodes, ROWS_MAX, NULL);
     seed = random | 1;
     return 0;
 }
 
-const char *EXPORT(template_text)(void) { return template; }
-uint32_t EXPORT(template_size)(void) { return sizeof template - 1; }
+const char *EXPORT(template_text)(void) { return row_markup; }
+uint32_t EXPORT(template_size)(void) { return sizeof row_markup - 1; }
 uint32_t EXPORT(row_count)(void) { return list.count; }

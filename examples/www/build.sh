@@ -19,10 +19,11 @@ wasm "$out/core-deltas.wasm" -Oz -Wl,--strip-all $used -DCORE_DELTA core.c
 wasm "$out/site/core.wasm" -Oz -Wl,--strip-all $used -DCORE_DELTA -DCORE_HTIP core.c
 wasm "$out/site/core-simd.wasm" $simd -Wl,--strip-all $used -DCORE_DELTA -DCORE_HTIP core.c
 # The dashboard's rows: on the page's thread, in a worker that shares its memory, and as HTML on a server.
-rows="-O2 -mbulk-memory -Wl,--strip-all"
+python3 component.py feed_rows.html "$out/feed_rows.h"
+rows="-O2 -mbulk-memory -Wl,--strip-all -I$out"
 wasm "$out/site/feed.wasm" $rows feed.c
 wasm "$out/site/feed-shared.wasm" $rows -matomics -Wl,--shared-memory,--import-memory,--initial-memory=16777216,--max-memory=16777216 feed.c
-${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function feed.c -o "$out/feed"
+${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function -I"$out" feed.c -o "$out/feed"
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra pack.c -o "$out/pack"
 for version in 1 2; do
     wasm "$out/app-$version.wasm" -O2 -Wl,--no-gc-sections -Wl,--export-dynamic -DAPP_VERSION=$version app.c

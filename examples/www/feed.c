@@ -1,5 +1,5 @@
-/* The rows of the dashboard on layers/dx_page.h: a feed of quotes, each of which is a row that is found by its number. One source,
-   three programs: WebAssembly on the page's thread, the same in a worker (FEED_SHARED: its memory is shared with the page), and,
+/* The rows of the dashboard on layers/dx_page.h: a feed of quotes, each of which is a row that is found by its number. Markup, state
+   and bindings are in feed_rows.html, which component.py compiles to feed_rows.h. One source, three programs: WebAssembly on the page's thread, the same in a worker (FEED_SHARED: its memory is shared with the page), and,
    natively, the HTML that a server sends first.
 
    A feed is 16 bytes for each quote, little-endian: number u32, not 0 and only once; price i32, in hundredths; change i32, in
@@ -13,21 +13,10 @@
 #endif
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_page.h"
+#include "feed_rows.h"
 
-enum { ROWS_MAX = 4096, QUOTE_SIZE = 16, COMPONENT = 1, NAME = 0, PRICE = 1, CHANGE = 2, HITS = 3, SELECTED = 4 };
-enum { CLICK_ROW = 1, CLICK_SORT = 2 };
+enum { ROWS_MAX = 4096, QUOTE_SIZE = 16, CLICK_SORT = FEED_ROWS_HANDLERS };
 enum { STATIC_SIZE = 65536, STATE_SIZE = 1 << 20, QUEUE_SIZE = 2 << 20 };
-
-typedef struct quote {
-    uint64_t dirty;
-    uint32_t number;
-    int32_t  price, change, hits;
-    uint8_t  up, down, selected, zero;
-} quote;
-
-static const char row_template[] =
-    "<tr><th scope=\"row\"><button class=\"name\" data-on=\"click:1\" data-slot=\"\"></button></th><td data-slot=\"\"></td>"
-    "<td class=\"change\" data-slot=\"\"></td><td class=\"hits\" data-slot=\"\"></td></tr>";
 
 /* All that there is of a page. */
 typedef struct feed {
@@ -76,18 +65,27 @@ static uint32_t put_hundredths(uint8_t *out, uint32_t at, uint32_t capacity, int
     return put_number(out, at, capacity, size % 100, 2);
 }
 
-static uint32_t format(void *user, uint32_t component, uint32_t which, const void *state, uint8_t *out, uint32_t capacity)
+static uint32_t quote_price(const quote *q, uint8_t *out, uint32_t capacity)
 {
-    const quote *q = (const quote *)state;
-    uint32_t     at = 0;
-    (void)user, (void)component;
-    if (which == PRICE) return put_hundredths(out, 0, capacity, q->price, false);
-    if (which == CHANGE) return put(out, put_hundredths(out, 0, capacity, q->change, true), capacity, '%');
+    return put_hundredths(out, 0, capacity, q->price, false);
+}
+
+static uint32_t quote_change(const quote *q, uint8_t *out, uint32_t capacity)
+{
+    return put(out, put_hundredths(out, 0, capacity, q->change, true), capacity, '%');
+}
+
+static uint32_t quote_name(const quote *q, uint8_t *out, uint32_t capacity)
+{
+    uint32_t at = 0;
     for (uint32_t i = 0; i < 3; i++) /* ABC-0042 */
         at = put(out, at, capacity, (uint8_t)('A' + (q->number * 2654435761u >> (27 - 5 * i)) % 26));
     at = put(out, at, capacity, '-');
     return put_number(out, at, capacity, q->number, 4);
 }
+
+static bool quote_rises(const quote *q) { return q->change > 0; }
+static bool quote_falls(const quote *q) { return q->change < 0; }
 
 /* >>state ------------------------------------------------------------------ */
 static void take(quote *q, const uint8_t *bytes)
@@ -95,8 +93,6 @@ static void take(quote *q, const uint8_t *bytes)
     q->price = (int32_t)load32(bytes + 4);
     q->change = (int32_t)load32(bytes + 8);
     q->hits = (int32_t)(load32(bytes + 12) & INT32_MAX);
-    q->up = q->change > 0;
-    q->down = q->change < 0;
 }
 
 /* A quote by its number, which ascend. */
@@ -111,12 +107,7 @@ static const uint8_t *find(const feed *f, uint32_t number)
     return f->quotes + low * QUOTE_SIZE;
 }
 
-static void fill(void *user, uint32_t key, void *state)
-{
-    quote *q = (quote *)state;
-    q->number = key;
-    take(q, find((const feed *)user, key));
-}
+static void quote_fill(void *user, quote *row) { take(row, find((const feed *)user, row->number)); }
 
 /* Mark what differs from the quote's bytes. */
 static void renew(feed *f, uint32_t node, const uint8_t *bytes)
@@ -124,11 +115,10 @@ static void renew(feed *f, uint32_t node, const uint8_t *bytes)
     quote      *q = (quote *)dx_page_state(&f->page, node);
     const quote was = *q;
     take(q, bytes);
-    if (q->price != was.price) dx_page_mark(&f->page, node, PRICE);
-    if (q->change != was.change) dx_page_mark(&f->page, node, CHANGE);
-    if (q->hits != was.hits) dx_page_mark(&f->page, node, HITS);
+    if (q->price != was.price) dx_page_mark(&f->page, node, QUOTE_BIT_PRICE);
+    if (q->change != was.change) dx_page_mark(&f->page, node, QUOTE_BIT_CHANGE);
+    if (q->hits != was.hits) dx_page_mark(&f->page, node, QUOTE_BIT_HITS);
 }
-
 
 /* The rows' order: by number, or the largest change first. */
 static void order(feed *f)
@@ -161,14 +151,14 @@ static int show(feed *f)
     return 0;
 }
 
-static void on_row(void *user, dx_page *p, uint32_t node, const void *data, size_t size)
+static void quote_select(void *user, dx_page *p, uint32_t node, const void *data, size_t size)
 {
     feed  *f = (feed *)user;
     quote *was = (quote *)dx_page_state(p, f->selected), *is = (quote *)dx_page_state(p, node);
     (void)data, (void)size;
     if (was) {
         was->selected = 0;
-        dx_page_mark(p, f->selected, SELECTED);
+        dx_page_mark(p, f->selected, QUOTE_BIT_SELECTED);
     }
     if (!is || is == was) {
         f->selected = 0;
@@ -176,7 +166,7 @@ static void on_row(void *user, dx_page *p, uint32_t node, const void *data, size
     }
     is->selected = 1;
     f->selected = node;
-    dx_page_mark(p, node, SELECTED);
+    dx_page_mark(p, node, QUOTE_BIT_SELECTED);
 }
 
 static void on_sort(void *user, dx_page *p, uint32_t node, const void *data, size_t size)
@@ -190,16 +180,6 @@ static void on_sort(void *user, dx_page *p, uint32_t node, const void *data, siz
 /* >>feed ------------------------------------------------------------------- */
 static int feed_open(feed *f)
 {
-    static const dx_page_binding bindings[] = {
-        {NAME, DX_PAGE_TEXT, DX_PAGE_FORMAT, 0, 1, 0, NAME, 0},
-        {PRICE, DX_PAGE_TEXT, DX_PAGE_FORMAT, 0, 2, 0, PRICE, 0},
-        {CHANGE, DX_PAGE_TEXT, DX_PAGE_FORMAT, 0, 3, 0, CHANGE, 0},
-        {CHANGE, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 3, 0, offsetof(quote, up), 1},
-        {CHANGE, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 3, 1, offsetof(quote, down), 1},
-        {HITS, DX_PAGE_TEXT, DX_PAGE_INTEGER, 0, 4, 0, offsetof(quote, hits), 4},
-        {SELECTED, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 0, 2, offsetof(quote, selected), 1},
-    };
-    static const char *const names[] = {"up", "down", "selected"};
     dx_page_desc desc;
     int          error;
     DX_PAGE_MEMSET(&desc, 0, sizeof desc);
@@ -208,22 +188,13 @@ static int feed_open(feed *f)
     desc.state_size = STATE_SIZE;
     desc.queue_size = QUEUE_SIZE;
     desc.capabilities = DX_PAGE_DOM_WRITE | DX_PAGE_DOM_READ;
-    desc.format = format;
+    desc.format = feed_rows_format;
     error = dx_page_init(&f->page, &desc);
-    if (!error) error = dx_page_add_template(&f->page, 1, dx_htip_text_of(row_template));
-    for (int i = 0; i < 3 && !error; i++)
-        if (dx_page_add_name(&f->page, dx_htip_text_of(names[i])) != i) error = DX_PAGE_ENOSPACE;
-    if (!error) error = dx_page_add_component(&f->page, COMPONENT, 1, sizeof(quote), bindings, 7);
+    if (!error) error = feed_rows_add_to(&f->page, f);
     if (error) return error;
     dx_page_seal(&f->page);
-    dx_page_on(&f->page, CLICK_ROW, on_row, f);
     dx_page_on(&f->page, CLICK_SORT, on_sort, f);
-    f->list.component = COMPONENT;
-    f->list.keys = f->list_keys;
-    f->list.nodes = f->list_nodes;
-    f->list.capacity = ROWS_MAX;
-    f->list.fill = fill;
-    f->list.user = f;
+    quote_list(&f->list, 0, 0, f->list_keys, f->list_nodes, ROWS_MAX, f);
     return 0;
 }
 
@@ -260,8 +231,9 @@ uint8_t *EXPORT(room)(void) { return instance.room; }
 uint32_t EXPORT(room_size)(void) { return sizeof instance.room; }
 int EXPORT(take_feed)(uint32_t size) { return feed_take(&instance, size); }
 int EXPORT(event)(uint32_t handler, uint32_t node) { return dx_page_event(&instance.page, handler, node, NULL, 0); }
-const char *EXPORT(template_text)(void) { return row_template; }
-uint32_t EXPORT(template_size)(void) { return sizeof row_template - 1; }
+const char *EXPORT(template_text)(void) { return quote_markup; }
+uint32_t EXPORT(template_size)(void) { return sizeof quote_markup - 1; }
+const void *EXPORT(static_region)(void) { return instance.memory; }
 uint32_t EXPORT(row_count)(void) { return instance.list.count; }
 
 /* Turns what has changed into operations: how many; words 1 to 6 of handoff() are what flush() takes. Then flushed(). */
@@ -298,10 +270,8 @@ int main(void)
         return 1;
     }
     page_html_open(&html, ROWS_MAX + 1);
-    html.templates[1] = dx_htip_text_of(row_template);
-    html.names[0] = dx_htip_text_of("up");
-    html.names[1] = dx_htip_text_of("down");
-    html.names[2] = dx_htip_text_of("selected");
+    html.templates[QUOTE_ID] = dx_htip_text_of(quote_markup);
+    for (int i = 0; i < FEED_ROWS_NAMES; i++) html.names[i] = dx_htip_text_of(feed_rows_names[i]);
     do {
         dx_page_frame(&instance.page);
         page_html_flush(&html, &instance.page);

@@ -1,9 +1,8 @@
 // The rows of the dashboard: feed.c on the page's thread, or in a worker with shared memory. Either way the document is changed here,
 // once a frame, by the operations in the ring.
 //   const rows = await feedRows(tbody, { inWorker: true }); await rows.take(bytes); rows.frame();
-import { pageOps } from './page_ops.js';
+import { namesAt, pageOps } from './page_ops.js';
 
-const NAMES = ['up', 'down', 'selected'];
 const reasons = { '-1': 'a quote without a number', '-3': 'more rows than there is memory for', '-67': 'quotes whose numbers do not ascend', '-68': 'not a feed' };
 export const reasonOf = error => reasons[error] ?? `error ${error}`;
 
@@ -18,6 +17,7 @@ async function here(folder) {
         memory,
         handoff: core.handoff(),
         template: textAt(memory, core.template_text(), core.template_size()),
+        region: core.static_region(),
         take: async bytes => {
             if (bytes.length > core.room_size()) throw new Error(reasonOf(-68));
             new Uint8Array(memory.buffer, core.room(), bytes.length).set(bytes);
@@ -60,7 +60,7 @@ async function elsewhere(folder) {
 
 export async function feedRows(root, { inWorker = false, folder = '.' } = {}) {
     if (inWorker && !globalThis.crossOriginIsolated) throw new Error('no shared memory: the server does not send COOP and COEP');
-    const core = await (inWorker ? elsewhere : here)(folder), page = pageOps(root, { 1: core.template }, NAMES);
+    const core = await (inWorker ? elsewhere : here)(folder), page = pageOps(root, { 1: core.template }, namesAt(core.memory, core.region));
     let flushed = 0, hydrated = null;
     // What is in the ring goes into the document; returns the number of operations.
     const frame = () => {

@@ -36,7 +36,7 @@ try {
     if (error) throw new Error(`feed-shared.wasm: error ${error}`);
     words = new Int32Array(memory.buffer, core.handoff(), 8);
     const template = new TextDecoder().decode(new Uint8Array(memory.buffer, core.template_text(), core.template_size()).slice());
-    postMessage({ memory, handoff: core.handoff(), template });
+    postMessage({ memory, handoff: core.handoff(), template, region: core.static_region() });
     turn();
 } catch (error) {
     core = null;

@@ -3,6 +3,15 @@
 //   const page = pageOps(root, { 1: '<li>...' }, ['class name', ...]); page.flush(memory, ops, mask, read, write, text, size);
 const CLONE = 1, TEXT = 2, ATTR = 3, REMOVE = 4, CLASS = 5, STYLE = 6, MOVE = 7, AT = 8, CLEAR = 9, FORGET = 10;
 
+// The names of bindings and operations, which dx_page_add_name() wrote into a page's static region.
+export function namesAt(memory, at) {
+    const view = new DataView(memory.buffer, at), bytes = new Uint8Array(memory.buffer), decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    return Array.from({ length: view.getUint32(0x40, true) }, (_, i) => {
+        const begin = at + view.getUint32(0x44 + 8 * i, true);
+        return decoder.decode(bytes.slice(begin, begin + view.getUint32(0x48 + 8 * i, true)));
+    });
+}
+
 export function pageOps(root, templates, names) {
     const document = root.ownerDocument, decoder = new TextDecoder('utf-8', { ignoreBOM: true });
     let of = [root];     // elements by number
@@ -10,7 +19,7 @@ export function pageOps(root, templates, names) {
     for (const [id, html] of Object.entries(templates)) {
         const holder = document.createElement('template');
         holder.innerHTML = html; // dx_page_add_template() has checked it: one element of the subset of docs/formats/htip.md
-        const element = holder.content.firstChild, paths = [[]], plain = [false];
+        const element = holder.content.firstChild, paths = [[]], plain = [false], first = [''];
         for (const slot of element.querySelectorAll('[data-slot]')) {
             const path = [];
             for (let at = slot; at != element; at = at.parentNode) path.unshift([...at.parentNode.childNodes].indexOf(at));
@@ -18,8 +27,9 @@ export function pageOps(root, templates, names) {
             if (!slot.firstChild) slot.appendChild(document.createTextNode(''));
             paths.push(path);
             plain.push(slot.childNodes.length == 1 && slot.firstChild.nodeType == 3);
+            first.push(slot.firstChild.data ?? '');
         }
-        made[id] = { element, paths, plain, blocks: new Map() };
+        made[id] = { element, paths, plain, first, blocks: new Map() };
     }
     const walk = (at, path) => {
         for (let i = 0; i < path.length; i++) {
@@ -44,7 +54,7 @@ export function pageOps(root, templates, names) {
         for (let i = 0; i < size; i++) {
             const row = t.element.cloneNode(true);
             rows.appendChild(row);
-            texts.push(t.paths.map((path, slot) => slot ? walk(row, path).firstChild : null));
+            texts.push(t.paths.map((path, slot) => slot && t.plain[slot] ? walk(row, path).firstChild : null));
         }
         t.blocks.set(size, found = { rows, texts });
         return found;
@@ -78,9 +88,9 @@ export function pageOps(root, templates, names) {
                         if (!row[slot]) break;
                         row[slot].data = slice(p);
                     }
-                    // A slot that gets no text here has none, whatever was cloned before.
+                    // A slot that gets no text here has that of its template, whatever was cloned before.
                     if (filled < slots - 1)
-                        for (let slot = 1; slot < slots; slot++) if (row[slot] && row[slot].data && !wrote(i, filled, node, slot)) row[slot].data = '';
+                        for (let slot = 1; slot < slots; slot++) if (row[slot] && row[slot].data != t.first[slot] && !wrote(i, filled, node, slot)) row[slot].data = t.first[slot];
                 }
                 const copy = rows.cloneNode(true);
                 for (let row = copy.firstChild, node = first + done; row; row = row.nextSibling, node++) {

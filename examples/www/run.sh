@@ -3,8 +3,8 @@
 # usage: run.sh [ADDR:PORT]
 set -eu
 cd "$(dirname "$0")/../.."
-for tool in clang wasm-ld; do
-    command -v $tool >/dev/null || { echo "missing: $tool (Debian: clang lld)"; exit 1; }
+for tool in clang wasm-ld python3; do
+    command -v $tool >/dev/null || { echo "missing: $tool (Debian: clang lld python3)"; exit 1; }
 done
 work=build/www
 examples/www/build.sh $work

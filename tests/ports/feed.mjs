@@ -163,6 +163,39 @@ await attempt('do_2 a template is parsed once, whatever is cloned', async () => 
     expect(r.parsed == 1 && r.rows == 10000, JSON.stringify(r));
     return `${r.rows} clones`;
 });
+await attempt('what the compiler of templates accepts is the same tree in the browser', async () => {
+    const made = JSON.parse(spawnSync('tests/ports/component.py', ['--markups', '500'], { maxBuffer: 1 << 26, timeout: 60000 }).stdout), page = await open();
+    const wrong = await page.evaluate(made => made.filter(([html, elements]) => {
+        const holder = document.createElement('template');
+        holder.innerHTML = html;
+        const depth = at => at.parentNode == holder.content ? 0 : 1 + depth(at.parentNode);
+        const is = [...holder.content.querySelectorAll('*')].map(e => [e.localName, depth(e)]);
+        return JSON.stringify(is) != JSON.stringify(elements);
+    }).map(([html]) => html), made);
+    await page.close();
+    expect(made.length == 500 && made.filter(([, elements]) => elements.length > 4).length > 100, 'few templates, or small ones');
+    expect(wrong.length == 0, `${wrong.length}: ${wrong[0]}`);
+    return `${made.length} templates, ${made.reduce((sum, [, elements]) => sum + elements.length, 0)} elements`;
+});
+await attempt('do_2 a slot with text in its template keeps it, however rows are cloned', async () => {
+    const page = await open(), html = await page.evaluate(async () => {
+        const { pageOps } = await import('/page_ops.js'), root = document.createElement('ul'), memory = new WebAssembly.Memory({ initial: 1 });
+        const ops = pageOps(root, { 1: '<li><a data-slot="">more</a><b data-slot=""></b></li>' }, ['title']), words = new Uint32Array(memory.buffer);
+        const texts = new TextEncoder().encode('xyz');
+        new Uint8Array(memory.buffer).set(texts, 4096);
+        const CLONE = 1, TEXT = 2, ATTR = 3, run = (...list) => {
+            words.set(list.flat());
+            ops.flush(memory, 0, 15, 0, list.length, 4096, 3);
+        };
+        run([CLONE | 1 << 16, 0, 1, 2], [ATTR | 1 << 8, 1, 0, 1], [TEXT | 2 << 8, 1, 1, 1]);
+        run([CLONE | 1 << 16, 0, 3, 1], [TEXT | 1 << 8, 3, 2, 1]);
+        run([CLONE | 1 << 16, 0, 4, 1]);
+        return root.innerHTML;
+    });
+    await page.close();
+    const li = (a, b, more = '') => `<li><a${more}>${a}</a><b>${b}</b></li>`;
+    expect(html == li('more', 'y', ' title="x"') + li('more', '') + li('z', '') + li('more', ''), html);
+});
 await attempt('the server publishes for its own page only', async () => {
     const post = headers => fetch(`${origin}/publish`, { method: 'POST', headers }).then(r => r.status);
     const page = await open(), own = await page.evaluate(() => fetch('/publish', { method: 'POST' }).then(r => r.text()));

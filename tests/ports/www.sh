@@ -7,7 +7,7 @@ skip() {
     echo "www: 0 passed, 0 failed, 1 skipped"
     exit 0
 }
-for tool in node clang wasm-ld; do command -v $tool >/dev/null || skip "no $tool"; done
+for tool in node clang wasm-ld python3; do command -v $tool >/dev/null || skip "no $tool"; done
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || skip "no chromium"
 [ -d build/playwright/node_modules/playwright-core ] || skip "no playwright-core (make deps-all)"
 make -s build/dxup build/dxpatch || exit 1
