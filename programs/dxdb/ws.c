@@ -337,6 +337,7 @@ int dxdb_ws_begin(dxdb_ws *w, dx_reactor *r, dxdb_guard *guard, dx_peers *outer,
     desc.peers_max = guard->config->connections;
     desc.block_size = BLOCK_SIZE;
     desc.block_count = BLOCKS + guard->config->connections;
+    desc.receive_when_full = true; /* HBTP may read no requests until its answers are taken */
     desc.user = w;
     desc.received = on_inner_received;
     desc.drained = on_inner_drained;

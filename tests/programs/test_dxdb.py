@@ -1358,12 +1358,36 @@ class Secured(Server):
         return answer.status, answer.headers, body
 
 
+WIDE = {"sql": "SELECT repeat('x', 30000) AS t FROM users WHERE id = 1 AND $1 <> ''", "parameters": ["p"]}
+
+
+def asks_more_than_is_kept(c, method):
+    """Requests that do not fit into what lies between, and neither do their answers. The client reads all the time, so all of it must
+    pass. A socket that does not block; the answer is in the cache."""
+    out, got, count = bytearray(), bytearray(), 1000
+    out += (struct.pack("<BBHI", dx_hbtp.CALL, 4, 1, 1 + 904) + bytes([method]) + arguments("p" * 900)) * count
+    sizes, end = [], time.monotonic() + PATIENCE
+    while len(sizes) < count:
+        assert time.monotonic() < end, (len(out), len(got), len(sizes))
+        moved = False
+        for work in (lambda: out.__delitem__(slice(0, c.send(out[:65536]))) if out else None, lambda: got.extend(c.recv(1 << 20))):
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+                work()
+                moved = True
+        if not moved:
+            time.sleep(0.001)
+        while len(got) >= 8 and len(got) >= 8 + struct.unpack_from("<I", got, 4)[0]:
+            sizes.append((got[0], struct.unpack_from("<I", got, 4)[0]))
+            del got[:8 + sizes[-1][1]]
+    assert len(set(sizes)) == 1 and sizes[0][0] == dx_hbtp.RESPONSE and sizes[0][1] > 30000, collections.Counter(sizes)
+
+
 def tls_carries_both_protocols():
     if not shutil.which("openssl"):
         raise Skip("openssl is not installed")
     Secured.context = certificate("a")
     postgres.fresh(USERS)
-    queries = {"user": ONE_USER, "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i"}
+    queries = {"user": ONE_USER, "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i", "wide": WIDE}
     with Secured(queries, server=TLS + "result_max = 4000000\n[limit]\nrate = 500", writes=WRITES | {"move": WRITES["set"]}) as s:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = ssl.create_default_context(cafile="a.pem")
@@ -1402,6 +1426,10 @@ def tls_carries_both_protocols():
                 head = b"".join(iter(stream.readline, b"\r\n"))
                 assert json.loads(stream.read(int(re.search(rb"Content-Length: (\d+)", head)[1]))) == [{"t": want}]
             stream.close()
+        s.get("wide", p="p" * 900)
+        with s.secure("hbtp") as c:
+            c.setblocking(False)
+            asks_more_than_is_kept(c, s.methods["wide"])
         # Another certificate.
         other = certificate("b")
         shutil.copy("b.pem", "a.pem")
@@ -1918,7 +1946,7 @@ class Web:
                 out += self.frame(9, self.pings[-1]) + self.frame(10, b"nobody asked")
         at = 0
         while at < len(out):
-            size = self.chance.choice((1, 2, 13, 5000))
+            size = self.chance.choice((1, 13, 5000, 65536))
             self.socket.sendall(out[at:at + size])
             at += size
 
@@ -2017,11 +2045,12 @@ def only_with_web_sockets(server):
 def web_sockets_follow_the_table():
     """What subscribers have that are cut off and come back, over WebSocket and beside it, is what the table has."""
     chance = random.Random(int(os.environ.get("DX_TEST_SEED", "1")))
-    postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, k int, v int, filler text);"
+    postgres.fresh(USERS + "CREATE TABLE t (id int PRIMARY KEY, k int, v int, filler text);"
                    "INSERT INTO t SELECT i, i % 2, 0, repeat(md5(i::text), 40) FROM generate_series(0, 9) i")
     queries = {"k": {"sql": "SELECT * FROM t WHERE k = $1 ORDER BY id", "parameters": ["k"]}, "all": "SELECT * FROM t ORDER BY id",
-               "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i"}
-    with Server(queries, server="workers = 2\nresult_max = 2000000") as s:
+               "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i",
+               "wide": WIDE}
+    with Server(queries, server="result_max = 2000000") as s:
         only_with_web_sockets(s)
         with Webs(s, chance) as webs:
             crowd = [Follower("k", str(i % 2)) if i % 3 else Follower("all") for i in range(6)]
@@ -2039,7 +2068,11 @@ def web_sockets_follow_the_table():
             for f in crowd:
                 until(lambda: f.now() is not None and [(r["id"], r["k"], r["v"]) for r in f.now()]
                       == [row for row in table if f.query == "all" or str(row[1]) == f.parameters[0]])
-            assert sum(f.patches for f in crowd) and sum(f.kept for f in crowd)
+            assert sum(f.patches for f in crowd)
+            s.get("wide", p="p" * 900)
+            with socket.create_connection(webs.at["hbtp"]) as c:
+                c.setblocking(False)
+                asks_more_than_is_kept(c, s.methods["wide"])
             # Many requests at once, and answers much larger than what waits for a client.
             client = crowd[1].client
             want = "".join(hashlib.md5(b"%d" % i).hexdigest() for i in range(1, 30001)).encode()
@@ -2163,9 +2196,11 @@ def bad_web_sockets_are_refused():
 
 def a_web_socket_that_does_not_read_is_ended():
     """As a subscriber with a reason that it reads later; as one that only asks, or only sends pings, without one. Memory is bounded."""
-    postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (0)")
-    large = {"t": "SELECT v, repeat(md5(v::text), 30000) AS x FROM t"}
-    with Server(large, cache="[subscribe]\nlag_ms = 1000", server="result_max = 1000000") as s:
+    rounds = 10
+    postgres.fresh("CREATE TABLE t (v int, filler bytea); INSERT INTO t VALUES (0, '');"  # random bytes have no shorter patch
+                   "CREATE TABLE blobs AS SELECT i, string_agg(decode(md5(i * 100000 + j || ''), 'hex'), '') AS b"
+                   " FROM generate_series(1, %d) i, generate_series(1, 48000) j GROUP BY i" % rounds)
+    with Server({"t": "SELECT * FROM t"}, cache="[subscribe]\nlag_ms = 1000", server="result_max = 1000000") as s:
         only_with_web_sockets(s)
 
         def memory():
@@ -2187,8 +2222,8 @@ def a_web_socket_that_does_not_read_is_ended():
                     sent[i] += len(data)
 
         def write():
-            for v in range(1, 9):
-                postgres.sql("UPDATE t SET v = %d" % v)
+            for v in range(1, rounds + 1):
+                postgres.sql("UPDATE t SET v = %d, filler = b FROM blobs WHERE i = %d" % (v, v))
                 reader.change()
         together(3, lambda i: write() if i == 2 else flood(i, (asks, pings)[i], (call * 100, Web.frame(9, b"x" * 125) * 100)[i]))
         assert memory() - before < (48 << 10) or "asan" in DXDB, (before, memory())
