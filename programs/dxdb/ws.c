@@ -1,8 +1,8 @@
 /* WebSocket for HBTP. See ws.h.
 
-   wslay parses and checks frames, and answers pings and closes. What one side cannot take yet is kept
-   for it, and nothing is read from the other side until it is gone: at most 16 KiB and a frame's head
-   are kept for the client, at most 4 KiB, the buffer of wslay, for HBTP. */
+   wslay parses and checks frames, and answers pings and closes. Output that finds no space is kept,
+   and nothing is read from the other side until it is gone: at most 16 KiB and a frame's head are
+   kept for the client, at most 4 KiB, the buffer of wslay, for HBTP. */
 #include "ws.h"
 
 #ifdef DXDB_WSLAY
