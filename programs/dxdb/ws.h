@@ -6,7 +6,7 @@
    The limits of a message say nothing: a frame of HBTP may be in several, and several in one. A text
    message, a frame above 64 KiB and whatever RFC 6455 forbids closes the connection with a reason.
    Input waits while output does, so pings of a client that does not read are not collected. Output
-   that has not moved for twice lag_ms ends the connection: HBTP, which has lag_ms, says why first. */
+   that has not moved for twice lag_ms ends the connection: HBTP has lag_ms, and says why first. */
 #ifndef DXDB_WS_H
 #define DXDB_WS_H
 
