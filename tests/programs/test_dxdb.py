@@ -937,6 +937,33 @@ def mw_4_6_only_who_has_a_token_is_answered():
     assert done.returncode == 1 and b"the secret is shorter than 32 bytes" in done.stderr, done.stderr
 
 
+def mw_3_a_stop_runs_the_ends_of_what_began():
+    """CORS, time, token, rate and the query begin in this order: a refusal has the fields of what began before it, nothing behind it has
+    begun, and a preflight, which the first one answers, costs no token and no rate."""
+    postgres.fresh(USERS)
+    secret = "a secret of thirty-two bytes or more"
+    with open("secret", "w") as f:
+        f.write(secret)
+    with Server({"user": ONE_USER}, server='origins = ["https://app.example"]\n[auth]\nsecret_file = "secret"\n[limit]\nrate = 2\n') as s:
+        exp = int(time.time()) + 100
+        bearer = "Bearer " + token(secret, sub="ann", exp=exp)
+        before, seen = postgres.runs("one user"), collections.Counter()
+
+        def ask(place, method="GET", **fields):
+            answer = s.fetch("/q/user?id=%d" % place, {"Origin": "https://app.example"} | fields, method)
+            status, got = answer[0], answer[1]
+            assert got["Access-Control-Allow-Origin"] == "https://app.example" and re.fullmatch(r"\d+\.\d{3}ms", got["X-Response-Time"]), (status, str(got))
+            assert (got["X-RateLimit-Remaining"] is not None) == (status in (200, 429)), (status, str(got))
+            seen[status] += 1
+            return status
+        for i in range(20):  # stopped before the rate: it spends nothing of it
+            assert ask(1, Authorization="Bearer " + token("another secret of thirty-two bytes..", sub="ann", exp=exp)) == 401
+            assert ask(1, "OPTIONS", **{"Access-Control-Request-Method": "GET"}) == 204
+        assert ask(1, Authorization=bearer) == 200 and postgres.runs("one user") == before + 1
+        until(lambda: ask(1 + sum(seen.values()) % 90, Authorization=bearer) == 429)
+        assert postgres.runs("one user") == before + seen[200], seen  # a query for each that was let in, and no other
+
+
 def mw_2_the_chain_has_no_indirect_call():
     object_file = os.path.join(top, "build/obj/programs/dxdb/hbtp.o")
     if not shutil.which("objdump") or not os.path.exists(object_file):
@@ -2740,7 +2767,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          dt_8_a_database_that_restarts_is_come_back_to, dt_8_a_change_while_nobody_listens_is_not_missed, dt_8_a_database_that_hangs_is_noticed,
          it_starts_before_its_database, dt_2_6_memory_is_bounded, dt_9_failures_are_not_kept, mw_1_5_8_9_every_answer_has_its_time_and_status, nothing_is_injected_and_nothing_written,
          a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
-         mw_4_6_only_who_has_a_token_is_answered, mw_2_the_chain_has_no_indirect_call,
+         mw_4_6_only_who_has_a_token_is_answered, mw_2_the_chain_has_no_indirect_call, mw_3_a_stop_runs_the_ends_of_what_began,
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
