@@ -50,8 +50,18 @@ ifndef DXDB
             $(CC) $(CFLAGS) $(PQ_CFLAGS) -x c - -o /dev/null -lpq -lhttp_parser -lssl 2>/dev/null && echo 1 || echo 0),0)
 endif
 
+# wslay is for the WebSockets of dxdb: without it dxdb refuses them. WSLAY=0.
+ifndef WSLAY
+  WSLAY := $(if $(filter 1,$(DXDB)),$(shell printf '\043include <wslay/wslay.h>\nint main(void) { return wslay_event_context_server_init == 0; }\n' | \
+             $(CC) $(CFLAGS) -x c - -o /dev/null -lwslay 2>/dev/null && echo 1 || echo 0),0)
+endif
+ifeq ($(WSLAY),1)
+  WSLAY_CFLAGS := -DDXDB_WSLAY
+  WSLAY_LIBS   := -lwslay
+endif
+
 # Everything in build/ is built again when these change.
-FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS)
+FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS) $(WSLAY_CFLAGS)
 build/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@

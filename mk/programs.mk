@@ -71,15 +71,15 @@ build/asan/dxpatch: $(DXPATCH:%.c=build/asan/obj/%.o)
 DXDB_SOURCES := $(wildcard programs/dxdb/*.c) $(COMMON) \
                 $(call HEADER,cas crc32c hbtp patch reactor teleport cache link middleware queries states token)
 DXDB_OBJECTS  = $(DXDB_SOURCES:%.c=build/$(1)obj/%.o) $(call TOML_OBJECT,$(1))
-build/obj/programs/dxdb/%.o build/asan/obj/programs/dxdb/%.o: PROGRAM_CC += $(PQ_CFLAGS)
+build/obj/programs/dxdb/%.o build/asan/obj/programs/dxdb/%.o: PROGRAM_CC += $(PQ_CFLAGS) $(WSLAY_CFLAGS)
 .PHONY: has-dxdb
 has-dxdb:
 	@echo $(DXDB)
 ifeq ($(DXDB),1)
 build/dxdb: $(call DXDB_OBJECTS,)
-	$(CXX) $(CFLAGS) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lssl -lcrypto -lm -lpthread
+	$(CXX) $(CFLAGS) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser $(WSLAY_LIBS) -lssl -lcrypto -lm -lpthread
 build/asan/dxdb: $(call DXDB_OBJECTS,asan/)
-	$(CXX) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lssl -lcrypto -lm -lpthread
+	$(CXX) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser $(WSLAY_LIBS) -lssl -lcrypto -lm -lpthread
 else
 build/dxdb build/asan/dxdb:
 	@echo "dxdb needs libpq, http-parser, OpenSSL and toml++ (Debian: libpq-dev libhttp-parser-dev libssl-dev libtomlplusplus-dev g++)" >&2 && exit 1

@@ -86,6 +86,7 @@ need_for_all() {
     # dxdb and its database.
     need libpq-dev eval 'has pg_config || test -e /usr/include/postgresql/libpq-fe.h'
     need libhttp-parser-dev compiles http_parser.h
+    need libwslay-dev compiles wslay/wslay.h
     need libssl-dev compiles openssl/ssl.h
     need openssl has openssl
     need libtomlplusplus-dev test -e /usr/include/toml++/toml.h

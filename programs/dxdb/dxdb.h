@@ -17,6 +17,7 @@
    guard.c         tokens, rates, origins
    body.c          parameters of writes over HTTP
    page.c          the page of the server
+   ws.c            WebSocket between HTTP and HBTP
    hbtp.c http.c   the protocols of the clients
    tls.c           TLS between them and the network
    worker.c        all of that on one event loop

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 enum { METERS = 8192, METER_SIZE = 24 };
@@ -126,6 +127,23 @@ uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject)
 {
     if (!g->config->secret_file) return 0;
     return subject->expires_s > now_s() ? 0 : DX_HBTP_STATUS_UNAUTHORIZED;
+}
+
+bool dxdb_guard_is_origin(const dxdb_guard *g, const char *origin, size_t size, const char *host,
+                          size_t host_size)
+{
+    static const char *const schemes[2] = {"http://", "https://"};
+    for (int i = 0; i < 2; i++) {
+        const size_t length = strlen(schemes[i]);
+        if (host_size && size == length + host_size && !memcmp(origin, schemes[i], length) &&
+            !strncasecmp(origin + length, host, host_size))
+            return true;
+    }
+    for (uint32_t i = 0; i < g->config->origin_count; i++) {
+        const char *known = g->config->origins[i];
+        if (!strcmp(known, "*") || (strlen(known) == size && !memcmp(known, origin, size))) return true;
+    }
+    return false;
 }
 
 uint16_t dxdb_guard_spend(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,

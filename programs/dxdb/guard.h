@@ -33,6 +33,10 @@ void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject);
 void dxdb_guard_remember(dxdb_guard *g, int fd, uint64_t key);
 /* Is it authorized at this time? Returns 0, or 401. */
 uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject);
+/* May a page of this origin connect a WebSocket, which no preflight asks for? It may if it is from the
+   server itself (host: the Host field), or one of `origins`. */
+bool dxdb_guard_is_origin(const dxdb_guard *g, const char *origin, size_t size, const char *host,
+                          size_t host_size);
 /* Count a request. Returns 0, or 429. *quota is all zeros if there is no limit. */
 uint16_t dxdb_guard_spend(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,
                           dx_middleware_quota *quota);

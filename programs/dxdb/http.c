@@ -53,6 +53,7 @@ typedef struct dxdb_client {
     dxdb_listener listener; /* then */
     dxdb_subject subject;
     bool         streams;
+    dxdb_ws_link *ws;       /* it is a WebSocket now */
     dxdb_writing writing;   /* a write, */
     uint32_t     write;
     bool         is_write;  /* the request is for one: below /w/ */
@@ -88,6 +89,12 @@ typedef struct head {
     text_range content;  /* Content-Type */
     text_range expect;
     text_range position; /* Dx-Position */
+    text_range upgrade;
+    text_range ws_key;   /* Sec-WebSocket-Key */
+    text_range ws_version;
+    text_range origin;
+    text_range host;
+    bool       has_two_keys;
     bool       has_head;
     bool       is_complete;
 } head;
@@ -132,6 +139,14 @@ static int on_value(http_parser *p, const char *at, size_t size)
     if (is_word(&h->field, "content-type")) extend(&h->content, at, size);
     if (is_word(&h->field, "expect")) extend(&h->expect, at, size);
     if (is_word(&h->field, "dx-position")) extend(&h->position, at, size);
+    if (is_word(&h->field, "upgrade")) extend(&h->upgrade, at, size);
+    if (is_word(&h->field, "origin")) extend(&h->origin, at, size);
+    if (is_word(&h->field, "host")) extend(&h->host, at, size);
+    if (is_word(&h->field, "sec-websocket-version")) extend(&h->ws_version, at, size);
+    if (is_word(&h->field, "sec-websocket-key")) {
+        h->has_two_keys |= h->ws_key.text && h->ws_key.text + h->ws_key.size != at;
+        extend(&h->ws_key, at, size);
+    }
     return 0;
 }
 
@@ -198,6 +213,7 @@ static const char *reason_of(uint16_t status)
     case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
+    case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
@@ -207,6 +223,7 @@ static const char *reason_of(uint16_t status)
     case 413: return "Content Too Large";
     case 415: return "Unsupported Media Type";
     case 417: return "Expectation Failed";
+    case 426: return "Upgrade Required";
     case 429: return "Too Many Requests";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
@@ -275,6 +292,7 @@ static void refuse(dxdb_client *c, uint16_t status, const char *why)
     respond(c, status, json_type, status == 405 && c->is_write ? "Allow: POST\r\n" :
             status == 405 ? "Allow: GET, HEAD\r\n" :
             status == DXDB_UNAVAILABLE ? "Retry-After: 1\r\n" :
+            status == 426 ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" :
             status == 401 ? "WWW-Authenticate: Bearer\r\n" : "", body.bytes, body.size);
     dxdb_text_free(&body);
 }
@@ -579,6 +597,7 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (pings) h->ping_ms = 0;
     for (dxdb_client *c = h->clients, *next; c; c = next) {
         next = c->next;
+        if (c->ws) dxdb_ws_check(c->ws, TICK_MS);
         if (!c->streams) continue;
         if (pings && !c->unsent.size && c->keeps) {
             dxdb_text_add(&c->unsent, ":\n\n");
@@ -810,9 +829,76 @@ static size_t take_body(dxdb_client *c, const uint8_t *bytes, size_t size)
     return size;
 }
 
-/* >>routes --------------------------------------------------------------------------- */
+/* >>WebSocket ------------------------------------------------------------------------ */
+/* The error of a request for a WebSocket, and its status; NULL: there is none. */
+static const char *check_upgrade(const dxdb_client *c, const http_parser *parser, const head *h,
+                                 char accept[DXDB_WS_ACCEPT_SIZE], uint16_t *status)
+{
+    const dxdb_guard *g = c->http->guard;
+    const char *missing = dxdb_ws_missing();
+    *status = DXDB_NOT_FOUND;
+    if (missing) return missing;
+    *status = 426;
+    if (!parser->upgrade || !is_word(&h->upgrade, "websocket")) return "this is a WebSocket";
+    if (!is_word(&h->ws_version, "13")) return "this version of WebSocket is not supported";
+    *status = DXDB_BAD_REQUEST;
+    if (c->is_head || parser->http_major != 1 || parser->http_minor < 1)
+        return "a WebSocket begins with a GET of HTTP/1.1";
+    if (h->has_two_keys || !dxdb_ws_accept(h->ws_key.text, h->ws_key.size, accept))
+        return "Sec-WebSocket-Key is not one of 16 bytes";
+    *status = 403;
+    if (h->origin.text && !dxdb_guard_is_origin(g, h->origin.text, h->origin.size, h->host.text,
+                                                h->host.size))
+        return "pages of this origin may not connect";
+    *status = DXDB_UNAVAILABLE;
+    return c->http->drains ? "the server is shutting down" : NULL;
+}
 
-static void route(dxdb_client *c, const head *h)
+/* Without tokens, the rate limit counts the address here, as for other requests. A token is in the
+   Hello of HBTP, because a page cannot add a field to this request. False: refused, and answered. */
+static bool is_address_let_in(dxdb_client *c)
+{
+    dxdb_guard *g = c->http->guard;
+    dx_middleware_fields fields = {c->extra, c->extra_size, sizeof c->extra};
+    dx_middleware_quota quota;
+    dxdb_subject subject = {0};
+    if (g->config->secret_file) return true;
+    dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
+    const uint16_t status = dxdb_guard_spend(g, &subject, dx_reactor_now_ns(c->http->peers.reactor),
+                                             &quota);
+    if (quota.limit) (void)dx_middleware_add_rate_limit(&fields, &quota);
+    c->extra_size = fields.size;
+    if (status) refuse(c, status, "too many requests");
+    return !status;
+}
+
+static void upgrade(dxdb_client *c, const http_parser *parser, const head *h)
+{
+    char accept[DXDB_WS_ACCEPT_SIZE];
+    uint16_t status;
+    const char *why = check_upgrade(c, parser, h, accept, &status);
+    dxdb_text answer = {0};
+    if (parser->upgrade) c->keeps = false; /* what follows may be frames */
+    if (why) refuse(c, status, why);
+    if (why || !is_address_let_in(c)) return;
+    dxdb_text_add(&answer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                           "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
+    dxdb_text_add(&answer, accept);
+    dxdb_text_add(&answer, "\r\n");
+    put_extra(c, &answer);
+    dxdb_text_add(&answer, "\r\n");
+    c->ws = dxdb_ws_open(&c->http->ws, c->id, &answer);
+    dxdb_text_free(&answer);
+    if (c->ws) {
+        c->keeps = true;
+        c->http->results->metrics.websockets++;
+    } else {
+        refuse(c, DXDB_UNAVAILABLE, "no connection of HBTP is free");
+    }
+}
+
+/* >>routes --------------------------------------------------------------------------- */
+static void route(dxdb_client *c, const http_parser *parser, const head *h)
 {
     text_range path = h->url, query = {"", 0};
     const char *mark = path.size ? memchr(path.text, '?', path.size) : NULL;
@@ -833,6 +919,8 @@ static void route(dxdb_client *c, const head *h)
     } else if (drop_folder(&path, "/w/")) {
         c->is_write = true;
         if (is_let_in(c, h)) show_write(c, path);
+    } else if (is_word(&path, "/ws")) {
+        upgrade(c, parser, h);
     } else if (is_word(&path, "/")) {
         show_page(c);
     } else if (is_word(&path, "/queries")) {
@@ -902,7 +990,7 @@ static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
     } else if (parser.method != HTTP_GET && parser.method != HTTP_HEAD) {
         refuse(c, 405, "only GET and HEAD are supported");
     } else {
-        route(c, &h);
+        route(c, &parser, &h);
     }
     return used;
 }
@@ -929,13 +1017,15 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
     dxdb_client *c = client_of(peers, id);
     const uint64_t now = dx_reactor_now_ns(peers->reactor);
     size_t at = 0;
+    if (c->ws) return dxdb_ws_received(c->ws, bytes, size, last);
     if (!c->keeps) return size; /* the last answer was sent */
     if (c->streams) {
         if (last) (void)dx_peers_close(peers, id, true);
         return size;
     }
     c->is_inside = true;
-    while (at < size && c->keeps && !c->is_waiting && !c->unsent.size && !c->streams) {
+    while (at < size && c->keeps && !c->is_waiting && !c->unsent.size && !c->streams &&
+           !c->ws) {
         if (c->body_left) {
             at += take_body(c, bytes + at, size - at);
             continue;
@@ -946,6 +1036,7 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
         at += serve(c, bytes + at, whole ? whole : size - at);
     }
     c->is_inside = false;
+    if (c->ws) return at + dxdb_ws_received(c->ws, bytes + at, size - at, last);
     if (!c->keeps || c->streams) return size;
     if (c->is_waiting || c->unsent.size) {
         (void)dx_peers_hold(peers, id, true);
@@ -964,6 +1055,7 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
 static void on_drained(dx_peers *peers, dx_peers_id id)
 {
     dxdb_client *c = client_of(peers, id);
+    if (c->ws) dxdb_ws_drained(c->ws);
     if (!c->unsent.size) return;
     push(c);
     if (!c->unsent.size && c->is_late) put_event(c);
@@ -981,9 +1073,12 @@ static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
 {
     dxdb_http *h = peers->desc.user;
     dxdb_client *c = (dxdb_client *)(uintptr_t)*dx_peers_data(peers, id);
-    (void)reason;
     h->results->metrics.http_links--;
     if (!c) return;
+    if (c->ws) {
+        h->results->metrics.websockets--;
+        dxdb_ws_ended(c->ws, reason);
+    }
     dxdb_results_forget(&c->request);
     dxdb_results_forget_write(&c->writing);
     dxdb_catalog_forget(&h->results->catalog, &c->wait);
@@ -999,7 +1094,7 @@ static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
 }
 
 int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
-                    int listening)
+                    int listening, int (*add)(void *hbtp, int fd), void *hbtp)
 {
     dx_peers_desc desc;
     memset(h, 0, sizeof *h);
@@ -1025,7 +1120,8 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard
     int error = dx_peers_open(&h->peers, r, &desc);
     if (!error && listening >= 0) error = dx_peers_listen(&h->peers, listening);
     return error ? prog_fail(PROG_SYSTEM, "cannot start the HTTP server: %s",
-                                          dx_peers_error_name(error)) : PROG_OK;
+                                          dx_peers_error_name(error))
+                 : dxdb_ws_begin(&h->ws, r, guard, &h->peers, add, hbtp);
 }
 
 int dxdb_http_add(void *protocol, int fd)
@@ -1040,6 +1136,7 @@ int dxdb_http_add(void *protocol, int fd)
 void dxdb_http_drain(dxdb_http *h)
 {
     h->drains = true;
+    dxdb_ws_drain(&h->ws);
     (void)dx_reactor_cancel(h->peers.reactor, &h->tick_op);
     dx_peers_listen_end(&h->peers);
     for (dxdb_client *c = h->clients; c; c = c->next) {
@@ -1056,14 +1153,19 @@ bool dxdb_http_is_busy(const dxdb_http *h)
 {
     for (const dxdb_client *c = h->clients; c; c = c->next)
         if (c->is_waiting || c->unsent.size) return true;
-    return false;
+    return h->ws.inner.count > 0;
 }
 
-void dxdb_http_close(dxdb_http *h, uint64_t within_ns) { dx_peers_drain(&h->peers, within_ns); }
+void dxdb_http_close(dxdb_http *h, uint64_t within_ns)
+{
+    dx_peers_drain(&h->peers, within_ns);
+    dxdb_ws_close(&h->ws, within_ns);
+}
 
 void dxdb_http_free(dxdb_http *h)
 {
     assert(!h->clients);
+    dxdb_ws_free(&h->ws);
     free(h->memory);
     h->memory = NULL;
 }

@@ -11,6 +11,9 @@
                                           {"position":"0/16B3748","rows":[1]}, the position as the
                                           field Dx-Position too, and the rows of each statement
        GET /w/WRITE/describe              its parameters
+       GET /ws                            a WebSocket (RFC 6455) that carries HBTP: ws.h. Its Hello has
+                                          the token, and its Origin must be this server's, or one
+                                          of `origins`
        GET /  /queries                    a page that shows the queries live; their names
        GET /metrics  /healthz             for Prometheus; for a supervisor
 
@@ -23,12 +26,14 @@
 
 #include "follow.h"
 #include "guard.h"
+#include "ws.h"
 
 typedef struct dxdb_http { /* private, except peers */
     dx_peers      peers;
     dxdb_results *results;
     dxdb_follow  *follow;
     dxdb_guard   *guard;
+    dxdb_ws       ws;
     void         *memory;
     struct dxdb_client *clients; /* connections that have sent something */
     dx_op         tick_op;
@@ -37,13 +42,15 @@ typedef struct dxdb_http { /* private, except peers */
     uint32_t      index;  /* of the worker; set it after dxdb_http_begin() */
 } dxdb_http;
 
-/* Serve on a listening descriptor, unless it is -1. Returns PROG_OK, or prints a message. */
+/* Serve on a listening descriptor, unless it is -1. add: has HBTP serve a descriptor, for WebSocket.
+   Returns PROG_OK, or prints a message. */
 int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guard *guard,
-                     int listening);
+                     int listening, int (*add)(void *hbtp, int fd), void *hbtp);
 /* Serve a connected descriptor, and own it. Not 0: it stays the caller's. */
 int  dxdb_http_add(void *h, int fd);
 /* Accept no more, and end the streams. Complete when dxdb_http_is_busy() is false: all requests are
-   answered. Then dxdb_http_close(), complete when h->peers.count is 0. */
+   answered, and all WebSockets have ended. Then dxdb_http_close(), complete when h->peers.count and
+   h->ws.inner.count are 0. */
 void dxdb_http_drain(dxdb_http *h);
 bool dxdb_http_is_busy(const dxdb_http *h);
 void dxdb_http_close(dxdb_http *h, uint64_t within_ns);

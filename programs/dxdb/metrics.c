@@ -72,6 +72,7 @@ void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m)
                 m->http);
     put(t, "dxdb_hbtp_connections", gauge, "Connections of HBTP now.", m->hbtp_links);
     put(t, "dxdb_http_connections", gauge, "Connections of HTTP now.", m->http_links);
+    put(t, "dxdb_websockets", gauge, "Connections of HTTP that are a WebSocket now.", m->websockets);
     put(t, "dxdb_cache_entries", gauge,
         "Results in the cache, with those that are invalid and not swept yet.", m->entries);
     put(t, "dxdb_cache_bytes", gauge, "Bytes of them.", m->bytes);

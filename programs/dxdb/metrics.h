@@ -16,6 +16,7 @@ typedef struct dxdb_metrics {
     uint64_t http[6];
     uint64_t hbtp_links;    /* open now */
     uint64_t http_links;
+    uint64_t websockets;    /* of both, those that are a WebSocket */
     uint64_t entries;       /* in the cache now, */
     uint64_t bytes;         /* and their size */
     uint64_t evicted;

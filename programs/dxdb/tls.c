@@ -340,6 +340,7 @@ static int open_peers(dxdb_tls *t, dx_reactor *r, bool is_outer)
     desc.block_size = BLOCK_SIZE;
     desc.block_count = BLOCKS + t->guard->config->connections;
     desc.linger_ns = is_outer ? (uint64_t)LINGER_S * 1000000000 : 0; /* the protocol has its own */
+    desc.receive_when_full = !is_outer; /* HBTP may read no requests until its answers are taken */
     desc.user = t;
     desc.opened = is_outer ? on_outer_opened : NULL;
     desc.received = is_outer ? on_outer_received : on_inner_received;

@@ -71,10 +71,11 @@ static int begin(dx_reactor_worker *thread)
     int status = dxdb_guard_begin(&w->guard, &config);
     if (!status) status = dxdb_results_begin(&w->results, r, &config, w->index > 0);
     if (!status) status = dxdb_follow_begin(&w->follow, r, &w->results);
-    if (!status && w->hbtp_fd >= 0)
+    if (!status) /* without an address, it is for WebSocket */
         status = dxdb_hbtp_begin(&w->hbtp, r, &w->follow, &w->guard, certificate ? -1 : w->hbtp_fd);
     if (!status && w->http_fd >= 0)
-        status = dxdb_http_begin(&w->http, r, &w->follow, &w->guard, certificate ? -1 : w->http_fd);
+        status = dxdb_http_begin(&w->http, r, &w->follow, &w->guard, certificate ? -1 : w->http_fd,
+                                 dxdb_hbtp_add, &w->hbtp);
     if (!status && certificate && w->hbtp_fd >= 0)
         status = dxdb_tls_begin(&w->hbtp_tls, r, &w->guard, certificate, w->hbtp_fd, dxdb_hbtp_add,
                                 &w->hbtp);
@@ -102,7 +103,7 @@ static void end_tls(worker *w, dx_reactor *r)
 static void run_until(worker *w, dx_reactor *r, bool closing, uint64_t until_ns)
 {
     while (dx_reactor_now_ns(r) < until_ns &&
-           (w->hbtp.links.count || (closing ? w->http.peers.count > 0 : dxdb_http_is_busy(&w->http))))
+           (w->hbtp.links.count || (closing ? w->http.peers.count + w->http.ws.inner.count > 0 : dxdb_http_is_busy(&w->http))))
         if (dx_reactor_run_once(r, 100000000) < 0) break;
 }
 
@@ -117,7 +118,7 @@ static void end(dx_reactor_worker *thread)
     (void)dx_reactor_cancel(r, &w->publish_op);
     if (w->hbtp_tls.context) dxdb_tls_drain(&w->hbtp_tls);
     if (w->http_tls.context) dxdb_tls_drain(&w->http_tls);
-    if (w->hbtp_fd >= 0) dxdb_hbtp_drain(&w->hbtp, DRAIN_S * second_ns);
+    dxdb_hbtp_drain(&w->hbtp, DRAIN_S * second_ns);
     if (w->http_fd >= 0) dxdb_http_drain(&w->http);
     run_until(w, r, false, until_ns);
     if (w->http_fd >= 0) dxdb_http_close(&w->http, CLOSE_S * second_ns);
@@ -163,8 +164,9 @@ static void describe(dx_reactor_group_desc *desc, int backend)
     desc->stop = end;
     desc->reactor.backend = backend;
     const uint32_t ends = certificate ? 3 : 1; /* descriptors of a connection */
-    desc->reactor.descriptors_max = 2 * ends * config.connections + config.pool + 16;
-    desc->reactor.pending_max = 8 * ends * config.connections + 2 * config.waiting_max + 8 * config.pool +
+    const uint32_t sockets = config.http && !dxdb_ws_missing(); /* one more of a WebSocket */
+    desc->reactor.descriptors_max = (2 * ends + sockets) * config.connections + config.pool + 16;
+    desc->reactor.pending_max = 4 * (2 * ends + sockets) * config.connections + 2 * config.waiting_max + 8 * config.pool +
                                 MORE_OPS;
     desc->reactor.buffer_count = BUFFERS;
     desc->reactor.buffer_size = BUFFER_SIZE;

@@ -937,6 +937,33 @@ def mw_4_6_only_who_has_a_token_is_answered():
     assert done.returncode == 1 and b"the secret is shorter than 32 bytes" in done.stderr, done.stderr
 
 
+def mw_3_a_stop_runs_the_ends_of_what_began():
+    """CORS, time, token, rate and the query begin in this order: a refusal has the fields of what began before it, nothing behind it has
+    begun, and a preflight, which the first one answers, costs no token and no rate."""
+    postgres.fresh(USERS)
+    secret = "a secret of thirty-two bytes or more"
+    with open("secret", "w") as f:
+        f.write(secret)
+    with Server({"user": ONE_USER}, server='origins = ["https://app.example"]\n[auth]\nsecret_file = "secret"\n[limit]\nrate = 2\n') as s:
+        exp = int(time.time()) + 100
+        bearer = "Bearer " + token(secret, sub="ann", exp=exp)
+        before, seen = postgres.runs("one user"), collections.Counter()
+
+        def ask(place, method="GET", **fields):
+            answer = s.fetch("/q/user?id=%d" % place, {"Origin": "https://app.example"} | fields, method)
+            status, got = answer[0], answer[1]
+            assert got["Access-Control-Allow-Origin"] == "https://app.example" and re.fullmatch(r"\d+\.\d{3}ms", got["X-Response-Time"]), (status, str(got))
+            assert (got["X-RateLimit-Remaining"] is not None) == (status in (200, 429)), (status, str(got))
+            seen[status] += 1
+            return status
+        for i in range(20):  # stopped before the rate: it spends nothing of it
+            assert ask(1, Authorization="Bearer " + token("another secret of thirty-two bytes..", sub="ann", exp=exp)) == 401
+            assert ask(1, "OPTIONS", **{"Access-Control-Request-Method": "GET"}) == 204
+        assert ask(1, Authorization=bearer) == 200 and postgres.runs("one user") == before + 1
+        until(lambda: ask(1 + sum(seen.values()) % 90, Authorization=bearer) == 429)
+        assert postgres.runs("one user") == before + seen[200], seen  # a query for each that was let in, and no other
+
+
 def mw_2_the_chain_has_no_indirect_call():
     object_file = os.path.join(top, "build/obj/programs/dxdb/hbtp.o")
     if not shutil.which("objdump") or not os.path.exists(object_file):
@@ -1358,12 +1385,36 @@ class Secured(Server):
         return answer.status, answer.headers, body
 
 
+WIDE = {"sql": "SELECT repeat('x', 30000) AS t FROM users WHERE id = 1 AND $1 <> ''", "parameters": ["p"]}
+
+
+def asks_more_than_is_kept(c, method):
+    """Requests that do not fit into what lies between, and neither do their answers. The client reads all the time, so all of it must
+    pass. A socket that does not block; the answer is in the cache."""
+    out, got, count = bytearray(), bytearray(), 1000
+    out += (struct.pack("<BBHI", dx_hbtp.CALL, 4, 1, 1 + 904) + bytes([method]) + arguments("p" * 900)) * count
+    sizes, end = [], time.monotonic() + PATIENCE
+    while len(sizes) < count:
+        assert time.monotonic() < end, (len(out), len(got), len(sizes))
+        moved = False
+        for work in (lambda: out.__delitem__(slice(0, c.send(out[:65536]))) if out else None, lambda: got.extend(c.recv(1 << 20))):
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+                work()
+                moved = True
+        if not moved:
+            time.sleep(0.001)
+        while len(got) >= 8 and len(got) >= 8 + struct.unpack_from("<I", got, 4)[0]:
+            sizes.append((got[0], struct.unpack_from("<I", got, 4)[0]))
+            del got[:8 + sizes[-1][1]]
+    assert len(set(sizes)) == 1 and sizes[0][0] == dx_hbtp.RESPONSE and sizes[0][1] > 30000, collections.Counter(sizes)
+
+
 def tls_carries_both_protocols():
     if not shutil.which("openssl"):
         raise Skip("openssl is not installed")
     Secured.context = certificate("a")
     postgres.fresh(USERS)
-    queries = {"user": ONE_USER, "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i"}
+    queries = {"user": ONE_USER, "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i", "wide": WIDE}
     with Secured(queries, server=TLS + "result_max = 4000000\n[limit]\nrate = 500", writes=WRITES | {"move": WRITES["set"]}) as s:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = ssl.create_default_context(cafile="a.pem")
@@ -1402,6 +1453,10 @@ def tls_carries_both_protocols():
                 head = b"".join(iter(stream.readline, b"\r\n"))
                 assert json.loads(stream.read(int(re.search(rb"Content-Length: (\d+)", head)[1]))) == [{"t": want}]
             stream.close()
+        s.get("wide", p="p" * 900)
+        with s.secure("hbtp") as c:
+            c.setblocking(False)
+            asks_more_than_is_kept(c, s.methods["wide"])
         # Another certificate.
         other = certificate("b")
         shutil.copy("b.pem", "a.pem")
@@ -1864,6 +1919,407 @@ WRITES = {"set": {"sql": "UPDATE users SET name = $2 WHERE id = $1", "parameters
 MOVES = "CREATE TABLE moves (source int, target int CHECK (target < 50), UNIQUE (source, target) DEFERRABLE INITIALLY DEFERRED);"
 
 
+class Web:
+    """A WebSocket as a socket: the worst client that keeps to the rules. With `chance` it sends in pieces of any size, fragmented, with
+    empty frames and pings between. What it receives must keep to RFC 6455."""
+    KEY = base64.b64encode(bytes(range(16)))
+
+    def __init__(self, server, chance=None, receive=None, fields=b"", early=b"", socket_=None):
+        self.chance, self.input, self.pings, self.code, self.inside = chance, b"", [], None, False
+        self.socket = socket_ or socket.socket()
+        if not socket_:
+            if receive:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+            self.socket.settimeout(PATIENCE)
+            self.socket.connect(server.at["http"])
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(self.request(fields) + early)
+        while b"\r\n\r\n" not in self.input:
+            more = self.socket.recv(4096)
+            assert more, self.input
+            self.input += more
+        self.head, _, self.input = self.input.partition(b"\r\n\r\n")
+        if self.head.startswith(b"HTTP/1.1 101 "):
+            want = base64.b64encode(hashlib.sha1(self.KEY + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+            assert b"Sec-WebSocket-Accept: " + want + b"\r\n" in self.head and b"X-Response-Time: " in self.head, self.head
+
+    @classmethod
+    def request(cls, fields=b""):
+        return (b"GET /ws HTTP/1.1\r\nHost: here\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: " + cls.KEY + b"\r\n" + fields + b"\r\n")
+
+    @staticmethod
+    def frame(opcode, payload=b"", fin=True, mask=b"\x12\x34\x56\x78", form=None):
+        """form: how many bytes its length has"""
+        size, flag = len(payload), 0x80 if mask else 0
+        form = form or (1 if size < 126 else 3 if size < 65536 else 9)
+        length = bytes([flag | size]) if form == 1 else struct.pack(">BH", flag | 126, size) if form == 3 else struct.pack(">BQ", flag | 127, size)
+        key = (mask * (size // 4 + 1))[:size] if mask else b""
+        body = (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big") if mask else payload
+        return bytes([(0x80 if fin else 0) | opcode]) + length + mask + body
+
+    def sendall(self, data):
+        if not self.chance:
+            self.socket.sendall(self.frame(2, data))
+            return
+        out, at = b"", 0
+        while at < len(data):
+            size = self.chance.choice((0, 1, 7, 125, 126, 1000, 65535))
+            fin = self.chance.random() < 0.6
+            out += self.frame(0 if self.inside else 2, data[at:at + size], fin, self.chance.randbytes(4))
+            self.inside, at = not fin, at + size
+            if self.chance.random() < 0.3:
+                self.pings.append(self.chance.randbytes(self.chance.randrange(126)))
+                out += self.frame(9, self.pings[-1]) + self.frame(10, b"nobody asked")
+        at = 0
+        while at < len(out):
+            size = self.chance.choice((1, 13, 5000, 65536))
+            self.socket.sendall(out[at:at + size])
+            at += size
+
+    def take(self, size):
+        while len(self.input) < size:
+            more = self.socket.recv(1 << 16)
+            if not more:
+                raise EOFError
+            self.input += more
+        data, self.input = self.input[:size], self.input[size:]
+        return data
+
+    def recv(self, _=None):
+        """The next bytes of HBTP; b"": the end, whose code is in `code`."""
+        while self.code is None:
+            first, size = self.take(2)
+            opcode = first & 15
+            assert first & 0x70 == 0 and first & 0x80 and size < 128, (first, size)
+            if size == 126:
+                size = struct.unpack(">H", self.take(2))[0]
+                assert size > 125
+            elif size == 127:
+                size = struct.unpack(">Q", self.take(8))[0]
+                assert size > 65535
+            data = self.take(size)
+            if opcode == 2:
+                return data
+            if opcode == 8:
+                self.code = struct.unpack(">H", data[:2])[0] if data else 0
+                self.why = data[2:].decode()
+            else:
+                assert opcode == 10 and data == self.pings.pop(0), (opcode, data)
+        return b""
+
+    def close(self):
+        self.socket.close()
+
+
+class Webs:
+    """Carries connections of HBTP over WebSockets, for clients that know only sockets. It looks like a Server."""
+
+    def __init__(self, server, chance, **options):
+        self.server, self.methods, self.chance, self.options, self.trouble = server, server.methods, chance, options, []
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.at = {"hbtp": self.listening.getsockname()}
+        threading.Thread(target=self.work, daemon=True).start()
+
+    def work(self):
+        with contextlib.suppress(OSError):
+            while True:
+                plain = self.listening.accept()[0]
+                web = Web(self.server, random.Random(self.chance.random()), **self.options)
+                for pump in (self.up, self.down):
+                    threading.Thread(target=pump, args=(plain, web), daemon=True).start()
+
+    def up(self, plain, web):
+        with contextlib.suppress(OSError):
+            while True:
+                data = plain.recv(1 << 16)
+                if not data:
+                    web.socket.sendall(web.frame(8, struct.pack(">H", 1000)))
+                    return
+                web.sendall(data)
+
+    def down(self, plain, web):
+        try:
+            while True:
+                data = web.recv()
+                if not data:
+                    break
+                plain.sendall(data)
+        except (OSError, EOFError):
+            pass
+        except Exception as e:
+            self.trouble.append(e)
+        plain.close()
+        web.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listening.close()
+        if self.trouble:
+            raise self.trouble[0]
+
+
+def only_with_web_sockets(server):
+    answer = server.fetch("/ws")
+    if answer[0] == 404:
+        assert b"built without WebSocket" in answer[2], answer[2]
+        raise Skip("dxdb is built without WebSocket (libwslay-dev)")
+    assert answer[0] == 426 and answer[1]["Upgrade"] == "websocket" and answer[1]["Sec-WebSocket-Version"] == "13", answer
+
+
+def web_sockets_follow_the_table():
+    """What subscribers have that are cut off and come back, over WebSocket and beside it, is what the table has."""
+    chance = random.Random(int(os.environ.get("DX_TEST_SEED", "1")))
+    postgres.fresh(USERS + "CREATE TABLE t (id int PRIMARY KEY, k int, v int, filler text);"
+                   "INSERT INTO t SELECT i, i % 2, 0, repeat(md5(i::text), 40) FROM generate_series(0, 9) i")
+    queries = {"k": {"sql": "SELECT * FROM t WHERE k = $1 ORDER BY id", "parameters": ["k"]}, "all": "SELECT * FROM t ORDER BY id",
+               "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i",
+               "wide": WIDE}
+    with Server(queries, server="result_max = 2000000") as s:
+        only_with_web_sockets(s)
+        with Webs(s, chance) as webs:
+            crowd = [Follower("k", str(i % 2)) if i % 3 else Follower("all") for i in range(6)]
+            for i, f in enumerate(crowd):
+                f.connect(webs if i else s)
+            # One counter is of each worker, published ten times a second.
+            until(lambda: s.metrics()["dxdb_websockets"] == 5 and s.metrics()["dxdb_hbtp_connections"] == 6)
+            for i in range(12):
+                postgres.sql("; ".join(chance.choice(("UPDATE t SET v = v + 1 WHERE id = %d", "DELETE FROM t WHERE id = %d",
+                                                      "INSERT INTO t VALUES (%d, 1, 0, 'new') ON CONFLICT (id) DO UPDATE SET k = 1 - t.k, v = t.v + 1"))
+                                       % chance.randrange(10) for _ in range(3)))
+                if i % 4 == 3:
+                    chance.choice(crowd).connect(webs)
+            table = [tuple(int(n) for n in line.split("|")) for line in postgres.sql("SELECT id, k, v FROM t ORDER BY id").split("\n")]
+            for f in crowd:
+                until(lambda: f.now() is not None and [(r["id"], r["k"], r["v"]) for r in f.now()]
+                      == [row for row in table if f.query == "all" or str(row[1]) == f.parameters[0]])
+            assert sum(f.patches for f in crowd)
+            s.get("wide", p="p" * 900)
+            with socket.create_connection(webs.at["hbtp"]) as c:
+                c.setblocking(False)
+                asks_more_than_is_kept(c, s.methods["wide"])
+            # Many requests at once, and answers much larger than what waits for a client.
+            client = crowd[1].client
+            want = "".join(hashlib.md5(b"%d" % i).hexdigest() for i in range(1, 30001)).encode()
+            assert all(want in data for data in together(8, lambda _: client.call(s.methods["large"], timeout=PATIENCE)))
+            assert len(set(together(20, lambda _: client.call(s.methods["all"], timeout=PATIENCE)))) == 1
+            for f in crowd:
+                f.close()
+        until(lambda: s.metrics()["dxdb_websockets"] == 0 and s.metrics()["dxdb_hbtp_connections"] == 0)
+
+
+def the_client_of_javascript_speaks_over_a_web_socket():
+    if not shutil.which("node") or subprocess.run(["node", "--experimental-websocket", "-e", "new WebSocket('ws://127.0.0.1:1').onerror = () => 0"],
+                                                  stderr=subprocess.DEVNULL).returncode:
+        raise Skip("there is no node with WebSocket")
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER, "all": "SELECT id, name FROM users ORDER BY id"}) as s:
+        only_with_web_sockets(s)
+        code = """
+            import {connectWebSocket} from %s;
+            const text = (b) => new TextDecoder().decode(b);
+            const client = await connectWebSocket(process.argv[1], {payload: 1 << 20});
+            console.log(JSON.parse(text(await client.call(0, new TextEncoder().encode("user")))).parameters[0].name);
+            const answer = await client.call(255, Uint8Array.of(2, 0)), number = new DataView(answer.buffer).getUint32(0, true);
+            await client.subscribe(number, (whole, data) => console.log(whole, Buffer.from(data).toString("hex")));
+            for await (const line of (await import("node:readline")).createInterface({input: process.stdin})) break;
+            client.end();
+        """ % json.dumps("file://" + os.path.join(top, "examples/clients/dx_hbtp.mjs"))
+        node = subprocess.Popen(["node", "--experimental-websocket", "--input-type=module", "-e", code, "ws://127.0.0.1:%d/ws" % s.at["http"][1]],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert node.stdout.readline() == b"id\n", node.communicate()
+        whole, data = node.stdout.readline().split()
+        record = bytes.fromhex(data.decode())[16:]
+        assert whole == b"true" and record == s.fetch("/q/all", {"Accept": "application/x-dx-teleport"})[2]
+        postgres.sql("UPDATE users SET name = 'changed' WHERE id = 7")
+        whole, data = node.stdout.readline().split()
+        assert whole == b"false"
+        record = bytes(patches.apply(record, bytes.fromhex(data.decode())[16:]))
+        assert b"changed" in record and record == s.fetch("/q/all", {"Accept": "application/x-dx-teleport"})[2]
+        out = node.communicate(b"\n", timeout=PATIENCE)
+        assert out[0] == b"" and not node.returncode, out
+        until(lambda: s.metrics()["dxdb_websockets"] == 0)
+
+
+def bad_web_sockets_are_refused():
+    """Each wrong request has its status, and each wrong frame its code; whatever is sent, others are answered, and nothing stays open."""
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, server='origins = ["https://app.example"]\nconnections = 16\n') as s:
+        only_with_web_sockets(s)
+        good = Web.request()
+        for find, instead, status in ((b"Upgrade: websocket", b"Upgrade: h2c", 426), (b"keep-alive, Upgrade", b"keep-alive", 426),
+                                      (b"Version: 13", b"Version: 8", 426), (b"Version: 13", b"Version: 13, 8", 426), (b"HTTP/1.1", b"HTTP/1.0", 400),
+                                      (b"GET", b"HEAD", 400), (b"==", b"=A", 400), (b"==", b"", 400), (b"AAEC", b"A\xc3\xa4C", 400),
+                                      (b"Sec-WebSocket-Key: ", b"X: ", 400), (b"Host", b"Sec-WebSocket-Key: " + Web.KEY + b"\r\nHost", 400),
+                                      (b"Host", b"Origin: http://other\r\nHost", 403), (b"Host", b"Origin: null\r\nHost", 403),
+                                      (b"Host", b"Origin: here\r\nHost", 403), (b"Host", b"Origin: http://her\r\nHost", 403),
+                                      (b"Host", b"Origin: https://app.example.org\r\nHost", 403), (b"Host", b"Origin: http://app.example\r\nHost", 403),
+                                      (b"GET", b"POST", 405)):
+            bad = good.replace(find, instead, 1)
+            assert bad != good
+            out = s.raw(bad + Web.frame(2, b"x"))
+            assert out.startswith(b"HTTP/1.1 %d " % status) and out.count(b"HTTP/1.1 ") == 1, (bad, out)
+        for origin in (b"http://here", b"https://HERE", b"https://app.example"):
+            web = Web(s, fields=b"Origin: " + origin + b"\r\n")
+            assert web.head.startswith(b"HTTP/1.1 101 "), (origin, web.head)
+            web.close()
+        ping = struct.pack("<BBHI", dx_hbtp.PING, 0, 1, 3) + b"hey"
+        pong = struct.pack("<BBHI", dx_hbtp.PONG, 0, 1, 3) + b"hey"
+        f = Web.frame
+        for name, data, code in (
+                ("not masked", f(2, ping, mask=b""), 1002), ("reserved bit", bytes([f(2, ping)[0] | 0x40]) + f(2, ping)[1:], 1002),
+                ("reserved opcode", f(3, ping), 1002), ("reserved control", f(11), 1002), ("continues nothing", f(0, ping), 1002),
+                ("not continued", f(2, ping[:4], fin=False) + f(2, ping[4:]), 1002), ("fragmented ping", f(9, b"x", fin=False), 1002),
+                ("large ping", f(9, b"x" * 126), 1002), ("fragmented close", f(8, fin=False), 1002), ("close of one byte", f(8, b"\3"), 1002),
+                ("close with a bad code", f(8, struct.pack(">H", 1005)), 1002), ("close with bad text", f(8, struct.pack(">H", 1000) + b"\xff"), 1007),
+                ("longer form than needed", f(2, ping, form=3), 1002), ("much longer form", f(2, ping, form=9), 1002),
+                ("text", f(1, b"hello"), 1003), ("text in pieces", f(1, b"hel", fin=False) + f(0, b"lo"), 1003),
+                ("above the limit", b"\x82\xff" + struct.pack(">Q", 65537) + b"\0" * 4, 1009), ("huge", b"\x82\xff" + struct.pack(">Q", (1 << 63) - 1) + b"\0" * 4, 1009),
+                ("negative", b"\x82\xff" + struct.pack(">Q", 1 << 63) + b"\0" * 4, 1002), ("a good close", f(8, struct.pack(">H", 1000)), 1000), ("an empty close", f(8), 0)):
+            web = Web(s, early=f(2, ping))
+            assert web.recv() == pong
+            web.socket.sendall(data + f(2, ping) * 3)
+            try:
+                end = web.recv()
+            except (EOFError, ConnectionError) as e:
+                end = e
+            assert end == b"" and web.code == code, (name, end, web.code)
+            with contextlib.suppress(ConnectionError):
+                assert web.socket.recv(1) == b"", name
+            web.close()
+        # Halves of everything, then the end; and seeded nonsense after a good beginning.
+        chance = random.Random(int(os.environ.get("DX_TEST_SEED", "1")))
+        call = struct.pack("<BBHI", dx_hbtp.CALL, 4, 1, 6) + b"\1" + arguments("7")
+        whole = f(2, call[:5], fin=False) + f(9, b"between") + f(0, call[5:]) + f(8)
+        for i in range(60):
+            web = Web(s)
+            data = bytearray(whole)
+            if i >= len(whole):
+                data = data * 3
+                for _ in range(chance.randrange(1, 4)):
+                    data[chance.randrange(len(data))] = chance.randrange(256)
+            with contextlib.suppress(ConnectionError):
+                web.socket.sendall(data[:i] if i < len(whole) else data)
+                web.socket.shutdown(socket.SHUT_WR)
+                while web.socket.recv(65536):
+                    pass
+            web.close()
+        # More than there is room for: the first ones stay, the next is told.
+        webs = [Web(s, early=f(2, ping)) for _ in range(15)]
+        assert all(web.recv() == pong for web in webs)
+        for web in webs:
+            web.close()
+        until(lambda: s.metrics()["dxdb_websockets"] == 0)
+        links = [socket.create_connection(s.at["hbtp"]) for _ in range(16)]
+        until(lambda: s.metrics()["dxdb_hbtp_connections"] == 16)
+        assert Web(s).head.startswith(b"HTTP/1.1 503 ")
+        for link in links:
+            link.close()
+        until(lambda: s.metrics()["dxdb_hbtp_connections"] == 0 and s.metrics()["dxdb_http_connections"] == 1)
+        assert s.get("user", id=7) == [{"id": 7, "name": "user 7"}]
+
+
+def a_web_socket_that_does_not_read_is_ended():
+    """As a subscriber with a reason that it reads later; as one that only asks, or only sends pings, without one. Memory is bounded."""
+    rounds = 10
+    postgres.fresh("CREATE TABLE t (v int, filler bytea); INSERT INTO t VALUES (0, '');"  # random bytes have no shorter patch
+                   "CREATE TABLE blobs AS SELECT i, string_agg(decode(md5(i * 100000 + j || ''), 'hex'), '') AS b"
+                   " FROM generate_series(1, %d) i, generate_series(1, 48000) j GROUP BY i" % rounds)
+    with Server({"t": "SELECT * FROM t"}, cache="[subscribe]\nlag_ms = 1000", server="result_max = 1000000") as s:
+        only_with_web_sockets(s)
+
+        def memory():
+            with open("/proc/%d/status" % s.process.pid) as f:
+                return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+        silent, reader = Raw(s, socket=Web(s, receive=4096)), Raw(s, socket=Web(s))
+        for one in (silent, reader):
+            one.follow(1, b"")
+        asks, pings = Web(s, receive=4096), Web(s, receive=4096)
+        before, sent = memory(), [0, 0]
+        call = Web.frame(2, struct.pack("<BBHI", dx_hbtp.CALL, 4, 1, 1) + b"\1")
+
+        def flood(i, web, data):
+            """Until it is closed, or would have to wait for long."""
+            web.socket.settimeout(4 * PATIENCE)
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    web.socket.sendall(data)
+                    sent[i] += len(data)
+
+        def write():
+            writer = subprocess.Popen(["psql", "-Xq", "-d", postgres.url], stdin=subprocess.PIPE)
+            for v in range(1, rounds + 1):
+                writer.stdin.write(b"UPDATE t SET v = %d, filler = b FROM blobs WHERE i = %d;\n" % (v, v))
+                writer.stdin.flush()
+                reader.change()
+            writer.communicate()
+        together(3, lambda i: write() if i == 2 else flood(i, (asks, pings)[i], (call * 100, Web.frame(9, b"x" * 125) * 100)[i]))
+        assert memory() - before < (48 << 10) or "asan" in DXDB, (before, memory())
+        assert max(sent) < 32 << 20, sent  # what is not read is not taken either
+        until(lambda: s.metrics()["dxdb_websockets"] == 1)
+        # Where changes come slowly, those between the last one that moves and the first that waits in dxdb may take lag_ms.
+        assert s.metrics()["dxdb_lagging_total"] == 1 or "asan" in DXDB
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                silent.frame()
+        reader.close()
+        for web in (asks, pings):
+            web.close()
+        silent.close()
+        # The end of the server: HBTP says why, then WebSocket that it goes away.
+        last = Raw(s, socket=Web(s))
+        last.follow(1, b"")
+    opcodes = []
+    with contextlib.suppress(EOFError):
+        while True:
+            opcodes.append(last.frame()[0])
+    assert dx_hbtp.CLOSE in opcodes and last.socket.code == 1001, (opcodes, last.socket.code)
+    last.close()
+
+
+def limited(client):
+    """Ask more at once than the limit allows, and whether one is refused for that."""
+    def ask(_):
+        try:
+            return client.call(1, arguments("1"), timeout=PATIENCE) and 200
+        except dx_hbtp.HbtpError as e:
+            return e.status
+    found = set(together(12, ask))
+    assert found <= {200, 429}, found
+    return 429 in found
+
+
+def mw_4_6_a_web_socket_needs_a_token_in_its_hello():
+    postgres.fresh(USERS)
+    secret = "a secret of thirty-two bytes or more"
+    with open("secret", "w") as f:
+        f.write(secret + "\n")
+    with Server({"user": ONE_USER}, server='[auth]\nsecret_file = "secret"\n[limit]\nrate = 5\n') as s:
+        only_with_web_sockets(s)
+        with Webs(s, random.Random(1)) as webs:
+            now = int(time.time())
+            for bad in ("", "x", token(secret, exp=now - 1), token("another secret of thirty-two bytes..", exp=now + 100)):
+                try:
+                    hbtp_as(webs, bad).close()
+                    raise AssertionError("the Hello is accepted: %s" % bad)
+                except dx_hbtp.HbtpError as e:
+                    assert "401" in str(e), e
+            with dx_hbtp.Client(*webs.at["hbtp"], hello=False) as client:
+                refused(401, client, 1, arguments("1"))
+            short = token(secret, sub="cat", exp=int(time.time()) + 2)
+            with hbtp_as(webs, token(secret, sub="ann", exp=now + 100)) as client, hbtp_as(webs, short) as brief:
+                assert brief.call(1, arguments("1"))
+                until(lambda: limited(client))
+                time.sleep(2.1)
+                refused(401, brief, 1, arguments("1"))
+    # Without tokens the limit is one of the address, for both protocols together.
+    with Server({"user": ONE_USER}, server="[limit]\nrate = 5\n") as s, Webs(s, random.Random(1)) as webs, \
+            dx_hbtp.Client(*webs.at["hbtp"]) as client:
+        until(lambda: limited(client) and s.fetch("/q/user?id=1")[0] == 429 and Web(s).head.startswith(b"HTTP/1.1 429 "))
+
+
 def a_write_is_one_transaction():
     postgres.fresh(USERS + MOVES)
     with Server({"user": ONE_USER}, writes=WRITES) as s, s.hbtp() as client:
@@ -2311,14 +2767,16 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          dt_8_a_database_that_restarts_is_come_back_to, dt_8_a_change_while_nobody_listens_is_not_missed, dt_8_a_database_that_hangs_is_noticed,
          it_starts_before_its_database, dt_2_6_memory_is_bounded, dt_9_failures_are_not_kept, mw_1_5_8_9_every_answer_has_its_time_and_status, nothing_is_injected_and_nothing_written,
          a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
-         mw_4_6_only_who_has_a_token_is_answered, mw_2_the_chain_has_no_indirect_call,
+         mw_4_6_only_who_has_a_token_is_answered, mw_2_the_chain_has_no_indirect_call, mw_3_a_stop_runs_the_ends_of_what_began,
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
          tls_carries_both_protocols, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
-         events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
+         events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
+         web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, bad_web_sockets_are_refused,
+         a_web_socket_that_does_not_read_is_ended, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          mw_7_pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_signal_ends_it_after_its_answers, dt_1_a_configuration_is_loaded_again,
