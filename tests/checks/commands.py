@@ -177,6 +177,9 @@ def readme_dxup(folder):
     start(folder, "dxup serve store --listen 127.0.0.1:7000")
     run(folder, "dxup pull 127.0.0.1:7000 app ./app && cmp app build/app", "full")
     run(folder, "dxup pull 127.0.0.1:7000 app@1 ./app", "unchanged")
+    with open(os.path.join(folder, "dxup.toml"), "w") as f:
+        f.write('[pull]\naddress = "127.0.0.1:7000"\nlimit-rate = "2M"\n')
+    run(folder, "dxup pull app ./app --config dxup.toml", "unchanged")
     run(folder, "rm app")
     start(folder, "dxup watch 127.0.0.1:7000 app ./app", "on the wire")
     stop()
@@ -436,7 +439,7 @@ RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
     "make help": help_and_suites, "make suites": help_and_suites, "make messages": help_and_suites, "make all": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
-    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep, "--help of dxwan": dxwan, "make run-dxwan": run_dxwan,
+    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup pull app ./app --config dxup.toml": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep, "--help of dxwan": dxwan, "make run-dxwan": run_dxwan,
     "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
@@ -452,7 +455,7 @@ measures = "measures, for minutes to hours, on a machine that has nothing else t
 NOT_RUN = {
     "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
     "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
-    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link", "dxdb", "levels", "sizes", "update", "www")},
+    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link", "dxdb", "levels", "many", "sizes", "update", "www")},
     "make run-feed": "serves until it is ended: tests/ports/feed.mjs runs the page",
     **{command: "needs libpq and a PostgreSQL: tests/programs/test_dxdb.py runs it" for command in ("make build/dxdb", "make run-dxdb")},
     "make mutants": "changes the headers one place at a time and runs their suites, for hours",

@@ -1273,7 +1273,7 @@ a_hostile_configuration() {
     says "has no option --config"
 }
 
-reload() { # TEXT MESSAGE      the server says that, and goes on
+reload() { # TEXT MESSAGE      the server says that, and continues
     rm -f fresh
     printf '%s' "$1" >fresh
     mv fresh c.toml

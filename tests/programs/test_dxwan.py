@@ -1054,7 +1054,7 @@ def mirror_of(child, r, *arguments):
 
 
 def case_mirror_memory_of_one_moment():
-    """Threads that write, and one that maps, moves and unmaps at random, meanwhile: the image is of one moment, and they go on."""
+    """Threads that write, and one that maps, moves and unmaps at random, meanwhile: the image is of one moment, and they continue."""
     for run in range(max(2, ROUNDS - 1)):
         child = Child("count", run + 7)
         r = receive("--json")
@@ -1143,7 +1143,7 @@ def case_mirror_memory_of_a_process_that_ends():
 
 
 def case_mirror_memory_is_released():
-    """Whatever ends dxwan while it has the process stopped, the process goes on: SIGKILL, two SIGTERM, a receiver that is gone,
+    """Whatever ends dxwan while it has the process stopped, the process continues: SIGKILL, two SIGTERM, a receiver that is gone,
     and --pause."""
     child = Child("touch")
     for how in ("SIGKILL", "SIGTERM", "receiver", "pause"):

@@ -107,8 +107,8 @@ static bool append(wan_list *l, const wan_piece *p)
     return true;
 }
 
-/* Add a mapping: what of it was in the last round keeps its place. *old: the first piece of that round that may
-   lie behind the mapping's begin. */
+/* Add a mapping. Pages of it that the last round had keep their places. *old: the first piece of the last
+   round that may end after the mapping begins. */
 static bool append_mapping(wan_list *l, const wan_memory *m, uint32_t *old,
                            const wan_piece *mapping)
 {
@@ -162,7 +162,7 @@ static int read_mappings(const wan_memory *m, wan_list *l)
         const wan_piece *last = l->count ? &l->pieces[l->count - 1] : NULL;
         if (begins && parse_mapping(line, last ? last->address + last->size : 0, &p))
             fits = append_mapping(l, m, &old, &p);
-        begins = strchr(line, '\n') != NULL; /* a long name goes on */
+        begins = strchr(line, '\n') != NULL; /* the rest of a long name is skipped */
     }
     const int error = ferror(f) ? errno : 0;
     (void)fclose(f);
@@ -191,7 +191,7 @@ typedef struct wan_gap {
     uint64_t size;
 } wan_gap;
 
-/* List what lies between the pieces. *end: behind the last one. Returns the number of gaps. */
+/* List the gaps between the pieces; *end: where the last piece ends. Returns the number of gaps. */
 static uint32_t list_gaps(const wan_list *l, const wan_place *places, uint32_t count, wan_gap *gaps,
                           uint64_t *end)
 {
@@ -339,7 +339,7 @@ static int read_sparse(wan_memory *m, uint64_t address, uint8_t *out, size_t siz
     return error;
 }
 
-/* What part of `size` bytes at `at` lies in a block of the image? Returns its size. */
+/* The part of the bytes from `at` that lies in a block of the image: where it begins, and its size. */
 static size_t part(uint64_t at, size_t size, uint64_t block_at, uint64_t block_size, uint64_t *from)
 {
     const uint64_t end = at + size < block_at + block_size ? at + size : block_at + block_size;
@@ -364,7 +364,7 @@ static void fill_header(const wan_memory *m, Elf64_Ehdr *h)
     h->e_phnum = (uint16_t)m->count;
 }
 
-/* The first place that ends behind `at`. */
+/* The first place that ends after `at`. */
 static uint32_t find_place(const wan_memory *m, uint64_t at)
 {
     uint32_t low = 0, high = m->count;

@@ -20,8 +20,8 @@ static bool is_device(int file)
     return fstat(file, &s) == 0 && S_ISBLK(s.st_mode);
 }
 
-/* A file system writes the content of files past the cache of its device: what was read in the last
-   round is dropped from there. */
+/* File systems write around the cache of their device, so pages that the last round read may be old: they
+   are dropped. */
 static int begin_device(wan_source *s)
 {
 #ifdef BLKGETSIZE64
