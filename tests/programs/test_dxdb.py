@@ -1385,7 +1385,7 @@ class Secured(Server):
         return answer.status, answer.headers, body
 
 
-WIDE = {"sql": "SELECT repeat('x', 30000) AS t FROM users WHERE id = 1 AND $1 <> ''", "parameters": ["p"]}
+LONG_ANSWER = {"sql": "SELECT repeat('x', 30000) AS t FROM users WHERE id = 1 AND $1 <> ''", "parameters": ["p"]}
 
 
 def asks_more_than_is_kept(c, method):
@@ -1414,8 +1414,8 @@ def tls_carries_both_protocols():
         raise Skip("openssl is not installed")
     Secured.context = certificate("a")
     postgres.fresh(USERS)
-    queries = {"user": ONE_USER, "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i", "wide": WIDE}
-    with Secured(queries, server=TLS + "result_max = 4000000\n[limit]\nrate = 500", writes=WRITES | {"move": WRITES["set"]}) as s:
+    queries = {"user": ONE_USER, "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i", "wide": LONG_ANSWER}
+    with Secured(queries, server=TLS + "result_max = 4000000\n[limit]\nrate = 5000", writes=WRITES | {"move": WRITES["set"]}) as s:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = ssl.create_default_context(cafile="a.pem")
             context.minimum_version = context.maximum_version = version
@@ -1424,7 +1424,7 @@ def tls_carries_both_protocols():
         assert s.get("large") == [{"t": want}]
         at = s.post("set", {"id": 1, "name": "over TLS"})["position"]
         answer = s.fetch("/q/user?id=1", {"Dx-Position": at})
-        assert json.loads(answer[2])[0]["name"] == "over TLS" and answer[1]["X-RateLimit-Limit"] == "500"
+        assert json.loads(answer[2])[0]["name"] == "over TLS" and answer[1]["X-RateLimit-Limit"] == "5000"
         # One after the other on a connection; then the end of the client's side, before the answers.
         with s.secure() as c:
             c.sendall(b"GET /q/user?id=2 HTTP/1.1\r\n\r\nGET /q/large HTTP/1.1\r\n\r\nGET /q/user?id=3 HTTP/1.1\r\nConnection: close\r\n\r\n")
@@ -2076,7 +2076,7 @@ def web_sockets_follow_the_table():
                    "INSERT INTO t SELECT i, i % 2, 0, repeat(md5(i::text), 40) FROM generate_series(0, 9) i")
     queries = {"k": {"sql": "SELECT * FROM t WHERE k = $1 ORDER BY id", "parameters": ["k"]}, "all": "SELECT * FROM t ORDER BY id",
                "large": "SELECT string_agg(md5(i::text), '') AS t FROM generate_series(1, 30000) i",
-               "wide": WIDE}
+               "wide": LONG_ANSWER}
     with Server(queries, server="result_max = 2000000") as s:
         only_with_web_sockets(s)
         with Webs(s, chance) as webs:
