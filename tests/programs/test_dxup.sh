@@ -2365,7 +2365,7 @@ names_that_a_terminal_would_obey() { # every message escapes them, none passes t
     cp old "d$evil/Ã¤"
     {
         "$dxup" publish "store$evil" app "$path"
-        "$dxup" publish "store$evil" app "d$evil"
+        "$dxup" publish "store$evil" app "d$evil" --force
         "$dxup" publish "store$evil" "app$evil" "$path"
         "$dxup" publish "store$evil" app "no$evil"
         "$dxup" publish "store$evil" app@1 "$path"
