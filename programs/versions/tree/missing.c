@@ -11,9 +11,12 @@
 
        old    | a | b | c |   d   | e |
        new    | x | a | b | c |  D  | e |         x moved everything: d is the base for D
-*/
+
+   An added file has no such entry. Where patches of files are requested, it waits until all directories
+   are there: then it is known which files have vanished, and renames.h finds the one that it was. */
 #include "missing.h"
 #include "places.h"
+#include "renames.h"
 
 #include "../../../dx_cas.h"
 
@@ -43,6 +46,8 @@ typedef struct item {
     uint16_t depth; /* of directories */
     bool     used;  /* in asked: the slot is taken */
     bool     top;   /* all of a file, which nobody has chosen or refused as a whole yet */
+    bool     added; /* all of a file that may have been renamed */
+    bool     renamed; /* old is another file, and only a base for a patch of the whole */
     uint8_t  held;  /* a part of a file that was chosen: its slot + 1; 0: none */
     uint8_t  id[32];
     uint64_t start; /* offset in the file or directory */
@@ -86,6 +91,11 @@ struct versions_missing {
     held_file       held[VERSIONS_MISSING_WHOLES];
     unsigned        held_count;  /* slots in use, */
     size_t          held_chunks; /* and their chunks */
+    uint8_t         root[32], old_root[32];
+    bool            has_old;     /* old_root is a snapshot */
+    item           *added;       /* files that wait until all directories are there */
+    size_t          added_count, added_room;
+    versions_renames *renames;   /* NULL: not needed so far */
 };
 
 static int malformed(int error)
@@ -146,6 +156,8 @@ static void push_entry(versions_missing *l, const dx_tree_entry *e, unsigned dep
     i->dir_size = e->size;
     i->old = *old;
     i->top = e->type == DX_TREE_FILE && old->known;
+    i->added = e->type == DX_TREE_FILE && !old->known && l->has_old && l->choose &&
+               e->size >= l->lacking_min;
 }
 
 /* >>moves -------------------------------------------------------------- */
@@ -269,7 +281,7 @@ static int visit(versions_missing *l, const item *of, const uint8_t *bytes, size
     else if (of->level) status = visit_list(l, of, bytes, size);
     else if (of->kind == A_DIR_PART) status = visit_piece(l, of, bytes, size);
     turn_over(l, since);
-    if (!status && l->count + l->held_chunks > STACK_MAX) return malformed(DX_TREE_ETOOBIG);
+    if (!status && l->count + l->held_chunks + l->added_count > STACK_MAX) return malformed(DX_TREE_ETOOBIG);
     return status;
 }
 
@@ -381,7 +393,11 @@ versions_missing *versions_missing_open(versions_store *s, const uint8_t root[32
     l->limits = *limits;
     item *i = push(l, A_SNAPSHOT, root);
     i->size = DX_TREE_ANY_SIZE;
-    if (old && !versions_snapshot_root(s, old, &e, NULL)) i->old = origin_of(&e);
+    if (!old || versions_snapshot_root(s, old, &e, NULL)) return l;
+    i->old = origin_of(&e);
+    l->has_old = true;
+    memcpy(l->root, root, sizeof l->root);
+    memcpy(l->old_root, old, sizeof l->old_root);
     return l;
 }
 
@@ -392,6 +408,8 @@ void versions_missing_close(versions_missing *l)
     versions_places_close(l->places);
     versions_known_free(&l->visited);
     for (unsigned k = 0; k < VERSIONS_MISSING_WHOLES; k++) free(l->held[k].chunks);
+    versions_renames_close(l->renames);
+    free(l->added);
     free(l->stack);
     free(l->bytes);
     free(l);
@@ -497,12 +515,49 @@ static bool decide(versions_missing *l, item *i, bool there)
     if (l->choose && (!slot || is_held) && !(there && !i->level)) return false;
     i->top = false;
     if (!l->choose || (there && !i->level) || i->size < l->lacking_min ||
-        !memcmp(i->id, i->old.id, sizeof i->id) || !l->choose(l->choose_user, &w))
+        !memcmp(i->id, i->old.id, sizeof i->id) || !l->choose(l->choose_user, &w)) {
+        i->old.known &= !i->renamed;
         return true;
+    }
     slot->state = GATHERING;
     slot->whole = w;
     l->held_count++;
     i->held = (uint8_t)(slot - l->held + 1);
+    return true;
+}
+
+/* >>added files: they wait until all directories are there ------------------- */
+static void put_off(versions_missing *l, const item *i)
+{
+    if (l->added_count == l->added_room) {
+        l->added_room = 2 * l->added_room + 64;
+        l->added = realloc(l->added, l->added_room * sizeof *l->added);
+        if (!l->added) abort();
+    }
+    l->added[l->added_count++] = *i;
+}
+
+/* Nothing else is left on the stack. If no directory is outstanding either, push the added files, those
+   that were renamed with the old one. False: there is nothing to visit now. */
+static bool push_added(versions_missing *l)
+{
+    dx_tree_entry old;
+    uint32_t left = l->asked_count;
+    if (!l->added_count) return false;
+    for (uint32_t k = 0; left && k < ASKED_MAX; k++) {
+        const item *i = &l->asked[k];
+        left -= i->used;
+        if (i->used && (i->kind == A_SNAPSHOT || i->kind == A_DIR_PART)) return false;
+    }
+    if (!l->renames)
+        l->renames = versions_renames_open(l->store, l->old_root, l->root, l->lacking_min);
+    while (l->added_count) {
+        item *i = &l->added[--l->added_count];
+        i->added = false;
+        i->renamed = i->top = versions_renames_find(l->renames, i->id, &old);
+        if (i->renamed) i->old = origin_of(&old);
+        push_back(l, i);
+    }
     return true;
 }
 
@@ -511,9 +566,13 @@ int versions_missing_next(versions_missing *l, versions_missing_object *out, uin
 {
     size_t size;
     *none = false;
-    while (l->count && l->asked_count < ASKED_MAX) {
+    while ((l->count || push_added(l)) && l->asked_count < ASKED_MAX) {
         item i = l->stack[--l->count];
         bool there = versions_object_has(l->store, i.id, 0);
+        if (i.added && !(there && !leads(&i))) {
+            put_off(l, &i);
+            continue;
+        }
         if (i.top && !decide(l, &i, there)) {
             push_back(l, &i);
             break;
@@ -584,7 +643,7 @@ int versions_missing_store(versions_missing *l, uint32_t ticket, const uint8_t *
 
 bool versions_missing_is_done(const versions_missing *l)
 {
-    return !l->count && !l->asked_count && !l->held_count;
+    return !l->count && !l->asked_count && !l->held_count && !l->added_count;
 }
 
 /* >>whole files --------------------------------------------------------- */
