@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,40 @@ int refuse(walk &w, const toml::node &node, const char *why)
     w.line = node.source().begin.line;
     std::snprintf(w.message, w.message_size, "%s", why);
     return -1;
+}
+
+/* Behind the string that begins here. */
+std::size_t skip_string(std::string_view document, std::size_t at)
+{
+    const char quote = document[at];
+    const std::string three(3, quote);
+    const bool is_long = document.compare(at, 3, three) == 0;
+    for (at += is_long ? 3 : 1; at < document.size(); at++) {
+        if (quote == '"' && document[at] == '\\') at++;
+        else if (is_long && document.compare(at, 3, three) == 0) return at + 3;
+        else if (!is_long && (document[at] == quote || document[at] == '\n')) return at + 1;
+    }
+    return document.size();
+}
+
+/* toml++ 3.3 limits the depth of values, but not of dotted keys, and its destructors are recursive.
+   Returns the line of a key with too many dots; 0: there is none. */
+std::uint32_t find_deep_key(std::string_view document)
+{
+    constexpr int dots_max = 4 * PROG_TOML_DEPTH_MAX;
+    std::uint32_t line = 1;
+    int dots = 0;
+    for (std::size_t at = 0; at < document.size();) {
+        const char c = document[at];
+        const std::size_t begin = at;
+        if (c == '"' || c == '\'') at = skip_string(document, at);
+        else if (c == '#') at = std::min(document.find('\n', at), document.size());
+        else at++;
+        if (c == '.' && ++dots > dots_max) return line;
+        if (std::strchr("\n#=,[]{}", c)) dots = 0;
+        line += static_cast<std::uint32_t>(std::count(document.begin() + begin, document.begin() + at, '\n'));
+    }
+    return 0;
 }
 
 int visit(walk &w, const toml::node &node, prog_toml_value value);
@@ -56,6 +91,7 @@ int visit_table(walk &w, const toml::table &table, const prog_toml_value &value)
     for (const auto &[node_at, name] : in_order(table)) {
         const toml::node &node = *node_at;
         prog_toml_value inner = value;
+        if (name.find('\0') != std::string::npos) return refuse(w, node, "a key has a zero byte");
         inner.keys[inner.depth] = name.c_str();
         inner.places[inner.depth] = 0;
         inner.listed[inner.depth] = false;
@@ -113,6 +149,11 @@ extern "C" int prog_toml_read(const char *document, size_t size,
                               uint32_t *line, char *message, size_t message_size)
 {
     walk w{each, user, 0, message, message_size};
+    *line = find_deep_key(std::string_view{document, size});
+    if (*line) {
+        std::snprintf(message, message_size, "nested too deep");
+        return -1;
+    }
     const toml::parse_result result = toml::parse(std::string_view{document, size});
     int status = -1;
     if (!result) {

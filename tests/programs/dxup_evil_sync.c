@@ -7,6 +7,8 @@
                                                changes FILE first */
 #define _GNU_SOURCE
 #include "../../dx_hbtp.h"
+#include "../../layers/dx_crc32c.h"
+#include "../../programs/dxup/net/contained.h"
 #include "../../programs/dxup/net/bundle.h"
 #include "../../programs/dxup/net/patches.h"
 #include "../../programs/dxup/net/whole.h"
@@ -31,7 +33,7 @@ enum way {
 enum whole_way {
     W_HONEST, W_NONE, W_CLOSE, W_REFUSE, W_MEDDLE, /* the pull succeeds, or finds the change */
     W_FLIP, W_NOISE, W_SHORT, W_ENDLESS, W_LARGE, W_BACKWARDS, W_BOMB_FORM, W_BOMB_TARGET, W_EARLY,
-    W_OFFSET, W_TRANSFER, W_TWO_REPLIES, W_CUT, W_WAYS
+    W_OFFSET, W_TRANSFER, W_TWO_REPLIES, W_CUT, W_MEMORY, W_WAYS
 };
 
 static enum way way;
@@ -192,6 +194,18 @@ static void claim(uint8_t *patch, size_t size, size_t at, uint64_t number)
     memcpy(patch + checked, hash, CONTAINER_CHECK_SIZE);
 }
 
+/* Have a patch, or the one inside of a patch between containers, ask for this memory to be applied. It is
+   right otherwise. */
+static void claim_memory(uint8_t *patch, size_t size, uint64_t number)
+{
+    enum { MEMORY_SIZE_AT = 40, CRC_AT = 124 };
+    container_patch p;
+    uint8_t *header = container_open(patch, size, &p) ? patch : patch + (p.inner - patch);
+    for (int i = 0; i < 8; i++) header[MEMORY_SIZE_AT + i] = (uint8_t)(number >> (8 * i));
+    const uint32_t crc = dx_crc32c_update(0, header, CRC_AT);
+    for (int i = 0; i < 4; i++) header[CRC_AT + i] = (uint8_t)(crc >> (8 * i));
+}
+
 static void spoil_patch(uint8_t *patch, size_t *size)
 {
     enum { TARGET_SIZE_AT = 16, FORM_MAX_AT = 24 };
@@ -200,6 +214,7 @@ static void spoil_patch(uint8_t *patch, size_t *size)
     if (whole_way == W_CUT) *size = 1 + below((uint32_t)*size - 1);
     if (whole_way == W_BOMB_FORM) claim(patch, *size, FORM_MAX_AT, much);
     if (whole_way == W_BOMB_TARGET) claim(patch, *size, TARGET_SIZE_AT, much);
+    if (whole_way == W_MEMORY) claim_memory(patch, *size, DXUP_APPLYING_MAX + 1);
     for (size_t i = 0; whole_way == W_NOISE && i < *size; i++) patch[i] = (uint8_t)below(256);
 }
 

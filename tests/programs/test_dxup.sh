@@ -1251,6 +1251,13 @@ a_hostile_configuration() {
     bad_config $'[pull]\nconnections = 5000\n' "c.toml:2: connections: '5000' is not a number"
     bad_config "$(printf '[serve]\nlog = '; head -c 20000 /dev/zero | tr '\0' '[')" "c.toml:2: "
     bad_config "$(printf '[serve]\na.b.c.d.e.f.g = 1\n')" "c.toml:2: "
+    bad_config $'[serve]\n"log\\u0000x" = "a"\n' "c.toml:2: a key has a zero byte"
+    for i in '%s = 1' '[%s]' 'b = {%s = 1}' '"..\\"..".%s = 1'; do # toml++ has no limit for these
+        text=$(printf 'a.%.0s' {1..200000})
+        bad_config "$(printf "a = '.....................' # ......................\n$i" "${text}a")" "c.toml:2: nested too deep"
+    done
+    bad_config $'a = \'\'\'\n.....................\n\'.\'\'\'\nb = [1.5, 2.5, 1.5, 2.5, 1.5, 2.5, 1.5, 2.5, 1.5, 2.5, 1.5, 2.5, 1.5, 2.5, 1.5, 2.5, 1.5, 2.5]\n' \
+        "c.toml:1: a: a key must be" # these are no keys
     bad_config $'[serve' "c.toml:1: "
     bad_config $'[serve]\nlog = "\xff\xfe"\n' "c.toml:2: "
     bytes 4096 >c.toml

@@ -1144,11 +1144,11 @@ def case_mirror_memory_of_a_process_that_ends():
 
 def case_mirror_memory_is_released():
     """Whatever ends dxwan while it has the process stopped, the process continues: SIGKILL, two SIGTERM, a receiver that is gone,
-    and --pause."""
+    and --pause, also where the thread that reads waits for something else meanwhile (a debugger holds it here)."""
     child = Child("touch")
-    for how in ("SIGKILL", "SIGTERM", "receiver", "pause"):
+    for how in ("SIGKILL", "SIGTERM", "receiver", "pause", "stuck"):
         r = receive()
-        more = {"pause": ("--pause", 1), "receiver": ("--timeout", 2)}.get(how, ())
+        more = {"pause": ("--pause", 1), "stuck": ("--pause", 1), "receiver": ("--timeout", 2)}.get(how, ())
         s = mirror_of(child, r, "--rate", 40000, "--once", *more)
         child.await_traced(s)
         if how == "SIGKILL":
@@ -1162,6 +1162,17 @@ def case_mirror_memory_is_released():
         elif how == "receiver":
             r.kill()
             s.end(3, "acknowledged nothing for 2 s")
+        elif how == "stuck":
+            holder = subprocess.Popen([sys.executable, "-c", "import ctypes, time\nl = ctypes.CDLL(None)\nprint(l.ptrace(0x4206, %d, None, None) or "
+                                       "l.ptrace(0x4207, %d, None, None), flush=True)\ntime.sleep(60)" % (2 * (s.process.pid,))], stdout=subprocess.PIPE)
+            assert holder.stdout.readline() == b"0\n"
+            deadline = time.time() + 20
+            while set(child.runs()) & set("Tt"):
+                assert time.time() < deadline, child.runs()
+                time.sleep(0.01)
+            holder.kill()
+            holder.wait()
+            s.end(6, "was stopped 3 times, and its memory could not be sent within --pause each time")
         else:
             s.end(6, "was stopped 3 times, and its memory could not be sent within --pause each time")
         deadline = time.time() + PATIENCE
@@ -1177,6 +1188,9 @@ def case_mirror_memory_is_released():
 
 def case_mirror_memory_refusals():
     Run("mirror", "/proc/self/mem", "127.0.0.1:1").end(1, "is the memory of dxwan itself")
+    os.symlink("/proc/%d/mem" % os.getpid(), "link")
+    for path in ("link", "/proc/%d/task/%d/mem" % (os.getpid(), os.getpid()), "/proc/%d/maps" % os.getpid()): # of no size
+        Run("mirror", path, "127.0.0.1:1", "--timeout", 1).end(1, path + " has no size, so it would be mirrored as empty")
     gone = subprocess.Popen(["true"])
     gone.wait()
     Run("mirror", "/proc/%d/mem" % gone.pid, "127.0.0.1:1").end(2, "there is no such process")

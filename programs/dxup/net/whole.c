@@ -152,7 +152,7 @@ static enum dxup_whole_result apply_plain(const uint8_t *old, const versions_mis
     if (header.kind != DX_PATCH_KIND_DELTA || header.base_size != w->old.size ||
         header.target_size != w->file.size)
         return wrong("it is for other files");
-    if (header.memory_size > DXUP_APPLYING_MAX) return wrong("it needs too much memory");
+    if (header.memory_size > DXUP_APPLYING_MAX) return DXUP_WHOLE_CANNOT; /* earlier servers made such */
     void *memory = malloc(header.memory_size ? (size_t)header.memory_size : 1);
     error = DX_PATCH_ENOMEM;
     if (memory && container_reserve(made, (size_t)w->file.size))

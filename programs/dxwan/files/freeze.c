@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #ifdef __linux__
   #include <sys/ptrace.h>
@@ -109,6 +110,18 @@ static int stop_all(wan_freeze *f)
     return ETIMEDOUT;
 }
 
+/* Until wan_freeze_release(), or the time is over. */
+static void hold(wan_freeze *f)
+{
+    struct timespec over;
+    (void)clock_gettime(CLOCK_MONOTONIC, &over);
+    over.tv_sec += (time_t)(f->hold_ns / 1000000000);
+    over.tv_nsec += (long)(f->hold_ns % 1000000000);
+    over.tv_sec += over.tv_nsec / 1000000000;
+    over.tv_nsec %= 1000000000;
+    while (!f->ending && pthread_cond_timedwait(&f->changed, &f->lock, &over) != ETIMEDOUT) continue;
+}
+
 static void *trace(void *user)
 {
     wan_freeze *f = user;
@@ -116,8 +129,9 @@ static void *trace(void *user)
     pthread_mutex_lock(&f->lock);
     f->error = error;
     f->ready = true;
+    f->over_ns = (uint64_t)prog_now_ns() + f->hold_ns;
     pthread_cond_broadcast(&f->changed);
-    while (!error && !f->ending) pthread_cond_wait(&f->changed, &f->lock);
+    if (!error) hold(f);
     pthread_mutex_unlock(&f->lock);
     for (uint32_t i = 0; i < f->count; i++)
         if (f->threads[i].stopped)
@@ -125,27 +139,33 @@ static void *trace(void *user)
     return NULL; /* killed and unstopped ones are released with this thread */
 }
 
-int wan_freeze_stop(wan_freeze *f, int folder, uint64_t timeout_ns)
+int wan_freeze_stop(wan_freeze *f, int folder, uint64_t timeout_ns, uint64_t hold_ns)
 {
+    pthread_condattr_t monotonic;
     memset(f, 0, sizeof *f);
     f->folder = folder;
     f->end_ns = (uint64_t)prog_now_ns() + timeout_ns;
+    f->hold_ns = hold_ns;
     pthread_mutex_init(&f->lock, NULL);
-    pthread_cond_init(&f->changed, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&f->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     f->started = pthread_create(&f->tracer, NULL, trace, f) == 0;
     if (!f->started) return EAGAIN;
     pthread_mutex_lock(&f->lock);
     while (!f->ready) pthread_cond_wait(&f->changed, &f->lock);
     pthread_mutex_unlock(&f->lock);
     const int error = f->error;
-    if (error) wan_freeze_release(f);
+    if (error) (void)wan_freeze_release(f);
     return error;
 }
 
-void wan_freeze_release(wan_freeze *f)
+bool wan_freeze_release(wan_freeze *f)
 {
-    if (!f->started) return;
+    if (!f->started) return false;
     pthread_mutex_lock(&f->lock);
+    const bool held = !f->error && (uint64_t)prog_now_ns() < f->over_ns;
     f->ending = true;
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->lock);
@@ -154,16 +174,22 @@ void wan_freeze_release(wan_freeze *f)
     pthread_cond_destroy(&f->changed);
     free(f->threads);
     memset(f, 0, sizeof *f);
+    return held;
 }
 
 #else
-int wan_freeze_stop(wan_freeze *f, int folder, uint64_t timeout_ns)
+int wan_freeze_stop(wan_freeze *f, int folder, uint64_t timeout_ns, uint64_t hold_ns)
 {
     memset(f, 0, sizeof *f);
     (void)folder;
     (void)timeout_ns;
+    (void)hold_ns;
     return ENOSYS;
 }
 
-void wan_freeze_release(wan_freeze *f) { (void)f; }
+bool wan_freeze_release(wan_freeze *f)
+{
+    (void)f;
+    return false;
+}
 #endif

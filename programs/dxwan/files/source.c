@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #ifdef __linux__
   #include <linux/fs.h>
+  #include <linux/magic.h>
+  #include <sys/vfs.h>
 #endif
 
 #define SETTLE_NS ((int64_t)50000000) /* a time of modification that is older will change with the content */
@@ -18,6 +20,18 @@ static bool is_device(int file)
 {
     struct stat s;
     return fstat(file, &s) == 0 && S_ISBLK(s.st_mode);
+}
+
+/* Files in /proc have no size, whatever can be read from them. */
+static bool is_of_proc(int file)
+{
+#ifdef __linux__
+    struct statfs s;
+    return fstatfs(file, &s) == 0 && s.f_type == PROC_SUPER_MAGIC;
+#else
+    (void)file;
+    return false;
+#endif
 }
 
 /* File systems write around the cache of their device, so pages that the last round read may be old: they
@@ -40,7 +54,7 @@ static int begin_memory(wan_source *s, bool last)
     s->asked = last;
     s->whole = false;
     if (last && s->pause_max_ns) {
-        errno = wan_freeze_stop(&s->freeze, s->memory.folder, s->pause_max_ns);
+        errno = wan_freeze_stop(&s->freeze, s->memory.folder, s->pause_max_ns, s->pause_max_ns);
         if (errno == ESRCH) return wan_source_fail(s);
         if (errno == EPERM)
             return prog_fail(PROG_SYSTEM, "%s: the process cannot be stopped: no permission, or a "
@@ -70,17 +84,17 @@ static bool is_memory_final(const wan_source *s)
 void wan_source_end_reading(wan_source *s)
 {
     if (!s->paused_ns) return;
-    wan_freeze_release(&s->freeze);
+    if (!wan_freeze_release(&s->freeze)) {
+        s->whole = false;
+        s->cut++;
+    }
     s->pause_ns = (uint64_t)prog_now_ns() - s->paused_ns;
     s->paused_ns = 0;
 }
 
 void wan_source_check(wan_source *s, uint64_t now_ns)
 {
-    if (!s->paused_ns || now_ns - s->paused_ns < s->pause_max_ns) return;
-    s->whole = false;
-    s->cut++;
-    wan_source_end_reading(s);
+    if (s->paused_ns && now_ns - s->paused_ns >= s->pause_max_ns) wan_source_end_reading(s);
 }
 
 /* >>source --------------------------------------------------------------- */
@@ -100,6 +114,9 @@ int wan_source_open(wan_source *s, const wan_options *o)
     s->kind = is_device(s->file) ? WAN_DEVICE : WAN_FILE;
     if (s->kind == WAN_FILE && s->info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s is not a file, a block device or the memory of a process", o->file);
+    if (s->kind == WAN_FILE && is_of_proc(s->file))
+        return prog_fail(PROG_USAGE, "%s has no size, so it would be mirrored as empty; the memory of a process is "
+                         "/proc/PID/mem", o->file);
     return PROG_OK;
 }
 
