@@ -60,6 +60,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 ATTRIBUTE = re.compile(r"""\s+([^\s=>"'/]+)(?:(\s*=\s*)("[^"]*"|'[^']*'|[^\s"'<>`=]+))?""", re.A)
 BINDING = re.compile(r"\{\{(.*?)\}\}", re.S)
 VALUE = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([\w\s,]*)\))?\s*", re.A)
+BLANKS = re.compile(r"[ \t\n]+")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -223,7 +224,7 @@ class Compiler(HTMLParser):
         element, at = self.stack[-1], begin
         m = BINDING.fullmatch(text)
         if not m or "{{" in m[1] or "}}" in m[1]:
-            inner = next((m for m in BINDING.finditer(text) if "{{" not in m[1]), None)
+            inner = next((m for m in BINDING.finditer(text, 0, text.rfind("}}") + 2) if "{{" not in m[1]), None)
             if not inner:
                 self.stop(at + max(text.find("{{"), text.find("}}") if "{{" not in text else 0), "'{{' and '}}' do not match; write {{field}}, or &#123; for a brace in text")
             self.wrong(at + inner.start(), f"{inner[0]} shares its element with other text; write <span>{inner[0]}</span>")
@@ -246,7 +247,7 @@ class Compiler(HTMLParser):
         elif element.tag in ONLY:
             return
         element.filled = True
-        self.component.markup.append(escape(re.sub(r"[ \t]*\n[ \t\n]*", " ", self.decode(raw, at))))
+        self.component.markup.append(escape(BLANKS.sub(lambda m: " " if "\n" in m[0] else m[0], self.decode(raw, at))))
 
     # >>elements
     def attributes(self, tag, at):
