@@ -96,7 +96,7 @@ static bool is_of_version(const char *letters, size_t size)
     return false;
 }
 
-/* What remains of a name without versions; letters: without digits as well. */
+/* Hashes of a name without its versions; letters: without its digits as well. */
 typedef struct stems {
     uint64_t stem, letters;
 } stems;
@@ -334,7 +334,7 @@ static size_t likeness(const key *a, const key *b)
 
 static uint64_t difference(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
 
-/* Find the best of the files with this key. NULL: none is similar. */
+/* Find the best of the files with this key. NULL: no similar one. */
 static record *find_best(const versions_renames *r, const record *one, const key *wanted)
 {
     record *best = NULL;
