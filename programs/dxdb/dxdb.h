@@ -18,6 +18,7 @@
    body.c          parameters of writes over HTTP
    page.c          the page of the server
    ws.c            WebSocket between HTTP and HBTP
+   bridge.c        the pair of sockets of both
    hbtp.c http.c   the protocols of the clients
    tls.c           TLS between them and the network
    worker.c        all of that on one event loop

@@ -830,7 +830,7 @@ static size_t take_body(dxdb_client *c, const uint8_t *bytes, size_t size)
 }
 
 /* >>WebSocket ------------------------------------------------------------------------ */
-/* The error of a request for a WebSocket, and its status; NULL: there is none. */
+/* Check a request for a WebSocket. NULL, or the reason of a refusal, with *status. */
 static const char *check_upgrade(const dxdb_client *c, const http_parser *parser, const head *h,
                                  char accept[DXDB_WS_ACCEPT_SIZE], uint16_t *status)
 {

@@ -4,18 +4,13 @@
    side is on hold until it is gone. */
 #include "tls.h"
 
-#include "text.h"
-
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum {
-    BLOCK_SIZE     = 16384,
     BLOCKS         = 2048,
     RECORD_MAX     = 16384, /* bytes of plain text in a record of TLS */
     HANDSHAKE_S    = 10,
@@ -104,25 +99,6 @@ static void close_link(dxdb_tls_link *l, bool now)
     if (l->outer) (void)dx_peers_close(&l->tls->outer, l->outer, now);
 }
 
-/* Send the kept output. True: all of it was sent. */
-static bool send_kept(dx_peers *peers, dx_peers_id id, dxdb_text *kept)
-{
-    size_t sent = 0;
-    while (id && sent < kept->size) {
-        size_t size = kept->size - sent;
-        if (size > BLOCK_SIZE) size = BLOCK_SIZE;
-        if (dx_peers_send(peers, id, kept->bytes + sent, (uint32_t)size)) break;
-        sent += size;
-    }
-    if (sent < kept->size) {
-        memmove(kept->bytes, kept->bytes + sent, kept->size - sent);
-        kept->size -= sent;
-        return false;
-    }
-    dxdb_text_free(kept);
-    return true;
-}
-
 /* Send the records that OpenSSL has written. */
 static bool flush(dxdb_tls_link *l)
 {
@@ -130,29 +106,16 @@ static bool flush(dxdb_tls_link *l)
     const long size = BIO_get_mem_data(l->out, &bytes);
     if (size > 0) dxdb_text_put(&l->to_outer, bytes, (size_t)size);
     (void)BIO_reset(l->out);
-    return send_kept(&l->tls->outer, l->outer, &l->to_outer);
+    return dxdb_bridge_send(&l->tls->outer, l->outer, &l->to_outer);
 }
 
 /* The handshake is complete: connect the protocol. */
 static bool connect_inner(dxdb_tls_link *l)
 {
     dxdb_tls *t = l->tls;
-    dxdb_subject subject = {0};
-    int pair[2];
     end_handshake(l);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) return false;
-    if (dx_peers_add(&t->inner, pair[0], NULL, &l->inner)) {
-        close(pair[0]);
-        close(pair[1]);
-        l->inner = 0;
-        return false;
-    }
-    *dx_peers_data(&t->inner, l->inner) = (uint64_t)(uintptr_t)l;
-    dxdb_guard_name(t->guard, dx_peers_fd(&t->outer, l->outer), &subject);
-    dxdb_guard_remember(t->guard, pair[1], subject.key);
-    if (!t->add(t->protocol, pair[1])) return true;
-    close(pair[1]);
-    return false;
+    return dxdb_bridge_connect(&t->inner, t->guard, dx_peers_fd(&t->outer, l->outer), t->add, t->protocol,
+                               l, &l->inner);
 }
 
 /* The client sends no more: the protocol gets the end after all that came before it, and may still
@@ -180,7 +143,7 @@ static bool decrypt(dxdb_tls_link *l)
         n = SSL_read(l->ssl, plain, sizeof plain);
         if (n <= 0) break;
         dxdb_text_put(&l->to_inner, plain, (size_t)n);
-        (void)send_kept(&l->tls->inner, l->inner, &l->to_inner);
+        (void)dxdb_bridge_send(&l->tls->inner, l->inner, &l->to_inner);
     }
     (void)flush(l);
     const int error = n > 0 ? SSL_ERROR_WANT_READ : SSL_get_error(l->ssl, n);
@@ -259,7 +222,7 @@ static size_t on_outer_received(dx_peers *peers, dx_peers_id id, const uint8_t *
 static void on_outer_drained(dx_peers *peers, dx_peers_id id)
 {
     dxdb_tls_link *l = link_of(peers, id);
-    if (l && l->to_outer.size && send_kept(peers, id, &l->to_outer) && l->inner)
+    if (l && l->to_outer.size && dxdb_bridge_send(peers, id, &l->to_outer) && l->inner)
         (void)dx_peers_hold(&l->tls->inner, l->inner, false);
 }
 
@@ -302,7 +265,7 @@ static size_t on_inner_received(dx_peers *peers, dx_peers_id id, const uint8_t *
 static void on_inner_drained(dx_peers *peers, dx_peers_id id)
 {
     dxdb_tls_link *l = link_of(peers, id);
-    if (!l || !l->to_inner.size || !send_kept(peers, id, &l->to_inner)) return;
+    if (!l || !l->to_inner.size || !dxdb_bridge_send(peers, id, &l->to_inner)) return;
     if (l->is_over) end_input(l);
     else if (decrypt(l) && !l->to_inner.size && l->outer)
         (void)dx_peers_hold(&l->tls->outer, l->outer, false);
@@ -337,7 +300,7 @@ static int open_peers(dxdb_tls *t, dx_reactor *r, bool is_outer)
     dx_peers_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.peers_max = t->guard->config->connections;
-    desc.block_size = BLOCK_SIZE;
+    desc.block_size = DXDB_BRIDGE_BLOCK_SIZE;
     desc.block_count = BLOCKS + t->guard->config->connections;
     desc.linger_ns = is_outer ? (uint64_t)LINGER_S * 1000000000 : 0; /* the protocol has its own */
     desc.receive_when_full = !is_outer; /* HBTP may read no requests until its answers are taken */

@@ -8,7 +8,7 @@
 #ifndef DXDB_TLS_H
 #define DXDB_TLS_H
 
-#include "guard.h"
+#include "bridge.h"
 
 typedef struct dxdb_tls { /* private, except outer.count */
     dx_peers      outer;

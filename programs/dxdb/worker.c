@@ -103,7 +103,8 @@ static void end_tls(worker *w, dx_reactor *r)
 static void run_until(worker *w, dx_reactor *r, bool closing, uint64_t until_ns)
 {
     while (dx_reactor_now_ns(r) < until_ns &&
-           (w->hbtp.links.count || (closing ? w->http.peers.count + w->http.ws.inner.count > 0 : dxdb_http_is_busy(&w->http))))
+           (w->hbtp.links.count || (closing ? w->http.peers.count + w->http.ws.inner.count > 0
+                                            : dxdb_http_is_busy(&w->http))))
         if (dx_reactor_run_once(r, 100000000) < 0) break;
 }
 
@@ -166,8 +167,8 @@ static void describe(dx_reactor_group_desc *desc, int backend)
     const uint32_t ends = certificate ? 3 : 1; /* descriptors of a connection */
     const uint32_t sockets = config.http && !dxdb_ws_missing(); /* one more of a WebSocket */
     desc->reactor.descriptors_max = (2 * ends + sockets) * config.connections + config.pool + 16;
-    desc->reactor.pending_max = 4 * (2 * ends + sockets) * config.connections + 2 * config.waiting_max + 8 * config.pool +
-                                MORE_OPS;
+    desc->reactor.pending_max = 4 * (2 * ends + sockets) * config.connections + 2 * config.waiting_max +
+                                8 * config.pool + MORE_OPS;
     desc->reactor.buffer_count = BUFFERS;
     desc->reactor.buffer_size = BUFFER_SIZE;
     desc->memory_size = dx_reactor_group_memory_size(desc);

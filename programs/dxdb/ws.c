@@ -13,12 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <wslay/wslay.h>
 
 enum {
-    BLOCK_SIZE = 16384,
     BLOCKS     = 512,
     FRAME_MAX  = 65536, /* payload of a frame from the client */
     KEY_SIZE   = 24     /* 16 bytes as base64 */
@@ -88,25 +85,6 @@ static void abort_link(dxdb_ws_link *l)
     if (l->outer) (void)dx_peers_close(l->ws->outer, l->outer, true);
 }
 
-/* Send the kept output. True: all of it was sent. */
-static bool send_kept(dx_peers *peers, dx_peers_id id, dxdb_text *kept)
-{
-    size_t sent = 0;
-    while (id && sent < kept->size) {
-        size_t size = kept->size - sent;
-        if (size > BLOCK_SIZE) size = BLOCK_SIZE;
-        if (dx_peers_send(peers, id, kept->bytes + sent, (uint32_t)size)) break;
-        sent += size;
-    }
-    if (sent < kept->size) {
-        memmove(kept->bytes, kept->bytes + sent, kept->size - sent);
-        kept->size -= sent;
-        return false;
-    }
-    dxdb_text_free(kept);
-    return true;
-}
-
 /* The end of the connection was put in line: nothing more is received from either side. */
 static void finish(dxdb_ws_link *l)
 {
@@ -173,7 +151,7 @@ static void on_chunk(wslay_event_context_ptr context,
     dxdb_ws_link *l = user;
     if (!l->is_data || !wslay_event_get_read_enabled(context)) return;
     dxdb_text_put(&l->to_inner, chunk->data, chunk->data_length);
-    (void)send_kept(&l->ws->inner, l->inner, &l->to_inner);
+    (void)dxdb_bridge_send(&l->ws->inner, l->inner, &l->to_inner);
 }
 
 /* >>the client's side ------------------------------------------------------------------- */
@@ -184,7 +162,7 @@ static void refuse_frame(dxdb_ws_link *l)
     static const char close[] = {'\x88', 2, (char)(WSLAY_CODE_PROTOCOL_ERROR >> 8),
                                  (char)(WSLAY_CODE_PROTOCOL_ERROR & 255)};
     dxdb_text_put(&l->to_outer, close, sizeof close);
-    (void)send_kept(l->ws->outer, l->outer, &l->to_outer);
+    (void)dxdb_bridge_send(l->ws->outer, l->outer, &l->to_outer);
     finish(l);
 }
 
@@ -199,7 +177,7 @@ static void process(dxdb_ws_link *l)
         else if (error) refuse_frame(l);
         if (error) return;
         if (!flush(l)) return;
-        (void)send_kept(l->ws->outer, l->outer, &l->to_outer);
+        (void)dxdb_bridge_send(l->ws->outer, l->outer, &l->to_outer);
         if (!wslay_event_get_read_enabled(l->context)) { /* after a close, its or ours */
             finish(l);
             return;
@@ -237,7 +215,7 @@ static void resume(dxdb_ws_link *l)
 
 void dxdb_ws_drained(dxdb_ws_link *l)
 {
-    if (!l->to_outer.size || !send_kept(l->ws->outer, l->outer, &l->to_outer)) return;
+    if (!l->to_outer.size || !dxdb_bridge_send(l->ws->outer, l->outer, &l->to_outer)) return;
     if (l->is_over) {
         finish(l);
         return;
@@ -276,7 +254,7 @@ static void say_close(dxdb_ws_link *l, uint16_t code)
 {
     (void)wslay_event_queue_close(l->context, code, NULL, 0);
     if (!flush(l)) return;
-    (void)send_kept(l->ws->outer, l->outer, &l->to_outer);
+    (void)dxdb_bridge_send(l->ws->outer, l->outer, &l->to_outer);
     finish(l);
 }
 
@@ -287,14 +265,14 @@ static size_t on_inner_received(dx_peers *peers, dx_peers_id id, const uint8_t *
     size_t at = 0;
     if (!l || l->is_over) return size;
     while (at < size && !l->to_outer.size) {
-        const size_t part = size - at < BLOCK_SIZE ? size - at : BLOCK_SIZE;
+        const size_t part = size - at < DXDB_BRIDGE_BLOCK_SIZE ? size - at : DXDB_BRIDGE_BLOCK_SIZE;
         const struct wslay_event_msg message = {WSLAY_BINARY_FRAME, bytes + at, part};
         if (wslay_event_queue_msg(l->context, &message)) {
             abort_link(l);
             return size;
         }
         if (!flush(l)) return size;
-        (void)send_kept(l->ws->outer, l->outer, &l->to_outer);
+        (void)dxdb_bridge_send(l->ws->outer, l->outer, &l->to_outer);
         at += part;
     }
     if (l->to_outer.size) {
@@ -308,7 +286,7 @@ static size_t on_inner_received(dx_peers *peers, dx_peers_id id, const uint8_t *
 static void on_inner_drained(dx_peers *peers, dx_peers_id id)
 {
     dxdb_ws_link *l = link_of(peers, id);
-    if (!l || !l->to_inner.size || !send_kept(peers, id, &l->to_inner)) return;
+    if (!l || !l->to_inner.size || !dxdb_bridge_send(peers, id, &l->to_inner)) return;
     if (l->is_over) finish(l);
     else resume(l);
 }
@@ -335,7 +313,7 @@ int dxdb_ws_begin(dxdb_ws *w, dx_reactor *r, dxdb_guard *guard, dx_peers *outer,
     w->protocol = protocol;
     memset(&desc, 0, sizeof desc);
     desc.peers_max = guard->config->connections;
-    desc.block_size = BLOCK_SIZE;
+    desc.block_size = DXDB_BRIDGE_BLOCK_SIZE;
     desc.block_count = BLOCKS + guard->config->connections;
     desc.receive_when_full = true; /* HBTP may read no requests until its answers are taken */
     desc.user = w;
@@ -348,29 +326,6 @@ int dxdb_ws_begin(dxdb_ws *w, dx_reactor *r, dxdb_guard *guard, dx_peers *outer,
     const int error = dx_peers_open(&w->inner, r, &desc);
     return error ? prog_fail(PROG_SYSTEM, "cannot start WebSocket: %s", dx_peers_error_name(error))
                  : PROG_OK;
-}
-
-/* Make the socket pair, and give one end to HBTP. False: that is not possible now. */
-static bool connect_inner(dxdb_ws_link *l)
-{
-    dxdb_ws *w = l->ws;
-    dxdb_subject subject = {0};
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) return false;
-    dxdb_guard_name(w->guard, dx_peers_fd(w->outer, l->outer), &subject);
-    dxdb_guard_remember(w->guard, pair[1], subject.key);
-    if (dx_peers_add(&w->inner, pair[0], NULL, &l->inner)) {
-        close(pair[0]);
-        close(pair[1]);
-        return false;
-    }
-    if (w->add(w->protocol, pair[1])) { /* its peer is without a link: it is closed on its own */
-        (void)dx_peers_close(&w->inner, l->inner, true);
-        close(pair[1]);
-        return false;
-    }
-    *dx_peers_data(&w->inner, l->inner) = (uint64_t)(uintptr_t)l;
-    return true;
 }
 
 dxdb_ws_link *dxdb_ws_open(dxdb_ws *w, dx_peers_id outer, const dxdb_text *answer)
@@ -391,13 +346,14 @@ dxdb_ws_link *dxdb_ws_open(dxdb_ws *w, dx_peers_id outer, const dxdb_text *answe
     }
     wslay_event_config_set_no_buffering(l->context, 1);
     wslay_event_config_set_max_recv_msg_length(l->context, FRAME_MAX);
-    if (!connect_inner(l)) {
+    if (!dxdb_bridge_connect(&w->inner, w->guard, dx_peers_fd(w->outer, outer), w->add, w->protocol, l,
+                             &l->inner)) {
         wslay_event_context_free(l->context);
         free(l);
         return NULL;
     }
     dxdb_text_put(&l->to_outer, answer->bytes, answer->size);
-    (void)send_kept(w->outer, outer, &l->to_outer);
+    (void)dxdb_bridge_send(w->outer, outer, &l->to_outer);
     return l;
 }
 

@@ -10,8 +10,7 @@
 #ifndef DXDB_WS_H
 #define DXDB_WS_H
 
-#include "guard.h"
-#include "text.h"
+#include "bridge.h"
 
 typedef struct dxdb_ws_link dxdb_ws_link;
 

@@ -2257,7 +2257,7 @@ def a_web_socket_that_does_not_read_is_ended():
             writer.communicate()
         together(3, lambda i: write() if i == 2 else flood(i, (asks, pings)[i], (call * 100, Web.frame(9, b"x" * 125) * 100)[i]))
         assert memory() - before < (48 << 10) or "asan" in DXDB, (before, memory())
-        assert max(sent) < 32 << 20, sent  # what is not read is not taken either
+        assert max(sent) < 32 << 20, sent  # without reading it does not accept more, either
         until(lambda: s.metrics()["dxdb_websockets"] == 1)
         # Where changes come slowly, those between the last one that moves and the first that waits in dxdb may take lag_ms.
         assert s.metrics()["dxdb_lagging_total"] == 1 or "asan" in DXDB

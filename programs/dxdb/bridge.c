@@ -1,0 +1,50 @@
+/* A pair of sockets to a protocol. See bridge.h. */
+#include "bridge.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+bool dxdb_bridge_send(dx_peers *peers, dx_peers_id id, dxdb_text *kept)
+{
+    size_t sent = 0;
+    while (id && sent < kept->size) {
+        size_t size = kept->size - sent;
+        if (size > DXDB_BRIDGE_BLOCK_SIZE) size = DXDB_BRIDGE_BLOCK_SIZE;
+        if (dx_peers_send(peers, id, kept->bytes + sent, (uint32_t)size)) break;
+        sent += size;
+    }
+    if (sent < kept->size) {
+        memmove(kept->bytes, kept->bytes + sent, kept->size - sent);
+        kept->size -= sent;
+        return false;
+    }
+    dxdb_text_free(kept);
+    return true;
+}
+
+bool dxdb_bridge_connect(dx_peers *inner, dxdb_guard *guard, int outer_fd,
+                         int (*add)(void *protocol, int fd), void *protocol, void *link,
+                         dx_peers_id *id)
+{
+    dxdb_subject subject = {0};
+    int pair[2];
+    *id = 0;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) return false;
+    if (dx_peers_add(inner, pair[0], NULL, id)) {
+        close(pair[0]);
+        close(pair[1]);
+        *id = 0;
+        return false;
+    }
+    dxdb_guard_name(guard, outer_fd, &subject);
+    dxdb_guard_remember(guard, pair[1], subject.key);
+    if (add(protocol, pair[1])) {
+        close(pair[1]);
+        (void)dx_peers_close(inner, *id, true); /* without its link, which the caller may free */
+        *id = 0;
+        return false;
+    }
+    *dx_peers_data(inner, *id) = (uint64_t)(uintptr_t)link;
+    return true;
+}
