@@ -140,8 +140,7 @@ static int append(const char *name, const char *value, prog_list *list)
     return PROG_OK;
 }
 
-/* Is this one of the words? */
-static bool is_choice(const char *choices, const char *text)
+bool prog_is_choice(const char *choices, const char *text)
 {
     const size_t size = strlen(text);
     for (const char *at = choices; *at; at += strspn(at, " ")) {
@@ -170,7 +169,7 @@ int prog_option_set(const prog_option *o, void *options, const char *what, const
     void *field = (char *)options + o->at;
     if (o->kind == PROG_OPTION_LIST) return append(o->name, value, field);
     if (o->kind == PROG_OPTION_TEXT) {
-        if (o->choices && !is_choice(o->choices, value)) return not_a_choice(what, value, o->choices);
+        if (o->choices && !prog_is_choice(o->choices, value)) return not_a_choice(what, value, o->choices);
         const int status = o->check ? o->check(what, value) : PROG_OK;
         if (!status) *(const char **)field = value;
         return status;

@@ -98,19 +98,22 @@ int  prog_parse_size(const char *what, const char *text, uint64_t min, uint64_t 
    an unknown option, an invalid value, too many or too few plain arguments. */
 int  prog_arguments_parse(const prog_program *p, int command, int argc, char **argv, void *options,
                           char *plain[PROG_PLAIN_MAX]);
-/* What the command line gave: a bit for each option of the table, and how many plain arguments. */
+/* The contents of the command line: a bit for each option of the table, and the number of plain
+   arguments. */
 typedef struct prog_given {
     uint64_t options;
     int      plain;
 } prog_given;
 /* The two steps of prog_arguments_parse(): read, which may leave plain arguments NULL, and check
-   that none is missing. A configuration may set some in between. */
+   that all are there. A configuration may set some in between. */
 int  prog_arguments_read(const prog_program *p, int command, int argc, char **argv, void *options,
                          char *plain[PROG_PLAIN_MAX], prog_given *given);
 int  prog_arguments_check(const prog_program *p, int command, char *const plain[PROG_PLAIN_MAX]);
 /* Check a value and store it; not for flags and digits. what: the beginning of messages. */
 int  prog_option_set(const prog_option *o, void *options, const char *what, const char *value);
 bool prog_option_is_size(const prog_option *o);
+/* Is the text one of these words, which are separated by spaces? */
+bool prog_is_choice(const char *choices, const char *text);
 /* Do both structs have the same value of an option? */
 bool prog_option_same(const prog_option *o, const void *a, const void *b);
 /* Where plain arguments end in the text of a command's arguments: at " -- ", or at its end. */

@@ -69,17 +69,6 @@ static bool parse_boolean(const char *text, uint64_t *out)
     return false;
 }
 
-static bool is_choice(const char *choices, const char *text)
-{
-    const size_t size = strlen(text);
-    for (const char *at = choices; *at; at += strspn(at, " ")) {
-        const size_t n = strcspn(at, " ");
-        if (n == size && !memcmp(at, text, n)) return true;
-        at += n;
-    }
-    return false;
-}
-
 static int set(setting *s, const flag *f, const char *from, const char *text)
 {
     snprintf(s->from, sizeof s->from, "%s", from);
@@ -88,7 +77,7 @@ static int set(setting *s, const flag *f, const char *from, const char *text)
     if (f->kind == NUMBER) return prog_parse_number(from, text, f->min, f->max, &s->number);
     if (f->kind == BOOLEAN && !parse_boolean(text, &s->number))
         return prog_fail(PROG_USAGE, "%s: '%s' is neither true nor false", from, text);
-    if (f->choices && !is_choice(f->choices, text))
+    if (f->choices && !prog_is_choice(f->choices, text))
         return prog_fail(PROG_USAGE, "%s: '%s' is not one of: %s", from, text, f->choices);
     return PROG_OK;
 }
