@@ -44,7 +44,6 @@ enum {
 #define LOOK_NS ((uint64_t)100000000) /* between two questions to the kernel */
 #define WORK_NS ((uint64_t)20000000) /* of encoding in a turn: connections are served between two turns */
 #define SPARE_NS ((uint64_t)3000000000) /* a stream that is not wanted stays open */
-#define SETTLE_NS ((uint64_t)50000000) /* a file that was changed so long ago will show the next change */
 
 /* What is known of a region at the receiver. */
 enum { BLANK, /* nothing */ STALE, /* perhaps the shadow's */ KNOWN /* the shadow's */ };
@@ -292,7 +291,7 @@ static void complete_round(mirror *m)
         return;
     }
     m->phase = RESTING;
-    m->next_ns = m->last ? now + (m->changes ? 0 : SETTLE_NS) : now + m->o->every_ns;
+    m->next_ns = m->last ? now + (m->changes ? 0 : (uint64_t)WAN_SETTLE_NS) : now + m->o->every_ns;
 }
 
 /* The receiver may have other content than the shadow: compare everything by hash. */

@@ -53,11 +53,9 @@ static int add(void *user, const char *name)
     if (error == ESRCH || (error == EPERM && has_ended(l->folder, id))) return 0;
     if (error) return error;
     if (f->count == f->room) {
-        wan_frozen_thread *more = prog_alloc((f->room * 2 + 16) * sizeof *more);
-        if (f->count) memcpy(more, f->threads, f->count * sizeof *more);
-        free(f->threads);
-        f->threads = more;
         f->room = f->room * 2 + 16;
+        f->threads = realloc(f->threads, f->room * sizeof *f->threads);
+        if (!f->threads) abort();
     }
     f->threads[f->count++] = (wan_frozen_thread){.id = id};
     l->added++;

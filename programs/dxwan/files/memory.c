@@ -97,11 +97,9 @@ static bool append(wan_list *l, const wan_piece *p)
     }
     if (l->count == PIECES_MAX) return false;
     if (l->count == l->room) {
-        wan_piece *more = prog_alloc((l->room * 2 + 64) * sizeof *more);
-        if (l->count) memcpy(more, l->pieces, l->count * sizeof *more);
-        free(l->pieces);
-        l->pieces = more;
         l->room = l->room * 2 + 64;
+        l->pieces = realloc(l->pieces, l->room * sizeof *l->pieces);
+        if (!l->pieces) abort();
     }
     l->pieces[l->count++] = *p;
     return true;

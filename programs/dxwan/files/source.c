@@ -1,4 +1,4 @@
-/* What a mirror reads. See source.h. */
+/* The source of a mirror. See source.h. */
 #include "source.h"
 
 #include <errno.h>
@@ -12,8 +12,6 @@
   #include <linux/magic.h>
   #include <sys/vfs.h>
 #endif
-
-#define SETTLE_NS ((int64_t)50000000) /* a time of modification that is older will change with the content */
 
 /* >>devices -------------------------------------------------------------- */
 static bool is_device(int file)
@@ -135,7 +133,7 @@ int wan_source_begin(wan_source *s, bool last)
     if (s->kind == WAN_DEVICE) return begin_device(s);
     if (os_info_of(s->file, &s->info) < 0) return prog_fail_errno("%s", s->path);
     s->size = s->info.size;
-    s->settled = time - s->info.mtime_ns > SETTLE_NS;
+    s->settled = time - s->info.mtime_ns > WAN_SETTLE_NS;
     return PROG_OK;
 }
 

@@ -1,4 +1,4 @@
-/* What a mirror reads: a file, a block device, or the memory of a process.
+/* The source of a mirror: a file, a block device, or the memory of a process.
 
        wan_source_begin() --> wan_source_read() of every region --> wan_source_end_reading() -->
        wan_source_is_final()      a round */
@@ -10,6 +10,9 @@
 #include "../../common/os.h"
 #include "freeze.h"
 #include "memory.h"
+
+/* A file whose time of modification is older than this gets another one with the next change. */
+#define WAN_SETTLE_NS ((int64_t)50000000)
 
 typedef enum wan_source_kind { WAN_FILE, WAN_DEVICE, WAN_MEMORY } wan_source_kind;
 
