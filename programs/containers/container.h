@@ -206,9 +206,9 @@ int container_seal(const container_forms *forms, const uint8_t *from, size_t fro
 
 bool container_is(const uint8_t *bytes, size_t size);
 int  container_open(const uint8_t *bytes, size_t size, container_patch *p);
-/* Make the form of OLD, after checking its hash. form->source: NULL, or OLD. No buffer grows beyond the sizes in the patch, so
-   check p->form_max and p->target_size against limits first. The caller drops the forms, also
-   after an error. */
+/* Make the form of OLD, after checking its hash. form->source: NULL, or OLD. No buffer grows beyond
+   the sizes in the patch, so check p->form_max and p->target_size against limits first. The caller
+   drops the forms, also after an error. */
 int  container_unpack(const container_patch *p, const uint8_t *from, size_t from_size,
                       uint64_t memory_max, container_bytes *form);
 /* Rebuild NEW from its form, and check its hash: ETARGET. out->source: NULL, or the form. */

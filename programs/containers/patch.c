@@ -85,7 +85,8 @@ static int feed_inner(const container_patch *p, const dx_patch_applier_desc *des
 static int run_inner(const container_patch *p, const dx_patch_header *inner,
                      const container_bytes *from, container_bytes *form)
 {
-    dx_patch_applier_desc desc = {.user = form, .read = read_form, .write = write_form, .base_size = from->size};
+    dx_patch_applier_desc desc = {.user = form, .read = read_form, .write = write_form,
+                                  .base_size = from->size};
     int error = DX_PATCH_ENOMEM;
     desc.target_size_max = inner->target_size;
     desc.memory_size = (size_t)inner->memory_size + SPARE;

@@ -296,7 +296,7 @@ static int read_changes(keep_capture *c)
 enum { ROUNDS_MAX = 3 };
 #define SHORT_ROUND_NS INT64_C(50000000)
 
-/* Note all changes so far. False: some of them are unknown. */
+/* Note all changes until now. False: some of them are unknown. */
 static bool note_changes(keep_capture *c)
 {
     keep_torn_reason why = KEEP_TORN_EVENTS;

@@ -115,7 +115,7 @@ typedef struct keep_capture {
     int64_t              began_ns; /* when the last call began to read: the time of its version */
     keep_freezer        *freezer;  /* NULL: nothing is stopped, no version is consistent */
     bool                 still;    /* no process writes: no need to stop one */
-    /* Note all changes so far. False: they are not completely known; *why has the reason. */
+    /* Note all changes until now. False: they are not completely known; *why has the reason. */
     bool               (*flush)(void *user, keep_torn_reason *why);
     void                *flush_user;
     int64_t              whole_from_ns; /* from then on store chunks whole, not as deltas; 0: never */

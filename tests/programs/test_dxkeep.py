@@ -1110,7 +1110,7 @@ def tree_for_tar(dice, folder):
     write("large", dice.randbytes(300001))
     write("f" * 255, b"long")
     write(os.fsdecode(b"not UTF-8 \xff\n=%"), b"bytes")
-    for length in (97, 98, 99):  # with ./ before it, and / behind it, the name field ends there
+    for length in (97, 98, 99):  # with ./ before it and / after it, this is where the name field ends
         write("n" * length, b"%d" % length)
         os.mkdir(path("d" * length))
     os.makedirs(path(*["deep" * 30] * 6))

@@ -140,8 +140,8 @@ static int read_whole_base(pull *p, container_bytes *base)
     const size_t size = (size_t)p->plan.have_size;
     int status = PROG_OK;
     if (!container_reserve(base, size + 1))
-        return prog_fail(PROG_SYSTEM, "%s: no memory, and no space for a temporary file, to apply a patch to it",
-                         p->o->path);
+        return prog_fail(PROG_SYSTEM, "%s: no memory, and no space for a temporary file, to apply a "
+                                      "patch to it", p->o->path);
     while (!status && base->size < size) {
         const size_t part = size - base->size < PROG_IO_SIZE ? size - base->size : PROG_IO_SIZE;
         status = read_base_file(p, base->size, base->bytes + base->size, part);

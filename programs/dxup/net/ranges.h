@@ -41,7 +41,7 @@ typedef struct dxup_ranges_desc {
 int  dxup_ranges_start(dxup_ranges **out, const dxup_ranges_desc *desc);
 /* Call it every second: reconnects lost connections. */
 void dxup_ranges_tick(dxup_ranges *r);
-/* Bytes received so far. r may be NULL. */
+/* The number of bytes received. r may be NULL. */
 uint64_t dxup_ranges_received(const dxup_ranges *r);
 /* Call it before the reactor is closed: connections that end then count as no failures.
    r may be NULL. */

@@ -16,11 +16,11 @@ typedef struct dxup_silence {
     uint64_t received; /* bytes at the last tick */
 } dxup_silence;
 
-/* Once a second, with the bytes received so far. True: the limit is reached. */
+/* Once a second, with the number of bytes received. True: the limit is reached. */
 bool     dxup_silence_tick(dxup_silence *s, uint64_t received);
 /* The silence after which a Ping is sent; after as long again, the connection is lost. */
 uint64_t dxup_silence_ping_ns(unsigned limit_s);
-/* Print that, and return PROG_NETWORK. then: what the destination is, and how to go on. */
+/* Print that, and return PROG_NETWORK. then: the state of the destination, or how to resume. */
 int      dxup_silence_fail(const char *address, unsigned limit_s, const char *then);
 
 #endif

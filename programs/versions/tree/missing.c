@@ -95,7 +95,7 @@ struct versions_missing {
     bool            has_old;     /* old_root is a snapshot */
     item           *added;       /* files that wait until all directories are there */
     size_t          added_count, added_room;
-    versions_renames *renames;   /* NULL: not needed so far */
+    versions_renames *renames;   /* NULL: not needed yet */
 };
 
 static int malformed(int error)
