@@ -219,12 +219,16 @@ shown() { # TEXT SUITE...      must be in the summary, after all suites
 try "run.sh shows reasons" shown "a: part 2: no tool" "a 60 $good"
 try "run.sh shows at its end what failed" shown "b: part 3: bad" "a 60 $good" "b 60 echo FAIL part 3: bad; seq 200; echo 5 passed, 1 failed, 0 skipped"
 try "run.sh shows reasons that quote raw bytes" shown "a: all: it said [31mx" "a 60 printf 'skip all: it said \\033[31mx\\000\\n0 passed, 0 failed, 1 skipped\\n'"
-# Under an emulator, a suite's second run counts if it passes; for any other suite it does not.
+# The second run of a suite that is marked unsteady counts if it passes; for any other suite it does not.
 twice='echo more >>$LOGS/../runs; runs=$(wc -l <$LOGS/../runs)' # how often it was run
 steady="$twice; [ \$runs != 1 ] || { echo 'FAIL part 7: stalled'; echo 5 passed, 1 failed, 0 skipped; exit 1; }; echo 6 passed, 0 failed, 0 skipped"
 stalls="$twice; [ \$runs != 1 ] || sleep 600; echo 6 passed, 0 failed, 0 skipped"
 try "run.sh counts the second run of an unsteady suite" counted "18 passed, 0 failed, 3 skipped" 0 "a 60 $good" "~b 60 $steady"
 try "run.sh counts the second run of an unsteady suite that hung" counted "6 passed, 0 failed, 0 skipped" 0 "~b 5 $stalls"
+part="[ -n \"\$DX_CASES\" ] && [ \"\$DX_CASES\" != y ] && exit 1; [ -n \"\$DX_CASES\" ] && { echo 'ok   y'; echo 1 passed, 0 failed, 0 skipped; exit; }"
+try "run.sh repeats the failed case alone" counted "6 passed, 0 failed, 1 skipped" 0 \
+    "~b 60 $part; echo 'skip z: none'; echo 'FAIL y (3 s): stalled'; echo 5 passed, 1 failed, 1 skipped; exit 1"
+try "run.sh repeats all of a suite that names no case" counted "6 passed, 0 failed, 0 skipped" 0 "~b 60 $twice; [ \$runs != 1 ] || exit 7; echo 6 passed, 0 failed, 0 skipped"
 try "run.sh shows what was unsteady" shown "b: part 7: stalled" "~b 60 $steady"
 try "run.sh takes one failure of any other suite for one" counted "17 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 60 $steady"
 try "run.sh fails an unsteady suite that fails twice" counted "5 passed, 1 failed, 0 skipped" 1 "~b 60 $twice; echo 5 passed, 1 failed, 0 skipped; exit 1"

@@ -76,6 +76,8 @@ def raw(data, shut=False, to=0):
 
 def attempt(test):
     global passed, failed
+    if test.__name__ not in os.environ.get("DX_CASES", test.__name__).split():
+        return
     began = time.time()
     try:
         test()
