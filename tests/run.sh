@@ -67,8 +67,8 @@ mapfile -t lines < <(suites "${1:-test}")
 logs=${LOGS:-build/log}
 rm -rf "$logs"
 mkdir -p "$logs"
-# One more than there are processors: servers, clients and timers mostly wait.
-jobs=${JOBS:-$(($(getconf _NPROCESSORS_ONLN) + 1))}
+# Two more than there are processors: servers, clients and timers mostly wait.
+jobs=${JOBS:-$(($(getconf _NPROCESSORS_ONLN) + 2))}
 TIMEFORMAT='%R %U %S'
 
 attempt() { # NAME SECONDS COMMAND LOG      runs it once: sets passed, failed, skipped, and status

@@ -516,9 +516,11 @@ def main():
         if missing:
             say("skip", f"{name}: no {', '.join(missing)}")
             continue
+        began = time.monotonic()
         try:
             case(shared if case in SHARED else fresh())
             say("ok", name)
+            print(f"     {time.monotonic() - began:.1f} s", flush=True)
         except (Wrong, OSError, subprocess.SubprocessError) as problem:
             say("FAIL", f"{name}: {problem}")
         finally:

@@ -55,7 +55,7 @@ compiled() { # LAYER OPTIONS
     set -- $(including "layers/$name.h") $2
     try "$here gcc strict" gcc -std=c99 -O2 $strict "$@" $one_of -S "$one" -o /dev/null
     later "$here gcc strict NDEBUG" gcc -std=c99 -O0 -DNDEBUG $strict "$@" $one_of -S "$one" -o /dev/null
-    ! has clang || try "$here clang everything" clang -std=c99 $everything "$@" $one_of -S "$one" -o /dev/null
+    ! has clang || try "$here clang everything" clang -std=c99 $everything "$@" $one_of -fsyntax-only "$one"
     for compiler in g++ clang++; do
         has $compiler || { skip "$here $compiler" "not installed"; continue; }
         for std in c++11 c++20; do

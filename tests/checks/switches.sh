@@ -13,7 +13,9 @@ by_words="-DDX_CAS_LANES=1" # the vectors of dx_cas.h take seconds, and other ga
 compiles() { # HEADER COMPILER FLAGS...
     local h=$1
     shift
-    "$@" $by_words $(including "$h") -DDX_IMPLEMENTATION "$one" -S -o /dev/null
+    # All of clang's warnings come from its front end.
+    case $1 in clang*) set -- "$@" -fsyntax-only ;; *) set -- "$@" -S -o /dev/null ;; esac
+    "$@" $by_words $(including "$h") -DDX_IMPLEMENTATION "$one"
 }
 # The names that must be gone with a switch. The names of kinds and codings of patches stay: a header is read as before.
 gone_with() { # SWITCH

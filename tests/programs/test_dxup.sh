@@ -2646,7 +2646,8 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store ctrl_c_and_again publish_killed_at_any_moment \
     two_writers collection a_collected_store_keeps_its_owner gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo_of_other_files the_demo; do
     # With sanitizers these are slow, and their memory use is meaningless.
-    case $dxup:$case in *asan*:a_gigabyte* | *asan*:making_a_patch* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo) continue ;; esac
+    case $dxup:$case in *asan*:a_gigabyte* | *asan*:making_a_patch* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo | \
+        *asan*:many_connections | *asan*:publish_killed*) continue ;; esac
     # Other machines belong to the other tier: their compilers and emulators are not installed here. So do slow cases.
     case ${DX_TIER:-}:$case in native:a_big_endian* | native:an_arm* | native:a_pc* | native:a_gigabyte* | native:links_swapped* | native:trees_of_every* | native:trees_as_streams* | \
         native:what_a_cut_pull* | native:a_server_that_is_ended | native:connections_are_cut* | native:many_connections | native:a_pull_goes_on* | \
