@@ -1498,7 +1498,7 @@ REWRITER = "import os\nf = os.open('data/big', os.O_RDWR | os.O_CREAT)\nwhile Tr
 
 
 def why_a_version_is_torn(dice):
-    """Each reason that a test can bring about is stored with the version; a consistent version has none."""
+    """Reasons are stored with the version and printed; a consistent version has none. every_reason_is_forced() has all of them."""
     os.makedirs("data")
     out = json.loads(subprocess.run([DXKEEP, "capture", "store", "data", "--json"], stdout=subprocess.PIPE, check=True).stdout)
     assert out["torn_reasons"] == ["not-stopped"], out
@@ -1530,6 +1530,59 @@ def why_a_version_is_torn(dice):
             process.wait()
             wait_for("the end of the program", lambda: not writers())
         assert all(bool(v["torn_reasons"]) != v["consistent"] for v in versions()), versions()
+
+
+# For each reason: what must be given (all of these), options, and a program that brings it about; without one, dxkeep_faults.c does.
+REASONS = {
+    "not-stopped": ({"not-stopped"}, ("--no-freeze",), None),
+    "hook-failed": ({"hook-failed"}, ("--before-capture", "exit 1"), None),
+    "slow-stop": ({"slow-stop"}, ("--pause-max-ms", "200"), None),
+    "processes-started": ({"processes-started"}, ("--pause-max-ms", "500"), None),
+    "unstoppable": ({"unstoppable"}, (), None),
+    "slow-read": ({"slow-read"}, ("--pause-max-ms", "1000"), None),
+    "too-much-changed": ({"too-much-changed"}, (), None),
+    "polled": ({"polled"}, (), None),
+    "events-lost": ({"events-lost"}, (), None),
+    "mappings-unknown": ({"mappings-unknown"}, (), None),
+    "hard-links": ({"hard-links"}, (), "import os, time\nopen('data/one', 'w').close()\nos.link('data/one', 'data/two')\ntime.sleep(1000)"),
+    "owner-changed": ({"owner-changed"}, (), None),
+    "replaced": ({"replaced"}, (), None),
+    "written-while-stopped": ({"written-while-stopped"}, (), None),
+    "changed-during-reads": ({"changed-during-reads", "written-while-stopped"}, (), None),
+}
+
+
+def every_reason_is_forced(dice):
+    """Each reason in torn.c is brought about by the fault that it names, alone where that is possible; without a fault the same
+    directory has consistent versions, and the fault never leads to one."""
+    if sys.platform != "linux":
+        raise Skip("needs LD_PRELOAD")
+    source = open(os.path.join(top, "programs/dxkeep/torn.c")).read()
+    assert set(re.findall(r'\] = \{"([a-z-]+)"', source)) == set(REASONS), "torn.c has other reasons than this test"
+    shim = build_shim("faults.so", "tests/programs/dxkeep_faults.c")
+    open("program", "w").write("import os, time\nopen('data/start', 'w').close()\nwhile True:\n time.sleep(0.05)\n open('data/tick', 'w').close()\n")
+    for key in ("", *REASONS):
+        for left in ("data", "store"):
+            shutil.rmtree(left, ignore_errors=True)
+        os.makedirs("data")
+        open("log", "w").close()
+        keys, more, text = REASONS.get(key, (set(), (), None))
+        pause = () if "--pause-max-ms" in more else ("--pause-max-ms", "20000")
+        program = ("--", "env", "-u", "LD_PRELOAD", sys.executable, *(("-c", text) if text else ("program",)))
+        process = start("--quiet-ms", "1", "--hold-ms", "5", "--quiet", *pause, *more, command="run", program=program,
+                        env={**preloaded(shim), "DX_FAULT": key, "DX_DELAY_MS": "1100"})
+        try:
+            wait_for(key or "a consistent version", lambda: any(v["version"] > 1 and set(v["torn_reasons"]) == keys for v in versions()), process)
+        finally:
+            process.kill()
+            process.wait()
+            wait_for("the end of the program", lambda: not writers())
+        found = [v for v in versions() if v["version"] > 1]
+        assert all(bool(v["torn_reasons"]) != v["consistent"] for v in found), "%s: torn without a reason, or consistent with one: %r" % (key, found)
+        if key in ("", "hard-links"):
+            continue  # before the program has made its link, there may be consistent ones
+        good = [v for v in found if v["consistent"]]
+        assert not good, "%s: called consistent in spite of it: %r" % (key, good)
 
 
 def records_of_torn_versions(dice):
@@ -2152,10 +2205,15 @@ def a_changed_file_has_the_chunks_of_a_new_one(dice):
     content = bytearray(dice.randbytes(3 << 20))
     with open("data/f", "wb") as f:
         f.write(content)
-    process = start("--quiet-ms", "1", "--hold-ms", "20")
+    process = None
     try:
-        wait_for("the start", lambda: said("watching"), process)
         for turn in range(16):
+            if turn % 8 == 0: # first while nothing is stopped, then during stops, where several threads compare
+                if process:
+                    stop(process)
+                program = ("--", "sleep", "1000") if turn else ()
+                process = start("--quiet-ms", "1", "--hold-ms", "20", "--pause-max-ms", "20000", command="run" if turn else "daemon", program=program)
+                wait_for("the start", lambda: open("log").read().count("watching") == 1 + (turn > 0), process)
             before, at = latest(), dice.randrange(len(content))
             how = turn % 4
             if how == 0:
@@ -2362,7 +2420,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
-         status_of_a_store, a_timeline, why_a_version_is_torn, records_of_torn_versions, the_latest_consistent_version,
+         status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, records_of_torn_versions, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
