@@ -1,6 +1,6 @@
 #!/bin/bash
 # No warning under the strict flags of gcc and clang and under clang's -Weverything, in any mode of a core; of the layers together
-# where gcc optimises most, with other C libraries and after <windows.h> (each alone: tests/checks/layers.sh).
+# at each optimisation level, with other C libraries and after <windows.h> (each alone: tests/checks/layers.sh).
 #
 # All of clang's warnings come from its front end, so it compiles nothing here. gcc finds unused functions and values that may be
 # unset only where it generates code; only one C standard and one machine take the minutes of its optimiser.
@@ -66,7 +66,7 @@ done
 # The same for layers, with their dependencies: a core may be wrong only where a layer that calls it is inlined.
 if [ -n "$layers" ] && has gcc; then
     together $layers >"$work/layers.c"
-    for level in -O3 -Os; do
+    for level in -O0 -O2 -O3 -Os; do
         later "layers gcc $level" gcc -std=c99 $strict $level $by_words -I"$top" -S "$work/layers.c" -o /dev/null
     done
 fi
