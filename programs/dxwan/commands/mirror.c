@@ -164,11 +164,11 @@ static int open_file(mirror *m)
     char image[32];
     const bool memory = wan_memory_is_path(m->o->file, &process);
     if (memory) (void)snprintf(image, sizeof image, "%d.core", process);
-    const int status = wan_join_file(&m->join, m->o->file, memory && !m->o->name ? image : m->o->name);
+    const int status = wan_join_name(&m->join, m->o->file, memory && !m->o->name ? image : m->o->name);
     if (status) return status;
-    m->join.kind = WAN_MIRROR;
     const int opened = wan_source_open(&m->source, m->o);
     if (opened) return opened;
+    m->join.kind = m->source.kind == WAN_FOLDER ? WAN_TREE : WAN_MIRROR;
     return wan_unnamed_open(&m->shadow, "shadow", "the shadow file");
 }
 
@@ -609,7 +609,8 @@ static void handle_round_answer(mirror *m, const uint8_t *p, size_t size)
     if (m->phase != TOLD || (uint32_t)wan_load(p, 4) != m->round.number) return;
     if (p[4] == WAN_HASHING && size == 13) {
         const uint64_t bytes = wan_load(p + 5, 8);
-        if (bytes > m->far_hashed && bytes <= m->round.size) {
+        const uint64_t most = m->join.kind == WAN_TREE ? 2 * m->round.size : m->round.size;
+        if (bytes > m->far_hashed && bytes <= most) {
             m->far_hashed = bytes;
             m->steps++;
         }

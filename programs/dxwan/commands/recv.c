@@ -9,6 +9,7 @@
 #include "../files/hash.h"
 #include "../files/image.h"
 #include "../files/target.h"
+#include "../files/unpack.h"
 #include "../net/bulk.h"
 #include "../net/join.h"
 
@@ -35,6 +36,8 @@ typedef struct recv_state {
     wan_target   target;
     wan_join     join;
     wan_image    image;     /* of a mirror */
+    wan_unpack   unpack;    /* and of a directory's, once it is verified */
+    bool         unpacking; /* it is open */
     wan_hash     hash;
     uint8_t      number[WAN_NUMBER_SIZE]; /* of this process */
     bool         joined;    /* the target is open */
@@ -70,7 +73,7 @@ static bool is_ended(const recv_state *s)
     return ends > 1 || (ends && (!s->o->ender || !s->joined));
 }
 
-static bool is_mirror(const recv_state *s) { return s->joined && s->join.kind == WAN_MIRROR; }
+static bool is_mirror(const recv_state *s) { return s->joined && s->join.kind != WAN_OBJECT; }
 
 /* >>join ----------------------------------------------------------------- */
 /* dx_bulk_desc.accept: take this object? */
@@ -109,11 +112,11 @@ static int accept_object(void *user, const dx_bulk_object *o)
 static int open_target(recv_state *s, const wan_join *j, const char **why)
 {
     dx_bulk_desc bulk = {0};
-    int status = wan_target_open(&s->target, s->o->out, j->name, s->o->force, why);
+    int status = wan_target_open(&s->target, s->o->out, j->name, j->kind == WAN_TREE, s->o->force, why);
     if (status) return status;
     s->join = *j;
     s->joined = true;
-    if (j->kind == WAN_MIRROR) {
+    if (is_mirror(s)) {
         (void)os_remove(s->target.note); /* of a transfer: its chunks are overwritten */
         wan_image_open(&s->image, &s->loop.links, s->target.file, s->o->size_max);
         s->moved_ns = (uint64_t)prog_now_ns();
@@ -325,6 +328,43 @@ static void give_up(recv_state *s, uint64_t now)
     }
 }
 
+/* The image of a directory is verified: make the directory. Returns a status with a message, and *more if
+   it is to be called again. */
+static int unpack(recv_state *s, uint64_t now, bool *more)
+{
+    wan_unpack *u = &s->unpack;
+    int result = 1;
+    if (!s->unpacking) {
+        s->unpacking = true;
+        const int status = prog_remove_all(s->target.tree); /* left by a killed receiver */
+        if (status) return status;
+        if (!wan_unpack_begin(u, s->target.file, s->image.round.size, s->target.tree)) result = -1;
+    }
+    if (result > 0) result = wan_unpack_step(u);
+    s->image.unpacked = u->done;
+    *more = result > 0;
+    if (*more) wan_image_tell(&s->image, now);
+    if (result < 0 && u->why) return prog_fail(PROG_NETWORK, "%s: %s; nothing was stored", s->join.name, u->why);
+    return result < 0 ? prog_fail_errno("%s", s->target.tree) : PROG_OK;
+}
+
+/* The last round of a mirror is verified: the copy gets its name. */
+static void place_mirror(recv_state *s, uint64_t now)
+{
+    bool more = false;
+    const char *text = "the file cannot be renamed";
+    int status = PROG_OK;
+    if (s->join.kind == WAN_TREE) {
+        status = unpack(s, now, &more);
+        text = s->unpack.why ? s->unpack.why : "the directory cannot be made";
+    }
+    if (more && !status) return;
+    if (!status) status = wan_target_place(&s->target);
+    s->placed = !status;
+    wan_image_answer(&s->image, status ? WAN_FAILED : WAN_STORED, status ? text : NULL);
+    finish(s, status);
+}
+
 /* The same for a mirror. */
 static void tick_mirror(recv_state *s, uint64_t now)
 {
@@ -334,12 +374,7 @@ static void tick_mirror(recv_state *s, uint64_t now)
     /* A mirror may rest between two rounds: its connections have keep-alive messages. */
     if (moved != s->moved || (i->verified && !i->checking && s->loop.links.count)) s->moved_ns = now;
     s->moved = moved;
-    if (i->finished && !s->placed && !s->over) {
-        const int status = wan_target_place(&s->target);
-        s->placed = !status;
-        wan_image_answer(i, status ? WAN_FAILED : WAN_STORED, status ? "the file cannot be renamed" : NULL);
-        finish(s, status);
-    }
+    if (i->finished && !s->placed && !s->over) place_mirror(s, now);
     if (s->over) return;
     if (is_ended(s)) {
         finish(s, prog_fail(PROG_NETWORK, "the mirror was interrupted; the partial file is kept, to be "
@@ -382,7 +417,7 @@ static void tick(recv_state *s, uint64_t now)
 
 static bool is_hashing(const recv_state *s)
 {
-    if (is_mirror(s)) return s->image.checking && !s->over;
+    if (is_mirror(s)) return (s->image.checking || s->image.finished) && !s->over;
     return s->joined && !s->over && s->bulk.bulk.state != DX_BULK_WAITING &&
            s->hash.bytes < s->bulk.bulk.front;
 }
@@ -531,6 +566,7 @@ int wan_recv(const wan_options *o)
     if (s->placed) wan_target_close(&s->target, false);
     wan_loop_drain(&s->loop);
     wan_loop_close(&s->loop);
+    if (s->unpacking) wan_unpack_end(&s->unpack);
     if (is_mirror(s)) wan_image_close(&s->image);
     else if (s->joined) wan_bulk_end(&s->bulk);
     if (listener >= 0) os_close_socket(listener);

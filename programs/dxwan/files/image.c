@@ -40,7 +40,7 @@ uint64_t wan_image_size(const wan_image *i)
     return os_info_of(i->file, &info) < 0 ? 0 : info.size;
 }
 
-uint64_t wan_image_moved(const wan_image *i) { return i->rounds * 2 + i->front + i->hash.bytes; }
+uint64_t wan_image_moved(const wan_image *i) { return i->rounds * 2 + i->front + i->hash.bytes + i->unpacked; }
 
 /* >>answers -------------------------------------------------------------- */
 static int answer(const dx_hbtp_context *c, uint32_t tag, wan_answer what, const void *more,
@@ -71,7 +71,7 @@ static void tell(wan_image *i, wan_answer what, const char *text)
     bytes[4] = (uint8_t)what;
     if (size) memcpy(bytes + 5, text, size);
     if (what == WAN_HASHING) {
-        wan_store(bytes + 5, i->hash.bytes, 8);
+        wan_store(bytes + 5, i->hash.bytes + i->unpacked, 8);
         size = 8;
     }
     if (session && !dx_hbtp_notify(session, WAN_OP_ROUND_ANSWER, 0, bytes, 5 + size))
@@ -83,7 +83,15 @@ void wan_image_answer(wan_image *i, wan_answer what, const char *text)
     i->result = what;
     i->text = text;
     i->answered = false;
+    i->decided = i->finished;
     tell(i, what, text);
+}
+
+void wan_image_tell(wan_image *i, uint64_t now_ns)
+{
+    if (now_ns - i->told_ns < TELL_S * (uint64_t)1000000000) return;
+    i->told_ns = now_ns;
+    tell(i, WAN_HASHING, NULL);
 }
 
 /* A message that breaks a rule: its connection ends. */
@@ -193,7 +201,7 @@ static int handle_round(wan_image *i, const dx_hbtp_context *c)
     i->round = r;
     i->answered = true; /* nothing is due */
     if (i->finished) {
-        wan_image_answer(i, WAN_STORED, NULL); /* the first answer was lost */
+        if (i->decided) wan_image_answer(i, i->result, i->text); /* the first answer was lost */
         return DX_HBTP_OK;
     }
     if (!known) {
@@ -220,9 +228,7 @@ void wan_image_step(wan_image *i, uint64_t now_ns)
         return;
     }
     if (i->hash.bytes < i->round.size) {
-        if (now_ns - i->told_ns < TELL_S * (uint64_t)1000000000) return;
-        i->told_ns = now_ns;
-        tell(i, WAN_HASHING, NULL);
+        wan_image_tell(i, now_ns);
         return;
     }
     wan_hash_end(&i->hash, hash);

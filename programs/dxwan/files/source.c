@@ -95,6 +95,14 @@ void wan_source_check(wan_source *s, uint64_t now_ns)
     if (s->paused_ns && now_ns - s->paused_ns >= s->pause_max_ns) wan_source_end_reading(s);
 }
 
+/* >>directories ---------------------------------------------------------- */
+static int begin_folder(wan_source *s)
+{
+    const int status = wan_folder_begin(&s->folder);
+    s->size = s->folder.size;
+    return status;
+}
+
 /* >>source --------------------------------------------------------------- */
 int wan_source_open(wan_source *s, const wan_options *o)
 {
@@ -102,26 +110,27 @@ int wan_source_open(wan_source *s, const wan_options *o)
     memset(s, 0, sizeof *s);
     s->path = o->file;
     s->pause_max_ns = o->pause_ns;
-    s->file = s->memory.folder = s->memory.bytes = s->memory.pages = -1;
+    s->file = s->folder.root = s->memory.folder = s->memory.bytes = s->memory.pages = -1;
     if (wan_memory_is_path(o->file, &process)) {
         s->kind = WAN_MEMORY;
         return wan_memory_open(&s->memory, o->file, process);
     }
     s->file = os_open(o->file);
     if (s->file < 0 || os_info_of(s->file, &s->info) < 0) return prog_fail_errno("%s", o->file);
-    s->kind = is_device(s->file) ? WAN_DEVICE : WAN_FILE;
+    s->kind = is_device(s->file) ? WAN_DEVICE : s->info.kind == OS_FOLDER ? WAN_FOLDER : WAN_FILE;
     if (s->kind == WAN_FILE && s->info.kind != OS_FILE)
-        return prog_fail(PROG_USAGE, "%s is not a file, a block device or the memory of a process", o->file);
-    if (s->kind == WAN_FILE && is_of_proc(s->file))
+        return prog_fail(PROG_USAGE, "%s is not a file, a directory, a block device or the memory of a process", o->file);
+    if (is_of_proc(s->file))
         return prog_fail(PROG_USAGE, "%s has no size, so it would be mirrored as empty; the memory of a process is "
                          "/proc/PID/mem", o->file);
-    return PROG_OK;
+    return s->kind == WAN_FOLDER ? wan_folder_open(&s->folder, o->file) : PROG_OK;
 }
 
 void wan_source_close(wan_source *s)
 {
     wan_source_end_reading(s);
     if (s->kind == WAN_MEMORY) wan_memory_close(&s->memory);
+    if (s->kind == WAN_FOLDER) wan_folder_close(&s->folder);
     if (s->file >= 0) os_close(s->file);
     s->file = -1;
 }
@@ -131,6 +140,7 @@ int wan_source_begin(wan_source *s, bool last)
     const int64_t time = os_time_ns();
     if (s->kind == WAN_MEMORY) return begin_memory(s, last);
     if (s->kind == WAN_DEVICE) return begin_device(s);
+    if (s->kind == WAN_FOLDER) return begin_folder(s);
     if (os_info_of(s->file, &s->info) < 0) return prog_fail_errno("%s", s->path);
     s->size = s->info.size;
     s->settled = time - s->info.mtime_ns > WAN_SETTLE_NS;
@@ -141,6 +151,7 @@ int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size)
 {
     size_t done = 0;
     if (s->kind == WAN_MEMORY) return wan_memory_read(&s->memory, at, out, size);
+    if (s->kind == WAN_FOLDER) return wan_folder_read(&s->folder, at, out, size);
     while (done < size) {
         const int64_t got = os_read_at(s->file, at + done, out + done, size - done);
         if (got < 0) return -1;
@@ -154,6 +165,7 @@ int wan_source_fail(const wan_source *s)
 {
     if (s->kind == WAN_MEMORY && errno == ESRCH)
         return prog_fail(PROG_NOT_FOUND, "%s: the process has ended, or runs another program now", s->path);
+    if (s->kind == WAN_FOLDER) return wan_folder_fail(&s->folder);
     return prog_fail_errno("%s", s->path);
 }
 
@@ -165,6 +177,7 @@ bool wan_source_is_final(wan_source *s, uint64_t changes)
     if (s->kind == WAN_MEMORY) return is_memory_final(s);
     if (changes) return false;
     if (s->kind == WAN_DEVICE) return true;
+    if (s->kind == WAN_FOLDER) return !s->folder.torn && s->folder.settled && wan_folder_is_same(&s->folder);
     return s->settled && os_info_of(s->file, &now) == 0 && now.size == s->info.size &&
            now.mtime_ns == s->info.mtime_ns;
 }

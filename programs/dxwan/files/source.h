@@ -1,4 +1,4 @@
-/* The source of a mirror: a file, a block device, or the memory of a process.
+/* The source of a mirror: a file, a directory, a block device, or the memory of a process.
 
        wan_source_begin() --> wan_source_read() of every region --> wan_source_end_reading() -->
        wan_source_is_final()      a round */
@@ -8,13 +8,14 @@
 #include "../wan.h"
 
 #include "../../common/os.h"
+#include "folder.h"
 #include "freeze.h"
 #include "memory.h"
 
 /* A file whose time of modification is older than this gets another one with the next change. */
 #define WAN_SETTLE_NS ((int64_t)50000000)
 
-typedef enum wan_source_kind { WAN_FILE, WAN_DEVICE, WAN_MEMORY } wan_source_kind;
+typedef enum wan_source_kind { WAN_FILE, WAN_FOLDER, WAN_DEVICE, WAN_MEMORY } wan_source_kind;
 
 typedef struct wan_source {
     wan_source_kind kind;
@@ -23,6 +24,7 @@ typedef struct wan_source {
     os_info         info;    /* when the round began */
     uint64_t        size;    /* the same */
     bool            settled; /* a change during the round would change the file's times */
+    wan_folder      folder;
     wan_memory      memory;
     wan_freeze      freeze;
     uint64_t        pause_max_ns;

@@ -21,11 +21,13 @@ static bool name_files(wan_target *t, const char *out, const char *name, bool fo
         n = snprintf(t->path, size, "%s/%s", out, name);
         m = snprintf(t->part, size, "%s/.%s.dxwan-part", out, name);
         (void)snprintf(t->note, size, "%s/.%s.dxwan-note", out, name);
+        (void)snprintf(t->tree, size, "%s/.%s.dxwan-tree", out, name);
     } else {
         const int before = slash ? (int)(slash - out) + 1 : 0;
         n = snprintf(t->path, size, "%s", out);
         m = snprintf(t->part, size, "%.*s.%s.dxwan-part", before, out, out + before);
         (void)snprintf(t->note, size, "%.*s.%s.dxwan-note", before, out, out + before);
+        (void)snprintf(t->tree, size, "%.*s.%s.dxwan-tree", before, out, out + before);
     }
     return n > 0 && m > 0 && (size_t)n < size && (size_t)m + 1 < size;
 }
@@ -36,7 +38,7 @@ static int refuse(int status, const char *path, const char *text, const char **w
     return prog_fail(status, "%s: %s", path, text);
 }
 
-int wan_target_open(wan_target *t, const char *out, const char *name, bool force,
+int wan_target_open(wan_target *t, const char *out, const char *name, bool tree, bool force,
                     const char **why)
 {
     os_info info;
@@ -46,9 +48,11 @@ int wan_target_open(wan_target *t, const char *out, const char *name, bool force
     t->replace = force || !folder;
     if (!name_files(t, out, name, folder))
         return refuse(PROG_USAGE, name, "the path is too long", why);
+    if (!tree) t->tree[0] = 0;
     if (os_stat(t->path, false, &info) == 0) {
-        if (info.kind != OS_FILE)
-            return refuse(PROG_REFUSED, t->path, "exists, and is not a file", why);
+        if (info.kind != (tree ? OS_FOLDER : OS_FILE))
+            return refuse(PROG_REFUSED, t->path,
+                          tree ? "exists, and is not a directory" : "exists, and is not a file", why);
         if (!t->replace)
             return refuse(PROG_REFUSED, t->path, "exists; --force replaces it", why);
     }
@@ -199,17 +203,40 @@ int wan_target_save_now(wan_target *t, const dx_bulk *bulk)
 }
 
 /* >>end ------------------------------------------------------------------ */
+static int fail_place(const wan_target *t)
+{
+    if (errno == EEXIST || errno == ENOTEMPTY)
+        return prog_fail(PROG_REFUSED, "%s: exists now; --force replaces it", t->path);
+    return prog_fail_errno("%s", t->path);
+}
+
+/* A directory that was replaced is removed by wan_target_close(). */
+static int place_tree(wan_target *t)
+{
+    os_info info;
+    const int folder = os_open_folder(t->tree);
+    const int synced = folder < 0 ? -1 : os_sync_tree(folder);
+    if (folder >= 0) os_close(folder);
+    if (synced < 0) return prog_fail_errno("%s", t->tree);
+    if (os_stat(t->path, false, &info) == 0 && info.kind != OS_FOLDER) t->replace = false;
+    if ((t->replace ? os_replace(-1, t->tree, t->path, true) : os_place(-1, t->tree, t->path)) < 0)
+        return fail_place(t);
+    (void)os_remove(t->part);
+    os_close(t->file);
+    t->file = -1;
+    return prog_sync_parent(t->path);
+}
+
 int wan_target_place(wan_target *t)
 {
     end_thread(t);
     assert(t->file >= 0);
+    if (t->tree[0]) return place_tree(t);
     if (os_set_open_mode(t->file, os_new_mode()) < 0 || os_sync(t->file) < 0)
         return prog_fail_errno("%s", t->part);
     const int error = t->replace ? os_replace(t->file, t->part, t->path, false)
                                  : os_place(t->file, t->part, t->path);
-    if (error < 0 && errno == EEXIST)
-        return prog_fail(PROG_REFUSED, "%s: exists now; --force replaces it", t->path);
-    if (error < 0) return prog_fail_errno("%s", t->path);
+    if (error < 0) return fail_place(t);
     (void)os_remove(t->note);
     os_close(t->file);
     t->file = -1;
@@ -226,6 +253,7 @@ void wan_target_close(wan_target *t, bool keep)
         os_close(t->file);
     }
     t->file = -1;
+    if (t->tree[0]) (void)prog_remove_all(t->tree);
     free(t->bytes);
     t->bytes = NULL;
 }

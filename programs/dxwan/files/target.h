@@ -3,6 +3,8 @@
        DIR/NAME                 untouched until then
        DIR/.NAME.dxwan-part     the bytes that have arrived
        DIR/.NAME.dxwan-note     the chunks of them that are durable: a stored state of dx_bulk.h
+       DIR/.NAME.dxwan-tree     a directory that is made from the partial file, which is its image, and
+                                then renamed instead of it; afterwards the one that it replaced
 
    Bytes are made durable before the note that names them, by a thread of its own, because a disk may
    take seconds. */
@@ -19,8 +21,9 @@ typedef struct wan_target {
     char            path[PROG_PATH_SIZE_MAX + 1]; /* the destination */
     char            part[PROG_PATH_SIZE_MAX + 1];
     char            note[PROG_PATH_SIZE_MAX + 1];
+    char            tree[PROG_PATH_SIZE_MAX + 1]; /* empty: a file is received */
     int             file;    /* the partial file, open and locked; -1: none */
-    bool            replace; /* a file at path is replaced */
+    bool            replace; /* a file or directory at path is replaced */
     pthread_t       thread;
     pthread_mutex_t lock;
     pthread_cond_t  changed;
@@ -34,9 +37,9 @@ typedef struct wan_target {
 } wan_target;
 
 /* Open or create the partial file for a destination: `out`, or `name` in it if it is a directory,
-   where an existing file is replaced only by force. Returns a status with a message, and in
-   *why the same for the sender: another receiver holds it, it exists, no permission. */
-int  wan_target_open(wan_target *t, const char *out, const char *name, bool force,
+   where an existing one is replaced only by force. tree: a directory. Returns a status with a message,
+   and in *why the same for the sender: another receiver holds it, it exists, no permission. */
+int  wan_target_open(wan_target *t, const char *out, const char *name, bool tree, bool force,
                      const char **why);
 /* Load the note into a fresh receiver. False: it is missing or damaged: then the partial file
    is empty. */
@@ -47,7 +50,7 @@ bool wan_target_size(wan_target *t, uint64_t size, const char **why);
 void wan_target_save(wan_target *t, const dx_bulk *bulk);
 /* Wait for the thread, and make the state durable. */
 int  wan_target_save_now(wan_target *t, const dx_bulk *bulk);
-/* The file is whole and verified: make it durable and rename it. */
+/* The file is whole and verified: make it durable and rename it. Of a directory, t->tree. */
 int  wan_target_place(wan_target *t);
 /* Close it. keep: the partial file and its note stay, to be resumed. */
 void wan_target_close(wan_target *t, bool keep);

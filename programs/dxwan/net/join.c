@@ -36,7 +36,7 @@ size_t wan_join_write(const wan_join *j, uint8_t out[WAN_JOIN_SIZE_MAX])
 const char *wan_join_read(wan_join *j, const uint8_t *bytes, size_t size)
 {
     if (size < 2 || bytes[0] != WAN_VERSION) return "the sender speaks another version of dxwan";
-    if (bytes[1] > WAN_PROBE) return "the sender wants a transfer of another kind";
+    if (bytes[1] > WAN_TREE) return "the sender wants a transfer of another kind";
     const char *fault = wan_name_fault((const char *)bytes + 2, size - 2);
     if (fault) return fault;
     j->kind = (wan_kind)bytes[1];
@@ -76,11 +76,16 @@ bool wan_join_is_stranger(const dx_hbtp_session *session)
 
 int wan_join_name(wan_join *j, const char *path, const char *given)
 {
-    const char *slash = strrchr(path, '/');
-    const char *name = given ? given : slash ? slash + 1 : path;
-    const char *fault = wan_name_fault(name, strlen(name));
-    if (fault) return prog_fail(PROG_USAGE, "'%s' cannot be sent under this name: %s; --name gives "
-                                            "it another", name, fault);
-    memcpy(j->name, name, strlen(name) + 1);
+    size_t size = strlen(path), from = 0;
+    while (size > 1 && path[size - 1] == '/') size--; /* of a directory */
+    for (size_t i = 0; i < size; i++)
+        if (path[i] == '/') from = i + 1;
+    const char *name = given ? given : path + from;
+    size = given ? strlen(given) : size - from;
+    const char *fault = wan_name_fault(name, size);
+    if (fault) return prog_fail(PROG_USAGE, "'%.*s' cannot be sent under this name: %s; --name gives "
+                                            "it another", (int)size, name, fault);
+    memcpy(j->name, name, size);
+    j->name[size] = 0;
     return PROG_OK;
 }

@@ -23,7 +23,8 @@ enum {
 typedef enum wan_kind {
     WAN_OBJECT = 0, /* a transfer of dx_bulk.h */
     WAN_MIRROR = 1, /* messages of region.h */
-    WAN_PROBE  = 2  /* blocks that are counted; the name means nothing */
+    WAN_PROBE  = 2, /* blocks that are counted; the name means nothing */
+    WAN_TREE   = 3  /* a mirror of a directory's image, which becomes a directory */
 } wan_kind;
 
 typedef struct wan_join {
