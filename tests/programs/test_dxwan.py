@@ -3,7 +3,7 @@
 senders and receivers that lie. What arrives is the file, or nothing is there.
 usage: test_dxwan.py [FILTER...]     runs the cases whose name contains one of the filters; -FILTER leaves them out
        DXWAN=path DX_TEST_SEED=n DX_ROUNDS=n DX_CASES=n (run at once)"""
-import asyncio, contextlib, json, os, random, resource, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import asyncio, contextlib, json, os, random, resource, shutil, signal, socket, stat, struct, subprocess, sys, tempfile, threading, time
 
 top = os.getcwd()
 DXWAN = os.path.abspath(os.environ.get("DXWAN", "build/dxwan"))
@@ -918,7 +918,7 @@ def case_mirror_refusals():
     r.end(6, "the file is above --size-max")
     assert read("in/f") == b"old"
     Run("mirror", "nothing", "127.0.0.1:1").end(2, "nothing")
-    Run("mirror", "in", "127.0.0.1:1").end(1, "in is a directory")
+    Run("send", "in", "127.0.0.1:1").end(1, "in is a directory")
     is_said_once("mirror")
     r = receive("--force")
     s = mirror(r, "--rate", 100000)
@@ -1364,6 +1364,476 @@ def case_mirror_hostile_receivers():
                 s.end(status, says)
             except AssertionError as e:
                 raise AssertionError("%s: %s" % (name, e))
+
+
+# ---- cases: the mirror of a directory
+def tree(path):
+    """All that a copy of a directory must have: for each path below it, kind, mode, time and content."""
+    found, path = {}, os.fsencode(path)
+    def look(at):
+        info = os.lstat(at)
+        if stat.S_ISDIR(info.st_mode):
+            content = None
+            for name in os.listdir(at):
+                look(os.path.join(at, name))
+        else:
+            content = os.readlink(at) if stat.S_ISLNK(info.st_mode) else read(at)
+        mode = 0 if stat.S_ISLNK(info.st_mode) else info.st_mode & 0o777
+        found[at[len(path):]] = (stat.S_IFMT(info.st_mode), mode, info.st_mtime_ns, content)
+    look(path)
+    return found
+
+
+def assert_same_tree(copy, original, what=""):
+    has, wants = tree(copy), tree(original)
+    for name in sorted(has.keys() | wants.keys()):
+        assert has.get(name) == wants.get(name), "%s: %r is %.200r instead of %.200r" % (what, name, has.get(name), wants.get(name))
+
+
+class TreeWriter:
+    """Changes a directory: creates, overwrites, appends, truncates, replaces, renames and removes at random."""
+
+    def __init__(self, path, seed, pause=0.0005):
+        self.path, self.dice, self.pause, self.ending, self.acts, self.thread = path, random.Random(seed), pause, False, 0, None
+        os.makedirs(path, exist_ok=True)
+
+    def all(self, wanted):
+        return [os.path.join(at, name) for at, folders, files in os.walk(self.path) for name in (folders if wanted == "folders" else files)]
+
+    def fresh(self):
+        folder = self.dice.choice([self.path] + self.all("folders"))
+        return os.path.join(folder, self.dice.choice(("", ".", "x" * 60)) + "%04x" % self.dice.randrange(1 << 16) + self.dice.choice((".txt", " \n", "\udcff")))
+
+    def act(self):
+        dice = self.dice
+        files = [f for f in self.all("files") if not os.path.islink(f)]
+        size = dice.choice((0, 1, 100, 3000, 70000, 300000))
+        kind = dice.randrange(12) if len(files) > 3 else 0
+        with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+            if kind < 2:
+                write(self.fresh(), dice.randbytes(size))
+            elif kind == 2:
+                os.mkdir(self.fresh())
+            elif kind == 3:
+                os.symlink(dice.choice(("/etc/passwd", "..", "nothing", "\udcfe", "x" * 3000)), self.fresh())
+            elif kind == 4:
+                with open(dice.choice(files), "ab") as f:
+                    f.write(dice.randbytes(size))
+            elif kind == 5:
+                os.truncate(f := dice.choice(files), dice.randrange(os.path.getsize(f) + 5000))
+            elif kind == 6:
+                with open(f := dice.choice(files), "r+b") as f:
+                    f.seek(dice.randrange(os.fstat(f.fileno()).st_size + 1))
+                    f.write(dice.randbytes(20))
+            elif kind == 7: # as editors save
+                write(self.path + "/.new", dice.randbytes(size))
+                os.replace(self.path + "/.new", dice.choice(files))
+            elif kind == 8 and os.path.exists(to := os.path.dirname(self.fresh())):
+                os.replace(dice.choice(files), os.path.join(to, "moved%d" % dice.randrange(9)))
+            elif kind == 9:
+                old = dice.choice(self.all("folders") or [None])
+                new = self.fresh()
+                if old and not new.startswith(old + "/") and not os.path.islink(old):
+                    os.rename(old, new)
+            elif kind == 10:
+                os.chmod(dice.choice(files), dice.choice((0o600, 0o755, 0o444, 0o640)) | 0o200)
+            elif len(gone := self.all("files")) > 12:
+                os.unlink(dice.choice(gone))
+            elif len(folders := self.all("folders")) > 5 and not os.path.islink(f := dice.choice(folders)):
+                shutil.rmtree(f)
+        self.acts += 1
+
+    def start(self):
+        def run():
+            while not self.ending:
+                self.act()
+                time.sleep(self.pause)
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+        return self
+
+    def end(self):
+        self.ending = True
+        self.thread.join()
+
+
+def mirror_tree(r, *arguments, port=None, path="d"):
+    return Run("mirror", path, "127.0.0.1:%d" % (port or r.port), "--json", *arguments)
+
+
+def await_content(path, content):
+    deadline = time.time() + PATIENCE
+    while time.time() < deadline:
+        with contextlib.suppress(OSError):
+            if content in read(path):
+                return
+        time.sleep(0.05)
+    raise AssertionError("%s does not get %r" % (path, content))
+
+
+def case_mirror_tree_each_change():
+    """A chain of copies with --once over the image of the copy before: the same directory each time, or another sender's place for
+    everything. Between two rounds of one mirror, a writer acts: each round has what it left."""
+    for run in range(ROUNDS):
+        dice = random.Random("%s %d" % (SEED, run))
+        w = TreeWriter("d", dice.random())
+        for _ in range(dice.randrange(1, 60)):
+            w.act()
+        r = receive("--json", "--force")
+        s = mirror_tree(r, "--every", 1, "--streams", dice.choice((1, 4)))
+        for turn in range(3):
+            marker = b"marker %d of %d" % (turn, run)
+            write("d/marker", marker)
+            await_content("in/.d.dxwan-part", marker)
+            for _ in range(dice.randrange(1, 30)):
+                w.act()
+        s.kill(signal.SIGTERM)
+        s.end()
+        r.end()
+        assert_same_tree("in/d", "d", "run %d" % run)
+        only("in", "d")
+        told, heard = json.loads(s.out), json.loads(r.out)
+        assert told["blake3"] == heard["blake3"] and heard["path"] == "in/d" and heard["rounds"] >= 3, (told, heard)
+
+
+def case_mirror_tree_follows_a_writer():
+    """A writer acts between any two reads, until SIGTERM; then the copy is exactly the directory."""
+    for run in range(ROUNDS):
+        dice = random.Random("%s %d" % (SEED, run))
+        w = TreeWriter("d%d" % run, dice.random(), pause=0.002)
+        for _ in range(30):
+            w.act()
+        r = receive("--json", "--force")
+        p = Proxy(r.port, dice.random(), delay=(0, 0.01), cut_after=(300000, 2000000)) if run % 2 else None
+        w.start()
+        s = mirror_tree(r, "--every", 1, "--streams", dice.choice((1, 4)), port=p and p.port, path=w.path)
+        await_bytes("in/.%s.dxwan-part" % w.path, 1)
+        time.sleep(dice.uniform(0.3, 1.5))
+        w.end()
+        s.kill(signal.SIGTERM)
+        s.end()
+        r.end()
+        if p:
+            p.close()
+        assert_same_tree("in/" + w.path, w.path, "run %d, %d acts" % (run, w.acts))
+        assert not [n for n in os.listdir("in") if n.startswith(".")]
+
+
+def case_mirror_tree_that_never_rests():
+    """A writer counts its turns in many files, one after the other: a copy of two moments would show it."""
+    ending, names = threading.Event(), ["d/%02d" % n for n in range(40)]
+    os.mkdir("d")
+    for name in names:
+        write(name, bytes(8))
+
+    def count():
+        turn = 0
+        while not ending.is_set():
+            turn += 1
+            for name in names:
+                with open(name, "r+b", buffering=0) as f:
+                    f.write(struct.pack("<Q", turn))
+                time.sleep(0.0005)
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    r = receive()
+    s = mirror_tree(r, "--once")
+    s.process.wait(PATIENCE)
+    if s.process.returncode:
+        s.end(6, "d changed during each of 20 rounds")
+        r.kill(signal.SIGTERM)
+        r.end(3, "the partial file is kept")
+        only("in", ".d.dxwan-part")
+    else:
+        s.end()
+        r.end()
+        turns = [struct.unpack("<Q", read("in/" + name))[0] for name in names]
+        assert turns == sorted(turns, reverse=True) and turns[0] - turns[-1] <= 1, turns
+    ending.set()
+    thread.join()
+    r = receive("--force")
+    mirror_tree(r, "--once").end()
+    r.end()
+    assert_same_tree("in/d", "d")
+
+
+def case_mirror_tree_all_kinds():
+    """Empty, hidden, deep, long, sparse, without write permission, with every byte in its name, of all times; links to anywhere. What
+    is no file, directory or link is left out, with a warning. An old copy is replaced as a whole, by --force only."""
+    os.makedirs("d/empty/deep" + "/n" * 100)
+    write("d/empty file", b"")
+    write("d/.hidden", b"1")
+    write("d/" + "n" * 255, b"long")
+    write("d/\udc80\udcff\n\x1b[31m", b"not UTF-8")
+    write("d/readonly", b"r" * 70000)
+    with open("d/sparse", "wb") as f:
+        f.truncate(40 << 20)
+        f.seek(20 << 20)
+        f.write(b"island")
+    for name, to in (("up", "../../.."), ("absolute", "/etc"), ("dangling", "nothing"), ("loop", "loop"), ("to file", "readonly"), ("to folder", "empty")):
+        os.symlink(to, "d/" + name)
+    os.link("d/readonly", "d/second name")
+    os.mkfifo("d/fifo")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind("d/socket")
+    for path, ns in (("d/.hidden", -1), ("d/readonly", 1234567890123456789), ("d/up", 987654321), ("d/empty", 5)):
+        os.utime(path, ns=(0, ns), follow_symlinks=False)
+    os.chmod("d/readonly", 0o444)
+    os.chmod("d/.hidden", 0o4755)
+    os.chmod("d/empty", 0o555)
+    os.makedirs("in/d/old/er")
+    write("in/d/old/f", b"old")
+    os.chmod("in/d/old", 0o555)
+    r = receive()
+    mirror_tree(r, "--once", path="d/").end(6, "exists; --force replaces it")
+    r.end(6, "exists; --force replaces it")
+    os.makedirs("in/.d.dxwan-tree/left/behind") # by a receiver that was killed while it made the directory
+    r = receive("--force")
+    s = mirror_tree(r, "--once", path="d/").end(0, "d/: 2 entries are left out")
+    r.end()
+    for name in ("fifo", "socket"):
+        info = os.stat("d")
+        os.unlink("d/" + name)
+        os.utime("d", ns=(0, info.st_mtime_ns))
+    assert_same_tree("in/d", "d")
+    only("in", "d")
+    assert os.stat("in/d/sparse").st_blocks * 512 < 1 << 20
+    assert os.stat("in/d/.hidden").st_mode & 0o7777 == 0o755
+    r = receive(out="in/new") # a path that is not there is the directory itself
+    mirror_tree(r, "--once", path="./d//").end()
+    r.end()
+    assert_same_tree("in/new", "d")
+
+
+def case_mirror_tree_refusals():
+    os.mkdir("d")
+    write("d/f", b"new")
+    write("in/d", b"a file")
+    for arguments in ((), ("--force",)):
+        r = receive(*arguments)
+        mirror_tree(r, "--once").end(6, "refused: exists, and is not a directory")
+        r.end(6, "in/d: exists, and is not a directory")
+    os.unlink("in/d")
+    os.mkdir("in/f")
+    r = receive("--force")
+    Run("mirror", "d/f", "127.0.0.1:%d" % r.port, "--once").end(6, "refused: exists, and is not a file")
+    r.end(6)
+    Run("mirror", "/proc/self/fd", "127.0.0.1:1").end(1, "has no size")
+    Run("mirror", "d/..", "127.0.0.1:1").end(1, "the name of the file begins with a dot; --name gives it another")
+    Run("mirror", "missing/", "127.0.0.1:1").end(2, "missing/")
+    os.makedirs("deep" + "/n" * 257)
+    r = receive()
+    mirror_tree(r, "--once", path="deep").end(6, "deep is nested more deeply than 256 directories")
+    r.kill(signal.SIGTERM)
+    r.end(3)
+    r = receive("--size-max", 1000)
+    write("d/big", bytes(1000))
+    mirror_tree(r, "--once").end(6, "gave up: the file is above --size-max")
+    r.end(6)
+    if os.geteuid():
+        os.chmod("d/f", 0)
+        r = receive()
+        mirror_tree(r, "--once").end(5, "d/f: Permission denied")
+        r.kill(signal.SIGTERM)
+        r.end(3)
+    r = receive() # what is removed under a mirror is not mirrored as empty
+    s = mirror_tree(r, "--every", 1)
+    await_bytes("in/.d.dxwan-part", 1)
+    shutil.rmtree("d")
+    s.end(2, "d: the directory was removed")
+    r.kill(signal.SIGTERM)
+    r.end(3)
+    only("in", ".d.dxwan-part", ".deep.dxwan-part", "f")
+
+
+def case_mirror_tree_costs_what_changed():
+    """A file that grows, moves or is replaced by a slightly different one, and a new one before all others: differences travel."""
+    os.mkdir("d")
+    dice = random.Random(SEED)
+    big = bytearray(dice.randbytes(8 * REGION))
+    write("d/big", big)
+    for n in range(300):
+        write("d/%03d" % n, dice.randbytes(500))
+    r = receive("--json")
+    s = mirror_tree(r, "--every", 1)
+    write("d/marker", b"marker 0")
+    await_content("in/.d.dxwan-part", b"marker 0")
+    acts = (lambda: os.rename("d/big", "d/renamed"), lambda: write("d/000000", b"first"), lambda: os.mkdir("d/sub"),
+            lambda: os.rename("d/renamed", "d/sub/moved"), lambda: (write("d/new", big[:-100] + b"changed"), os.replace("d/new", "d/sub/moved")))
+    for n, act in enumerate(acts):
+        act()
+        write("d/marker", b"marker %d" % (n + 1))
+        await_content("in/.d.dxwan-part", b"marker %d" % (n + 1))
+    s.kill(signal.SIGTERM)
+    s.end()
+    r.end()
+    assert_same_tree("in/d", "d")
+    told = json.loads(s.out)
+    assert told["record_bytes"] < len(big) * 1.25, told
+
+
+def entry(depth, name=b"", kind=1, mode=0o644, size=0, at=0, target=b"", mtime=0):
+    return struct.pack("<HHHHH6xqQQ", kind, depth, mode, len(name), len(target), mtime, size, at) + name + target
+
+
+def tree_image(entries, count=None, content=b"content ", at=None, size=None, more=b""):
+    table = b"".join(entries)
+    head = b"DXWTREE1" + struct.pack("<QQQ", 64 + len(content) if at is None else at, len(table) if size is None else size,
+                                     len(entries) if count is None else count)
+    return head.ljust(64, b"\0") + content + table + more
+
+
+def send_image(image, r):
+    """Send bytes as the image of a directory, by a mirror of a file whose first message says what it is not."""
+    write("f", image)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def pass_on(a, b, change):
+        with contextlib.suppress(OSError):
+            while data := a.recv(65536):
+                if change: # the first bytes: a call of method 1, version 1, kind 1
+                    at = data.index(b"\x01\x01\x01f")
+                    data, change = data[:at + 2] + b"\3" + data[at + 3:], False
+                b.sendall(data)
+        with contextlib.suppress(OSError):
+            b.shutdown(socket.SHUT_WR)
+
+    def serve():
+        with contextlib.suppress(OSError):
+            a, b = server.accept()[0], connect(r.port)
+            threading.Thread(target=pass_on, args=(b, a, False), daemon=True).start()
+            pass_on(a, b, True)
+
+    threading.Thread(target=serve, daemon=True).start()
+    s = Run("mirror", "f", "127.0.0.1:%d" % server.getsockname()[1], "--once", "--streams", 1, "--timeout", 5)
+    return s, server
+
+
+def case_mirror_tree_hostile_senders():
+    """Images that a mirror of a directory would not send. Nothing is stored, and nothing outside the destination is touched."""
+    root, outside = entry(0, kind=2, mode=0o755), os.path.abspath("outside").encode()
+    os.mkdir("outside")
+    write("outside/victim", b"untouched")
+    link = lambda name, to, depth=1: entry(depth, name, kind=3, target=to)
+    names = "an entry of the directory has an invalid name"
+    bad = {"dotdot": ([root, entry(1, b"..", kind=2), entry(2, b"outside", kind=2)], names),
+           "dot": ([root, entry(1, b".", kind=2)], names),
+           "up": ([root, entry(1, b"../x")], names),
+           "absolute": ([root, entry(1, outside + b"/x")], names),
+           "slash": ([root, entry(1, b"a/b")], names),
+           "empty_name": ([root, entry(1, b"")], names),
+           "zero": ([root, entry(1, b"a\0b")], names),
+           "root_with_name": ([entry(0, b"x", kind=2)], names),
+           "root_is_file": ([entry(0, size=8, at=64)], names),
+           "root_is_link": ([entry(0, kind=3, target=outside)], names),
+           "below_a_link": ([root, link(b"l", outside), entry(2, b"victim")], "an entry of the directory lies in none"),
+           "below_a_link_to_folder": ([root, link(b"l", outside), entry(2, b"x", kind=2)], "an entry of the directory lies in none"),
+           "link_then_folder": ([root, link(b"l", outside), entry(1, b"l", kind=2), entry(2, b"x")], "the names in the directory do not ascend"),
+           "link_then_file": ([root, link(b"l", outside + b"/victim"), entry(1, b"l", size=8, at=64)], "the names in the directory do not ascend"),
+           "folder_then_link": ([root, entry(1, b"l", kind=2), link(b"l", outside)], "the names in the directory do not ascend"),
+           "twice": ([root, entry(1, b"b"), entry(1, b"a")], "the names in the directory do not ascend"),
+           "two_roots": ([root, root], "the directory begins twice"),
+           "no_root": ([entry(1, b"a")], "an entry of the directory lies in none"),
+           "below_a_file": ([root, entry(1, b"a"), entry(2, b"b")], "an entry of the directory lies in none"),
+           "jump": ([root, entry(3, b"a")], "an entry of the directory lies in none"),
+           "deep": ([root] + [entry(n, b"n", kind=2) for n in range(1, 258)], "the directory is nested too deeply"),
+           "device": ([root, entry(1, b"a", kind=4)], "an entry of the directory is of an unknown kind"),
+           "setuid": ([root, entry(1, b"a", mode=0o4755)], "an entry of the directory has a mode with more than permission bits"),
+           "link_without_target": ([root, link(b"l", b"")], "a link of the directory has an invalid target"),
+           "zero_in_target": ([root, link(b"l", b"a\0b")], "a link of the directory has an invalid target"),
+           "file_with_target": ([root, entry(1, b"a", target=b"x")], "a link of the directory has an invalid target"),
+           "folder_with_size": ([root, entry(1, b"a", kind=2, size=1)], "an entry of the directory that is no file has a size"),
+           "outside_the_image": ([root, entry(1, b"a", size=8, at=1 << 40)], "a file of the directory lies outside the image"),
+           "overflow": ([root, entry(1, b"a", size=(1 << 64) - 1, at=64)], "a file of the directory lies outside the image"),
+           "bomb": ([root] + [entry(1, b"%d" % n, size=60, at=64) for n in range(2)], "the files of the directory are larger than the image")}
+    images = {name: (tree_image(entries), says) for name, (entries, says) in bad.items()}
+    good = [root, entry(1, b"a", size=8, at=64)]
+    images.update({"no_image": (b"not an image", "the image is not one of a directory"), "empty": (b"", "the image is not one of a directory"),
+                   "cut": (tree_image(good, size=50, more=b"")[:-5], "an entry of the directory ends too early"),
+                   "more_entries": (tree_image(good, count=3), "an entry of the directory ends too early"),
+                   "fewer_entries": (tree_image(good, count=1), "the table of the directory has more than its entries"),
+                   "no_entries": (tree_image(good, count=0), "the directory has no entry, or too many"),
+                   "many_entries": (tree_image(good, count=1 << 21), "the directory has no entry, or too many"),
+                   "table_outside": (tree_image(good, at=1 << 50), "the table of the directory lies outside the image"),
+                   "table_overflow": (tree_image(good, at=100, size=(1 << 64) - 1), "the table of the directory lies outside the image"),
+                   "table_in_head": (tree_image(good, at=0), "the table of the directory lies outside the image")})
+    before = tree("outside")
+    for name, (image, says) in images.items():
+        os.makedirs(name + "/f/old")
+        old = tree(name + "/f")
+        r = receive("--force", "--timeout", 5, out=name)
+        s, server = send_image(image, r)
+        try:
+            r.end(3, "f: %s; nothing was stored" % says)
+            s.end(6, "gave up: " + says)
+        except AssertionError as e:
+            raise AssertionError("%s: %s" % (name, e))
+        server.close()
+        assert tree(name + "/f") == old and tree("outside") == before, name
+        only(name, "f", ".f.dxwan-part")
+        shutil.rmtree(name)
+    only(".", "in", "outside", "f")
+    r = receive() # what the images above are made of is a directory
+    s, server = send_image(tree_image([root, entry(1, b"a", kind=2, mode=0o700), entry(2, b"b", size=8, at=64), link(b"c", outside)]), r)
+    s.end()
+    r.end()
+    server.close()
+    assert read("in/f/a/b") == b"content " and os.readlink(b"in/f/c") == outside
+
+
+def case_mirror_tree_damaged_images():
+    """Seeded changes of a valid image: a directory, or an error; never anything outside of it, and never setuid."""
+    dice = random.Random(SEED)
+    os.mkdir("outside")
+    base = tree_image([entry(0, kind=2, mode=0o755), entry(1, b"a", kind=2), entry(2, b"b", size=8, at=64), entry(2, b"c", kind=3, target=b"../.."),
+                       entry(1, b"d", size=100, at=64), entry(1, b"e", kind=3, target=os.path.abspath("outside").encode())])
+    for n in range(ROUNDS * 8):
+        image = bytearray(base)
+        for _ in range(dice.choice((1, 1, 2, 5))):
+            at = dice.randrange(len(image))
+            act = dice.randrange(4)
+            if act == 0:
+                image[at] = dice.choice((0, 1, 2, 3, 46, 47, 255))
+            elif act == 1:
+                image[at] ^= 1 << dice.randrange(8)
+            elif act == 2:
+                image[at:at] = dice.randbytes(dice.randrange(5))
+            else:
+                del image[at:at + dice.randrange(5)]
+        r = receive("--timeout", 5, out="in")
+        s, server = send_image(bytes(image), r)
+        r.process.wait(PATIENCE)
+        s.process.wait(PATIENCE)
+        assert (r.process.returncode, s.process.returncode) in ((0, 0), (3, 6), (5, 6)), (n, r.process.returncode, s.process.returncode)
+        server.close()
+        status = r.process.returncode
+        r.end(status)
+        s.end(s.process.returncode)
+        assert os.path.lexists("in/f") == (status == 0), n
+        assert not os.listdir("outside") and not os.path.lexists("in/.f.dxwan-tree"), n
+        only(".", "in", "outside", "f")
+        assert set(os.listdir("in")) <= {"f", ".f.dxwan-part"}, n
+        shutil.rmtree("in")
+        os.mkdir("in")
+
+
+def case_mirror_tree_by_the_daemon():
+    """A [[mirror]] whose file is a directory, and a [[receiver]] that replaces its copy."""
+    one, = free_ports(1)
+    w = TreeWriter("d", SEED)
+    for _ in range(40):
+        w.act()
+    os.makedirs("in/d/old")
+    d = Daemon(FEW + receiver_table("r", one, force="true") + mirror_table("d", one)).await_line("started: 1 mirrors, 1 receivers")
+    write("d/marker", b"marker")
+    await_content("in/.d.dxwan-part", b"marker")
+    for _ in range(20):
+        w.act()
+    assert os.listdir("in/d") == ["old"]
+    d.end()
+    assert_same_tree("in/d", "d")
+    only("in", "d")
 
 
 # ---- cases: probe
@@ -1912,7 +2382,7 @@ def main():
     cases.sort(key=lambda c: ("hostile" not in c[0] and "black" not in c[0] and "killed" not in c[0], c[0]))
     write(probe := tempfile.mktemp(), b"")
     if b"without toml++" in subprocess.run([DXWAN, "daemon", "--config", probe, "--check-config"], stderr=subprocess.PIPE).stderr:
-        configured = ("dc_", "dm_", "am_", "daemon_")
+        configured = ("dc_", "dm_", "am_", "daemon_", "mirror_tree_by_the_daemon")
         for name, _ in cases:
             if name.startswith(configured):
                 counts["skipped"] += 1

@@ -28,6 +28,7 @@ enum {
     END_FAILED_S  = 2        /* and of a failure */
 };
 #define SECOND ((uint64_t)1000000000)
+#define SYNC_LOOK_NS ((uint64_t)20000000) /* is the directory durable now? */
 
 typedef struct recv_state {
     const wan_options *o;
@@ -37,7 +38,8 @@ typedef struct recv_state {
     wan_join     join;
     wan_image    image;     /* of a mirror */
     wan_unpack   unpack;    /* and of a directory's, once it is verified */
-    bool         unpacking; /* it is open */
+    bool         unpacking; /* it is open, */
+    bool         unpacked;  /* and all is there */
     wan_hash     hash;
     uint8_t      number[WAN_NUMBER_SIZE]; /* of this process */
     bool         joined;    /* the target is open */
@@ -340,10 +342,14 @@ static int unpack(recv_state *s, uint64_t now, bool *more)
         if (status) return status;
         if (!wan_unpack_begin(u, s->target.file, s->image.round.size, s->target.tree)) result = -1;
     }
-    if (result > 0) result = wan_unpack_step(u);
-    s->image.unpacked = u->done;
+    if (result > 0 && !s->unpacked) {
+        result = wan_unpack_step(u);
+        s->image.unpacked = u->done;
+        s->unpacked = !result;
+    }
+    if (s->unpacked) result = wan_target_sync_tree(&s->target);
     *more = result > 0;
-    if (*more) wan_image_tell(&s->image, now);
+    if (*more && wan_image_tell(&s->image, now) && s->unpacked) s->image.unpacked++; /* a sign of life */
     if (result < 0 && u->why) return prog_fail(PROG_NETWORK, "%s: %s; nothing was stored", s->join.name, u->why);
     return result < 0 ? prog_fail_errno("%s", s->target.tree) : PROG_OK;
 }
@@ -417,7 +423,7 @@ static void tick(recv_state *s, uint64_t now)
 
 static bool is_hashing(const recv_state *s)
 {
-    if (is_mirror(s)) return (s->image.checking || s->image.finished) && !s->over;
+    if (is_mirror(s)) return (s->image.checking || (s->image.finished && !s->unpacked)) && !s->over;
     return s->joined && !s->over && s->bulk.bulk.state != DX_BULK_WAITING &&
            s->hash.bytes < s->bulk.bulk.front;
 }
@@ -433,7 +439,7 @@ static int run(recv_state *s)
         if (is_mirror(s)) {
             if (s->over && now >= s->over_ns) break;
             if (s->over && !s->loop.links.count && (s->heard || !s->placed)) break;
-            status = wan_loop_turn(&s->loop, is_hashing(s) ? now : now + SECOND);
+            status = wan_loop_turn(&s->loop, is_hashing(s) ? now : now + (s->unpacked ? SYNC_LOOK_NS : SECOND));
             tick(s, (uint64_t)prog_now_ns());
             continue;
         }

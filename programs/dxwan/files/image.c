@@ -75,7 +75,7 @@ static void tell(wan_image *i, wan_answer what, const char *text)
         size = 8;
     }
     if (session && !dx_hbtp_notify(session, WAN_OP_ROUND_ANSWER, 0, bytes, 5 + size))
-        i->answered = what != WAN_HASHING;
+        i->answered = i->answered || what != WAN_HASHING;
 }
 
 void wan_image_answer(wan_image *i, wan_answer what, const char *text)
@@ -87,11 +87,12 @@ void wan_image_answer(wan_image *i, wan_answer what, const char *text)
     tell(i, what, text);
 }
 
-void wan_image_tell(wan_image *i, uint64_t now_ns)
+bool wan_image_tell(wan_image *i, uint64_t now_ns)
 {
-    if (now_ns - i->told_ns < TELL_S * (uint64_t)1000000000) return;
+    if (now_ns - i->told_ns < TELL_S * (uint64_t)1000000000) return false;
     i->told_ns = now_ns;
     tell(i, WAN_HASHING, NULL);
+    return true;
 }
 
 /* A message that breaks a rule: its connection ends. */
@@ -228,7 +229,7 @@ void wan_image_step(wan_image *i, uint64_t now_ns)
         return;
     }
     if (i->hash.bytes < i->round.size) {
-        wan_image_tell(i, now_ns);
+        (void)wan_image_tell(i, now_ns);
         return;
     }
     wan_hash_end(&i->hash, hash);

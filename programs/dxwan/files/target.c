@@ -210,14 +210,39 @@ static int fail_place(const wan_target *t)
     return prog_fail_errno("%s", t->path);
 }
 
+static void *sync_tree(void *user)
+{
+    wan_target *t = user;
+    const int folder = os_open_folder(t->tree);
+    t->sync_error = folder < 0 || os_sync_tree(folder) < 0 ? errno : 0;
+    if (folder >= 0) os_close(folder);
+    t->synced = true;
+    return NULL;
+}
+
+static void end_syncer(wan_target *t)
+{
+    if (t->syncing) pthread_join(t->syncer, NULL);
+    t->syncing = false;
+}
+
+int wan_target_sync_tree(wan_target *t)
+{
+    assert(t->tree[0]);
+    if (!t->syncing && !t->synced) {
+        t->syncing = !pthread_create(&t->syncer, NULL, sync_tree, t);
+        if (!t->syncing) sync_tree(t);
+    }
+    if (!t->synced) return 1;
+    end_syncer(t);
+    errno = t->sync_error;
+    return errno ? -1 : 0;
+}
+
 /* A directory that was replaced is removed by wan_target_close(). */
 static int place_tree(wan_target *t)
 {
     os_info info;
-    const int folder = os_open_folder(t->tree);
-    const int synced = folder < 0 ? -1 : os_sync_tree(folder);
-    if (folder >= 0) os_close(folder);
-    if (synced < 0) return prog_fail_errno("%s", t->tree);
     if (os_stat(t->path, false, &info) == 0 && info.kind != OS_FOLDER) t->replace = false;
     if ((t->replace ? os_replace(-1, t->tree, t->path, true) : os_place(-1, t->tree, t->path)) < 0)
         return fail_place(t);
@@ -246,6 +271,7 @@ int wan_target_place(wan_target *t)
 void wan_target_close(wan_target *t, bool keep)
 {
     end_thread(t);
+    end_syncer(t);
     if (t->file >= 0 && !keep) {
         (void)os_drop_staging(t->file, t->part);
         (void)os_remove(t->note);

@@ -16,6 +16,7 @@
 #include "../../../layers/dx_bulk.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct wan_target {
     char            path[PROG_PATH_SIZE_MAX + 1]; /* the destination */
@@ -34,6 +35,10 @@ typedef struct wan_target {
     size_t          size;
     size_t          room;
     int             error;   /* errno of the thread; 0: none */
+    pthread_t       syncer;  /* of the directory */
+    bool            syncing; /* it was started */
+    int             sync_error;
+    atomic_bool     synced;
 } wan_target;
 
 /* Open or create the partial file for a destination: `out`, or `name` in it if it is a directory,
@@ -50,7 +55,11 @@ bool wan_target_size(wan_target *t, uint64_t size, const char **why);
 void wan_target_save(wan_target *t, const dx_bulk *bulk);
 /* Wait for the thread, and make the state durable. */
 int  wan_target_save_now(wan_target *t, const dx_bulk *bulk);
-/* The file is whole and verified: make it durable and rename it. Of a directory, t->tree. */
+/* Make t->tree durable, on a thread, as that may take longer than a sender waits. 1: it is under way, call
+   again; 0: done; -1: errno. */
+int  wan_target_sync_tree(wan_target *t);
+/* The file is whole and verified: make it durable and rename it. Of a directory, t->tree, which is
+   durable. */
 int  wan_target_place(wan_target *t);
 /* Close it. keep: the partial file and its note stay, to be resumed. */
 void wan_target_close(wan_target *t, bool keep);

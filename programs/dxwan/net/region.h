@@ -28,7 +28,8 @@ enum {
     WAN_REGION_HEAD  = 20,
     WAN_CHECK_SIZE   = WAN_REGION_HEAD + 32,
     WAN_ROUND_SIZE   = 49,
-    WAN_ANSWER_MAX   = 5 + 250 /* bytes */
+    WAN_ANSWER_MAX   = 5 + 250, /* bytes */
+    WAN_SIGNS_MAX    = 1000 /* of life, while a directory is made durable */
 };
 
 typedef enum wan_answer {
@@ -38,7 +39,8 @@ typedef enum wan_answer {
     WAN_AGAIN     = 3, /* the message is of an older era */
     WAN_NO_ZSTD   = 4, /* the receiver is built without it */
     WAN_FAILED    = 5, /* a text follows */
-    WAN_HASHING   = 6  /* of a round: bytes that are hashed, u64 */
+    WAN_HASHING   = 6  /* of a round: bytes that are hashed, u64; of a directory, those that are
+                          unpacked are added */
 } wan_answer;
 
 typedef struct wan_region {
