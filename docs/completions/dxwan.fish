@@ -14,7 +14,7 @@ complete -c dxwan -n '__fish_seen_subcommand_from send' -l quiet -d 'print no su
 complete -c dxwan -n '__fish_seen_subcommand_from recv' -l congestion -x -d 'congestion control of the connections, such as'
 complete -c dxwan -n '__fish_seen_subcommand_from recv' -l timeout -x -d 'give up when nothing moves for this time (default'
 complete -c dxwan -n '__fish_seen_subcommand_from recv' -l out -x -d 'the file, or the directory for it (default: the'
-complete -c dxwan -n '__fish_seen_subcommand_from recv' -l force -d 'replace a file of the same name in the directory'
+complete -c dxwan -n '__fish_seen_subcommand_from recv' -l force -d 'replace a file or directory of the same name in'
 complete -c dxwan -n '__fish_seen_subcommand_from recv' -l size-max -x -d 'refuse a larger file (default 1T)'
 complete -c dxwan -n '__fish_seen_subcommand_from recv' -l wait -x -d 'give up when no sender comes within this time'
 complete -c dxwan -n '__fish_seen_subcommand_from recv' -l json -d 'print the summary as a JSON object'

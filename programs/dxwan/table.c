@@ -45,6 +45,9 @@ static const prog_command commands[WAN_COMMANDS] = {
                     "nothing changed; then the copy gets its name. A second signal ends at once, and\n"
                     "the same command resumes.\n"
                     "\n"
+                    "FILE may be a directory. Its copy has the same files, directories and symbolic links,\n"
+                    "with their permission bits and times, and appears as a whole.\n"
+                    "\n"
                     "FILE may be a block device, which is read as the file of its content: what a mounted\n"
                     "file system has not written yet is not seen.\n"
                     "\n"
@@ -107,7 +110,7 @@ static const prog_option options[] = {
     {"--out", PROG_OPTION_TEXT, FIELD(out), .commands = RECV, .value = "PATH",
      .help = "the file, or the directory for it (default: the\ncurrent one)"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RECV,
-     .help = "replace a file of the same name in the directory"},
+     .help = "replace a file or directory of the same name in\nthe directory"},
     {"--size-max", PROG_OPTION_NUMBER, FIELD(size_max), .min = 1, .max = (uint64_t)1 << 43,
      .commands = RECV, .value = "BYTES", .help = "refuse a larger file (default 1T)"},
     {"--wait", PROG_OPTION_NUMBER, FIELD(wait_ns), .min = 1, .max = 86400 * 365,

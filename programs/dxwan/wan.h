@@ -10,7 +10,10 @@
    files/       hash.c    the hash of a file, a part at a time
                 source.c  what a mirror reads: a file, a block device, or
                 memory.c  the memory of a process, while
-                freeze.c  stops it
+                freeze.c  stops it, or
+                folder.c  a directory as one image
+                listing.c the table in that image
+                unpack.c  makes a directory of the image
                 unnamed.c a temporary file without a name
                 target.c  the received file: partial file, note of what is durable, rename
                 image.c   the received file of a mirror
