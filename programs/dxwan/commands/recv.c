@@ -350,7 +350,8 @@ static int unpack(recv_state *s, uint64_t now, bool *more)
     if (s->unpacked) result = wan_target_sync_tree(&s->target);
     *more = result > 0;
     if (*more && wan_image_tell(&s->image, now) && s->unpacked) s->image.unpacked++; /* a sign of life */
-    if (result < 0 && u->why) return prog_fail(PROG_NETWORK, "%s: %s; nothing was stored", s->join.name, u->why);
+    if (result < 0 && u->why)
+        return prog_fail(PROG_NETWORK, "%s: %s; nothing was stored", s->join.name, u->why);
     return result < 0 ? prog_fail_errno("%s", s->target.tree) : PROG_OK;
 }
 
@@ -439,7 +440,8 @@ static int run(recv_state *s)
         if (is_mirror(s)) {
             if (s->over && now >= s->over_ns) break;
             if (s->over && !s->loop.links.count && (s->heard || !s->placed)) break;
-            status = wan_loop_turn(&s->loop, is_hashing(s) ? now : now + (s->unpacked ? SYNC_LOOK_NS : SECOND));
+            const uint64_t rest_ns = is_hashing(s) ? 0 : s->unpacked ? SYNC_LOOK_NS : SECOND;
+            status = wan_loop_turn(&s->loop, now + rest_ns);
             tick(s, (uint64_t)prog_now_ns());
             continue;
         }

@@ -171,7 +171,10 @@ static int add_item(scan *s, uint32_t parent, const os_info *info, wan_entry *e)
 static int list_children(scan *s, int folder, uint32_t item, unsigned depth);
 
 /* What has gone since its name was listed has changed the times of its directory. */
-static bool has_gone(void) { return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EINVAL; }
+static bool has_gone(void)
+{
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EINVAL;
+}
 
 static int fail_child(const scan *s, uint32_t parent, const char *name)
 {
