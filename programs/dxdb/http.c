@@ -597,7 +597,7 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (pings) h->ping_ms = 0;
     for (dxdb_client *c = h->clients, *next; c; c = next) {
         next = c->next;
-        if (c->ws) dxdb_ws_check(c->ws, TICK_MS);
+        if (c->ws && dxdb_ws_check(c->ws, TICK_MS)) h->results->metrics.stuck_ws++;
         if (!c->streams) continue;
         if (pings && !c->unsent.size && c->keeps) {
             dxdb_text_add(&c->unsent, ":\n\n");

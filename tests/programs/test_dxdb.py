@@ -1473,6 +1473,40 @@ def tls_carries_both_protocols():
     assert done.returncode == 1 and b"a.key" in done.stderr, done.stderr
 
 
+def a_client_of_tls_that_does_not_read_is_cut_off():
+    """Whatever it waits for: an answer, events, answers of HBTP, frames of a WebSocket."""
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    postgres.fresh(USERS)
+    queries = {"large": "SELECT repeat('x', 960000) AS t FROM users WHERE id = 1"}  # of a table, so it is kept
+    with Secured(queries, server=TLS + "result_max = 4000000", cache="[subscribe]\nlag_ms = 1000") as s:
+        stuck = lambda: s.metrics()['dxdb_stuck_total{output="tls"}']
+        s.get("large")
+        call = struct.pack("<BBHI", dx_hbtp.CALL, 4, 1, 1) + b"\1"
+        silent = {"answers": ("http", b"GET /q/large HTTP/1.1\r\n\r\n" * 8), "calls": ("hbtp", call * 30)}
+        if s.fetch("/ws")[0] == 426:
+            silent["frames"] = ("http", Web.request() + Web.frame(2, call * 30))
+        before, clients = stuck(), []
+        for protocol, asked in silent.values():
+            clients.append(s.secure(protocol, receive=4096))
+            clients[-1].sendall(asked)
+        until(lambda: stuck() - before >= len(silent), 6 * PATIENCE)
+        for c in clients:  # what the system had taken for it is all that it gets
+            c.settimeout(PATIENCE)
+            got = 0
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                while True:
+                    more = len(c.recv(65536))
+                    if not more:
+                        break
+                    got += more
+            assert got < 30 * 960000, got
+            c.close()
+        until(lambda: s.metrics()["dxdb_hbtp_connections"] == 0 and s.metrics()["dxdb_http_connections"] == 1)
+        assert stuck() - before == len(silent), stuck()
+
+
 def bad_and_half_open_handshakes_end():
     if not shutil.which("openssl"):
         raise Skip("openssl is not installed")
@@ -2229,6 +2263,7 @@ def a_web_socket_that_does_not_read_is_ended():
                    " FROM generate_series(1, %d) i, generate_series(1, 48000) j GROUP BY i" % rounds)
     with Server({"t": "SELECT * FROM t"}, cache="[subscribe]\nlag_ms = 1000", server="result_max = 1000000") as s:
         only_with_web_sockets(s)
+        assert s.metrics()['dxdb_stuck_total{output="websocket"}'] == 0
 
         def memory():
             with open("/proc/%d/status" % s.process.pid) as f:
@@ -2259,6 +2294,7 @@ def a_web_socket_that_does_not_read_is_ended():
         assert memory() - before < (48 << 10) or "asan" in DXDB, (before, memory())
         assert max(sent) < 32 << 20, sent  # without reading it does not accept more, either
         until(lambda: s.metrics()["dxdb_websockets"] == 1)
+        assert s.metrics()['dxdb_stuck_total{output="websocket"}'] >= 2, s.metrics()
         # Where changes come slowly, those between the last one that moves and the first that waits in dxdb may take lag_ms.
         assert s.metrics()["dxdb_lagging_total"] == 1 or "asan" in DXDB
         with contextlib.suppress(EOFError, ConnectionError):
@@ -2771,7 +2807,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
-         tls_carries_both_protocols, bad_and_half_open_handshakes_end,
+         tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
