@@ -959,7 +959,7 @@ def case_mirror_of_a_block_device():
         assert read("in/image") == content
         only("in", "image")
         assert json.loads(s.out)["regions_whole"] == 4 and json.loads(s.out)["regions_sent"] > 4, s.out
-        Run("mirror", "/dev/null", "127.0.0.1:1").end(1, "/dev/null is not a file, a block device or the memory of a process")
+        Run("mirror", "/dev/null", "127.0.0.1:1").end(1, "/dev/null is not a file, a directory, a block device or the memory of a process")
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
 
