@@ -100,7 +100,7 @@ class Plain {
       if (byte < 128) return narrow(v);
     }
   }
-  end() { check(this.at === this.data.length, "ECORRUPT", "the stream goes on"); }
+  end() { check(this.at === this.data.length, "ECORRUPT", "bytes after the end of the stream"); }
 }
 
 /** Section 3.1. */
