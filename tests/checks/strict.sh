@@ -60,7 +60,6 @@ for h in $headers; do
     done
     later "$h gcc LTO" gcc -std=c99 -Wall -Wextra -Werror -O3 -flto=auto -fPIC -shared $(including "$h") -DDX_IMPLEMENTATION \
         "$one" -o "$work/lto.${h%.h}.so" -lpthread
-    ! has clang || compile "$h clang strict" clang -std=c99 $strict $(including "$h") -DDX_IMPLEMENTATION
 done
 
 # The same for layers, with their dependencies: a core may be wrong only where a layer that calls it is inlined.

@@ -108,19 +108,7 @@ run() {
         *) echo "FAIL $name $took"; failed=$((failed + 1)) ;;
     esac
 }
-filters=("$@")
-wanted() { # CASE      -CASE: not that one. DX_CASES: the whole names of those that run.sh repeats
-    local f only=
-    case " ${DX_CASES:-$1} " in *" $1 "*) ;; *) return 1 ;; esac
-    for f in "${filters[@]}"; do
-        case $f in -*) case $1 in *"${f#-}"*) return 1 ;; esac ;; *) only=yes ;; esac
-    done
-    [ -n "$only" ] || return 0
-    for f in "${filters[@]}"; do
-        case $f in -*) ;; *) case $1 in *"$f"*) return 0 ;; esac ;; esac
-    done
-    return 1
-}
+. tests/wanted.sh
 
 make_versions() { # two files of 300 kB that share most, in old and new
     bytes 300000 >old

@@ -7,19 +7,7 @@ dxecho=${DXECHO:-build/dxecho}
 work=$(mktemp -d)
 passed=0 failed=0 skipped=0 pid= limit= end=
 trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
-filters=("$@")
-wanted() { # CASE      -CASE: not that one. DX_CASES: the whole names of those that run.sh repeats
-    local f only=
-    case " ${DX_CASES:-$1} " in *" $1 "*) ;; *) return 1 ;; esac
-    for f in "${filters[@]}"; do
-        case $f in -*) case $1 in *"${f#-}"*) return 1 ;; esac ;; *) only=yes ;; esac
-    done
-    [ -n "$only" ] || return 0
-    for f in "${filters[@]}"; do
-        case $f in -*) ;; *) case $1 in *"$f"*) return 0 ;; esac ;; esac
-    done
-    return 1
-}
+. tests/wanted.sh
 verdict() { # NAME PROBLEM
     if [ -z "$2" ]; then
         echo "ok   $1"

@@ -2201,7 +2201,7 @@ def a_changed_file_has_the_chunks_of_a_new_one(dice):
     process = None
     try:
         for turn in range(16):
-            if turn % 8 == 0: # first while nothing is stopped, then during stops, where several threads compare
+            if turn % 8 == 0: # first without stops, then during stops
                 if process:
                     stop(process)
                 program = ("--", "sleep", "1000") if turn else ()

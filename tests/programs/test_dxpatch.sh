@@ -40,19 +40,7 @@ skip() {
     echo "skip $name: $*"
     bad=skip
 }
-filters=("$@")
-wanted() { # CASE      -CASE: not that one. DX_CASES: the whole names of those that run.sh repeats
-    local f only=
-    case " ${DX_CASES:-$1} " in *" $1 "*) ;; *) return 1 ;; esac
-    for f in "${filters[@]}"; do
-        case $f in -*) case $1 in *"${f#-}"*) return 1 ;; esac ;; *) only=yes ;; esac
-    done
-    [ -n "$only" ] || return 0
-    for f in "${filters[@]}"; do
-        case $f in -*) ;; *) case $1 in *"$f"*) return 0 ;; esac ;; esac
-    done
-    return 1
-}
+. tests/wanted.sh
 run() {
     name=$1
     wanted "$name" || return
