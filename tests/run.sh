@@ -168,7 +168,7 @@ quoted() { # WORD LOG...      the lines that begin with the word, each after the
     grep -aHs "^$1 " -- "${@:2}" | tr -d '\000-\010\013-\037\177' | sed "s/\.[a-z]*:$1 /: /; s/^/    /" | sort | uniq
 }
 if compgen -G '*.unsteady' >/dev/null; then
-    echo "unsteady: failed beside other suites, and repeated alone"
+    echo "unsteady: failed while other suites ran, then repeated alone"
     quoted FAIL *.unsteady
 fi
 if grep -aqs '^skip ' -- *.log; then

@@ -1,8 +1,8 @@
 // Deltas of docs/formats/patch.md for JavaScript, without WebAssembly and packages: sections 1 and 3, codings plain and range.
 //
-//   const target = applyPatch(base, patch);   // Uint8Arrays; a PatchError says what is wrong, and then there is no target
+//   const target = applyPatch(base, patch);   // Uint8Arrays; throws a PatchError, and then there is no target
 //
-// It is for what programs like dxdb send of their records: both hashes are checked, and a target above `most` bytes is refused.
+// It is meant for the patches of records that dxdb sends: both hashes are checked, and a target above `most` bytes is refused.
 // Not here (refused with ENOTSUP): blocks, flash, deltas of streams (section 6), and mixing (3.5), which level 1 and 2 do not use.
 
 const HEADER = 128, ID = 312, FLAG = 325, RAW = 429, BYTE = 431, MAX64 = (1n << 64n) - 1n, HASH = 0x9e3779b97f4a7c15n;

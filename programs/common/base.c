@@ -67,6 +67,30 @@ bool prog_write_all(int fd, const void *bytes, size_t size)
     return os_write(fd, bytes, size) == 0;
 }
 
+int64_t prog_read_at(int fd, uint64_t at, void *out, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        const int64_t got = os_read_at(fd, at + done, (uint8_t *)out + done, size - done);
+        if (got < 0) return -1;
+        if (!got) break;
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+bool prog_is_zero(const uint8_t *bytes, size_t size)
+{
+    return !size || (!bytes[0] && !memcmp(bytes, bytes + 1, size - 1));
+}
+
+uint64_t prog_fnv(uint64_t hash, const void *bytes, size_t size)
+{
+    const uint8_t *p = bytes;
+    for (size_t i = 0; i < size; i++) hash = (hash ^ p[i]) * (uint64_t)0x100000001b3;
+    return hash;
+}
+
 int prog_sync_parent(const char *path)
 {
     if (os_sync_parent(path) == 0) return PROG_OK;

@@ -70,6 +70,13 @@ char *prog_hash_text(const uint8_t hash[PROG_HASH_SIZE], char out[65]);
 bool prog_hash_parse(const char *text, uint8_t hash[PROG_HASH_SIZE]);
 /* Write all bytes, or fail with errno set. */
 bool prog_write_all(int fd, const void *bytes, size_t size);
+/* Read size bytes at an offset, fewer only where the file ends. Returns how many; -1: errno. */
+int64_t prog_read_at(int fd, uint64_t at, void *out, size_t size);
+bool prog_is_zero(const uint8_t *bytes, size_t size);
+/* FNV-1a, 64 bits: continue a hash that begins as PROG_FNV_START. It has no seed: whoever chooses the
+   bytes can make hashes collide. */
+#define PROG_FNV_START ((uint64_t)0xcbf29ce484222325)
+uint64_t prog_fnv(uint64_t hash, const void *bytes, size_t size);
 /* fsync() the directory that holds path, so that a rename in it survives a power loss. */
 int  prog_sync_parent(const char *path);
 /* How many threads to start, 1 to max: workers, or with 0 one per processor of this process. */

@@ -110,6 +110,8 @@ void os_replace_recover(const char *path);
 int  os_replace_in(int folder, const char *name, const char *from);
 /* The modification time of an open file or folder. POSIX only. */
 int  os_set_time(int file, int64_t mtime_ns);
+/* The same for a name in an open folder, which may be a link. POSIX only. */
+int  os_set_time_in(int folder, const char *name, int64_t mtime_ns);
 /* Make renames in path's folder durable. */
 int  os_sync_parent(const char *path);
 

@@ -709,13 +709,23 @@ int os_set_rights(int file, const os_info *of)
 
 int os_sync(int file) { return fsync(file); }
 
+static struct timespec timespec_of(int64_t time_ns)
+{
+    const int64_t second_ns = 1000000000, rest = time_ns % second_ns;
+    return (struct timespec){.tv_sec = (time_t)(time_ns / second_ns - (rest < 0)),
+                             .tv_nsec = (long)(rest + (rest < 0 ? second_ns : 0))};
+}
+
 int os_set_time(int file, int64_t mtime_ns)
 {
-    const int64_t second_ns = 1000000000, rest = mtime_ns % second_ns;
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
-    times[1].tv_sec = (time_t)(mtime_ns / second_ns - (rest < 0));
-    times[1].tv_nsec = (long)(rest + (rest < 0 ? second_ns : 0));
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of(mtime_ns)};
     return futimens(file, times);
+}
+
+int os_set_time_in(int folder, const char *name, int64_t mtime_ns)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of(mtime_ns)};
+    return utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW);
 }
 
 int os_sync_tree(int folder)

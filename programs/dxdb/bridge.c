@@ -54,8 +54,9 @@ bool dxdb_bridge_connect(dx_peers *inner, dxdb_guard *guard, int outer_fd,
 bool dxdb_bridge_is_stuck(dxdb_bridge_output *output, const dxdb_config *config, dx_peers *peers,
                           dx_peers_id id, size_t kept, uint64_t passed_ms)
 {
-    const uint32_t queued = dx_peers_queued(peers, id);
     int unread = 0;
+    if (!id || output->is_cut) return false;
+    const uint32_t queued = dx_peers_queued(peers, id);
     (void)ioctl(dx_peers_fd(peers, id), SIOCOUTQ, &unread);
     const bool is_behind = kept || queued;
     if (!is_behind || kept != output->kept || queued != output->queued || unread != output->unread)
@@ -64,5 +65,6 @@ bool dxdb_bridge_is_stuck(dxdb_bridge_output *output, const dxdb_config *config,
     output->kept = kept;
     output->queued = queued;
     output->unread = unread;
-    return output->stuck_ms >= 2 * config->lag_ms;
+    output->is_cut = output->stuck_ms >= 2 * config->lag_ms;
+    return output->is_cut;
 }

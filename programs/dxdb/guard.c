@@ -72,13 +72,7 @@ void dxdb_guard_free(dxdb_guard *g)
 }
 
 /* FNV-1a suffices: the holder of a token cannot choose its "sub". */
-static uint64_t hash_of(const void *bytes, size_t size)
-{
-    const uint8_t *p = bytes;
-    uint64_t hash = (uint64_t)0xcbf29ce484222325;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ p[i]) * (uint64_t)0x100000001b3;
-    return hash;
-}
+static uint64_t hash_of(const void *bytes, size_t size) { return prog_fnv(PROG_FNV_START, bytes, size); }
 
 void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject)
 {

@@ -32,7 +32,6 @@ typedef struct dxdb_tls_link {
     dxdb_text   to_outer; /* found no space yet; then `inner` is on hold */
     dxdb_text   to_inner; /* then `outer` is on hold */
     dxdb_bridge_output output; /* of the client */
-    bool        is_cut;   /* because that was stuck */
     struct dxdb_tls_link *next;
     struct dxdb_tls_link *prev;
 } dxdb_tls_link;
@@ -287,10 +286,8 @@ static void on_inner_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
 static void check_output(dxdb_tls_link *l)
 {
     dxdb_tls *t = l->tls;
-    if (!l->outer || l->is_cut ||
-        !dxdb_bridge_is_stuck(&l->output, t->guard->config, &t->outer, l->outer, l->to_outer.size, TICK_MS))
+    if (!dxdb_bridge_is_stuck(&l->output, t->guard->config, &t->outer, l->outer, l->to_outer.size, TICK_MS))
         return;
-    l->is_cut = true;
     (*t->stuck)++;
     close_link(l, true);
 }

@@ -5,21 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a, 64 bits. */
-#define FNV_START ((uint64_t)0xcbf29ce484222325)
-#define FNV_PRIME ((uint64_t)0x100000001b3)
-
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
-{
-    const uint8_t *p = bytes;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ p[i]) * FNV_PRIME;
-    return hash;
-}
-
 static uint64_t hash_number(uint64_t hash, uint64_t value, unsigned size)
 {
-    for (unsigned i = 0; i < size; i++) hash = (hash ^ (value >> 8 * i & 0xff)) * FNV_PRIME;
-    return hash;
+    uint8_t bytes[8]; /* little-endian */
+    for (unsigned i = 0; i < size; i++) bytes[i] = (uint8_t)(value >> 8 * i);
+    return prog_fnv(hash, bytes, size);
 }
 
 static uint32_t align_up(uint32_t n, uint32_t align) { return (n + align - 1) / align * align; }
@@ -29,7 +19,7 @@ void dxdb_type_begin(dxdb_type *t, const char *name)
     memset(t, 0, sizeof *t);
     snprintf(t->name, sizeof t->name, "%s", name);
     t->align = 1;
-    t->layout = FNV_START;
+    t->layout = PROG_FNV_START;
 }
 
 /* The size of a field in the record, and its alignment: section 1 of the format. */
@@ -69,7 +59,7 @@ int dxdb_type_add(dxdb_type *t, const char *name, unsigned code, uint32_t count,
     f->offset = align_up(t->end, align);
     t->end = f->offset + size;
     if (align > t->align) t->align = align;
-    t->layout = hash_bytes(t->layout, name, strlen(name) + 1);
+    t->layout = prog_fnv(t->layout, name, strlen(name) + 1);
     t->layout = hash_number(t->layout, code, 1);
     t->layout = hash_number(t->layout, count, 4);
     t->layout = hash_number(t->layout, f->offset, 4);

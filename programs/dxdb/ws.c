@@ -32,7 +32,6 @@ struct dxdb_ws_link {
     dxdb_text   to_inner;
     bool        holds;    /* `outer` is on hold */
     dxdb_bridge_output output; /* of the client */
-    bool        is_cut;   /* because that was stuck */
 };
 
 static dxdb_ws_link *link_of(dx_peers *peers, dx_peers_id id)
@@ -232,10 +231,8 @@ void dxdb_ws_ended(dxdb_ws_link *l, int32_t reason)
 bool dxdb_ws_check(dxdb_ws_link *l, uint64_t passed_ms)
 {
     dxdb_ws *w = l->ws;
-    if (l->is_cut || !l->outer ||
-        !dxdb_bridge_is_stuck(&l->output, w->guard->config, w->outer, l->outer, l->to_outer.size, passed_ms))
+    if (!dxdb_bridge_is_stuck(&l->output, w->guard->config, w->outer, l->outer, l->to_outer.size, passed_ms))
         return false;
-    l->is_cut = true;
     abort_link(l);
     return true;
 }

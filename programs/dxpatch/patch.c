@@ -107,16 +107,10 @@ int dxpatch_open(const char *path, int *fd, os_info *st)
 
 int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t size)
 {
-    char *p = out;
     assert(fd >= 0);
-    while (size) {
-        int64_t n = os_read_at(fd, offset, p, size);
-        if (n < 0) return prog_fail_errno("%s", path);
-        if (n == 0) return prog_fail(PROG_SYSTEM, "%s was truncated while it was read", path);
-        p += n;
-        offset += (uint64_t)n;
-        size -= (size_t)n;
-    }
+    const int64_t got = prog_read_at(fd, offset, out, size);
+    if (got < 0) return prog_fail_errno("%s", path);
+    if ((size_t)got < size) return prog_fail(PROG_SYSTEM, "%s was truncated while it was read", path);
     return PROG_OK;
 }
 

@@ -1,5 +1,5 @@
-// The page of dxdb in headless Chromium, behind a forwarder that cuts and refuses. What it shows of a counter is written down change by
-// change; test_dxdb.py, which runs the database, says by its standard input what to do, one word a line, and gets one answer a line:
+// The page of dxdb in headless Chromium. A forwarder between page and server cuts or refuses connections, and each change of the
+// displayed counter is recorded. test_dxdb.py, which runs the database, sends one command a line to standard input and gets one answer a line:
 //   open | state | rows | seen | cut | refuse nothing|websocket|all | type LABEL VALUE | token TEXT | count PATH | complaints | picture FILE | end
 // usage: node dxdb_page.mjs PORT      of dxdb
 import {spawnSync} from "node:child_process";

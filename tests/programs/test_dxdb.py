@@ -2178,7 +2178,7 @@ def the_client_of_javascript_speaks_over_a_web_socket():
 
 
 class Page:
-    """The page of dxdb in Chromium, behind a forwarder: dxdb_page.mjs."""
+    """The page of dxdb in Chromium, connected through a forwarder: dxdb_page.mjs."""
 
     def __init__(self, server):
         place = os.path.join(top, "build/playwright/node_modules/playwright-core")
@@ -2234,7 +2234,7 @@ def the_page_follows_over_a_web_socket():
                 set_to(v)
                 shows(v)
             assert s.metrics()["dxdb_sent_patches_total"] >= 4, s.metrics()
-            # Nothing has changed while it was lost: nothing is sent. What changes then comes, once.
+            # Without a change while the connection is lost, nothing is sent afterwards; a later change is sent once.
             wholes, asked = s.metrics()["dxdb_sent_wholes_total"], page("count", "/ws")
             page("cut")
             until(lambda: page("count", "/ws") > asked and s.metrics()["dxdb_subscriptions"] == 3, 6 * PATIENCE)

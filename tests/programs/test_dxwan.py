@@ -1588,7 +1588,7 @@ def case_mirror_tree_all_kinds():
     r = receive()
     mirror_tree(r, "--once", path="d/").end(6, "exists; --force replaces it")
     r.end(6, "exists; --force replaces it")
-    os.makedirs("in/.d.dxwan-tree/left/behind") # by a receiver that was killed while it made the directory
+    os.makedirs("in/.d.dxwan-tree/left/over") # by a receiver that was killed while it made the directory
     r = receive("--force")
     s = mirror_tree(r, "--once", path="d/").end(0, "d/: 2 entries are left out")
     r.end()
@@ -1637,7 +1637,7 @@ def case_mirror_tree_refusals():
         mirror_tree(r, "--once").end(5, "d/f: Permission denied")
         r.kill(signal.SIGTERM)
         r.end(3)
-    r = receive() # what is removed under a mirror is not mirrored as empty
+    r = receive() # a directory that is removed during a mirror is not mirrored as empty
     s = mirror_tree(r, "--every", 1)
     await_bytes("in/.d.dxwan-part", 1)
     shutil.rmtree("d")

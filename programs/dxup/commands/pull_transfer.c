@@ -51,16 +51,10 @@ static int read_base_file(void *user, uint64_t offset, void *out, size_t size)
 {
     pull *p = user;
     assert(p->transfer.base_fd >= 0);
-    uint8_t *at = out;
-    while (size) {
-        int64_t n = os_read_at(p->transfer.base_fd, offset, at, size);
-        if (n < 0) return prog_fail_errno("%s", p->o->path);
-        if (n == 0)
-            return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
-        at += n;
-        size -= (size_t)n;
-        offset += (uint64_t)n;
-    }
+    const int64_t got = prog_read_at(p->transfer.base_fd, offset, out, size);
+    if (got < 0) return prog_fail_errno("%s", p->o->path);
+    if ((size_t)got < size)
+        return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
     return PROG_OK;
 }
 

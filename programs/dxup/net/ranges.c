@@ -81,11 +81,8 @@ static int drain(dxup_ranges *a)
                  at = (uint32_t)(a->front % DXUP_RANGE_SIZE);
         size_t n = a->ranges[i].got - at < sizeof buffer ? a->ranges[i].got - at : sizeof buffer;
         if (!n) return PROG_OK;
-        for (size_t done = 0; done < n;) {
-            int64_t got = os_read_at(a->spool, a->front + done, buffer + done, n - done);
-            if (got <= 0) return prog_fail_errno("the temporary file for parallel transfers");
-            done += (size_t)got;
-        }
+        if (prog_read_at(a->spool, a->front, buffer, n) != (int64_t)n)
+            return prog_fail_errno("the temporary file for parallel transfers");
         int status = a->d.take(a->d.user, a->front, buffer, n);
         if (status) return status;
         a->front += n;

@@ -175,17 +175,9 @@ static int open_file(mirror *m)
 /* Read a region of the shadow, or less where it ends. -1: the transfer is over. */
 static int64_t read_shadow(mirror *m, uint64_t number, uint8_t *out, size_t size)
 {
-    size_t done = 0;
-    while (done < size) {
-        const int64_t got = os_read_at(m->shadow, number * WAN_REGION_SIZE + done, out + done, size - done);
-        if (got < 0) {
-            finish(m, prog_fail_errno("the shadow file"));
-            return -1;
-        }
-        if (!got) break;
-        done += (size_t)got;
-    }
-    return (int64_t)done;
+    const int64_t got = prog_read_at(m->shadow, number * WAN_REGION_SIZE, out, size);
+    if (got < 0) finish(m, prog_fail_errno("the shadow file"));
+    return got;
 }
 
 /* Bytes of a region in a file of this size. */

@@ -21,21 +21,11 @@ enum {
 };
 #define WASTE_MIN ((uint64_t)16 << 20)
 #define IMAGE_MAX ((uint64_t)WAN_REGIONS_MAX * WAN_REGION_SIZE)
-/* FNV-1a, 64 bits: items that collide share hints for a place only. */
-#define FNV_START ((uint64_t)0xcbf29ce484222325)
-#define FNV_PRIME ((uint64_t)0x100000001b3)
-
-static uint64_t mix(uint64_t hash, const void *bytes, size_t size)
-{
-    const uint8_t *p = bytes;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ p[i]) * FNV_PRIME;
-    return hash;
-}
-
+/* Items whose hashes collide share hints for a place only. */
 static uint64_t identity_of(const os_info *info)
 {
     const uint64_t numbers[2] = {info->volume, info->number};
-    return mix(FNV_START, numbers, sizeof numbers);
+    return prog_fnv(PROG_FNV_START, numbers, sizeof numbers);
 }
 
 /* >>list ----------------------------------------------------------------- */
@@ -57,19 +47,28 @@ static void free_list(wan_list *l)
     memset(l, 0, sizeof *l);
 }
 
+static void copy_name(const wan_list *l, uint32_t item, char out[PROG_NAME_SIZE_MAX + 1])
+{
+    const uint8_t *entry = l->table + l->items[item].entry;
+    const size_t size = (size_t)wan_load(entry + 6, 2);
+    memcpy(out, entry + WAN_ENTRY_HEAD, size);
+    out[size] = 0;
+}
+
 /* The path of an item, for messages. */
 static void name_path(const wan_folder *f, const wan_list *l, uint32_t item,
                       char out[PROG_PATH_SIZE_MAX + 1])
 {
     char whole[PROG_PATH_SIZE_MAX + 1];
+    char name[PROG_NAME_SIZE_MAX + 1];
     size_t at = sizeof whole - 1;
     whole[at] = 0;
     while (item) {
-        const uint8_t *entry = l->table + l->items[item].entry;
-        const size_t size = (size_t)wan_load(entry + 6, 2);
+        copy_name(l, item, name);
+        const size_t size = strlen(name);
         if (size + 1 > at) break; /* its end is enough for a message */
         at -= size;
-        memcpy(whole + at, entry + WAN_ENTRY_HEAD, size);
+        memcpy(whole + at, name, size);
         whole[--at] = '/';
         item = l->items[item].parent;
     }
@@ -153,8 +152,8 @@ static int add_item(scan *s, uint32_t parent, const os_info *info, wan_entry *e)
     e->mode = info->mode;
     e->mtime_ns = info->mtime_ns;
     e->size = info->kind == OS_FILE ? info->size : 0;
-    const uint64_t above = l->count ? l->items[parent].path : FNV_START;
-    l->items[l->count++] = (wan_item){.path = mix(mix(above, "/", 1), e->name, e->name_size),
+    const uint64_t above = l->count ? l->items[parent].path : PROG_FNV_START;
+    l->items[l->count++] = (wan_item){.path = prog_fnv(prog_fnv(above, "/", 1), e->name, e->name_size),
                                       .identity = identity,
                                       .size = e->size,
                                       .parent = parent,
@@ -465,10 +464,7 @@ static int open_holder(wan_folder *f, uint32_t item)
     for (uint32_t i = item; i; i = f->list.items[i].parent) chain[count++] = i;
     f->folder = os_open_in(f->root, ".", OS_FOLDER);
     while (count > 0 && f->folder >= 0) {
-        const uint8_t *entry = f->list.table + f->list.items[chain[--count]].entry;
-        const size_t size = (size_t)wan_load(entry + 6, 2);
-        memcpy(name, entry + WAN_ENTRY_HEAD, size);
-        name[size] = 0;
+        copy_name(&f->list, chain[--count], name);
         const int child = os_open_in(f->folder, name, OS_FOLDER);
         const int error = errno;
         os_close(f->folder);
@@ -487,10 +483,7 @@ static int open_item(wan_folder *f, uint32_t item)
     if (f->file >= 0 && f->item == item) return f->file;
     if (f->file >= 0) os_close(f->file);
     f->file = -1;
-    const uint8_t *entry = f->list.table + f->list.items[item].entry;
-    const size_t size = (size_t)wan_load(entry + 6, 2);
-    memcpy(name, entry + WAN_ENTRY_HEAD, size);
-    name[size] = 0;
+    copy_name(&f->list, item, name);
     const int folder = open_holder(f, f->list.items[item].parent);
     if (folder < 0) return -1;
     f->file = os_open_in(folder, name, OS_FILE);
@@ -513,18 +506,11 @@ static bool read_item(wan_folder *f, uint32_t item, uint64_t at, uint8_t *out, s
         f->torn = true;
         return true;
     }
-    while (file >= 0 && size) {
-        const int64_t got = os_read_at(file, at, out, size);
-        if (got < 0) break;
-        if (!got) { /* it was truncated */
-            f->torn = true;
-            return true;
-        }
-        at += (uint64_t)got;
-        out += got;
-        size -= (size_t)got;
+    const int64_t got = file < 0 ? -1 : prog_read_at(file, at, out, size);
+    if (got >= 0) {
+        if ((size_t)got < size) f->torn = true; /* it was truncated */
+        return true;
     }
-    if (!size) return true;
     f->bad = item;
     return false;
 }

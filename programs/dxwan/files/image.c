@@ -109,14 +109,7 @@ static int expel(wan_image *i, const dx_hbtp_context *c)
 /* Read up to size bytes of a region. Fewer: the file ends there. -1: errno. */
 static int64_t read_region(const wan_image *i, uint64_t number, uint8_t *out, size_t size)
 {
-    size_t done = 0;
-    while (done < size) {
-        const int64_t got = os_read_at(i->file, number * WAN_REGION_SIZE + done, out + done, size - done);
-        if (got < 0) return -1;
-        if (!got) break;
-        done += (size_t)got;
-    }
-    return (int64_t)done;
+    return prog_read_at(i->file, number * WAN_REGION_SIZE, out, size);
 }
 
 /* May the file have this size? */

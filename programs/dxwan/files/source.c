@@ -149,16 +149,9 @@ int wan_source_begin(wan_source *s, bool last)
 
 int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size)
 {
-    size_t done = 0;
     if (s->kind == WAN_MEMORY) return wan_memory_read(&s->memory, at, out, size);
     if (s->kind == WAN_FOLDER) return wan_folder_read(&s->folder, at, out, size);
-    while (done < size) {
-        const int64_t got = os_read_at(s->file, at + done, out + done, size - done);
-        if (got < 0) return -1;
-        if (!got) break;
-        done += (size_t)got;
-    }
-    return (int64_t)done;
+    return prog_read_at(s->file, at, out, size);
 }
 
 int wan_source_fail(const wan_source *s)

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -22,19 +21,6 @@ static int refuse(wan_unpack *u, const char *why)
     return -1;
 }
 
-/* Read bytes of the image. Fewer: it ends there. -1: errno. */
-static int64_t read_image(const wan_unpack *u, uint64_t at, uint8_t *out, size_t size)
-{
-    size_t done = 0;
-    while (done < size) {
-        const int64_t got = os_read_at(u->image, at + done, out + done, size - done);
-        if (got < 0) return -1;
-        if (!got) break;
-        done += (size_t)got;
-    }
-    return (int64_t)done;
-}
-
 bool wan_unpack_begin(wan_unpack *u, int image, uint64_t image_size, const char *path)
 {
     uint8_t head[WAN_LISTING_HEAD];
@@ -44,7 +30,7 @@ bool wan_unpack_begin(wan_unpack *u, int image, uint64_t image_size, const char 
     u->path = path;
     u->file = -1;
     u->levels = prog_alloc((PROG_DEPTH_MAX + 1) * sizeof *u->levels);
-    const int64_t got = read_image(u, 0, head, sizeof head);
+    const int64_t got = prog_read_at(image, 0, head, sizeof head);
     if (got < 0) return false;
     u->why = wan_listing_read(&u->listing, head, (size_t)got, image_size);
     return !u->why;
@@ -96,14 +82,10 @@ static int make_folder(wan_unpack *u, int folder, const char *name, const wan_en
 static int make_link(int folder, const char *name, const wan_entry *e)
 {
     char target[WAN_TARGET_MAX + 1];
-    const int64_t second_ns = 1000000000, rest = e->mtime_ns % second_ns;
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
     memcpy(target, e->target, e->target_size);
     target[e->target_size] = 0;
     if (os_make_link_in(folder, name, target) < 0) return -1;
-    times[1].tv_sec = (time_t)(e->mtime_ns / second_ns - (rest < 0));
-    times[1].tv_nsec = (long)(rest + (rest < 0 ? second_ns : 0));
-    if (utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW) == 0) return 1;
+    if (os_set_time_in(folder, name, e->mtime_ns) == 0) return 1;
     return errno == ENOSYS || errno == EOPNOTSUPP ? 1 : -1; /* here links have no time of their own */
 }
 
@@ -131,11 +113,6 @@ static int end_file(wan_unpack *u)
     return 1;
 }
 
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-    return !bytes[0] && !memcmp(bytes, bytes + 1, size - 1);
-}
-
 /* Copy a part of the open file. A block of zeros stays a hole. */
 static int copy(wan_unpack *u, uint64_t *budget)
 {
@@ -144,10 +121,10 @@ static int copy(wan_unpack *u, uint64_t *budget)
     size_t size = sizeof bytes;
     if (!left) return end_file(u);
     if (left < size) size = (size_t)left;
-    const int64_t got = read_image(u, u->entry.at + u->written, bytes, size);
+    const int64_t got = prog_read_at(u->image, u->entry.at + u->written, bytes, size);
     if (got >= 0 && got < (int64_t)size) errno = EIO;
     if (got < (int64_t)size) return -1;
-    if (!is_zero(bytes, size) && os_write_at(u->file, u->written, bytes, size) < 0) return -1;
+    if (!prog_is_zero(bytes, size) && os_write_at(u->file, u->written, bytes, size) < 0) return -1;
     u->written += size;
     u->done += size;
     *budget = *budget > size ? *budget - size : 0;
@@ -179,7 +156,7 @@ static int next_entry(wan_unpack *u)
     uint64_t size = u->listing.size - u->table_done;
     size_t used = 0;
     if (size > sizeof bytes) size = sizeof bytes;
-    const int64_t got = read_image(u, u->listing.at + u->table_done, bytes, (size_t)size);
+    const int64_t got = prog_read_at(u->image, u->listing.at + u->table_done, bytes, (size_t)size);
     if (got < 0) return -1;
     const char *why = wan_entry_read(&e, bytes, (size_t)got, &used);
     if (why) return refuse(u, why);

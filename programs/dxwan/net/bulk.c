@@ -34,15 +34,10 @@ static const void *read_chunk(void *user, uint64_t offset, uint32_t size)
 {
     wan_bulk *b = user;
     assert(b->place);
-    for (uint32_t done = 0; done < size;) {
-        const int64_t got = os_read_at(b->file, offset + done, b->place + done, size - done);
-        if (got <= 0) {
-            b->system_error = got < 0 ? errno : EIO; /* it has become shorter */
-            return NULL;
-        }
-        done += (uint32_t)got;
-    }
-    return b->place;
+    const int64_t got = prog_read_at(b->file, offset, b->place, size);
+    if (got == (int64_t)size) return b->place;
+    b->system_error = got < 0 ? errno : EIO; /* it has become shorter */
+    return NULL;
 }
 
 static int write_chunk(void *user, uint64_t offset, const uint8_t *bytes, uint32_t size)

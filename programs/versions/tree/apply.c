@@ -206,16 +206,9 @@ int versions_make_special(int dir, const char *name, const dx_tree_entry *e)
 
 int versions_apply_time(const versions_omit *omit, const versions_target *t, const dx_tree_entry *e)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
     if (omit->times) return PROG_OK;
-    times[1].tv_sec = (time_t)(e->mtime_ns / 1000000000);
-    times[1].tv_nsec = (long)(e->mtime_ns % 1000000000);
-    if (times[1].tv_nsec < 0) {
-        times[1].tv_sec--;
-        times[1].tv_nsec += 1000000000;
-    }
-    int bad = t->fd >= 0 ? futimens(t->fd, times)
-                         : utimensat(t->dir, t->name, times, AT_SYMLINK_NOFOLLOW);
+    const int bad = t->fd >= 0 ? os_set_time(t->fd, e->mtime_ns)
+                               : os_set_time_in(t->dir, t->name, e->mtime_ns);
     return bad < 0 ? prog_fail_errno("%s/%s: cannot set its time", t->path, t->name) : PROG_OK;
 }
 

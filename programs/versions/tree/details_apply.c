@@ -56,14 +56,7 @@ static int read_object(settling *s, const dx_tree_entry *e, int kind, const uint
 /* >>content ------------------------------------------------------------ */
 static int read_all(int fd, uint64_t at, uint8_t *out, size_t size)
 {
-    while (size) {
-        int64_t n = os_read_at(fd, at, out, size);
-        if (n <= 0) return -1;
-        out += n;
-        at += (uint64_t)n;
-        size -= (size_t)n;
-    }
-    return 0;
+    return prog_read_at(fd, at, out, size) == (int64_t)size ? 0 : -1;
 }
 
 /* Punch a hole after checking that its bytes are zeros. */

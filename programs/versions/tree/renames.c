@@ -68,21 +68,10 @@ struct versions_renames {
 };
 
 /* >>names -------------------------------------------------------------- */
-/* FNV-1a, 64 bits. */
-#define FNV_START ((uint64_t)0xcbf29ce484222325)
-#define FNV_PRIME ((uint64_t)0x100000001b3)
-
-static uint64_t mix(uint64_t hash, const void *bytes, size_t size)
-{
-    const uint8_t *b = bytes;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ b[i]) * FNV_PRIME;
-    return hash;
-}
-
 static uint64_t mix_byte(uint64_t hash, int byte)
 {
     const uint8_t b = (uint8_t)byte;
-    return mix(hash, &b, 1);
+    return prog_fnv(hash, &b, 1);
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -161,15 +150,15 @@ static size_t extension_size(const char *name, size_t size)
 
 static uint64_t key_of(key_kind kind, uint64_t a, uint64_t b)
 {
-    uint64_t hash = mix_byte(FNV_START, (int)kind);
-    hash = mix(mix(hash, &a, sizeof a), &b, sizeof b);
+    uint64_t hash = mix_byte(PROG_FNV_START, (int)kind);
+    hash = prog_fnv(prog_fnv(hash, &a, sizeof a), &b, sizeof b);
     return hash ? hash : 1;
 }
 
 /* slash: where the last name of the path begins. */
 static void set_keys(record *r, const char *path, size_t size, size_t slash)
 {
-    stems dirs = {FNV_START, FNV_START}, own = {FNV_START, FNV_START};
+    stems dirs = {PROG_FNV_START, PROG_FNV_START}, own = {PROG_FNV_START, PROG_FNV_START};
     uint64_t content;
     const char *name = path + slash;
     const size_t name_size = size - slash, extension = extension_size(name, name_size);
@@ -179,7 +168,7 @@ static void set_keys(record *r, const char *path, size_t size, size_t slash)
         (void)mix_name(&dirs, path + at, part);
         at += part + 1;
     }
-    const uint64_t dir = mix(FNV_START, path, slash), whole = mix(FNV_START, name, name_size);
+    const uint64_t dir = prog_fnv(PROG_FNV_START, path, slash), whole = prog_fnv(PROG_FNV_START, name, name_size);
     const bool any = mix_name(&own, name, name_size - extension);
     for (size_t i = name_size - extension; i < name_size; i++) {
         own.stem = mix_byte(own.stem, fold(name[i]));

@@ -18,11 +18,6 @@ typedef struct writing {
     bool           ends_in_hole; /* the bytes written so far end in a hole */
 } writing;
 
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-    return !size || (!bytes[0] && !memcmp(bytes, bytes + 1, size - 1));
-}
-
 /* The bytes from `at` to the end of its block, at most size. */
 static size_t block_size(uint64_t at, size_t size)
 {
@@ -35,10 +30,10 @@ static int write_part(writing *w, const uint8_t *bytes, uint64_t at, size_t size
 {
     while (size) {
         size_t n = block_size(at, size);
-        const bool hole = w->sparse && is_zero(bytes, n);
+        const bool hole = w->sparse && prog_is_zero(bytes, n);
         while (n < size) {
             const size_t more = block_size(at + n, size - n);
-            if ((w->sparse && is_zero(bytes + n, more)) != hole) break;
+            if ((w->sparse && prog_is_zero(bytes + n, more)) != hole) break;
             n += more;
         }
         if (!hole && os_write_at(w->dest->fd, at, bytes, n) < 0)
