@@ -679,6 +679,7 @@ int keep_capture_now(keep_capture *c)
     if (status) return status;
     const uint64_t before = versions_store_size(c->store);
     status = capture_between_hooks(c, info.mode);
+    versions_store_rest(c->store);
     /* A version counts only if the store is still in place. The handle stays open: the
        store may return. */
     if (!status && !versions_store_in_place(c->store)) {
