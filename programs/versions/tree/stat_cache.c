@@ -47,6 +47,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef VERSIONS_RUN_ROWS
+  #define VERSIONS_RUN_ROWS 32768 /* less for tests */
+#endif
+
 enum {
     ROW_SIZE = 80,
     KEY_SIZE = 40, /* of a row: the fields from stat */
@@ -56,8 +60,8 @@ enum {
     RACY_NS = 2000000000,
     STARTS = 65536,
     STEP = 64,                 /* rows: the first of each step is in memory, for the search */
-    RUN_ROWS = 32768,
-    RELEASE_ROWS = 16384,      /* after so many the pages are released */
+    RUN_ROWS = VERSIONS_RUN_ROWS,
+    RELEASE_ROWS = RUN_ROWS / 2, /* after so many the pages are released */
     WRITE_SIZE = 65536,
     RUNS_MAX = 4096,
     LISTS_SIZE_MAX = 64 << 20, /* limit for stored lists: those of about 55 GB of files */
