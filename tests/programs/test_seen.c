@@ -49,7 +49,7 @@ static void expect(versions_stat_cache *s, const versions_stat_file *f, bool kno
 
 /* Every publish finds just the files of the last one that were not changed too recently. Some stay, some change,
    come or go; a file that is mounted twice is added twice. */
-DX_PROPERTY(seen_files_are_those_of_the_last_publish, 60)
+DX_PROPERTY(seen_files_are_those_of_the_last_publish, 20)
 {
     static versions_stat_file files[FILES];
     static bool there[FILES], known[FILES];
