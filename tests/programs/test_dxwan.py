@@ -18,9 +18,9 @@ counts = {"passed": 0, "failed": 0, "skipped": 0}
 class Run:
     """A dxwan in the background. Its output is read when it has ended."""
 
-    def __init__(self, *arguments, stdin=subprocess.DEVNULL):
+    def __init__(self, *arguments, stdin=subprocess.DEVNULL, env=None):
         self.arguments = arguments
-        self.process = subprocess.Popen([DXWAN, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=stdin)
+        self.process = subprocess.Popen([DXWAN, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=stdin, env=env)
         self.port = None
         running.append(self)
 
@@ -848,6 +848,31 @@ def case_mirror_of_a_file_that_never_rests():
     assert read("in/f") == read("f")
 
 
+def case_mirror_ends_though_times_lie_in_the_future():
+    """The time of modification, which a program sets; and that of any change, because the clock was set back meanwhile."""
+    write("clock.c", b"""#define _GNU_SOURCE
+        #include <sys/syscall.h>
+        #include <time.h>
+        #include <unistd.h>
+        int clock_gettime(clockid_t id, struct timespec *t)
+        {
+            const int result = (int)syscall(SYS_clock_gettime, id, t);
+            if (id == CLOCK_REALTIME) t->tv_sec -= 3600;
+            return result;
+        }""")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "clock.so", "clock.c"], check=True)
+    back = dict(os.environ, LD_PRELOAD=os.path.abspath("clock.so"), ASAN_OPTIONS="verify_asan_link_order=0")
+    os.mkdir("d")
+    for env in None, back:
+        for path in "f", "d/f":
+            write(path, content := os.urandom(300000))
+            os.utime(path, (4000000000, 4000000000))
+            r = receive("--force")
+            Run("mirror", path[0], "127.0.0.1:%d" % r.port, "--once", "--streams", 2, env=env).end()
+            r.end()
+            assert read("in/" + path) == content and os.path.exists("in/" + path[0])
+
+
 def case_mirror_differences_are_small():
     content = bytearray(random.Random(SEED).randbytes(8 * REGION))
     write("f", content)
@@ -959,7 +984,7 @@ def case_mirror_of_a_block_device():
         assert read("in/image") == content
         only("in", "image")
         assert json.loads(s.out)["regions_whole"] == 4 and json.loads(s.out)["regions_sent"] > 4, s.out
-        Run("mirror", "/dev/null", "127.0.0.1:1").end(1, "/dev/null is not a file, a block device or the memory of a process")
+        Run("mirror", "/dev/null", "127.0.0.1:1").end(1, "/dev/null is not a file, a directory, a block device or the memory of a process")
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
 
