@@ -848,20 +848,22 @@ def case_mirror_of_a_file_that_never_rests():
     assert read("in/f") == read("f")
 
 
+def preload(source):
+    """An environment in which functions of the system are those of this C source."""
+    head = "#define _GNU_SOURCE\n#include <sys/stat.h>\n#include <sys/syscall.h>\n#include <time.h>\n#include <unistd.h>\n"
+    write("shim.c", (head + source).encode())
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "shim.so", "shim.c"], check=True)
+    return dict(os.environ, LD_PRELOAD=os.path.abspath("shim.so"), ASAN_OPTIONS="verify_asan_link_order=0")
+
+
 def case_mirror_ends_though_times_lie_in_the_future():
     """The time of modification, which a program sets; and that of any change, because the clock was set back meanwhile."""
-    write("clock.c", b"""#define _GNU_SOURCE
-        #include <sys/syscall.h>
-        #include <time.h>
-        #include <unistd.h>
-        int clock_gettime(clockid_t id, struct timespec *t)
+    back = preload("""int clock_gettime(clockid_t id, struct timespec *t)
         {
             const int result = (int)syscall(SYS_clock_gettime, id, t);
             if (id == CLOCK_REALTIME) t->tv_sec -= 3600;
             return result;
         }""")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", "clock.so", "clock.c"], check=True)
-    back = dict(os.environ, LD_PRELOAD=os.path.abspath("clock.so"), ASAN_OPTIONS="verify_asan_link_order=0")
     os.mkdir("d")
     for env in None, back:
         for path in "f", "d/f":
@@ -871,6 +873,35 @@ def case_mirror_ends_though_times_lie_in_the_future():
             Run("mirror", path[0], "127.0.0.1:%d" % r.port, "--once", "--streams", 2, env=env).end()
             r.end()
             assert read("in/" + path) == content and os.path.exists("in/" + path[0])
+
+
+def case_a_slow_disk_of_the_receiver():
+    """A --timeout of 2 s on both sides, and a receiver that hashes, unpacks and makes durable for 3 s each: it gives signs of life."""
+    slow = preload("""static void rest(long ms) { nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL); }
+        ssize_t pread(int f, void *p, size_t n, off_t at) { rest(8); return syscall(SYS_pread64, f, p, n, at); }
+        ssize_t pread64(int f, void *p, size_t n, off64_t at) { rest(8); return syscall(SYS_pread64, f, p, n, at); }
+        int syncfs(int f) { rest(3000); return (int)syscall(SYS_syncfs, f); }
+        int fsync(int f)
+        {
+            struct stat s;
+            if (fstat(f, &s) == 0 && S_ISREG(s.st_mode)) rest(3000);
+            return (int)syscall(SYS_fsync, f);
+        }""")
+    os.mkdir("d")
+    for path in "f", "d/f":
+        write(path, b"")
+        os.truncate(path, 24 << 20)
+    runs = []
+    for command, path in ("send", "f"), ("mirror", "f"), ("mirror", "d"):
+        os.mkdir(out := "in/%d" % len(runs))
+        port, = free_ports(1)
+        r = Run("recv", "127.0.0.1:%d" % port, "--out", out, "--timeout", 2, env=slow).listening()
+        once = ["--once"] if command == "mirror" else []
+        runs.append((r, Run(command, path, "127.0.0.1:%d" % port, "--timeout", 2, "--streams", 2, *once)))
+    for r, s in runs:
+        s.end()
+        r.end()
+    assert read("in/0/f") == read("in/1/f") == read("in/2/d/f") == bytes(24 << 20)
 
 
 def case_mirror_differences_are_small():

@@ -609,7 +609,8 @@ static void handle_round_answer(mirror *m, const uint8_t *p, size_t size)
     if (m->phase != TOLD || (uint32_t)wan_load(p, 4) != m->round.number) return;
     if (p[4] == WAN_HASHING && size == 13) {
         const uint64_t bytes = wan_load(p + 5, 8);
-        const uint64_t most = m->join.kind == WAN_TREE ? 2 * m->round.size + WAN_SIGNS_MAX : m->round.size;
+        const uint64_t passes = m->join.kind == WAN_TREE ? 2 : 1;
+        const uint64_t most = passes * m->round.size + WAN_SIGNS_MAX;
         if (bytes > m->far_hashed && bytes <= most) {
             m->far_hashed = bytes;
             m->steps++;
