@@ -53,6 +53,7 @@ typedef struct wan_figures {
     bool               running;
     uint32_t           wanted;  /* streams */
     uint32_t           active;
+    int32_t            level;   /* of compression */
     uint64_t           goodput; /* bytes a second that were acknowledged, of the last interval */
     wan_stream_figures streams[WAN_STREAMS_MAX];
     uint64_t           interval_ns; /* between two reports */
