@@ -73,6 +73,7 @@ typedef struct stream {
     bool           again;  /* so after its end the next one is opened at once */
     bool           dialed; /* the dialer is at work */
     uint64_t       spare_ns; /* since when it is not wanted; 0: it is */
+    bool           full;   /* it has taken no more at least once since the last report */
     uint64_t       acked;  /* bytes of this connection, as its kernel said last */
     uint64_t       bytes;  /* sent, over all its connections */
 } stream;
@@ -439,6 +440,7 @@ static dx_link_id reserve(mirror *m, uint32_t size, dx_hbtp_out *out)
         m->turn = (m->turn + 1) % m->limit;
         if (!s->id || !s->joined || s->spare_ns) continue;
         if (!dx_link_reserve(&m->loop.links, s->id, size, out)) return s->id;
+        s->full = true;
     }
     return 0;
 }
@@ -779,6 +781,13 @@ static void dial_again(mirror *m, uint64_t now)
     }
 }
 
+static wan_stream_state state_of(const mirror *m, const stream *st, bool active)
+{
+    if (!active) return WAN_STREAM_OVER;
+    if (st->full) return WAN_SATURATED;
+    return st->bytes > m->bytes_told[st - m->streams] ? WAN_ACTIVE : WAN_IDLE;
+}
+
 /* Tell the daemon how it goes. */
 static void report_figures(mirror *m, uint64_t now, bool running)
 {
@@ -795,10 +804,12 @@ static void report_figures(mirror *m, uint64_t now, bool running)
     f->active = 0;
     for (uint32_t i = 0; i < WAN_STREAMS_MAX; i++) {
         wan_stream_figures *to = &f->streams[i];
-        const stream *st = &m->streams[i];
+        stream *st = &m->streams[i];
         wan_paths path = {0};
         to->active = running && st->id && st->joined;
         if (to->active) wan_path_add(&path, dx_link_fd(&m->loop.links, st->id));
+        to->state = state_of(m, st, to->active);
+        st->full = false;
         to->bytes += st->bytes - m->bytes_told[i];
         m->bytes_told[i] = st->bytes;
         to->window = path.window;

@@ -122,6 +122,7 @@ static void put_streams(prog_line *l, const table *t, const char *name, const ch
 static double sent(const wan_stream_figures *s) { return (double)s->bytes; }
 static double window(const wan_stream_figures *s) { return (double)s->window; }
 static double round_trip(const wan_stream_figures *s) { return s->rtt_us / 1e6; }
+static double state(const wan_stream_figures *s) { return s->state; }
 static double repeated(const wan_stream_figures *s) { return s->retransmitted; }
 
 static void put_latency(prog_line *l, const table *t)
@@ -171,6 +172,7 @@ void wan_metrics_put(void *user, prog_line *l)
     put_streams(l, &t, "amst_bytes_sent_total", "counter", "Bytes of regions.", sent);
     each(l, &t, "amst_bytes_received_total", "counter", "Bytes, of all streams.", received);
     put_latency(l, &t);
+    put_streams(l, &t, "amst_stream_state", "gauge", "0: idle, 1: active, 2: saturated, 3: closed.", state);
     put_streams(l, &t, "amst_window_bytes", "gauge", "Congestion window.", window);
     put_streams(l, &t, "amst_round_trip_seconds", "gauge", "Round trip, smoothed.", round_trip);
     put_streams(l, &t, "amst_retransmitted_segments", "gauge", "Of this connection.", repeated);
