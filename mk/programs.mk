@@ -70,7 +70,16 @@ build/asan/dxpatch: $(DXPATCH:%.c=build/asan/obj/%.o)
 # dxdb is there where its libraries are: see found.mk.
 DXDB_SOURCES := $(wildcard programs/dxdb/*.c) $(COMMON) \
                 $(call HEADER,cas crc32c hbtp patch reactor teleport cache link middleware queries states token)
-DXDB_OBJECTS  = $(DXDB_SOURCES:%.c=build/$(1)obj/%.o) $(call TOML_OBJECT,$(1))
+DXDB_OBJECTS  = $(DXDB_SOURCES:%.c=build/$(1)obj/%.o) build/obj/dxdb_page.o $(call TOML_OBJECT,$(1))
+DXDB_PAGE    := programs/dxdb/page/index.html programs/dxdb/page/page.js examples/clients/dx_hbtp.mjs examples/clients/dx_patch.mjs \
+                examples/www/teleport.js
+build/dxdb_page.c: programs/dxdb/embed.sh $(DXDB_PAGE)
+	@mkdir -p $(@D)
+	sh $^ >$@.new
+	mv $@.new $@
+build/obj/dxdb_page.o: build/dxdb_page.c build/flags
+	@mkdir -p $(@D)
+	$(PROGRAM_CC) -I. -c $< -o $@
 build/obj/programs/dxdb/%.o build/asan/obj/programs/dxdb/%.o: PROGRAM_CC += $(PQ_CFLAGS) $(WSLAY_CFLAGS)
 .PHONY: has-dxdb
 has-dxdb:

@@ -236,7 +236,7 @@ export class Session {
     if (!this.closed) this.transport.send(join([opcode, flags], put16(sequence), put32(payload.length), payload));
   }
   checkOpen() {
-    if (this.closed) throw new HbtpError(0, `the connection has ended: ${this.error.message}`);
+    if (this.closed) throw Object.assign(new HbtpError(0, `the connection has ended: ${this.error.message}`), {cause: this.error});
     if (this.peerDrains) throw new HbtpError(503, "the peer is about to close");
   }
   checkSize(payload) {

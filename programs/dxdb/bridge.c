@@ -1,7 +1,9 @@
 /* A pair of sockets to a protocol. See bridge.h. */
 #include "bridge.h"
 
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,4 +49,20 @@ bool dxdb_bridge_connect(dx_peers *inner, dxdb_guard *guard, int outer_fd,
     }
     *dx_peers_data(inner, *id) = (uint64_t)(uintptr_t)link;
     return true;
+}
+
+bool dxdb_bridge_is_stuck(dxdb_bridge_output *output, const dxdb_config *config, dx_peers *peers,
+                          dx_peers_id id, size_t kept, uint64_t passed_ms)
+{
+    const uint32_t queued = dx_peers_queued(peers, id);
+    int unread = 0;
+    (void)ioctl(dx_peers_fd(peers, id), SIOCOUTQ, &unread);
+    const bool is_behind = kept || queued;
+    if (!is_behind || kept != output->kept || queued != output->queued || unread != output->unread)
+        output->stuck_ms = 0;
+    else output->stuck_ms += passed_ms;
+    output->kept = kept;
+    output->queued = queued;
+    output->unread = unread;
+    return output->stuck_ms >= 2 * config->lag_ms;
 }

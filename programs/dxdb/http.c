@@ -597,7 +597,7 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (pings) h->ping_ms = 0;
     for (dxdb_client *c = h->clients, *next; c; c = next) {
         next = c->next;
-        if (c->ws) dxdb_ws_check(c->ws, TICK_MS);
+        if (c->ws && dxdb_ws_check(c->ws, TICK_MS)) h->results->metrics.stuck_ws++;
         if (!c->streams) continue;
         if (pings && !c->unsent.size && c->keeps) {
             dxdb_text_add(&c->unsent, ":\n\n");
@@ -624,9 +624,13 @@ static void describe(dxdb_client *c, uint32_t query)
     dxdb_text_free(&text);
 }
 
-static void show_page(dxdb_client *c)
+/* True: it is a file of the page, and was sent. */
+static bool show_page(dxdb_client *c, const text_range *path)
 {
-    respond(c, DXDB_OK, "text/html; charset=utf-8", "", dxdb_page, strlen(dxdb_page));
+    const dxdb_page *p = dxdb_pages;
+    while (p->path && !is_word(path, p->path)) p++;
+    if (p->path) respond(c, DXDB_OK, p->type, "Cache-Control: no-cache\r\n", p->bytes, p->size);
+    return p->path != NULL;
 }
 
 /* The names of queries and parameters need no escaping: they have only letters, digits, _ and -. */
@@ -921,15 +925,13 @@ static void route(dxdb_client *c, const http_parser *parser, const head *h)
         if (is_let_in(c, h)) show_write(c, path);
     } else if (is_word(&path, "/ws")) {
         upgrade(c, parser, h);
-    } else if (is_word(&path, "/")) {
-        show_page(c);
     } else if (is_word(&path, "/queries")) {
         show_queries(c);
     } else if (is_word(&path, "/metrics")) {
         show_metrics(c);
     } else if (is_word(&path, "/healthz")) {
         show_health(c);
-    } else {
+    } else if (!show_page(c, &path)) {
         refuse(c, DXDB_NOT_FOUND, "there is no such page");
     }
 }

@@ -14,7 +14,7 @@
        GET /ws                            a WebSocket (RFC 6455) that carries HBTP: ws.h. Its Hello has
                                           the token, and its Origin must be this server's, or one
                                           of `origins`
-       GET /  /queries                    a page that shows the queries live; their names
+       GET /  /queries                    a page that follows the queries (page/); their names
        GET /metrics  /healthz             for Prometheus; for a supervisor
 
    A request without one of the parameters is refused; a parameter without "=" is NULL. Errors are

@@ -96,5 +96,9 @@ void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m)
     put(t, "dxdb_ended_total", counter, "Followed results that ended with a reason.", m->ended);
     put(t, "dxdb_lagging_total", counter, "Subscribers that were closed because they did not read.",
         m->lagging);
+    dxdb_text_add(t, "# HELP dxdb_stuck_total Connections that were cut off because their output did "
+                     "not move, by where it was.\n# TYPE dxdb_stuck_total counter\n");
+    dxdb_text_format(t, "dxdb_stuck_total{output=\"tls\"} %llu\n", (unsigned long long)m->stuck_tls);
+    dxdb_text_format(t, "dxdb_stuck_total{output=\"websocket\"} %llu\n", (unsigned long long)m->stuck_ws);
     put(t, "dxdb_up", gauge, "Workers that hear of every change.", m->up);
 }

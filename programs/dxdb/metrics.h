@@ -35,6 +35,8 @@ typedef struct dxdb_metrics {
     uint64_t sent_wholes;
     uint64_t ended;         /* followed results that ended, with a reason */
     uint64_t lagging;       /* subscribers that were closed because they did not read */
+    uint64_t stuck_tls;     /* connections that were cut off because output did not move: of TLS, */
+    uint64_t stuck_ws;      /* and of WebSocket */
     uint64_t up;            /* workers that receive all notifications of changes */
 } dxdb_metrics;
 

@@ -31,6 +31,8 @@ typedef struct dxdb_tls_link {
     uint64_t    begun_ns;
     dxdb_text   to_outer; /* found no space yet; then `inner` is on hold */
     dxdb_text   to_inner; /* then `outer` is on hold */
+    dxdb_bridge_output output; /* of the client */
+    bool        is_cut;   /* because that was stuck */
     struct dxdb_tls_link *next;
     struct dxdb_tls_link *prev;
 } dxdb_tls_link;
@@ -281,6 +283,18 @@ static void on_inner_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
 }
 
 /* >>all of it --------------------------------------------------------------------------- */
+/* The protocol cannot see this: its own end of the pair is full, or on hold. */
+static void check_output(dxdb_tls_link *l)
+{
+    dxdb_tls *t = l->tls;
+    if (!l->outer || l->is_cut ||
+        !dxdb_bridge_is_stuck(&l->output, t->guard->config, &t->outer, l->outer, l->to_outer.size, TICK_MS))
+        return;
+    l->is_cut = true;
+    (*t->stuck)++;
+    close_link(l, true);
+}
+
 static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxdb_tls *t = dx_reactor_op_user(op);
@@ -289,9 +303,11 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result < 0) return;
     for (dxdb_tls_link *l = t->links, *next; l; l = next) {
         next = l->next;
-        if (!l->is_ready && now - l->begun_ns > (uint64_t)HANDSHAKE_S * 1000000000)
-            close_link(l, true);
+        if (l->is_ready) check_output(l);
+        else if (now - l->begun_ns > (uint64_t)HANDSHAKE_S * 1000000000) close_link(l, true);
     }
+    /* From now on: ticks that follow each other at once would count as time that has passed. */
+    (void)dx_reactor_refresh_now_ns(r);
     (void)dx_reactor_timer(r, op, (uint64_t)TICK_MS * 1000000);
 }
 
@@ -316,13 +332,14 @@ static int open_peers(dxdb_tls *t, dx_reactor *r, bool is_outer)
 }
 
 int dxdb_tls_begin(dxdb_tls *t, dx_reactor *r, dxdb_guard *guard, void *context, int listening,
-                   int (*add)(void *protocol, int fd), void *protocol)
+                   int (*add)(void *protocol, int fd), void *protocol, uint64_t *stuck)
 {
     memset(t, 0, sizeof *t);
     t->context = context;
     t->guard = guard;
     t->add = add;
     t->protocol = protocol;
+    t->stuck = stuck;
     dx_reactor_op_init(&t->tick_op, on_tick, t);
     (void)dx_reactor_timer(r, &t->tick_op, (uint64_t)TICK_MS * 1000000);
     int error = open_peers(t, r, true);

@@ -4,13 +4,14 @@
        client <--TLS--> outer | OpenSSL, memory BIOs | inner <--socket pair--> HTTP or HBTP
 
    A handshake ends after 10 s, and at most 256 of a listener are under way: the oldest one is closed
-   for the next. TLS 1.2 and 1.3, no renegotiation. */
+   for the next. A client whose output has not moved for twice lag_ms is cut off, whatever the protocol
+   waits for: the socket pair is full, so it would not learn of it. TLS 1.2 and 1.3, no renegotiation. */
 #ifndef DXDB_TLS_H
 #define DXDB_TLS_H
 
 #include "bridge.h"
 
-typedef struct dxdb_tls { /* private, except outer.count */
+typedef struct dxdb_tls { /* private, except outer.count and inner.count */
     dx_peers      outer;
     dx_peers      inner;
     void         *context;
@@ -20,6 +21,7 @@ typedef struct dxdb_tls { /* private, except outer.count */
     void         *memory[2];
     struct dxdb_tls_link *links; /* the newest one */
     uint32_t      handshakes; /* under way */
+    uint64_t     *stuck;
     dx_op         tick_op;
 } dxdb_tls;
 
@@ -27,9 +29,10 @@ typedef struct dxdb_tls { /* private, except outer.count */
 int  dxdb_tls_load(const dxdb_config *config, void **context);
 void dxdb_tls_unload(void *context);
 /* Serve on a listening descriptor. add: have the protocol serve this descriptor and own it; 0, or it
-   stays ours. Returns PROG_OK, or prints a message. */
+   stays ours. stuck: counts the clients that are cut off because their output does not move. Returns
+   PROG_OK, or prints a message. */
 int  dxdb_tls_begin(dxdb_tls *t, dx_reactor *r, dxdb_guard *guard, void *context, int listening,
-                    int (*add)(void *protocol, int fd), void *protocol);
+                    int (*add)(void *protocol, int fd), void *protocol, uint64_t *stuck);
 /* Accept no more. Connections end with those of the protocol. */
 void dxdb_tls_drain(dxdb_tls *t);
 /* Close those that remain; complete when t->outer.count and t->inner.count are 0. */

@@ -78,10 +78,10 @@ static int begin(dx_reactor_worker *thread)
                                  dxdb_hbtp_add, &w->hbtp);
     if (!status && certificate && w->hbtp_fd >= 0)
         status = dxdb_tls_begin(&w->hbtp_tls, r, &w->guard, certificate, w->hbtp_fd, dxdb_hbtp_add,
-                                &w->hbtp);
+                                &w->hbtp, &w->results.metrics.stuck_tls);
     if (!status && certificate && w->http_fd >= 0)
         status = dxdb_tls_begin(&w->http_tls, r, &w->guard, certificate, w->http_fd, dxdb_http_add,
-                                &w->http);
+                                &w->http, &w->results.metrics.stuck_tls);
     w->http.index = w->index;
     dx_reactor_op_init(&w->publish_op, on_publish, w);
     (void)dx_reactor_timer(r, &w->publish_op, (uint64_t)PUBLISH_MS * 1000000);

@@ -7,12 +7,10 @@
 
 #ifdef DXDB_WSLAY
 
-#include <linux/sockios.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <wslay/wslay.h>
 
 enum {
@@ -33,10 +31,8 @@ struct dxdb_ws_link {
     dxdb_text   to_outer;
     dxdb_text   to_inner;
     bool        holds;    /* `outer` is on hold */
-    size_t      kept;     /* at the last check: to_outer, */
-    uint32_t    queued;   /* then the output queue of the peer, */
-    int         unread;   /* and what the client had not acknowledged */
-    uint64_t    stuck_ms; /* all three are the same for this time */
+    dxdb_bridge_output output; /* of the client */
+    bool        is_cut;   /* because that was stuck */
 };
 
 static dxdb_ws_link *link_of(dx_peers *peers, dx_peers_id id)
@@ -233,19 +229,15 @@ void dxdb_ws_ended(dxdb_ws_link *l, int32_t reason)
     free_link(l);
 }
 
-void dxdb_ws_check(dxdb_ws_link *l, uint64_t passed_ms)
+bool dxdb_ws_check(dxdb_ws_link *l, uint64_t passed_ms)
 {
-    const uint32_t queued = dx_peers_queued(l->ws->outer, l->outer);
-    int unread = 0;
-    (void)ioctl(dx_peers_fd(l->ws->outer, l->outer), SIOCOUTQ, &unread);
-    if ((!l->to_outer.size && !queued) || l->to_outer.size != l->kept || queued != l->queued ||
-        unread != l->unread)
-        l->stuck_ms = 0;
-    else l->stuck_ms += passed_ms;
-    l->kept = l->to_outer.size;
-    l->queued = queued;
-    l->unread = unread;
-    if (l->stuck_ms >= 2 * l->ws->guard->config->lag_ms) abort_link(l);
+    dxdb_ws *w = l->ws;
+    if (l->is_cut || !l->outer ||
+        !dxdb_bridge_is_stuck(&l->output, w->guard->config, w->outer, l->outer, l->to_outer.size, passed_ms))
+        return false;
+    l->is_cut = true;
+    abort_link(l);
+    return true;
 }
 
 /* >>the side of HBTP --------------------------------------------------------------------- */
@@ -415,10 +407,11 @@ void dxdb_ws_ended(dxdb_ws_link *l, int32_t reason)
     (void)reason;
 }
 
-void dxdb_ws_check(dxdb_ws_link *l, uint64_t passed_ms)
+bool dxdb_ws_check(dxdb_ws_link *l, uint64_t passed_ms)
 {
     (void)l;
     (void)passed_ms;
+    return false;
 }
 
 void dxdb_ws_drain(dxdb_ws *w) { (void)w; }

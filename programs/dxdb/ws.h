@@ -41,8 +41,8 @@ dxdb_ws_link *dxdb_ws_open(dxdb_ws *w, dx_peers_id outer, const dxdb_text *answe
 size_t dxdb_ws_received(dxdb_ws_link *l, const uint8_t *bytes, size_t size, bool last);
 void dxdb_ws_drained(dxdb_ws_link *l);
 void dxdb_ws_ended(dxdb_ws_link *l, int32_t reason);
-/* `passed_ms` after the last call: close it if its output does not move. */
-void dxdb_ws_check(dxdb_ws_link *l, uint64_t passed_ms);
+/* `passed_ms` after the last call. True, once: it is cut off, because its output does not move. */
+bool dxdb_ws_check(dxdb_ws_link *l, uint64_t passed_ms);
 /* From now on the end of a connection says that the server is going away. */
 void dxdb_ws_drain(dxdb_ws *w);
 /* Close those that remain; complete when w->inner.count is 0. */

@@ -71,6 +71,11 @@ if has python3; then
     try "vectors of deflate streams" eval 'python3 tests/readers/container_tokens.py vectors >/dev/null'
     verdict "a maker of deltas of streams builds" "$("$CC" -std=c99 -O1 -o "$work/streams" tests/readers/patch_streams.c 2>&1 | head -5)"
     try "drawn pairs, streams: the reader in Python" eval 'python3 tests/readers/patch_drawn.py "$work/streams" "$work" 60 1 >/dev/null'
+    if has node; then
+        try "drawn pairs: the reader in JavaScript" eval 'mkdir "$work/drawn" && python3 tests/readers/patch_drawn.py "$work/streams" "$work/drawn" 40 1 keep && node tests/readers/patch.mjs "$work/drawn" >/dev/null'
+    else
+        skip "the reader in JavaScript" "node is not installed"
+    fi
     for old in "$pairs"/*.old; do
         pair=$(basename "$old" .old)
         try "$pair, streams: the reader in Python" streams "$pair"

@@ -819,7 +819,7 @@ def http_keeps_to_its_rules():
         until(lambda: s.fetch("/q/user?id=1", {"If-None-Match": etag})[0] == 200)
         head = s.fetch("/q/user?id=2", method="HEAD")
         assert head[0] == 200 and head[2] == b"" and int(head[1]["Content-Length"]) == len(s.fetch("/q/user?id=2")[2])
-        assert s.fetch("/q/nothing")[0] == 404 and s.fetch("/nothing")[0] == 404 and s.fetch("/")[0] == 200
+        assert s.fetch("/q/nothing")[0] == 404 and s.fetch("/nothing")[0] == 404 and s.fetch("/")[0] == 200 and s.fetch("/page.js")[1]["Content-Type"].startswith("text/javascript")
         assert s.fetch("/q/user?id=1", method="POST")[0] == 405
         # Three requests at once, the first of which waits: the answers come in order.
         out = s.raw(b"GET /q/slow HTTP/1.1\r\nHost: x\r\n\r\nGET /q/user?id=3 HTTP/1.1\r\n\r\nGET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n")
@@ -1471,6 +1471,40 @@ def tls_carries_both_protocols():
         assert s.fetch("/healthz")[0] == 200
     done = subprocess.run([DXDB, "serve", "dxdb.toml"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
     assert done.returncode == 1 and b"a.key" in done.stderr, done.stderr
+
+
+def a_client_of_tls_that_does_not_read_is_cut_off():
+    """Whatever it waits for: an answer, events, answers of HBTP, frames of a WebSocket."""
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    postgres.fresh(USERS)
+    queries = {"large": "SELECT repeat('x', 960000) AS t FROM users WHERE id = 1"}  # of a table, so it is kept
+    with Secured(queries, server=TLS + "result_max = 4000000", cache="[subscribe]\nlag_ms = 1000") as s:
+        stuck = lambda: s.metrics()['dxdb_stuck_total{output="tls"}']
+        s.get("large")
+        call = struct.pack("<BBHI", dx_hbtp.CALL, 4, 1, 1) + b"\1"
+        silent = {"answers": ("http", b"GET /q/large HTTP/1.1\r\n\r\n" * 8), "calls": ("hbtp", call * 30)}
+        if s.fetch("/ws")[0] == 426:
+            silent["frames"] = ("http", Web.request() + Web.frame(2, call * 30))
+        before, clients = stuck(), []
+        for protocol, asked in silent.values():
+            clients.append(s.secure(protocol, receive=4096))
+            clients[-1].sendall(asked)
+        until(lambda: stuck() - before >= len(silent), 6 * PATIENCE)
+        for c in clients:  # what the system had taken for it is all that it gets
+            c.settimeout(PATIENCE)
+            got = 0
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                while True:
+                    more = len(c.recv(65536))
+                    if not more:
+                        break
+                    got += more
+            assert got < 30 * 960000, got
+            c.close()
+        until(lambda: s.metrics()["dxdb_hbtp_connections"] == 0 and s.metrics()["dxdb_http_connections"] == 1)
+        assert stuck() - before == len(silent), stuck()
 
 
 def bad_and_half_open_handshakes_end():
@@ -2143,6 +2177,111 @@ def the_client_of_javascript_speaks_over_a_web_socket():
         until(lambda: s.metrics()["dxdb_websockets"] == 0)
 
 
+class Page:
+    """The page of dxdb in Chromium, behind a forwarder: dxdb_page.mjs."""
+
+    def __init__(self, server):
+        place = os.path.join(top, "build/playwright/node_modules/playwright-core")
+        if not shutil.which("node") or not os.path.isdir(place) or not any(shutil.which(n) for n in ("chromium", "chromium-browser", "google-chrome")):
+            raise Skip("there is no node, Chromium or playwright-core (make deps-all)")
+        self.node = subprocess.Popen(["node", os.path.join(top, "tests/programs/dxdb_page.mjs"), str(server.at["http"][1])], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE)
+
+    def __call__(self, *words):
+        self.node.stdin.write((" ".join(words) + "\n").encode())
+        self.node.stdin.flush()
+        line = self.node.stdout.readline()
+        assert line, "the browser has ended: %s" % (words,)
+        return json.loads(line)
+
+    def until(self, what):
+        return until(lambda: what(self("rows")), 6 * PATIENCE)
+
+    def state(self, text):
+        until(lambda: text in self("state"), 6 * PATIENCE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(BrokenPipeError):
+            self.node.communicate(b"end\n", timeout=4 * PATIENCE)
+
+
+def the_page_follows_over_a_web_socket():
+    """By patches; what changes while the connection is lost is there afterwards, and nothing is sent or shown twice. Without a WebSocket it
+    shows the same, and follows by events."""
+    postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, v int, filler text); INSERT INTO t SELECT i, 0, md5(i::text) FROM generate_series(1, 20) i;"
+                   "CREATE TABLE kinds AS SELECT 1::int8 AS big, 0.1::real AS small, 0.1::float8 AS f, 1.50::numeric AS n, true AS b, NULL::int AS i, NULL::text AS none,"
+                   " '2026-02-03'::date AS d, 'infinity'::date AS never, '04:05:06.5'::time AS t, '1969-12-31 23:59:59.25'::timestamp AS ts,"
+                   " '2026-02-03 04:05:06+00'::timestamptz AS tz, '\\x00ff'::bytea AS bytes, '00112233-4455-6677-8899-aabbccddeeff'::uuid AS u,"
+                   " '{\"a\": [1, 2]}'::jsonb AS j, '{1,NULL,3}'::int[] AS ints, '{a,\"b c\"}'::text[] AS texts, '<b>&' AS markup")
+    shown = ["1", "0.1", "0.1", "1.50", "true", "\u2400", "\u2400", "2026-02-03", "infinity", "04:05:06.500000", "1969-12-31T23:59:59.250000", "2026-02-03T04:05:06Z",
+             "\\x00ff", "00112233-4455-6677-8899-aabbccddeeff", '{"a":[1,2]}', "[1,null,3]", '["a","b c"]', "<b>&"]
+    queries = {"t": "SELECT * FROM t ORDER BY id", "kinds": "SELECT * FROM kinds", "one": {"sql": "SELECT v FROM t WHERE id = $1", "parameters": ["id"]}}
+    with Server(queries) as s:
+        only_with_web_sockets(s)
+        with Page(s) as page:
+            set_to = lambda v: postgres.sql("UPDATE t SET v = %d WHERE id = 1" % v)
+            shows = lambda v: page.until(lambda sections: sections[0]["rows"] and sections[0]["rows"][0][1] == str(v))
+            page("open")
+            page.state("connected")
+            shows(0)
+            page.until(lambda sections: sections[1]["rows"] == [shown])
+            page("type", "id", "1")
+            page.until(lambda sections: sections[2]["rows"] == [["0"]])
+            for v in range(1, 5):
+                set_to(v)
+                shows(v)
+            assert s.metrics()["dxdb_sent_patches_total"] >= 4, s.metrics()
+            # Nothing has changed while it was lost: nothing is sent. What changes then comes, once.
+            wholes, asked = s.metrics()["dxdb_sent_wholes_total"], page("count", "/ws")
+            page("cut")
+            until(lambda: page("count", "/ws") > asked and s.metrics()["dxdb_subscriptions"] == 3, 6 * PATIENCE)
+            page.state("connected")
+            set_to(5)
+            shows(5)
+            assert s.metrics()["dxdb_sent_wholes_total"] - wholes <= 1, "it was sent again what it had"  # that of "one" is too small for a patch
+            page("refuse", "all")
+            page("cut")
+            page.state("reconnecting")
+            for v in (6, 7):
+                set_to(v)
+            page("refuse", "nothing")
+            page.state("connected")
+            shows(7)
+            page.until(lambda sections: sections[2]["rows"] == [["7"]] and "position" in sections[2]["said"])
+            values = [int(rows[0][1]) for rows in page("seen")]
+            values = [v for i, v in enumerate(values) if not i or v != values[i - 1]]  # other tables are drawn, too
+            assert values[:6] == [0, 1, 2, 3, 4, 5] and values == sorted(values) and values[-1] == 7, values
+            # Refused where the server would have one: events, with the same text.
+            page("refuse", "websocket")
+            page("open")
+            page.state("without WebSocket")
+            page.until(lambda sections: sections[1]["rows"] == [shown])
+            shows(7)
+            set_to(8)
+            shows(8)
+            assert page("complaints") == []
+
+
+def the_page_asks_for_a_token():
+    postgres.fresh(USERS)
+    secret = "a secret of thirty-two bytes or more"
+    with open("secret", "w") as f:
+        f.write(secret + "\n")
+    with Server({"all": "SELECT id, name FROM users WHERE id < 3 ORDER BY id"}, server='[auth]\nsecret_file = "secret"') as s:
+        only_with_web_sockets(s)
+        with Page(s) as page:
+            page("open")
+            for text in (token("another secret of thirty-two bytes..", exp=int(time.time()) + 1000), token(secret, exp=int(time.time()) + 1000)):
+                page.state("a token is required")
+                page("token", text)
+            page.state("connected")
+            page.until(lambda sections: sections[0]["rows"] == [["1", "user 1"], ["2", "user 2"]])
+            assert page("complaints") == []
+
+
 def bad_web_sockets_are_refused():
     """Each wrong request has its status, and each wrong frame its code; whatever is sent, others are answered, and nothing stays open."""
     postgres.fresh(USERS)
@@ -2229,6 +2368,7 @@ def a_web_socket_that_does_not_read_is_ended():
                    " FROM generate_series(1, %d) i, generate_series(1, 48000) j GROUP BY i" % rounds)
     with Server({"t": "SELECT * FROM t"}, cache="[subscribe]\nlag_ms = 1000", server="result_max = 1000000") as s:
         only_with_web_sockets(s)
+        assert s.metrics()['dxdb_stuck_total{output="websocket"}'] == 0
 
         def memory():
             with open("/proc/%d/status" % s.process.pid) as f:
@@ -2259,6 +2399,7 @@ def a_web_socket_that_does_not_read_is_ended():
         assert memory() - before < (48 << 10) or "asan" in DXDB, (before, memory())
         assert max(sent) < 32 << 20, sent  # without reading it does not accept more, either
         until(lambda: s.metrics()["dxdb_websockets"] == 1)
+        assert s.metrics()['dxdb_stuck_total{output="websocket"}'] >= 2, s.metrics()
         # Where changes come slowly, those between the last one that moves and the first that waits in dxdb may take lag_ms.
         assert s.metrics()["dxdb_lagging_total"] == 1 or "asan" in DXDB
         with contextlib.suppress(EOFError, ConnectionError):
@@ -2746,7 +2887,7 @@ def the_demonstration_runs():
         live = Events(types.SimpleNamespace(at={"http": ("127.0.0.1", port)}), "/q/product/live?id=2")
         assert live.next()[1][0]["stock"] == 80
         with urllib.request.urlopen("http://127.0.0.1:%d/" % port) as page:
-            assert b"/queries" in page.read()
+            assert b"/page.js" in page.read()
         with urllib.request.urlopen("http://127.0.0.1:%d/queries" % port) as answer:
             assert json.load(answer) == [{"name": "products", "parameters": []}, {"name": "product", "parameters": ["id"]}]
         subprocess.run(typed[1], shell=True, check=True, stdout=subprocess.DEVNULL)
@@ -2771,11 +2912,11 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
-         tls_carries_both_protocols, bad_and_half_open_handshakes_end,
+         tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
-         web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, bad_web_sockets_are_refused,
+         web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
          a_web_socket_that_does_not_read_is_ended, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          mw_7_pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,

@@ -8,11 +8,16 @@ work=$(mktemp -d)
 passed=0 failed=0 skipped=0 pid= limit= end=
 trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
 filters=("$@")
-wanted() { # CASE      DX_CASES: the whole names of those that run.sh repeats
-    local f
+wanted() { # CASE      -CASE: not that one. DX_CASES: the whole names of those that run.sh repeats
+    local f only=
     case " ${DX_CASES:-$1} " in *" $1 "*) ;; *) return 1 ;; esac
-    [ ${#filters[@]} = 0 ] && return 0
-    for f in "${filters[@]}"; do case "$1" in *"$f"*) return 0 ;; esac; done
+    for f in "${filters[@]}"; do
+        case $f in -*) case $1 in *"${f#-}"*) return 1 ;; esac ;; *) only=yes ;; esac
+    done
+    [ -n "$only" ] || return 0
+    for f in "${filters[@]}"; do
+        case $f in -*) ;; *) case $1 in *"$f"*) return 0 ;; esac ;; esac
+    done
     return 1
 }
 verdict() { # NAME PROBLEM

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Pairs of files that are drawn: does the other reader give the target of each delta of streams?
 
-usage: patch_drawn.py MAKER DIR COUNT SEED       MAKER is tests/readers/patch_streams.c, built; DIR is for files
+usage: patch_drawn.py MAKER DIR COUNT SEED [keep] MAKER is tests/readers/patch_streams.c, built; DIR is for files
+       keep: deltas of level 1 and 2 in the usual codings, as DIR/N.old, N.new, N.patch, for patch.mjs
 """
 import os, random, struct, subprocess, sys
 
@@ -45,6 +46,16 @@ def moved(r, old):
         out += piece
     return bytes(out)
 
+def keep(maker, folder, count, seed):
+    r = random.Random(seed)
+    for number in range(count):
+        base = r.choice((text, calls, pointers, records))(r, r.choice((100, 3000, 60000)))
+        names = [os.path.join(folder, "%d.%s" % (number, end)) for end in ("old", "new", "patch")]
+        for name, data in zip(names, (base, moved(r, base))):
+            with open(name, "wb") as f:
+                f.write(data)
+        subprocess.run([maker, *names, str(r.randint(1, 2)), "usual"], check=True)
+
 def main():
     maker, folder, count, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     r = random.Random(seed)
@@ -63,6 +74,9 @@ def main():
     assert streams * 2 > count, "only %d of %d are deltas of streams" % (streams, count)
     print(count, "pairs,", streams, "deltas of streams")
 
-if len(sys.argv) != 5:
+if len(sys.argv) == 6 and sys.argv[5] == "keep":
+    keep(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+elif len(sys.argv) != 5:
     sys.exit(__doc__)
-main()
+else:
+    main()

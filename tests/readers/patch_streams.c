@@ -1,4 +1,5 @@
-/* Makes a stream delta of two files, and applies it once: patch_streams OLD NEW PATCH LEVEL. For tests/checks/patch.sh. */
+/* Makes a delta of two files, of streams or in the usual codings, and applies it once: patch_streams OLD NEW PATCH LEVEL [usual].
+   For tests/checks/patch.sh. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include <stdio.h>
@@ -25,10 +26,10 @@ int main(int argc, char **argv)
     dx_patch_create_desc d = {0};
     FILE *f;
     int error;
-    if (argc != 5) return 2;
+    if (argc != 5 && argc != 6) return 2;
     old_bytes = load(argv[1], &old_size);
     new_bytes = load(argv[2], &new_size);
-    d.codings = 1u << DX_PATCH_CODING_STREAMS;
+    d.codings = argc == 5 ? 1u << DX_PATCH_CODING_STREAMS : 0;
     d.level = (uint32_t)atoi(argv[4]);
     d.memory_size = dx_patch_create_memory_size(&d, old_size, new_size);
     d.memory = malloc(d.memory_size);

@@ -170,7 +170,7 @@ static int add_item(scan *s, uint32_t parent, const os_info *info, wan_entry *e)
 
 static int list_children(scan *s, int folder, uint32_t item, unsigned depth);
 
-/* What has gone since its name was listed has changed the times of its directory. */
+/* An entry that was removed after its name was listed has changed the times of its directory. */
 static bool has_gone(void)
 {
     return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EINVAL;
@@ -276,6 +276,9 @@ static void inherit(wan_list *l, const wan_list *old, bool by_path, uint8_t *tak
 {
     uint32_t count = 0;
     wan_spot *spots = prog_alloc((old->count + 1) * sizeof *spots);
+    /* At the first spot of a key: how many of its spots are taken. All names of one file have one key. */
+    uint32_t *used = prog_alloc((old->count + 1) * sizeof *used);
+    memset(used, 0, (old->count + 1) * sizeof *used);
     for (uint32_t i = 0; i < old->count; i++) {
         const wan_item *o = &old->items[i];
         if (o->room && !taken[i]) spots[count++] = (wan_spot){by_path ? o->path : o->identity, i};
@@ -291,13 +294,16 @@ static void inherit(wan_list *l, const wan_list *old, bool by_path, uint8_t *tak
             if (spots[middle].key < key) low = middle + 1;
             else high = middle;
         }
-        while (low < count && spots[low].key == key && taken[spots[low].item]) low++;
+        const uint32_t first = low;
+        if (first < count) low += used[first];
         if (low == count || spots[low].key != key) continue;
+        used[first]++;
         const wan_item *o = &old->items[spots[low].item];
         taken[spots[low].item] = 1;
         p->room = p->size <= o->room ? o->room : round_up(p->size * 2);
         p->at = p->size <= o->room ? o->at : 0;
     }
+    free(used);
     free(spots);
 }
 

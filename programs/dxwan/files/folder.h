@@ -57,7 +57,7 @@ void wan_folder_close(wan_folder *f);
 int  wan_folder_begin(wan_folder *f);
 /* Is the directory as it was then? */
 bool wan_folder_is_same(wan_folder *f);
-/* Read bytes of the image. What has gone is zero, and f->torn is set. Fewer bytes: the image ends there.
+/* Read bytes of the image. A file that was removed reads as zeros and sets f->torn. Fewer bytes: the image ends.
    -1: errno, and wan_folder_fail() says which file. */
 int64_t wan_folder_read(wan_folder *f, uint64_t at, uint8_t *out, size_t size);
 int  wan_folder_fail(const wan_folder *f);

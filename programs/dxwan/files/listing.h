@@ -2,7 +2,7 @@
 
        header | contents of files, each at a place of its own | the table, at a place, too
 
-   The table lists a directory before what lies in it, so that an entry names only the last component of
+   The table lists a directory before its entries, so that an entry names only the last component of
    its path. Integers are little-endian. */
 #ifndef WAN_LISTING_H
 #define WAN_LISTING_H
@@ -38,14 +38,14 @@ typedef struct wan_entry {
 } wan_entry;
 
 void wan_listing_write(const wan_listing *l, uint8_t out[WAN_LISTING_HEAD]);
-/* NULL, or what is wrong with it: the end of a sentence. */
+/* Returns NULL, or the error as the end of a sentence. */
 const char *wan_listing_read(wan_listing *l, const uint8_t *bytes, size_t size, uint64_t image_size);
 /* Returns the size of the entry. */
 size_t wan_entry_write(const wan_entry *e, uint8_t out[WAN_ENTRY_SIZE_MAX]);
 /* Change the place of an entry that is written. */
 void wan_entry_set_place(uint8_t *entry, uint64_t at);
 /* Read the entry at the beginning of these bytes: e->name and e->target lie in them, *used is its size.
-   NULL, or what is wrong with it: the end of a sentence. */
+   Returns NULL, or the error as the end of a sentence. */
 const char *wan_entry_read(wan_entry *e, const uint8_t *bytes, size_t size, size_t *used);
 
 #endif
