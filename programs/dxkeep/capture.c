@@ -9,6 +9,7 @@
 #include "in_place.h"
 #include "../common/json.h"
 #include "../common/os.h"
+#include "../versions/filter.h"
 #include "../versions/tree/prints.h"
 
 #include <assert.h>
@@ -337,18 +338,90 @@ typedef struct instant {
     int64_t       frozen_ns;  /* prog_now_ns() when the first process was stopped */
     int64_t       instant_ns; /* prog_time_ns() when the last one had stopped */
     int64_t       until_ns;   /* prog_now_ns() at which the read must end; 0: it did not begin */
+    int64_t       began_ns;   /* and when it began */
     size_t        count;      /* paths that were left to read; and whether that was known to be 0 */
     bool          nothing;
     bool          missed;     /* the earlier reads missed an entry */
-    bool          reread;    /* what changed during the last round was read again */
+    bool          reread;     /* what changed during the last round was read again */
 } instant;
+
+/* >>rate -----------------------------------------------------------------
+   A file that is too large to be read within the limit would stop the program for the whole limit at each
+   capture, for nothing. So a stop begins only if the files that it must read can be read in time at the
+   fastest rate of the latest stops. A file may be in memory next time, and the disk less busy: once in a
+   while it is tried all the same.
+
+       capture   stop fails | none | stop fails | none none | stop fails | none none none none | ... */
+enum { SKIP_MAX = 64, LOOK_MAX = 256 /* noted paths */ };
+#define SMALL_BYTES UINT64_C(1000000) /* read within a millisecond or two: their rate says nothing */
+
+/* late: the limit ended the read. */
+static void learn_rate(keep_capture *c, int64_t taken_ns, bool late)
+{
+    const uint64_t bytes = c->found.taken_bytes, ns = taken_ns > 0 ? (uint64_t)taken_ns : 1;
+    if (bytes < SMALL_BYTES && !late) return;
+    c->rates[c->rate_count++ % KEEP_RATES] = (uint64_t)((double)bytes * 1e9 / (double)ns);
+    if (!late && bytes >= c->late_bytes) c->skip_left = c->skip_next = 0;
+    if (!late) return;
+    c->late_bytes = bytes;
+    c->skip_left = c->skip_next ? c->skip_next : 1;
+    c->skip_next = 2 * c->skip_left < SKIP_MAX ? 2 * c->skip_left : SKIP_MAX;
+}
+
+/* Is no directory of the path left out, nor the file itself? */
+static bool is_taken(const keep_capture *c, const char *path)
+{
+    char part[PROG_PATH_SIZE_MAX + 1];
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        if (!versions_filter_takes(&c->o->rules, part, true)) return false;
+    }
+    return versions_filter_takes(&c->o->rules, path, false);
+}
+
+/* Bytes that a stop must read at least: of the noted files. */
+static uint64_t least_bytes(const keep_capture *c)
+{
+    char path[PROG_PATH_SIZE_MAX + 1];
+    uint64_t total = 0;
+    for (size_t i = 0; i < c->changed_count && i < LOOK_MAX; i++) {
+        os_info info;
+        const int n = snprintf(path, sizeof path, "%s/%s", c->o->directory, c->changed[i]);
+        if (n < 0 || (size_t)n >= sizeof path || os_stat(path, false, &info) < 0) continue;
+        if (info.kind == OS_FILE && !info.thin && is_taken(c, c->changed[i])) total += info.size;
+    }
+    return total;
+}
+
+/* Would a stop be for nothing, and is it not time to try one? */
+static bool is_too_slow(keep_capture *c)
+{
+    uint64_t rate = 0;
+    if (!c->skip_left) return false;
+    for (unsigned i = 0; i < KEEP_RATES && i < c->rate_count; i++)
+        if (c->rates[i] > rate) rate = c->rates[i];
+    sort_changes(c);
+    const uint64_t bytes = least_bytes(c);
+    return bytes > SMALL_BYTES && (double)bytes * 1e9 > (double)rate * (double)c->o->pause_ns;
+}
+
+/* Instead of a stop: note what it would read, which may be too much. */
+static bool skips_stop(keep_capture *c)
+{
+    keep_torn_reason why;
+    if (c->whole_from_ns) return false; /* the last capture: there is no later one to wait for */
+    if (!c->skip_left || !c->flush(c->flush_user, &why) || c->all || !is_too_slow(c)) return false;
+    c->skip_left--;
+    return true;
+}
 
 static void was_read(void *user, int status)
 {
     instant *p = user;
-    if (status == PROG_REFUSED && p->until_ns)
-        keep_torn_because(&p->capture->torn,
-                          prog_now_ns() > p->until_ns ? KEEP_TORN_PAUSE : KEEP_TORN_HELD);
+    const bool late = p->until_ns && status == PROG_REFUSED && prog_now_ns() > p->until_ns;
+    if (late) keep_torn_because(&p->capture->torn, KEEP_TORN_PAUSE);
+    else if (p->until_ns && status == PROG_REFUSED) keep_torn_because(&p->capture->torn, KEEP_TORN_HELD);
+    if (p->until_ns && (late || !status)) learn_rate(p->capture, prog_now_ns() - p->began_ns, late);
     thaw(p->capture, p->frozen_ns);
 }
 
@@ -385,6 +458,7 @@ static int begin_stop(void *user, versions_tree_publish_desc *desc)
     p->count = c->changed_count;
     p->nothing = !p->count;
     p->until_ns = p->nothing ? 0 : desc->until_ns;
+    p->began_ns = prog_now_ns();
     desc->changed = (const char *const *)c->changed;
     desc->changed_count = p->count;
     return p->nothing ? PROG_REFUSED : PROG_OK;
@@ -465,15 +539,14 @@ static int read_rounds(keep_capture *c, uint64_t *torn, uint64_t *bytes)
    A round does not pay if the stop must read its files again: a database writes to all of its large
    files all the time. Then, and if little has changed, the changes are read once, while the program is
    stopped. Whether rounds pay is measured again after RELEARN captures without them. */
-enum { DIRECT_PATHS_MAX = 256, RELEARN = 16 };
-#define DIRECT_BYTES UINT64_C(1000000) /* read within a millisecond or two */
+enum { RELEARN = 16 };
 
 /* The bytes of the noted files; UINT64_MAX: unknown. */
 static uint64_t size_changes(const keep_capture *c)
 {
     char path[PROG_PATH_SIZE_MAX + 1];
     uint64_t total = 0;
-    if (c->changed_count > DIRECT_PATHS_MAX) return UINT64_MAX;
+    if (c->changed_count > LOOK_MAX) return UINT64_MAX;
     for (size_t i = 0; i < c->changed_count; i++) {
         os_info info;
         const int n = snprintf(path, sizeof path, "%s/%s", c->o->directory, c->changed[i]);
@@ -490,7 +563,8 @@ static bool may_read_directly(keep_capture *c)
     if (c->all || c->linked || !c->has_last || !c->last.snapshot || c->last.torn) return false;
     sort_changes(c);
     const uint64_t size = c->changed_count ? size_changes(c) : UINT64_MAX;
-    if (size <= DIRECT_BYTES) return true;
+    if (size <= SMALL_BYTES) return true;
+    if (is_too_slow(c)) return false;
     if (size > c->direct_max || c->direct_count == RELEARN) return false;
     c->direct_count++;
     return true;
@@ -532,12 +606,14 @@ static int capture_instant(keep_capture *c, bool *consistent)
     c->gathers = true;
     int status = read_rounds(c, &torn, &bytes);
     c->gathers = false;
-    if (!status && !c->found.missed) {
+    if (!status && !c->found.missed && skips_stop(c)) {
+        keep_torn_because(&c->torn, KEEP_TORN_PAUSE);
+    } else if (!status && !c->found.missed) {
         status = read_stopped(c, &p, consistent);
         *consistent = *consistent && !torn;
-        if (torn) keep_torn_because(&c->torn, KEEP_TORN_CHANGED);
         learn(c, &p, bytes);
     }
+    if (!status && torn) keep_torn_because(&c->torn, KEEP_TORN_CHANGED);
     if (!status && !p.reread) {
         c->found.torn += c->again_count;
         for (size_t i = 0; i < c->again_count; i++) warn_of_torn(c, c->again[i]);
@@ -603,6 +679,7 @@ int keep_capture_now(keep_capture *c)
     if (status) return status;
     const uint64_t before = versions_store_size(c->store);
     status = capture_between_hooks(c, info.mode);
+    versions_store_rest(c->store);
     /* A version counts only if the store is still in place. The handle stays open: the
        store may return. */
     if (!status && !versions_store_in_place(c->store)) {

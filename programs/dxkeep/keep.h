@@ -80,7 +80,7 @@ typedef struct keep_options {
 /* >>capture.c ---- */
 /* The state of repeated captures. Zero it, set o and all. The store is opened when it is needed,
    and again after a failure. */
-enum { KEEP_AGAIN_MAX = 256 };
+enum { KEEP_AGAIN_MAX = 256, KEEP_RATES = 4 };
 
 /* A histogram of pauses: those up to each limit, and longer ones. */
 #define KEEP_PAUSE_LIMITS_MS {1, 2, 5, 10, 20, 30, 50, 100, 200, 500, 1000}
@@ -126,6 +126,10 @@ typedef struct keep_capture {
     uint64_t             direct_max;   /* up to this many bytes are read at once, see capture.c */
     unsigned             direct_count; /* captures since that was measured */
     uint64_t             held_soon;    /* bytes that the next stop will probably hold */
+    uint64_t             rates[KEEP_RATES]; /* bytes a second, which the latest stops read */
+    unsigned             rate_count;
+    unsigned             skip_left, skip_next; /* stops to leave out now, and after the next late one */
+    uint64_t             late_bytes; /* read by the latest stop that was too late */
     versions_published   found;    /* by the last call */
     keep_counted         counted;
     uint64_t             files;    /* found by the last full capture */

@@ -69,6 +69,8 @@ typedef struct wan_options {
     bool        plain;       /* mirror: whole regions as they are */
     bool        no_delta;    /* mirror: whole regions, compressed */
     int32_t     level;       /* mirror: of dx_hde.h; 0: its default */
+    bool        adaptive;    /* mirror: the level is lower while the processor is the limit, */
+    uint32_t    ratio_wanted; /* or while regions have this many bytes for 100 of a record */
     uint64_t    health_ns;   /* between two checks of a quiet connection; 0: a quarter of timeout_ns */
     uint64_t    connect_ns;  /* to establish a connection; 0: 10 s */
     uint64_t    send_buffer; /* bytes in the kernel for each connection; 0: the system's choice */

@@ -70,6 +70,23 @@ static bool matches(const pattern *p, const char *path)
     return now.is[p->count];
 }
 
+/* Fast, for most names: does the path begin and end with the bytes that every match begins and ends with?
+   Those are before the first and behind the last special one. */
+static bool may_match(const char *text, const char *path)
+{
+    static const char special[] = "?*\\";
+    const bool anchored = *text == '/';
+    size_t size = strlen(text += anchored);
+    const size_t path_size = strlen(path), begin = strcspn(text, special);
+    if (size && text[size - 1] == '/') size--; /* folders only */
+    const size_t head = begin < size ? begin : size;
+    if (anchored && strncmp(text, path, head) != 0) return false;
+    size_t tail = size;
+    while (tail > 0 && !strchr(special, text[tail - 1])) tail--;
+    tail += tail > 0 && text[tail - 1] == '\\' && tail < size; /* the byte behind it may be anything */
+    return size - tail <= path_size && !memcmp(path + path_size - (size - tail), text + tail, size - tail);
+}
+
 int versions_filter_check(const prog_list *rules)
 {
     for (size_t i = 0; i < rules->count; i++) {
@@ -85,6 +102,7 @@ bool versions_filter_takes(const prog_list *rules, const char *path, bool folder
 {
     pattern p;
     for (size_t i = 0; i < rules->count; i++) {
+        if (!may_match(rules->items[i].value, path)) continue;
         compile(rules->items[i].value, &p);
         if (p.folder_only && !folder) continue;
         if (matches(&p, path)) return strcmp(rules->items[i].option, "--include") == 0;

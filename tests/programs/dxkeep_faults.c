@@ -15,7 +15,9 @@
        owner-changed          the directory has another owner during the stop, without a notification
        replaced               f is a symbolic link whenever it is opened
        written-while-stopped  something else writes to f after it was read, before g is
-       changed-during-reads   f grows after each read of it */
+       changed-during-reads   f grows after each read of it
+       slow-disk              while the program is stopped, each read of data/big takes DX_DELAY_MS, unless ./fast
+                              exists; ./stops gets a byte for each stop that reads it */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -73,12 +75,25 @@ static void write_big(void)
     close(fd);
 }
 
-static bool is_f(int fd)
+static bool is_file(int fd, const char *path)
 {
     char link[64], place[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    const ssize_t size = readlink(link, place, sizeof place);
-    return size > 7 && !memcmp(place + size - 7, "/data/f", 7);
+    const ssize_t size = readlink(link, place, sizeof place), end = (ssize_t)strlen(path);
+    return size > end && !memcmp(place + size - end, path, (size_t)end);
+}
+
+static bool is_f(int fd) { return is_file(fd, "/data/f"); }
+
+static void wait_for_disk(int fd)
+{
+    if (!stopped || !fault("slow-disk") || !is_file(fd, "/data/big")) return;
+    if (once("slow-disk")) {
+        const int count = REAL(open)("stops", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        if (count < 0 || REAL(write)(count, ".", 1) != 1) abort();
+        close(count);
+    }
+    if (access("fast", F_OK) < 0) usleep((unsigned)atoi(getenv("DX_DELAY_MS")) * 1000);
 }
 
 /* >>processes ---------------------------------------------------------- */
@@ -198,6 +213,7 @@ ssize_t read(int fd, void *out, size_t size)
 #define PREAD(name, offset)                                                             \
     ssize_t name(int fd, void *out, size_t size, offset at)                             \
     {                                                                                   \
+        wait_for_disk(fd);                                                              \
         const ssize_t n = REAL(name)(fd, out, size, at);                                \
         if (n > 0 && fault("changed-during-reads") && is_f(fd)) append("data/f");       \
         return n;                                                                       \

@@ -1578,6 +1578,38 @@ def every_reason_is_forced(dice):
         assert not good, "%s: called consistent in spite of it: %r" % (key, good)
 
 
+def stops_that_cannot_succeed(dice):
+    """A file too large for --pause-max-ms changes all the time. Once a stop was too short for it, most captures leave the stop out,
+    with the same reason; it is tried again, ever more seldom, and when the file can be read, a version is consistent."""
+    if sys.platform != "linux":
+        raise Skip("needs LD_PRELOAD")
+    shim = build_shim("faults.so", "tests/programs/dxkeep_faults.c")
+    os.makedirs("data")
+    with open("data/big", "wb") as f:
+        f.write(dice.randbytes(4 << 20))
+    open("program", "w").write("import os, time\nf, n = os.open('data/big', os.O_RDWR), 0\nwhile True:\n"
+                               " os.pwrite(f, b'%d' % n, 1000000 + n % 5 * 500000)\n n += 1\n time.sleep(0.001)\n")
+    process = start("--quiet-ms", "1", "--hold-ms", "5", "--quiet", "--pause-max-ms", "200", command="run",
+                    program=("--", "env", "-u", "LD_PRELOAD", sys.executable, "program"),
+                    env={**preloaded(shim), "DX_FAULT": "slow-disk", "DX_DELAY_MS": "40"})
+
+    def slow():
+        return [v for v in versions() if "slow-read" in v["torn_reasons"]]
+
+    try:
+        wait_for("torn versions", lambda: len(slow()) >= 9, process)
+        stops, torn = os.path.getsize("stops"), len(slow())
+        assert stops <= torn // 2 + 1, "%d stops were tried for %d versions that are torn because of them" % (stops, torn)
+        wait_for("a later stop", lambda: os.path.getsize("stops") > 2, process)
+        open("fast", "w").close()
+        wait_for("a consistent version", lambda: any(v["consistent"] and v["version"] > 1 for v in versions()), process)
+    finally:
+        process.kill()
+        process.wait()
+        wait_for("the end of the program", lambda: not writers())
+    assert all(bool(v["torn_reasons"]) != v["consistent"] for v in versions()), versions()
+
+
 def records_of_torn_versions(dice):
     """Those of an older dxkeep have names only; unknown reasons and damage are no failure; the size is bounded."""
     os.makedirs("data")
@@ -2413,7 +2445,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
-         status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, records_of_torn_versions, the_latest_consistent_version,
+         status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,

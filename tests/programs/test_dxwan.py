@@ -18,9 +18,9 @@ counts = {"passed": 0, "failed": 0, "skipped": 0}
 class Run:
     """A dxwan in the background. Its output is read when it has ended."""
 
-    def __init__(self, *arguments, stdin=subprocess.DEVNULL):
+    def __init__(self, *arguments, stdin=subprocess.DEVNULL, env=None):
         self.arguments = arguments
-        self.process = subprocess.Popen([DXWAN, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=stdin)
+        self.process = subprocess.Popen([DXWAN, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=stdin, env=env)
         self.port = None
         running.append(self)
 
@@ -767,7 +767,7 @@ def mirror(r, *arguments, port=None):
     return Run("mirror", "f", "127.0.0.1:%d" % (port or r.port), "--json", *arguments)
 
 
-def case_mirror_sizes():
+def case_hd_8_mirror_sizes():
     """Each content over the partial copy of the one before: grown, shrunk, empty, identical, moved."""
     dice = random.Random(SEED)
     write("f", content := dice.randbytes(3 * REGION + 5))
@@ -846,6 +846,62 @@ def case_mirror_of_a_file_that_never_rests():
     mirror(r, "--once").end()
     r.end()
     assert read("in/f") == read("f")
+
+
+def preload(source):
+    """An environment in which functions of the system are those of this C source."""
+    head = "#define _GNU_SOURCE\n#include <sys/stat.h>\n#include <sys/syscall.h>\n#include <time.h>\n#include <unistd.h>\n"
+    write("shim.c", (head + source).encode())
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "shim.so", "shim.c"], check=True)
+    return dict(os.environ, LD_PRELOAD=os.path.abspath("shim.so"), ASAN_OPTIONS="verify_asan_link_order=0")
+
+
+def case_mirror_ends_though_times_lie_in_the_future():
+    """The time of modification, which a program sets; and that of any change, because the clock was set back meanwhile."""
+    back = preload("""int clock_gettime(clockid_t id, struct timespec *t)
+        {
+            const int result = (int)syscall(SYS_clock_gettime, id, t);
+            if (id == CLOCK_REALTIME) t->tv_sec -= 3600;
+            return result;
+        }""")
+    os.mkdir("d")
+    for env in None, back:
+        for path in "f", "d/f":
+            write(path, content := os.urandom(300000))
+            os.utime(path, (4000000000, 4000000000))
+            r = receive("--force")
+            Run("mirror", path[0], "127.0.0.1:%d" % r.port, "--once", "--streams", 2, env=env).end()
+            r.end()
+            assert read("in/" + path) == content and os.path.exists("in/" + path[0])
+
+
+def case_a_slow_disk_of_the_receiver():
+    """A --timeout of 2 s on both sides, and a receiver that hashes, unpacks and makes durable for 3 s each: it gives signs of life."""
+    slow = preload("""static void rest(long ms) { nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL); }
+        ssize_t pread(int f, void *p, size_t n, off_t at) { rest(8); return syscall(SYS_pread64, f, p, n, at); }
+        ssize_t pread64(int f, void *p, size_t n, off64_t at) { rest(8); return syscall(SYS_pread64, f, p, n, at); }
+        int syncfs(int f) { rest(3000); return (int)syscall(SYS_syncfs, f); }
+        int fsync(int f)
+        {
+            struct stat s;
+            if (fstat(f, &s) == 0 && S_ISREG(s.st_mode)) rest(3000);
+            return (int)syscall(SYS_fsync, f);
+        }""")
+    os.mkdir("d")
+    for path in "f", "d/f":
+        write(path, b"")
+        os.truncate(path, 24 << 20)
+    runs = []
+    for command, path in ("send", "f"), ("mirror", "f"), ("mirror", "d"):
+        os.mkdir(out := "in/%d" % len(runs))
+        port, = free_ports(1)
+        r = Run("recv", "127.0.0.1:%d" % port, "--out", out, "--timeout", 2, env=slow).listening()
+        once = ["--once"] if command == "mirror" else []
+        runs.append((r, Run(command, path, "127.0.0.1:%d" % port, "--timeout", 2, "--streams", 2, *once)))
+    for r, s in runs:
+        s.end()
+        r.end()
+    assert read("in/0/f") == read("in/1/f") == read("in/2/d/f") == bytes(24 << 20)
 
 
 def case_mirror_differences_are_small():
@@ -2002,7 +2058,7 @@ def case_dc_1_dc_2_dc_3_names_and_later_phases():
     rest = receiver_table("r", 1)
     check_config(rest)
     whole = ("enabled = true\n[transport]\nmode = 'tcp'\nrdma = false\npacing = true\ncongestion_control = 'cubic'\n[compression]\nalgorithm = 'zstd'\n"
-             "delta = true\ndelta_algorithm = 'auto'\ndictionary = false\nadaptive = false\nbaseline_sync = false\n[prediction]\nenabled = false\n"
+             "delta = true\ndelta_algorithm = 'auto'\ndictionary = false\nadaptive = true\nbaseline_sync = false\n[prediction]\nenabled = false\n"
              "model = 'lstm'\n[partitioner]\nenabled = false\n[sync]\nenabled = false\nconflict = 'lww'\n[consensus]\nenabled = false\nalgorithm = 'raft'\n"
              "[resilience]\nenabled = false\n")
     check_config(whole + rest)
@@ -2017,7 +2073,7 @@ def case_dc_1_dc_2_dc_3_names_and_later_phases():
                                     ("compression", "algorithm", "'gzip'", "'gzip' is unknown; give 'zstd'"),
                                     ("compression", "delta_algorithm", "'bsdiff'", "unsupported: 'bsdiff'"),
                                     ("compression", "dictionary", "true", "unsupported: mirrors train no dictionaries"),
-                                    ("compression", "adaptive", "true", "unsupported"), ("compression", "baseline_sync", "true", "unsupported"),
+                                    ("compression", "baseline_sync", "true", "unsupported"),
                                     ("compression", "delta", "1", "must be true or false"), ("sync", "conflict", "'crdt'", "'crdt' is unknown"),
                                     ("compression", "unknown", "1", "no such key"), ("transports", "mode", "'tcp'", "no such key")):
         check_config("[%s]\n%s = %s\n" % (table, key, value) + rest, 1, "INVALID_CONFIG: checked.toml:2: %s: %s" % (key, says))
@@ -2069,6 +2125,71 @@ def case_dm_1_life_cycle():
             socket.create_server(("127.0.0.1", port)).close()
         only("in")
     taken.close()
+
+
+def case_dm_2_layers_start_in_order():
+    """Transport, then compression and what is mirrored; a layer of a later phase is refused by its name before anything starts, and may
+    be named while it is disabled."""
+    good, busy, away = free_ports(3)
+    layers = ("prediction", "partitioner", "sync", "consensus", "resilience")
+    write("f", b"content")
+    table = receiver_table("r", good) + mirror_table("f", good)
+    for i, layer in enumerate(layers):
+        more = "".join("[%s]\nenabled = %s\n" % (other, "true" if other == layer else "false") for other in layers)
+        d = Daemon(more + table).end(1, "c.toml:%d: enabled: unsupported: it belongs to a later phase" % (2 * i + 2), number=None)
+        assert not any("listening" in line for line in d.lines), d.lines
+    taken = socket.create_server(("127.0.0.1", busy))
+    d = Daemon(FEW + mirror_table("missing", away) + receiver_table("x", busy)).end(5, "cannot listen on", number=None)
+    assert not any("missing" in line for line in d.lines), d.lines
+    taken.close()
+    d = Daemon(FEW + "".join("[%s]\nenabled = false\n" % layer for layer in layers) + table).await_line("started: 1 mirrors, 1 receivers")
+    assert "listening" in d.lines[0], d.lines
+    await_content("in/.f.dxwan-part", b"content")
+    d.end()
+    assert read("in/f") == b"content"
+    ends = [line.split()[0] for line in d.lines if line.endswith(": ended")]
+    assert ends == ["mirror", "receiver"], d.lines
+
+
+def case_dm_7_tiers_states_and_modes():
+    """The tier of a path follows from what was measured; a stream is saturated while the path takes no more, idle when there is nothing to
+    send, and closed afterwards. The mode is TCP; others are refused by name."""
+    write("f", os.urandom(8 * REGION))
+    port, where = free_ports(2)
+    r = receive("--json")
+    for delay in (0, 0.03, 0.1):
+        p = Proxy(r.port, 1, delay=(delay, delay))
+        told = json.loads(Run("probe", "127.0.0.1:%d" % p.port, "--streams", 1, "--seconds", 1, "--json").end().out)
+        p.close()
+        rtt, rate = told["rtt_us"], told["bytes_per_second_1"]
+        assert rtt >= 2000000 * delay
+        tier = 1 if rtt < 10000 and rate > 1250000000 else 2 if rtt < 50000 and rate > 125000000 else 3 if rtt < 150000 else 4
+        assert told["tier"] == tier, told
+    text = Run("probe", "127.0.0.1:%d" % r.port, "--streams", 1, "--seconds", 1).end().out
+    assert "\ntier " in text and " of [compression] in a configuration" in text, text
+    p = Proxy(r.port, 1, rate=1000000)
+    one = "[transport]\nmode = 'tcp'\nmin_streams = 1\ninitial_streams = 1\nmax_streams = 1\nsend_buffer_bytes = 65536\n"
+    d = Daemon(one + "[metrics]\ninterval_ms = 100\naddress = '127.0.0.1:%d'\n" % where + mirror_table("f", p.port)).await_line("started")
+    deadline = time.time() + PATIENCE
+
+    def await_state(number):
+        while metrics_of(where).get('dwcp_amst_stream_state{mirror="f",stream_id="0"}') != number:
+            assert time.time() < deadline, metrics_of(where)
+            time.sleep(0.02)
+    await_state(2)
+    p.rate = None
+    await_state(0)
+    p.target = 1 # nobody listens there
+    p.cut_all()
+    await_state(3)
+    p.target = r.port
+    await_state(0)
+    d.end()
+    r.end()
+    p.close()
+    assert read("in/f") == read("f")
+    for mode in ("rdma", "hybrid"):
+        check_config("[transport]\nmode = '%s'\n" % mode + receiver_table("r", port), 1, "unsupported: '%s'; this version has 'tcp'" % mode)
 
 
 def case_dm_8_disabled_is_a_plain_copy():
@@ -2349,6 +2470,206 @@ def case_dm_1_drain_has_a_limit():
         only("in", ".f.dxwan-note", ".f.dxwan-part")
 
 
+# ---- cases: records of a mirror
+def record_of(payload):
+    """Region number, and kind, coding, state size, dictionary, hash, baseline hash and size of a record in a message of a region."""
+    number, record = struct.unpack("<Q", payload[10:18])[0], payload[22:]
+    numbers, at = [], 12
+    while len(numbers) < 3:
+        n, shift = 0, 0
+        while record[at] & 128:
+            n, shift, at = n | (record[at] & 127) << shift, shift + 7, at + 1
+        numbers.append(n | record[at] << shift)
+        at += 1
+    assert record[:4] == b"DXH1"
+    return number, record[4], record[5], numbers[0], numbers[2], record[at:at + 32], record[at + 32:at + 64], len(record)
+
+
+def case_hd_1_hd_2_hd_5_hd_10_records_say_what_they_are():
+    """The first record of a region is whole, each later one a difference against the state of the record before, by its hash; what does
+    not compress is stored. No record needs an older one, so no whole state is due after some time or number of differences."""
+    text, noise = b"".join(b"%d " % n for n in range(60000))[:REGION], random.Random(SEED).randbytes(REGION)
+    write("f", text + noise + b"short" * 60)
+    records, rounds = [], []
+
+    def behave(s, done):
+        for opcode, flags, sequence, payload in frames_of(s):
+            if opcode == 0x30:
+                s.sendall(frame(0x31, b"receiver" + struct.pack("<Q", 0), 0, sequence))
+            elif opcode == 0xff:
+                kind, era, tag = struct.unpack("<HII", payload[:10])
+                if kind == 0x8001:
+                    records.append(record_of(payload))
+                if kind == 0x8004: # what follows the answer belongs to the next round
+                    with open("f", "r+b") as f:
+                        for at in (1000, REGION + 1000):
+                            if len(rounds) < 4:
+                                os.pwrite(f.fileno(), b"changed in %d" % (0 if len(rounds) == 3 else len(rounds)), at)
+                    rounds.append(len(records))
+                s.sendall(frame(0xff, struct.pack("<HIB", 0x8005 if kind == 0x8004 else 0x8003, tag, 0)))
+
+    with fake_receiver(behave) as port:
+        s = Run("mirror", "f", "127.0.0.1:%d" % port, "--streams", 1, "--every", 1)
+        deadline = time.time() + PATIENCE
+        while len(rounds) < 5 and time.time() < deadline:
+            time.sleep(0.02)
+        s.kill(signal.SIGTERM)
+        s.end()
+    assert rounds[:5] == [3, 5, 7, 9, 11], rounds
+    for number, kind, coding, size, dictionary, digest, baseline, length in records[:3]:
+        assert kind == 1 and size == (REGION, REGION, 300)[number] and dictionary == 0
+        assert (coding == 0, length < size) == ((False, True), (True, False), (True, False))[number], records[:3]
+    for number in (0, 1):
+        mine = [r for r in records if r[0] == number]
+        for before, r in zip(mine, mine[1:]):
+            assert r[1] in (2, 3) and r[6] == before[5] != r[5] and r[7] < 300, (before, r)
+        assert mine[1][5] == mine[4][5], "the same state has another hash"
+
+
+def case_hd_4_hd_16_moved_and_inserted_bytes_are_found():
+    """A few bytes inserted at the front move all others; blocks of 4 KiB trade places; bytes change where they are."""
+    content = bytearray(random.Random(SEED).randbytes(4 * REGION))
+    write("f", content)
+    r = receive("--json")
+    s = mirror(r, "--every", 1, "--streams", 2)
+    await_content("in/.f.dxwan-part", bytes(content[-100:]))
+    content[:0] = b"inserted at the front, marker 1"
+    write("g", content)
+    with open("f", "r+b") as f: # not truncated meanwhile
+        f.write(content)
+    await_content("in/.f.dxwan-part", b"marker 1")
+    for at in range(8192, REGION - 16384, 32768):
+        content[at:at + 4096], content[at + 4096:at + 8192] = content[at + 4096:at + 8192], content[at:at + 4096]
+    content[5000:5008] = b"marker 2"
+    with open("f", "r+b") as f:
+        f.write(content)
+    s.kill(signal.SIGTERM)
+    s.end()
+    r.end()
+    assert read("in/f") == content
+    told = json.loads(s.out)
+    assert told["record_bytes"] < 4 * REGION + 20000, told
+
+
+def case_hd_7_nack_and_full_resend():
+    """A receiver that was killed comes back with other content in two regions: it refuses differences on what it has not, and gets
+    these regions whole."""
+    content = bytearray(random.Random(SEED).randbytes(6 * REGION))
+    write("f", content)
+    r = receive()
+    port = r.port
+    s = mirror(r, "--every", 1, "--streams", 2)
+    await_bytes("in/.f.dxwan-part", len(content))
+    with open("f", "r+b") as f:
+        f.write(b"second round")
+    content[:12] = b"second round"
+    await_content("in/.f.dxwan-part", b"second round")
+    r.kill()
+    r.end(-9)
+    with open("in/.f.dxwan-part", "r+b") as f:
+        for n in (1, 3):
+            f.seek(n * REGION + 100)
+            f.write(b"damage")
+    r = Run("recv", "127.0.0.1:%d" % port, "--out", "in", "--json", "--wait", PATIENCE).listening()
+    s.kill(signal.SIGTERM)
+    s.end()
+    r.end()
+    assert read("in/f") == content
+    told, heard = json.loads(s.out), json.loads(r.out)
+    assert heard["nacks"] == 2 and told["regions_whole"] == 8 and heard["regions_stored"] <= 4, (told, heard)
+
+
+def case_hd_9_baselines_leave_and_memory_has_a_cap():
+    """The baselines are a file on the disk, without a name: memory is the same for a large file, and those of regions that the file no
+    longer has are gone."""
+    write("f", content := random.Random(SEED).randbytes(70 << 20))
+    r = receive("--json")
+    s = mirror(r, "--every", 1, "--streams", 4)
+    baselines = lambda: max(os.stat("/proc/%d/fd/%s" % (s.process.pid, n)).st_size for n in os.listdir("/proc/%d/fd" % s.process.pid)
+                            if "(deleted)" in os.readlink("/proc/%d/fd/%s" % (s.process.pid, n)))
+    deadline = time.time() + PATIENCE
+    await_bytes("in/.f.dxwan-part", len(content))
+    while baselines() < len(content) and time.time() < deadline:
+        time.sleep(0.02)
+    os.truncate("f", 1 << 20)
+    while (baselines() > 1 << 20 or os.path.getsize("in/.f.dxwan-part") > 1 << 20) and time.time() < deadline:
+        time.sleep(0.02)
+    assert 0 < max(s.memory_kib(), r.memory_kib()) < MEMORY_MAX_KIB and baselines() == 1 << 20, (s.memory_kib(), r.memory_kib(), baselines())
+    s.kill(signal.SIGTERM)
+    s.end()
+    r.end()
+    assert read("in/f") == content[:1 << 20]
+
+
+def case_hd_3_hd_15_lossless_in_every_mode():
+    """Levels 0 to 3, without differences, and switched off: the same file while it changes; the highest level is smaller than the lowest."""
+    dice = random.Random(SEED)
+    modes = ["[compression]\nlevel = %d\n" % n for n in range(4)] + ["[compression]\ndelta = false\n"]
+    content = bytearray(read(DXWAN)[:2 * REGION] + b"".join(b"%d\n" % (n * n) for n in range(20000)))
+    write("f", content)
+    runs = []
+    for n, mode in enumerate([FEW + m for m in modes] + ["enabled = false\n"]):
+        r = receive("--json", out="copy%d" % n)
+        runs.append((r, Daemon(mode + mirror_table("f", r.port), path="c%d.toml" % n)))
+    for n, _ in enumerate(runs):
+        await_content(".copy%d.dxwan-part" % n, bytes(content[-100:]))
+    with open("f", "r+b") as f:
+        for _ in range(30):
+            at, more = dice.randrange(len(content)), dice.randbytes(dice.randrange(1, 900))
+            os.pwrite(f.fileno(), more, at)
+            content[at:at + len(more)] = more
+    sizes = []
+    for n, (r, d) in enumerate(runs):
+        d.end()
+        r.end()
+        assert read("copy%d" % n) == content, n
+        sizes.append(json.loads(r.out)["record_bytes"])
+    assert sizes[3] < sizes[0] < sizes[5] and sizes[4] < sizes[5] and sizes[5] >= len(content), sizes
+
+
+def case_hd_12_the_level_follows_the_processor():
+    """On a path that is faster than level 9, the level sinks if it may; else it stays. What arrives is the same."""
+    port, fixed = free_ports(2)
+    content = b"".join(read(DXWAN)[at:at + REGION - 100] + b"%100d" % at for at in range(0, 12000, 1000))
+    write("f", content)
+    runs = []
+    for n, adaptive in enumerate(("true", "false")):
+        where, = free_ports(1)
+        r = receive("--json", out="copy%d" % n)
+        d = Daemon(FEW + "[compression]\nlevel = 3\nadaptive = %s\n[metrics]\ninterval_ms = 100\naddress = '127.0.0.1:%d'\n" % (adaptive, where)
+                   + mirror_table("f", r.port), path="c%d.toml" % n)
+        await_content(".copy%d.dxwan-part" % n, content[-100:])
+        deadline, now = time.time() + PATIENCE, {}
+        while now.get('dwcp_migration_rounds_total{mirror="f"}', 0) < 1 and time.time() < deadline:
+            time.sleep(0.05)
+            now = metrics_of(where)
+        runs.append((r, d, now['dwcp_hde_level{mirror="f"}']))
+    for n, (r, d, level) in enumerate(runs):
+        d.end()
+        r.end()
+        assert read("copy%d" % n) == content
+        assert (level < 9) == (n == 0), [level for _, _, level in runs]
+
+
+def case_hd_14_many_keys_at_once():
+    """Eight mirrors of one process, while a writer changes each file: every copy is its own file."""
+    names, dice = ["f%d" % n for n in range(8)], random.Random(SEED)
+    ports, text = free_ports(8), FEW
+    for name, port in zip(names, ports):
+        write(name, dice.randbytes(2 * REGION))
+        text += receiver_table("r" + name, port) + mirror_table(name, port)
+    d = Daemon(text).await_line("started: 8 mirrors, 8 receivers")
+    writers = [Writer(name, dice.random(), pause=0.01) for name in names]
+    for name in names:
+        await_bytes("in/.%s.dxwan-part" % name, REGION)
+    for w in writers:
+        w.end()
+    d.end()
+    for name in names:
+        assert read("in/" + name) == read(name), name
+    only("in", *names)
+
+
 def run_case(name, case):
     """One case in a directory of its own, in a process of its own. Exit status 0: passed."""
     work = tempfile.mkdtemp()
@@ -2382,7 +2703,7 @@ def main():
     cases.sort(key=lambda c: ("hostile" not in c[0] and "black" not in c[0] and "killed" not in c[0], c[0]))
     write(probe := tempfile.mktemp(), b"")
     if b"without toml++" in subprocess.run([DXWAN, "daemon", "--config", probe, "--check-config"], stderr=subprocess.PIPE).stderr:
-        configured = ("dc_", "dm_", "am_", "daemon_", "mirror_tree_by_the_daemon")
+        configured = ("dc_", "dm_", "am_", "daemon_", "mirror_tree_by_the_daemon", "hd_3", "hd_12", "hd_14")
         for name, _ in cases:
             if name.startswith(configured):
                 counts["skipped"] += 1

@@ -33,6 +33,8 @@
 enum {
     SLOTS          = 64,  /* regions on their way, each with its content */
     SCAN_MAX       = 64,  /* regions read in a turn */
+    PRESSED_MAX    = 4,   /* turns that encoding takes, until the level is lower */
+    PRESSED_SLOTS  = 8,   /* it is not the limit while more are on their way */
     LAST_ROUNDS    = 20,  /* that may find changes, once the end was asked for */
     PAUSES_MAX     = 3,   /* of a process, that were too short */
     MISMATCHES_MAX = 3,   /* rounds in a row with another hash at the receiver */
@@ -71,6 +73,7 @@ typedef struct stream {
     bool           again;  /* so after its end the next one is opened at once */
     bool           dialed; /* the dialer is at work */
     uint64_t       spare_ns; /* since when it is not wanted; 0: it is */
+    bool           full;   /* it has taken no more at least once since the last report */
     uint64_t       acked;  /* bytes of this connection, as its kernel said last */
     uint64_t       bytes;  /* sent, over all its connections */
 } stream;
@@ -90,6 +93,7 @@ typedef struct mirror {
     uint64_t           looked_ns; /* when it was asked last */
     bool               idle;     /* since then, the connections were not always the limit, */
     bool               filled;   /* or at least once all of them were full */
+    uint32_t           pressed;  /* turns in a row that encoding took, while little was on its way */
     uint64_t           full_ns;  /* time that they were: the controller's clock, */
     uint64_t           delivered; /* and the bytes of it */
     uint64_t           answered; /* bytes, where the kernel does not count them */
@@ -347,6 +351,17 @@ static slot *next_slot(mirror *m, int *budget)
     return NULL;
 }
 
+/* Write the record of a slot. Returns its size. */
+static size_t encode(mirror *m, const slot *s, const uint8_t *base, size_t base_size, uint8_t *out)
+{
+    const int64_t began_ns = prog_now_ns();
+    const size_t size = wan_coder_encode(&m->coder, base, base_size, s->bytes, s->size, out);
+    const bool busy = m->pressed >= PRESSED_MAX;
+    if (m->o->adaptive) wan_coder_adapt(&m->coder, (uint64_t)(prog_now_ns() - began_ns) / 1000000, busy);
+    if (busy) m->pressed = 0;
+    return size;
+}
+
 /* Write the message of a slot. Returns its opcode and size. */
 static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
 {
@@ -372,8 +387,7 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         base = m->old;
     r.size = base ? old_size : 0;
     wan_region_write(&r, out);
-    *size = WAN_REGION_HEAD + wan_coder_encode(&m->coder, base, r.size, s->bytes, s->size,
-                                               out + WAN_REGION_HEAD);
+    *size = WAN_REGION_HEAD + encode(m, s, base, r.size, out + WAN_REGION_HEAD);
     s->whole = !base;
     s->state = SENT;
     m->regions++;
@@ -418,6 +432,7 @@ static dx_link_id reserve(mirror *m, uint32_t size, dx_hbtp_out *out)
         m->turn = (m->turn + 1) % m->limit;
         if (!s->id || !s->joined || s->spare_ns) continue;
         if (!dx_link_reserve(&m->loop.links, s->id, size, out)) return s->id;
+        s->full = true;
     }
     return 0;
 }
@@ -546,6 +561,8 @@ static bool pump(mirror *m, uint64_t now)
     }
     if (m->over) return false;
     full = full || m->busy == SLOTS;
+    const bool paced = m->o->rate && now < m->sent_ns;
+    m->pressed = cut && !full && !paced && m->busy <= PRESSED_SLOTS ? m->pressed + 1 : 0;
     control(m, full, !full && !cut);
     if (m->phase == SCANNING && is_scanned(m)) wan_source_end_reading(&m->source);
     if (m->phase == SCANNING && is_scanned(m) && !m->busy) end_scan(m);
@@ -586,7 +603,7 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         s->checked = true;
     } else if (p[4] == WAN_NO_ZSTD && !checking && m->coder.desc.zstd) {
         wan_coder_close(&m->coder);
-        wan_coder_open(&m->coder, false, m->o->level, m->o->plain);
+        wan_coder_open(&m->coder, false, m->o);
     } else if (p[4] != WAN_AGAIN && p[4] != WAN_NO_ZSTD) {
         broke(m);
     }
@@ -601,7 +618,8 @@ static void handle_round_answer(mirror *m, const uint8_t *p, size_t size)
     if (m->phase != TOLD || (uint32_t)wan_load(p, 4) != m->round.number) return;
     if (p[4] == WAN_HASHING && size == 13) {
         const uint64_t bytes = wan_load(p + 5, 8);
-        const uint64_t most = m->join.kind == WAN_TREE ? 2 * m->round.size + WAN_SIGNS_MAX : m->round.size;
+        const uint64_t passes = m->join.kind == WAN_TREE ? 2 : 1;
+        const uint64_t most = passes * m->round.size + WAN_SIGNS_MAX;
         if (bytes > m->far_hashed && bytes <= most) {
             m->far_hashed = bytes;
             m->steps++;
@@ -755,6 +773,13 @@ static void dial_again(mirror *m, uint64_t now)
     }
 }
 
+static wan_stream_state state_of(const mirror *m, const stream *st, bool active)
+{
+    if (!active) return WAN_STREAM_OVER;
+    if (st->full) return WAN_SATURATED;
+    return st->bytes > m->bytes_told[st - m->streams] ? WAN_ACTIVE : WAN_IDLE;
+}
+
 /* Tell the daemon how it goes. */
 static void report_figures(mirror *m, uint64_t now, bool running)
 {
@@ -765,15 +790,18 @@ static void report_figures(mirror *m, uint64_t now, bool running)
     pthread_mutex_lock(&f->lock);
     wan_totals_add(&f->totals, &m->now, &m->told);
     m->report_ns = now + f->interval_ns;
+    f->level = running ? wan_coder_level(&m->coder) : f->level;
     f->running = running;
     f->wanted = running ? m->wanted : 0;
     f->active = 0;
     for (uint32_t i = 0; i < WAN_STREAMS_MAX; i++) {
         wan_stream_figures *to = &f->streams[i];
-        const stream *st = &m->streams[i];
+        stream *st = &m->streams[i];
         wan_paths path = {0};
         to->active = running && st->id && st->joined;
         if (to->active) wan_path_add(&path, dx_link_fd(&m->loop.links, st->id));
+        to->state = state_of(m, st, to->active);
+        st->full = false;
         to->bytes += st->bytes - m->bytes_told[i];
         m->bytes_told[i] = st->bytes;
         to->window = path.window;
@@ -845,7 +873,7 @@ static int start(mirror *m)
     status = wan_loop_open(&m->loop, &links, m->o->timeout_ns, m->o->ender);
     if (status) return status;
     dx_hbtp_router_set(&m->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
-    wan_coder_open(&m->coder, true, m->o->level, m->o->plain);
+    wan_coder_open(&m->coder, true, m->o);
     m->old = prog_alloc(WAN_REGION_SIZE);
     for (int i = 0; i < SLOTS; i++) m->slots[i].bytes = prog_alloc(WAN_REGION_SIZE);
     m->began_ns = m->moved_ns = (uint64_t)prog_now_ns();

@@ -207,6 +207,14 @@ static int measure(probe *p, uint32_t count)
     return status;
 }
 
+static int tier_of(const probe *p)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < p->step_count; i++)
+        if (p->steps[i].bytes_s > most) most = p->steps[i].bytes_s;
+    return wan_path_tier(p->rtt_ns, most);
+}
+
 /* The fewest connections that come close to the best. */
 static const step *best(const probe *p)
 {
@@ -220,6 +228,9 @@ static const step *best(const probe *p)
 
 static void report(const probe *p)
 {
+    static const char *const tiers[] = {"a local network", "a region", "a wide area", "the world"};
+    static const int levels[] = {0, 2, 2, 3}; /* of a configuration */
+    const int tier = tier_of(p);
     const step *advised = best(p);
     prog_json j;
     if (p->o->json) {
@@ -234,6 +245,7 @@ static void report(const probe *p)
             prog_json_number(&j, name, p->steps[i].paths.retransmitted);
         }
         prog_json_number(&j, "streams", advised->connections);
+        prog_json_number(&j, "tier", (uint64_t)tier);
         prog_json_end(&j);
         return;
     }
@@ -245,6 +257,8 @@ static void report(const probe *p)
              advised == p->steps + p->step_count - 1
                  ? "more may be better still: probe with a larger --streams"
                  : "more connections gain less than 10 %");
+    prog_say("tier %d, %s: level %d of [compression] in a configuration\n", tier, tiers[tier - 1],
+             levels[tier - 1]);
 }
 
 static int start(probe *p)

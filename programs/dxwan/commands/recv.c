@@ -22,13 +22,12 @@ enum {
     CHUNK_MIN     = 4096,
     FAULTS_MAX    = 64,      /* connections in a row that broke a rule */
     SAVE_S        = 2,       /* between two notes */
-    TELL_S        = 5,       /* between two reports of hashing */
     JOIN_S        = 10,      /* for the first message of a connection */
     END_S         = 10,      /* for the sender to come back and hear of the end, */
     END_FAILED_S  = 2        /* and of a failure */
 };
 #define SECOND ((uint64_t)1000000000)
-#define SYNC_LOOK_NS ((uint64_t)20000000) /* is the directory durable now? */
+#define WORK_LOOK_NS ((uint64_t)5000000) /* is a thread done? */
 
 typedef struct recv_state {
     const wan_options *o;
@@ -54,6 +53,7 @@ typedef struct recv_state {
     uint64_t     saved_ns;
     uint64_t     saved_done; /* bytes_done then */
     uint64_t     told_ns;
+    uint64_t     signs;      /* of life, while the file is made durable */
     uint64_t     over_ns;    /* the sender must know by then; 0: not over */
     bool         over;
     int          status;
@@ -250,6 +250,15 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 }
 
 /* >>progress ------------------------------------------------------------- */
+/* Tell the sender of the work, now and then. waits: for the disk. */
+static void tell(recv_state *s, uint64_t now, bool waits)
+{
+    if (now - s->told_ns < WAN_TELL_NS) return;
+    s->told_ns = now;
+    s->signs += waits;
+    wan_bulk_tell_hashed(&s->bulk, s->hash.bytes + s->signs);
+}
+
 /* Hash the bytes that arrived without a gap. The complete file is placed or refused. */
 static void check(recv_state *s, uint64_t now)
 {
@@ -264,9 +273,7 @@ static void check(recv_state *s, uint64_t now)
     }
     if (b->state != DX_BULK_WHOLE) return;
     if (s->hash.bytes < b->object.size) {
-        if (now - s->told_ns < TELL_S * SECOND) return;
-        s->told_ns = now;
-        wan_bulk_tell_hashed(&s->bulk, s->hash.bytes);
+        tell(s, now, false);
         return;
     }
     wan_hash_end(&s->hash, hash);
@@ -277,7 +284,12 @@ static void check(recv_state *s, uint64_t now)
                                           "announced; nothing was stored", s->join.name));
         return;
     }
-    const int status = wan_target_place(&s->target);
+    const int synced = wan_target_sync(&s->target);
+    if (synced > 0) {
+        tell(s, now, true);
+        return;
+    }
+    const int status = synced < 0 ? prog_fail_errno("%s", s->target.part) : wan_target_place(&s->target);
     if (status) {
         (void)dx_bulk_stop(b, DX_HBTP_STATUS_INTERNAL, 0, now);
     } else {
@@ -337,19 +349,19 @@ static int unpack(recv_state *s, uint64_t now, bool *more)
     wan_unpack *u = &s->unpack;
     int result = 1;
     if (!s->unpacking) {
-        s->unpacking = true;
-        const int status = prog_remove_all(s->target.tree); /* left by a killed receiver */
-        if (status) return status;
-        if (!wan_unpack_begin(u, s->target.file, s->image.round.size, s->target.tree)) result = -1;
+        const int cleaned = wan_target_clean(&s->target);
+        if (cleaned < 0) return -cleaned;
+        s->unpacking = !cleaned;
+        if (s->unpacking && !wan_unpack_begin(u, s->target.file, s->image.round.size, s->target.tree)) result = -1;
     }
-    if (result > 0 && !s->unpacked) {
+    if (result > 0 && s->unpacking && !s->unpacked) {
         result = wan_unpack_step(u);
         s->image.unpacked = u->done;
         s->unpacked = !result;
     }
-    if (s->unpacked) result = wan_target_sync_tree(&s->target);
+    if (s->unpacked) result = wan_target_sync(&s->target);
     *more = result > 0;
-    if (*more && wan_image_tell(&s->image, now) && s->unpacked) s->image.unpacked++; /* a sign of life */
+    if (*more) wan_image_tell(&s->image, now, !s->unpacking || s->unpacked);
     if (result < 0 && u->why)
         return prog_fail(PROG_NETWORK, "%s: %s; nothing was stored", s->join.name, u->why);
     return result < 0 ? prog_fail_errno("%s", s->target.tree) : PROG_OK;
@@ -359,11 +371,17 @@ static int unpack(recv_state *s, uint64_t now, bool *more)
 static void place_mirror(recv_state *s, uint64_t now)
 {
     bool more = false;
-    const char *text = "the file cannot be renamed";
+    const char *text = "the file cannot be stored";
     int status = PROG_OK;
     if (s->join.kind == WAN_TREE) {
         status = unpack(s, now, &more);
         text = s->unpack.why ? s->unpack.why : "the directory cannot be made";
+    }
+    if (s->join.kind != WAN_TREE) {
+        const int synced = wan_target_sync(&s->target);
+        more = synced > 0;
+        if (more) wan_image_tell(&s->image, now, true);
+        if (synced < 0) status = prog_fail_errno("%s", s->target.part);
     }
     if (more && !status) return;
     if (!status) status = wan_target_place(&s->target);
@@ -411,7 +429,7 @@ static void tick(recv_state *s, uint64_t now)
         const dx_bulk *b = &s->bulk.bulk;
         check(s, now);
         save(s, now);
-        const uint64_t moved = b->metrics.bytes_done + s->hash.bytes + (uint64_t)b->state;
+        const uint64_t moved = b->metrics.bytes_done + s->hash.bytes + s->signs + (uint64_t)b->state;
         if (moved != s->moved) {
             s->moved = moved;
             s->moved_ns = now;
@@ -424,10 +442,13 @@ static void tick(recv_state *s, uint64_t now)
 
 static bool is_hashing(const recv_state *s)
 {
-    if (is_mirror(s)) return (s->image.checking || (s->image.finished && !s->unpacked)) && !s->over;
+    if (is_mirror(s)) return (s->image.checking || (s->unpacking && !s->unpacked)) && !s->over;
     return s->joined && !s->over && s->bulk.bulk.state != DX_BULK_WAITING &&
            s->hash.bytes < s->bulk.bulk.front;
 }
+
+/* Is a thread at work, after which the file is renamed? */
+static bool is_waiting(const recv_state *s) { return s->target.cleaning.running || s->target.syncing.running; }
 
 /* Until the end, and then until the sender knows of it. */
 static int run(recv_state *s)
@@ -440,7 +461,7 @@ static int run(recv_state *s)
         if (is_mirror(s)) {
             if (s->over && now >= s->over_ns) break;
             if (s->over && !s->loop.links.count && (s->heard || !s->placed)) break;
-            const uint64_t rest_ns = is_hashing(s) ? 0 : s->unpacked ? SYNC_LOOK_NS : SECOND;
+            const uint64_t rest_ns = is_hashing(s) ? 0 : is_waiting(s) ? WORK_LOOK_NS : SECOND;
             status = wan_loop_turn(&s->loop, now + rest_ns);
             tick(s, (uint64_t)prog_now_ns());
             continue;
@@ -452,6 +473,7 @@ static int run(recv_state *s)
         told = told || (s->over && s->joined && s->bulk.bulk.metrics.connections);
         if (s->over && (!s->joined || now >= s->over_ns)) break;
         if (s->over && !s->bulk.bulk.metrics.connections && (told || !s->placed)) break;
+        if (is_waiting(s)) wake = now + WORK_LOOK_NS;
         status = wan_loop_turn(&s->loop, is_hashing(s) ? now : wake ? wake : now + SECOND);
         tick(s, (uint64_t)prog_now_ns());
     }

@@ -65,7 +65,7 @@ static const key keys[] = {
     IS_TEXT("compression", "delta_algorithm", delta_algorithm, "auto xor rsync bsdiff", "auto"),
     IS_SWITCH("compression", "dictionary", dictionary, 0, "unsupported: mirrors train no dictionaries"),
     IS_NUMBER("compression", "dictionary_update_s", dictionary_update_s, 60, 604800, 86400),
-    IS_SWITCH("compression", "adaptive", adaptive, 0, "unsupported: the level of a mirror is fixed"),
+    IS_SWITCH("compression", "adaptive", adaptive, 0, NULL),
     IS_FRACTION("compression", "adaptive_threshold", adaptive_threshold, 1, 100, 15),
     IS_FRACTION("compression", "min_ratio", min_ratio, 1, 100, 1.1),
     IS_SWITCH("compression", "baseline_sync", baseline_sync, 0,

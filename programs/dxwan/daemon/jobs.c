@@ -233,6 +233,8 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
     job->o.plain = !c->enabled;
     job->o.no_delta = !c->delta;
     job->o.level = levels[c->level];
+    job->o.adaptive = c->adaptive;
+    job->o.ratio_wanted = (uint32_t)(c->adaptive_threshold * 100);
     job->o.streams = c->enabled ? (uint32_t)c->initial_streams : 1;
     if (c->enabled && c->max_streams > c->min_streams) {
         job->o.streams_min = (uint32_t)c->min_streams;

@@ -11,6 +11,7 @@ typedef struct row {
     wan_totals         totals;
     uint64_t           errors[WAN_ERRORS];
     uint32_t           wanted, active;
+    int32_t            level;
     int                health;
     wan_breaker        breaker;
     wan_stream_figures streams[WAN_STREAMS_MAX];
@@ -48,6 +49,7 @@ static void collect(wan_jobs *j, table *t)
         memcpy(r->streams, f->streams, sizeof r->streams);
         r->wanted = f->wanted;
         r->active = f->active;
+        r->level = f->level;
         r->health = wan_job_health(job);
         pthread_mutex_unlock(&f->lock);
         r->breaker = job->to->breaker;
@@ -89,6 +91,7 @@ static double received(const row *r) { return (double)r->totals.bytes_received; 
 static double original(const row *r) { return (double)r->totals.state_bytes; }
 static double compressed(const row *r) { return (double)r->totals.record_bytes; }
 static double hit_rate(const row *r) { return percent(r->totals.deltas, r->totals.regions); }
+static double level(const row *r) { return r->level; }
 static double compared(const row *r) { return (double)r->totals.compared; }
 static double rounds(const row *r) { return (double)r->totals.rounds; }
 static double health(const row *r) { return r->health; }
@@ -119,6 +122,7 @@ static void put_streams(prog_line *l, const table *t, const char *name, const ch
 static double sent(const wan_stream_figures *s) { return (double)s->bytes; }
 static double window(const wan_stream_figures *s) { return (double)s->window; }
 static double round_trip(const wan_stream_figures *s) { return s->rtt_us / 1e6; }
+static double state(const wan_stream_figures *s) { return s->state; }
 static double repeated(const wan_stream_figures *s) { return s->retransmitted; }
 
 static void put_latency(prog_line *l, const table *t)
@@ -168,6 +172,7 @@ void wan_metrics_put(void *user, prog_line *l)
     put_streams(l, &t, "amst_bytes_sent_total", "counter", "Bytes of regions.", sent);
     each(l, &t, "amst_bytes_received_total", "counter", "Bytes, of all streams.", received);
     put_latency(l, &t);
+    put_streams(l, &t, "amst_stream_state", "gauge", "0: idle, 1: active, 2: saturated, 3: closed.", state);
     put_streams(l, &t, "amst_window_bytes", "gauge", "Congestion window.", window);
     put_streams(l, &t, "amst_round_trip_seconds", "gauge", "Round trip, smoothed.", round_trip);
     put_streams(l, &t, "amst_retransmitted_segments", "gauge", "Of this connection.", repeated);
@@ -175,6 +180,7 @@ void wan_metrics_put(void *user, prog_line *l)
     each(l, &t, "hde_bytes_compressed_total", "counter", "Bytes of their records.", compressed);
     each(l, &t, "hde_compression_ratio", "gauge", "The former for each of the latter.", ratio);
     each(l, &t, "hde_delta_hit_rate_percent", "gauge", "Records that are differences.", hit_rate);
+    each(l, &t, "hde_level", "gauge", "Of compression, now.", level);
     each(l, &t, "hde_regions_compared_total", "counter", "Regions that were compared by hash.", compared);
     each(l, &t, "migration_rounds_total", "counter", "Rounds, complete and verified.", rounds);
     each(l, &t, "system_component_health", "gauge",

@@ -23,13 +23,14 @@ static void hash_page(uint64_t offset, const uint8_t *p, size_t size, uint8_t *v
 #include <stdlib.h>
 #include <string.h>
 
-void wan_coder_open(wan_coder *c, bool zstd, int32_t level, bool plain)
+void wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
 {
     memset(c, 0, sizeof *c);
     c->desc.state_max = WAN_REGION_SIZE;
-    c->desc.plain = plain;
+    c->desc.plain = o && o->plain;
+    c->desc.ratio_wanted = o ? o->ratio_wanted : 0;
     c->desc.baselines_max = 2; /* the one that is given, and that of a whole state */
-    c->desc.level = level ? level : 1; /* a higher one searches for longer than most links take to send */
+    c->desc.level = o && o->level ? o->level : 1; /* a higher one searches for longer than most links take to send */
 #ifdef DX_HDE_ZSTD
     c->zstd.cctx = ZSTD_createCCtx();
     c->zstd.dctx = ZSTD_createDCtx();
@@ -71,6 +72,15 @@ size_t wan_coder_encode(wan_coder *c, const uint8_t *base, size_t base_size, con
     assert(!error);
     (void)error;
     return out_size;
+}
+
+void wan_coder_adapt(wan_coder *c, uint64_t ms, bool busy) { dx_hde_adapt_level(&c->h, ms, busy); }
+
+int32_t wan_coder_level(const wan_coder *c)
+{
+    dx_hde_stats stats;
+    dx_hde_get_stats(&c->h, &stats);
+    return stats.level;
 }
 
 int wan_coder_decode(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *record,

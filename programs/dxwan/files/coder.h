@@ -2,7 +2,7 @@
 #ifndef WAN_CODER_H
 #define WAN_CODER_H
 
-#include "../../common/common.h"
+#include "../wan.h"
 
 #include "../../../layers/dx_hde.h"
 
@@ -12,13 +12,15 @@ typedef struct wan_coder {
     dx_hde_zstd zstd;
 } wan_coder;
 
-/* Allocate the memory, some 1.5 MiB. zstd: records may need it. level: of dx_hde.h; 0: 1.
-   plain: records are whole regions as they are. */
-void wan_coder_open(wan_coder *c, bool zstd, int32_t level, bool plain);
+/* Allocate the memory, some 1.5 MiB. zstd: records may need it. o: level, ratio_wanted, plain; NULL: to decode. */
+void wan_coder_open(wan_coder *c, bool zstd, const wan_options *o);
 void wan_coder_close(wan_coder *c);
 /* Write a record of at most size + DX_HDE_HEAD_MAX bytes. base NULL: the whole state. Returns its size. */
 size_t wan_coder_encode(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *state,
                         size_t size, uint8_t *out);
+/* The last record took this long, and other work waits: adapt the level, which is that of the options at most. */
+void wan_coder_adapt(wan_coder *c, uint64_t ms, bool busy);
+int32_t wan_coder_level(const wan_coder *c);
 /* Decode a record into WAN_REGION_SIZE bytes. Returns a dx_hde_error. */
 int wan_coder_decode(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *record,
                      size_t size, uint8_t *state, size_t *state_size);

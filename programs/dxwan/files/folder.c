@@ -411,7 +411,8 @@ static bool fits(const wan_list *l)
 int wan_folder_begin(wan_folder *f)
 {
     wan_list old = f->list;
-    const int64_t now = os_time_ns();
+    const int64_t wall_ns = os_time_ns();
+    const uint64_t now_ns = (uint64_t)prog_now_ns();
     close_files(f);
     f->torn = false;
     int status = list_all(f, &f->list);
@@ -422,6 +423,8 @@ int wan_folder_begin(wan_folder *f)
         return status;
     }
     wan_list *l = &f->list;
+    if (!old.count || memcmp(old.digest, l->digest, sizeof l->digest) != 0) f->seen_ns = (uint64_t)prog_now_ns();
+    f->settled = wan_is_settled(l->newest_ns, wall_ns, f->seen_ns, now_ns);
     uint8_t *taken = prog_alloc(old.count + 1);
     memset(taken, 0, old.count + 1);
     l->items[0].size = l->table_size;
@@ -433,7 +436,6 @@ int wan_folder_begin(wan_folder *f)
     f->places = prog_alloc(l->count * sizeof *f->places);
     give_places(f);
     for (uint32_t i = 1; i < l->count; i++) wan_entry_set_place(l->table + l->items[i].entry, l->items[i].at);
-    f->settled = now - l->newest_ns > WAN_SETTLE_NS;
     if (l->left_out && !f->told)
         prog_warn("%s: %" PRIu64 " entries are left out: they are neither files, directories nor symbolic "
                   "links", f->path, l->left_out);

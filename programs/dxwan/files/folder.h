@@ -45,6 +45,7 @@ typedef struct wan_folder {
     int         folder;
     uint32_t    bad;      /* the item that could not be read */
     bool        torn;     /* a file has changed or gone since the round began */
+    uint64_t    seen_ns;  /* since when the digest is known */
     bool        settled;  /* a change during the round would change the times of a file */
     bool        told;     /* that entries are left out */
 } wan_folder;

@@ -10,15 +10,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum {
-    TELL_S         = 5, /* between two reports of hashing */
-    ROUNDS_BAD_MAX = 16 /* announced in a row, and not verified */
-};
+enum { ROUNDS_BAD_MAX = 16 /* announced in a row, and not verified */ };
 
 void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max)
 {
     memset(i, 0, sizeof *i);
-    wan_coder_open(&i->coder, true, 0, false);
+    wan_coder_open(&i->coder, true, NULL);
     i->links = links;
     i->file = file;
     i->size_max = size_max;
@@ -40,7 +37,10 @@ uint64_t wan_image_size(const wan_image *i)
     return os_info_of(i->file, &info) < 0 ? 0 : info.size;
 }
 
-uint64_t wan_image_moved(const wan_image *i) { return i->rounds * 2 + i->front + i->hash.bytes + i->unpacked; }
+/* What is done of the end of a round. */
+static uint64_t work_of(const wan_image *i) { return i->hash.bytes + i->unpacked + i->signs; }
+
+uint64_t wan_image_moved(const wan_image *i) { return i->rounds * 2 + i->front + work_of(i); }
 
 /* >>answers -------------------------------------------------------------- */
 static int answer(const dx_hbtp_context *c, uint32_t tag, wan_answer what, const void *more,
@@ -71,7 +71,7 @@ static void tell(wan_image *i, wan_answer what, const char *text)
     bytes[4] = (uint8_t)what;
     if (size) memcpy(bytes + 5, text, size);
     if (what == WAN_HASHING) {
-        wan_store(bytes + 5, i->hash.bytes + i->unpacked, 8);
+        wan_store(bytes + 5, work_of(i), 8);
         size = 8;
     }
     if (session && !dx_hbtp_notify(session, WAN_OP_ROUND_ANSWER, 0, bytes, 5 + size))
@@ -87,12 +87,12 @@ void wan_image_answer(wan_image *i, wan_answer what, const char *text)
     tell(i, what, text);
 }
 
-bool wan_image_tell(wan_image *i, uint64_t now_ns)
+void wan_image_tell(wan_image *i, uint64_t now_ns, bool waits)
 {
-    if (now_ns - i->told_ns < TELL_S * (uint64_t)1000000000) return false;
+    if (now_ns - i->told_ns < WAN_TELL_NS) return;
     i->told_ns = now_ns;
+    i->signs += waits;
     tell(i, WAN_HASHING, NULL);
-    return true;
 }
 
 /* A message that breaks a rule: its connection ends. */
@@ -222,7 +222,7 @@ void wan_image_step(wan_image *i, uint64_t now_ns)
         return;
     }
     if (i->hash.bytes < i->round.size) {
-        (void)wan_image_tell(i, now_ns);
+        wan_image_tell(i, now_ns, false);
         return;
     }
     wan_hash_end(&i->hash, hash);

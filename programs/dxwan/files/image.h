@@ -31,8 +31,8 @@ typedef struct wan_image {
     bool       verified; /* the file has round.hash, and nothing was stored since */
     bool       finished; /* the final round is verified: nothing is stored any more, */
     bool       decided;  /* and the file has its name, or cannot get it */
-    uint64_t   unpacked; /* bytes of the image of a directory, before that, and then signs of
-                            life while it is made durable */
+    uint64_t   unpacked; /* bytes of the image of a directory, before that */
+    uint64_t   signs;    /* of life, while it is made durable */
     bool       answered; /* the sender was told about the round, */
     wan_answer result;   /* this */
     const char *text;
@@ -53,8 +53,9 @@ int  wan_image_handle(wan_image *i, const dx_hbtp_context *context);
 void wan_image_step(wan_image *i, uint64_t now_ns);
 /* Answer the last round: WAN_STORED, or WAN_FAILED with a text in static storage. */
 void wan_image_answer(wan_image *i, wan_answer answer, const char *text);
-/* Tell the sender how much is hashed and unpacked, now and then. True: it was time to. */
-bool wan_image_tell(wan_image *i, uint64_t now_ns);
+/* Tell the sender how much is hashed and unpacked, now and then. waits: for something else; that is a sign
+   of life. */
+void wan_image_tell(wan_image *i, uint64_t now_ns, bool waits);
 /* The sum that shows that the sender makes progress. */
 uint64_t wan_image_moved(const wan_image *i);
 

@@ -103,6 +103,25 @@ static int begin_folder(wan_source *s)
     return status;
 }
 
+/* >>files ---------------------------------------------------------------- */
+/* The time of modification is what a program sets, so only that of any change counts. */
+static bool is_same_file(const os_info *a, const os_info *b)
+{
+    return a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
+}
+
+static int begin_file(wan_source *s)
+{
+    const int64_t wall_ns = os_time_ns();
+    const uint64_t now_ns = (uint64_t)prog_now_ns();
+    const os_info before = s->info;
+    if (os_info_of(s->file, &s->info) < 0) return prog_fail_errno("%s", s->path);
+    if (!s->seen_ns || !is_same_file(&before, &s->info)) s->seen_ns = (uint64_t)prog_now_ns();
+    s->size = s->info.size;
+    s->settled = wan_is_settled(s->info.ctime_ns, wall_ns, s->seen_ns, now_ns);
+    return PROG_OK;
+}
+
 /* >>source --------------------------------------------------------------- */
 int wan_source_open(wan_source *s, const wan_options *o)
 {
@@ -137,14 +156,9 @@ void wan_source_close(wan_source *s)
 
 int wan_source_begin(wan_source *s, bool last)
 {
-    const int64_t time = os_time_ns();
     if (s->kind == WAN_MEMORY) return begin_memory(s, last);
     if (s->kind == WAN_DEVICE) return begin_device(s);
-    if (s->kind == WAN_FOLDER) return begin_folder(s);
-    if (os_info_of(s->file, &s->info) < 0) return prog_fail_errno("%s", s->path);
-    s->size = s->info.size;
-    s->settled = time - s->info.mtime_ns > WAN_SETTLE_NS;
-    return PROG_OK;
+    return s->kind == WAN_FOLDER ? begin_folder(s) : begin_file(s);
 }
 
 int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size)
@@ -171,6 +185,5 @@ bool wan_source_is_final(wan_source *s, uint64_t changes)
     if (changes) return false;
     if (s->kind == WAN_DEVICE) return true;
     if (s->kind == WAN_FOLDER) return !s->folder.torn && s->folder.settled && wan_folder_is_same(&s->folder);
-    return s->settled && os_info_of(s->file, &now) == 0 && now.size == s->info.size &&
-           now.mtime_ns == s->info.mtime_ns;
+    return s->settled && os_info_of(s->file, &now) == 0 && is_same_file(&now, &s->info);
 }

@@ -12,7 +12,7 @@
 #include "freeze.h"
 #include "memory.h"
 
-/* A file whose time of modification is older than this gets another one with the next change. */
+/* A file whose last change is older than this gets another time of change with the next one. */
 #define WAN_SETTLE_NS ((int64_t)50000000)
 
 typedef enum wan_source_kind { WAN_FILE, WAN_FOLDER, WAN_DEVICE, WAN_MEMORY } wan_source_kind;
@@ -23,6 +23,7 @@ typedef struct wan_source {
     int             file;
     os_info         info;    /* when the round began */
     uint64_t        size;    /* the same */
+    uint64_t        seen_ns; /* since when these times are known */
     bool            settled; /* a change during the round would change the file's times */
     wan_folder      folder;
     wan_memory      memory;
@@ -34,6 +35,15 @@ typedef struct wan_source {
     bool            whole;    /* it was stopped during the whole round */
     bool            asked;    /* this is a last round */
 } wan_source;
+
+/* Does the next change give a file another time of change? It was changed last at changed_ns by its file
+   system's clock, and this has been known since seen_ns; wall_ns and now_ns: when that was asked. The clocks
+   may differ, or have been set back: then the time of change lies in the future, and only what was seen
+   counts. */
+static inline bool wan_is_settled(int64_t changed_ns, int64_t wall_ns, uint64_t seen_ns, uint64_t now_ns)
+{
+    return wall_ns - changed_ns > WAN_SETTLE_NS || (now_ns > seen_ns && now_ns - seen_ns > WAN_SETTLE_NS);
+}
 
 /* Returns a status with a message. After a failure wan_source_close() is called, too. */
 int  wan_source_open(wan_source *s, const wan_options *o);

@@ -210,33 +210,57 @@ static int fail_place(const wan_target *t)
     return prog_fail_errno("%s", t->path);
 }
 
-static void *sync_tree(void *user)
+static void end_work(wan_work *w)
+{
+    if (w->running) pthread_join(w->thread, NULL);
+    w->running = false;
+}
+
+/* Start it, or look after it: 1: it is under way; 0: done; -1: w->error. */
+static int work(wan_target *t, wan_work *w, void *(*what)(void *))
+{
+    if (!w->running && !w->done) {
+        w->running = !pthread_create(&w->thread, NULL, what, t);
+        if (!w->running) what(t);
+    }
+    if (!w->done) return 1;
+    end_work(w);
+    return w->error ? -1 : 0;
+}
+
+static void *clean(void *user)
 {
     wan_target *t = user;
-    const int folder = os_open_folder(t->tree);
-    t->sync_error = folder < 0 || os_sync_tree(folder) < 0 ? errno : 0;
-    if (folder >= 0) os_close(folder);
-    t->synced = true;
+    t->cleaning.error = prog_remove_all(t->tree);
+    t->cleaning.done = true;
     return NULL;
 }
 
-static void end_syncer(wan_target *t)
+static void *sync_all(void *user)
 {
-    if (t->syncing) pthread_join(t->syncer, NULL);
-    t->syncing = false;
+    wan_target *t = user;
+    const int folder = t->tree[0] ? os_open_folder(t->tree) : -1;
+    const int result = !t->tree[0] ? os_sync(t->file) : folder < 0 ? -1 : os_sync_tree(folder);
+    t->syncing.error = result < 0 ? errno : 0;
+    if (folder >= 0) os_close(folder);
+    t->syncing.done = true;
+    return NULL;
 }
 
-int wan_target_sync_tree(wan_target *t)
+int wan_target_clean(wan_target *t)
 {
     assert(t->tree[0]);
-    if (!t->syncing && !t->synced) {
-        t->syncing = !pthread_create(&t->syncer, NULL, sync_tree, t);
-        if (!t->syncing) sync_tree(t);
-    }
-    if (!t->synced) return 1;
-    end_syncer(t);
-    errno = t->sync_error;
-    return errno ? -1 : 0;
+    const int result = work(t, &t->cleaning, clean);
+    return result < 0 ? -t->cleaning.error : result;
+}
+
+int wan_target_sync(wan_target *t)
+{
+    const bool begins = !t->syncing.running && !t->syncing.done;
+    if (begins && !t->tree[0] && os_set_open_mode(t->file, os_new_mode()) < 0) return -1;
+    const int result = work(t, &t->syncing, sync_all);
+    if (result < 0) errno = t->syncing.error;
+    return result;
 }
 
 /* A directory that was replaced is removed by wan_target_close(). */
@@ -257,8 +281,6 @@ int wan_target_place(wan_target *t)
     end_thread(t);
     assert(t->file >= 0);
     if (t->tree[0]) return place_tree(t);
-    if (os_set_open_mode(t->file, os_new_mode()) < 0 || os_sync(t->file) < 0)
-        return prog_fail_errno("%s", t->part);
     const int error = t->replace ? os_replace(t->file, t->part, t->path, false)
                                  : os_place(t->file, t->part, t->path);
     if (error < 0) return fail_place(t);
@@ -271,7 +293,8 @@ int wan_target_place(wan_target *t)
 void wan_target_close(wan_target *t, bool keep)
 {
     end_thread(t);
-    end_syncer(t);
+    end_work(&t->cleaning);
+    end_work(&t->syncing);
     if (t->file >= 0 && !keep) {
         (void)os_drop_staging(t->file, t->part);
         (void)os_remove(t->note);

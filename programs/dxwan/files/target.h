@@ -18,6 +18,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+typedef struct wan_work { /* on a thread, as it may take longer than a sender waits */
+    pthread_t   thread;
+    bool        running;
+    atomic_bool done;
+    int         error;
+} wan_work;
+
 typedef struct wan_target {
     char            path[PROG_PATH_SIZE_MAX + 1]; /* the destination */
     char            part[PROG_PATH_SIZE_MAX + 1];
@@ -35,10 +42,8 @@ typedef struct wan_target {
     size_t          size;
     size_t          room;
     int             error;   /* errno of the thread; 0: none */
-    pthread_t       syncer;  /* of the directory */
-    bool            syncing; /* it was started */
-    int             sync_error;
-    atomic_bool     synced;
+    wan_work        cleaning;
+    wan_work        syncing;
 } wan_target;
 
 /* Open or create the partial file for a destination: `out`, or `name` in it if it is a directory,
@@ -55,11 +60,12 @@ bool wan_target_size(wan_target *t, uint64_t size, const char **why);
 void wan_target_save(wan_target *t, const dx_bulk *bulk);
 /* Wait for the thread, and make the state durable. */
 int  wan_target_save_now(wan_target *t, const dx_bulk *bulk);
-/* Make t->tree durable, on a thread, as that may take longer than a sender waits. 1: it is under way, call
-   again; 0: done; -1: errno. */
-int  wan_target_sync_tree(wan_target *t);
-/* The file is whole and verified: make it durable and rename it. Of a directory, t->tree, which is
-   durable. */
+/* Remove t->tree, left by a killed receiver, on a thread. 1: it is under way, call again; 0: done;
+   negative: a status with a message, negated. */
+int  wan_target_clean(wan_target *t);
+/* Make the file or t->tree durable, on a thread; the file gets its mode. 1: it is under way, call again; 0: done; -1: errno. */
+int  wan_target_sync(wan_target *t);
+/* The file is whole, verified and durable: rename it. Of a directory, t->tree. */
 int  wan_target_place(wan_target *t);
 /* Close it. keep: the partial file and its note stay, to be resumed. */
 void wan_target_close(wan_target *t, bool keep);

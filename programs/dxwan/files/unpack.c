@@ -14,6 +14,7 @@ enum {
     STEP_BYTES   = 4 << 20, /* between two looks at the connections */
     STEP_ENTRIES = 256
 };
+#define STEP_NS 50000000
 
 static int refuse(wan_unpack *u, const char *why)
 {
@@ -168,9 +169,10 @@ static int next_entry(wan_unpack *u)
 
 int wan_unpack_step(wan_unpack *u)
 {
+    const int64_t end_ns = prog_now_ns() + STEP_NS;
     uint64_t budget = STEP_BYTES;
     int result = 1;
-    for (int i = 0; result > 0 && budget && i < STEP_ENTRIES;) {
+    for (int i = 0; result > 0 && budget && i < STEP_ENTRIES && prog_now_ns() < end_ns;) {
         if (u->file >= 0) {
             result = copy(u, &budget);
         } else if (u->count < u->listing.count) {

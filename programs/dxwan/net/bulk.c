@@ -140,7 +140,7 @@ static int handle_hashed(wan_stream *s, const dx_hbtp_frame *f)
 {
     if (f->payload_size != 8 || !s->all->sends) return DX_BULK_ECORRUPT;
     const uint64_t bytes = wan_load(f->payload, 8);
-    if (bytes > s->all->bulk.object.size) return DX_BULK_ECORRUPT;
+    if (bytes > s->all->bulk.object.size + WAN_SIGNS_MAX) return DX_BULK_ECORRUPT;
     if (bytes > s->all->checked) s->all->checked = bytes;
     return DX_BULK_OK;
 }

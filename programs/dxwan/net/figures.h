@@ -37,12 +37,15 @@ typedef struct wan_totals { /* all fields are counters, which are added */
     uint64_t latency[WAN_LATENCIES]; /* answers within 0.1 ms * 2^k; the last: and all others */
 } wan_totals;
 
+typedef enum wan_stream_state { WAN_IDLE, WAN_ACTIVE, WAN_SATURATED, WAN_STREAM_OVER } wan_stream_state;
+
 typedef struct wan_stream_figures {
     uint64_t bytes;         /* sent, over all its connections */
     uint64_t window;        /* bytes */
     uint32_t rtt_us;
     uint32_t retransmitted; /* segments of the connection */
     bool     active;        /* connected, and accepted by the receiver */
+    wan_stream_state state; /* since the last report */
 } wan_stream_figures;
 
 typedef struct wan_figures {
@@ -53,6 +56,7 @@ typedef struct wan_figures {
     bool               running;
     uint32_t           wanted;  /* streams */
     uint32_t           active;
+    int32_t            level;   /* of compression */
     uint64_t           goodput; /* bytes a second that were acknowledged, of the last interval */
     wan_stream_figures streams[WAN_STREAMS_MAX];
     uint64_t           interval_ns; /* between two reports */

@@ -79,3 +79,11 @@ void wan_path_add(wan_paths *paths, int fd)
     (void)fd;
 #endif
 }
+
+int wan_path_tier(uint64_t rtt_ns, uint64_t bytes_s)
+{
+    const uint64_t ms = 1000000, gigabit = 125000000; /* bytes */
+    if (rtt_ns < 10 * ms && bytes_s > 10 * gigabit) return 1;
+    if (rtt_ns < 50 * ms && bytes_s > gigabit) return 2;
+    return rtt_ns < 150 * ms ? 3 : 4;
+}

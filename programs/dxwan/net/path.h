@@ -27,4 +27,8 @@ void wan_path_set_buffers(int fd, uint64_t send, uint64_t receive);
 /* Add the statistics of a connection. */
 void wan_path_add(wan_paths *paths, int fd);
 
+/* The tier of a path that has this round trip and carries this much. 1: a local network, 2: a region, 3: a wide
+   area, 4: the world. */
+int wan_path_tier(uint64_t rtt_ns, uint64_t bytes_s);
+
 #endif

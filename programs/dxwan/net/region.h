@@ -29,8 +29,10 @@ enum {
     WAN_CHECK_SIZE   = WAN_REGION_HEAD + 32,
     WAN_ROUND_SIZE   = 49,
     WAN_ANSWER_MAX   = 5 + 250, /* bytes */
-    WAN_SIGNS_MAX    = 1000 /* of life, while a directory is made durable */
+    WAN_SIGNS_MAX    = 10000 /* of life, while a file or directory is made durable: more than an hour */
 };
+/* Between two signs of life of a receiver that works: less than any --timeout. */
+#define WAN_TELL_NS ((uint64_t)400000000)
 
 typedef enum wan_answer {
     WAN_STORED    = 0, /* or the same as announced; of a round: it is complete and verified */
@@ -40,7 +42,7 @@ typedef enum wan_answer {
     WAN_NO_ZSTD   = 4, /* the receiver is built without it */
     WAN_FAILED    = 5, /* a text follows */
     WAN_HASHING   = 6  /* of a round: bytes that are hashed, u64; of a directory, those that are
-                          unpacked are added */
+                          unpacked are added; then one for each sign of life */
 } wan_answer;
 
 typedef struct wan_region {

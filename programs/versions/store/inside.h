@@ -5,6 +5,12 @@
 #include "codec.h"
 #include "store.h"
 
+typedef struct versions_block {
+    void  *bytes;
+    size_t size;
+    bool   in_file; /* of os_scratch_resize() */
+} versions_block;
+
 struct versions_store {
     dx_cas_store cas;
     dx_cas_file  file;         /* STORE/objects */
@@ -18,8 +24,8 @@ struct versions_store {
     const void      *packed_of;    /* the last object passed to versions_pack(), */
     const void      *packed;       /* and its result */
     size_t           packed_size;
-    void            *memory;       /* for dx_cas's index */
-    void            *next_memory;  /* the new block while it grows */
+    versions_block   memory;       /* for dx_cas's index */
+    versions_block   next_memory;  /* the new block while it grows */
     int              lock_fd;      /* -1: a reader */
     bool             made;         /* the log was created on open, */
     bool             made_folder;  /* and its folder, too */

@@ -77,17 +77,48 @@ static int unpack(void *user, void *out, size_t capacity, const void *in, size_t
 }
 
 /* >>open --------------------------------------------------------------- */
+/* The index of a writer with many objects is in a file without a name: of a process that runs for long,
+   the system can take back the pages that it does not use. */
+enum { INDEX_IN_MEMORY_MAX = 4 << 20, OBJECTS_MIN = 1024, OBJECTS_FORESEEN = 2000000 };
+
+static versions_block make_block(const versions_store *s, size_t size)
+{
+    versions_block b = {.size = size};
+    if (s->lock_fd >= 0 && size > INDEX_IN_MEMORY_MAX) b.bytes = os_scratch_resize(NULL, size);
+    b.in_file = b.bytes != NULL;
+    if (!b.bytes) b.bytes = malloc(size);
+    return b;
+}
+
+static void free_block(versions_block *b)
+{
+    if (b->in_file) os_scratch_free(b->bytes);
+    else free(b->bytes);
+    memset(b, 0, sizeof *b);
+}
+
 /* Callback of dx_cas: it asks for a larger block, moves its index there, and returns the old one. */
 static void *grow_index(void *user, void *old, size_t size)
 {
     versions_store *s = user;
     if (size) {
-        s->next_memory = malloc(size);
-        return s->next_memory;
+        s->next_memory = make_block(s, size);
+        return s->next_memory.bytes;
     }
-    if (old == s->memory) s->memory = s->next_memory;
-    free(old);
+    assert(old == s->memory.bytes || old == s->next_memory.bytes);
+    if (old == s->memory.bytes) {
+        free_block(&s->memory);
+        s->memory = s->next_memory;
+        s->next_memory = (versions_block){0};
+    } else {
+        free_block(&s->next_memory);
+    }
     return NULL;
+}
+
+void versions_store_rest(const versions_store *s)
+{
+    if (s->memory.in_file) os_release(s->memory.bytes, s->memory.size);
 }
 
 /* The codec for deltas, which counts them. */
@@ -130,13 +161,23 @@ static dx_cas_codec describe_deltas(versions_store *s)
     return (dx_cas_codec){s->delta_codec.number, delta_compress, delta_decompress, s, delta_needs};
 }
 
+/* Room for the objects that the store has, as far as its checkpoint tells, and some more: to move a large
+   index into a larger block takes the memory of both. */
+static uint64_t room_for_objects(const versions_store *s)
+{
+    os_info info;
+    if (s->lock_fd < 0 || os_stat(s->index_path, true, &info) < 0) return OBJECTS_MIN;
+    const uint64_t count = info.size / sizeof(dx_cas_entry_);
+    return OBJECTS_MIN + (count < OBJECTS_FORESEEN ? count + count / 8 : OBJECTS_FORESEEN);
+}
+
 static dx_cas_desc describe(versions_store *s, uint32_t mode)
 {
     dx_cas_desc desc = {0};
     desc.device = dx_cas_file_device(&s->file);
     if (s->has_index) desc.checkpoint = dx_cas_file_device(&s->index);
     desc.mode = mode;
-    desc.objects_max = 1024; /* grows */
+    desc.objects_max = room_for_objects(s); /* grows */
     desc.grow = grow_index;
     desc.grow_user = s;
     if (!s->packer) s->packer = versions_packer_open();
@@ -144,10 +185,11 @@ static dx_cas_desc describe(versions_store *s, uint32_t mode)
         s->codecs[desc.codec_count++] = (dx_cas_codec){VERSIONS_CODEC_ZSTD, pack, unpack, s, NULL};
     s->codecs[desc.codec_count++] = describe_deltas(s);
     desc.codecs = s->codecs;
-    assert(!s->memory);
+    assert(!s->memory.bytes);
     desc.memory_size = dx_cas_memory_size(&desc);
-    s->memory = prog_alloc(desc.memory_size);
-    desc.memory = s->memory;
+    s->memory = make_block(s, desc.memory_size);
+    if (!s->memory.bytes) abort();
+    desc.memory = s->memory.bytes;
     if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
         memset(desc.store_id, 1, sizeof desc.store_id); /* without random bytes, the id is not secret */
     return desc;
@@ -191,8 +233,7 @@ static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *
     if (!error) return PROG_OK;
     *again = more && error == DX_CAS_EAGAIN;
     int status = *again ? PROG_OK : versions_store_fail(s, error, s->path);
-    free(s->memory);
-    s->memory = NULL;
+    free_block(&s->memory);
     close_files(s);
     return status;
 }
@@ -225,7 +266,7 @@ void versions_store_close(versions_store *s)
     if (--s->holders) return;
     dx_cas_close(&s->cas);
     close_files(s);
-    free(s->memory);
+    free_block(&s->memory);
     dispose(s);
 }
 
@@ -272,7 +313,7 @@ void versions_store_discard(versions_store *s)
     dx_cas_close(&s->cas);
     close_files(s);
     if (empty) remove_made(s);
-    free(s->memory);
+    free_block(&s->memory);
     dispose(s);
 }
 

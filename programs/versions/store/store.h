@@ -74,6 +74,8 @@ void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smalles
 void versions_store_set_plain(versions_store *s, bool plain);
 /* The maximum number of deltas of a chunk in a row: 1 to 31. */
 void versions_store_set_chain(versions_store *s, uint32_t deltas_max);
+/* Nothing is done with the store for a while: take the pages of a large index out of memory. */
+void versions_store_rest(const versions_store *s);
 /* How many objects this handle has stored as deltas. */
 uint64_t versions_store_deltas(const versions_store *s);
 /* Wait while another process writes to the store at path, if there is one. */

@@ -129,6 +129,7 @@ typedef struct assembler { /* the half that assembles */
     dx_tree_list         list;
     void                *list_memory;
     uint64_t             list_size; /* bytes of the file in progress */
+    versions_chunk       first;     /* its first chunk, if prints do not have it yet; size 0: none */
     const uint8_t       *list_base; /* base for the list being stored, or NULL */
     bool                 has_last;
     dx_tree_entry        last;      /* the root of the last version */

@@ -72,6 +72,7 @@ static void forget_old_file(assembler *a)
 {
     if (a->has_old) versions_parts_close(&a->old_parts);
     a->has_old = false;
+    a->first.size = 0;
     a->list_base = NULL;
     memset(&a->follow, 0, sizeof a->follow);
 }
@@ -321,9 +322,28 @@ static int add_zeros(assembler *a, const versions_event *e)
     return status < 0 ? bad_entry("a file", status) : status;
 }
 
+/* Note the fingerprint of the first chunk of a file once another one follows: a file of one chunk is
+   read in one piece, and would only take the room of others. */
+static void note_first(assembler *a)
+{
+    if (a->first.size) versions_prints_note(a->prints, a->first.id, &a->first.print);
+    a->first.size = 0;
+}
+
+static void note_print(assembler *a, const versions_chunk *c)
+{
+    if (a->list_size == c->size) { /* it is the first one */
+        a->first = *c;
+        return;
+    }
+    note_first(a);
+    versions_prints_note(a->prints, c->id, &c->print);
+}
+
 static int add_same(assembler *a, const versions_event *e)
 {
     if (!a->list_size) dx_tree_list_begin(&a->list, a->list_memory, put, a);
+    note_first(a);
     versions_follow_note(&a->follow, e->id, a->list_size, e->size);
     a->list_size += e->size;
     a->out->same_bytes += e->size;
@@ -343,7 +363,7 @@ static int add_chunk(assembler *a, const versions_batch *b, const versions_chunk
     a->out->chunks++;
     a->out->known_chunks += c->known;
     a->list_size += c->size;
-    if (a->prints) versions_prints_note(a->prints, c->id, &c->print);
+    if (a->prints) note_print(a, c);
     if (a->locates)
         a->locates->locate(a->locates->locate_user, a->located, c->id, at, c->size);
     if (c->known) versions_follow_note(&a->follow, c->id, at, c->size);

@@ -245,6 +245,7 @@ static int read_old(publisher *p, int fd, const old_chunks *old, uint64_t at, ui
     const int64_t got = os_read_at(fd, at, p->batch->bytes + to, (size_t)old->size);
     if (got < 0) return versions_publish_cannot_read(p);
     *total += (uint64_t)got;
+    p->out->taken_bytes += (uint64_t)got;
     if ((uint64_t)got == old->size) {
         versions_print_make(p->live->prints, p->batch->bytes + to, (size_t)old->size, &print);
         if (print.low == old->print.low && print.high == old->print.high) {
@@ -304,6 +305,7 @@ static int read_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t
         if (got < 0) status = versions_publish_cannot_read(p);
         if (status) break;
         *total += (uint64_t)got;
+        p->out->taken_bytes += (uint64_t)got;
         p->batch->size += (size_t)got;
         if (!small) status = cut(p, at);
         if (!got || ((size_t)got < want && *total == size)) break;
@@ -324,6 +326,7 @@ static int read_inline(publisher *p, int fd, const versions_found *f, bool exact
         have += (size_t)n;
     if (n < 0) return versions_publish_cannot_read(p);
     *total = have;
+    p->out->taken_bytes += have;
     if (have != f->file.size) return PROG_OK;
     int status = versions_publish_entry(p, DX_TREE_FILE, f, bytes, have, now_ns);
     if (!status) p->batch->events[p->batch->event_count - 1].fresh = true;

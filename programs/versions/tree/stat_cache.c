@@ -2,11 +2,19 @@
    is not read again. It is only a hint: a damaged or missing cache is empty, and an entry counts only
    if the store has its object.
 
-       "DXSEEN2\n" | count | id of the snapshot | count of lists, their bytes | sorted rows of 80
+       "DXSEEN3\n" | count | id of the snapshot | count of lists, their bytes | sorted rows of 80
        bytes | sorted list rows of 48 bytes | lists | hash of all before it
-       row:      inode, device, size, mtime, ctime | id of the content, or the content itself | level
+       row:      inode (big-endian, so that the order of bytes is that of numbers), device, size, mtime, ctime | id of the content, or the content itself | level
                  | 1: it has no attributes
        list row: id of the list | its offset in the lists | size
+
+   A million rows take 80 MB, so the file is never in memory as a whole. Rows are sorted by inode, which
+   is nearly the order of a walk: find() uses few pages at a time, and they are released behind it. A
+   publish remembers a row that is still right as one bit. It sorts new rows in runs, in a file without
+   a name, and save() merges everything into the new file:
+
+       before   | row | row | row | row | ...      kept   1 0 1 1 ...
+       runs     | sorted rows | sorted rows |       now   | rows |
 
    Only a pull stores lists of chunks, because its store is empty; a publish finds them in its own
    store. Their size is limited; a file whose lists are missing, or do not match their ids, is read.
@@ -39,6 +47,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef VERSIONS_RUN_ROWS
+  #define VERSIONS_RUN_ROWS 32768 /* less for tests */
+#endif
+
 enum {
     ROW_SIZE = 80,
     KEY_SIZE = 40, /* of a row: the fields from stat */
@@ -47,6 +59,11 @@ enum {
     HASH_SIZE = 32,
     RACY_NS = 2000000000,
     STARTS = 65536,
+    STEP = 64,                 /* rows: the first of each step is in memory, for the search */
+    RUN_ROWS = VERSIONS_RUN_ROWS,
+    RELEASE_ROWS = RUN_ROWS / 2, /* after so many the pages are released */
+    WRITE_SIZE = 65536,
+    RUNS_MAX = 4096,
     LISTS_SIZE_MAX = 64 << 20, /* limit for stored lists: those of about 55 GB of files */
     FILE_SIZE = 32,            /* of a key: everything except the ctime */
     TICK_NS = 10000000,        /* the coarsest clock of the Linux file systems */
@@ -73,7 +90,12 @@ struct versions_stat_cache {
     const uint8_t *list_rows, *lists; /* in the mapping */
     size_t list_count, lists_size;
     rows   kept_rows, kept; /* list rows, and the bytes of the lists, to be saved */
-    uint32_t *starts, *settled_starts; /* indexes of `before` and `settled`, see index_rows() */
+    uint8_t (*steps)[16];     /* the first bytes of every STEP-th row of `before` */
+    uint32_t *settled_starts; /* index of `settled`, see sort_rows() */
+    uint8_t  *kept_bits;      /* one for each row of `before`; NULL: for a pull */
+    size_t   kept_count, added;
+    uint8_t  *runs;           /* sorted, RUN_ROWS each; in a file */
+    size_t   run_count, run_room;
     char   path[PROG_PATH_SIZE_MAX + 64];
 };
 
@@ -109,7 +131,8 @@ static void store_row(uint8_t *row, const versions_stat_file *f)
 {
     const uint64_t numbers[5] = {f->inode, f->device, f->size, (uint64_t)f->mtime_ns,
                                  (uint64_t)f->ctime_ns};
-    for (int i = 0; i < 5; i++) store64(row + 8 * i, numbers[i]);
+    for (int i = 1; i < 5; i++) store64(row + 8 * i, numbers[i]);
+    for (int i = 0; i < 8; i++) row[i] = (uint8_t)(f->inode >> (56 - 8 * i) & 0xff);
     memcpy(row + 40, f->id, 32);
     memset(row + 72, 0, 8);
     row[72] = f->level;
@@ -127,23 +150,11 @@ static void hash_rows(const uint8_t *bytes, size_t size, uint8_t out[32])
     memcpy(out, id.bytes, 32);
 }
 
-static unsigned start_of(const uint8_t *row) { return (unsigned)row[0] << 8 | row[1]; }
+/* The low bytes of inodes are evenly distributed. */
+static unsigned start_of(const uint8_t *row) { return (unsigned)row[7] << 8 | row[6]; }
 
-/* Make the index of sorted rows. They begin with the low bytes of inodes, which are evenly distributed.
-   STARTS + 1 entries: the first row whose first two bytes are at least the position in the index. */
-static uint32_t *index_rows(const rows *r)
-{
-    unsigned next = 0;
-    uint32_t *starts = prog_alloc((STARTS + 1) * sizeof *starts);
-    for (size_t i = 0; i < r->count; i++)
-        for (unsigned at = start_of(r->bytes + i * ROW_SIZE); next <= at; next++)
-            starts[next] = (uint32_t)i;
-    while (next <= STARTS) starts[next++] = (uint32_t)r->count;
-    return starts;
-}
-
-/* Sort rows: by their first two bytes in one pass, then the few rows that share these.
-   Returns the index. */
+/* Sort rows in memory for a search: by start_of() in one pass, then the few rows that share it. Returns
+   the index: STARTS + 1 entries, the first row whose start_of() is at least the position in the index. */
 static uint32_t *sort_rows(rows *r)
 {
     uint32_t *starts = prog_alloc((STARTS + 1) * sizeof *starts);
@@ -181,20 +192,34 @@ static size_t first_of_file(const rows *r, const uint32_t *starts, const uint8_t
     return low < end && !memcmp(r->bytes + low * ROW_SIZE, key, FILE_SIZE) ? low : r->count;
 }
 
+/* Hash mapped bytes, and release them behind. */
+static void hash_mapped(const uint8_t *bytes, size_t size, uint8_t out[32])
+{
+    const size_t piece = (size_t)1 << 20;
+    dx_cas_blake3 h;
+    dx_cas_blake3_init(&h);
+    for (size_t at = 0; at < size; at += piece) {
+        const size_t n = size - at < piece ? size - at : piece;
+        dx_cas_blake3_update(&h, bytes + at, n);
+        os_release(bytes + at, n);
+    }
+    dx_cas_blake3_final(&h, out, 32);
+}
+
 /* Are all parts of the file present, without gaps or additional bytes? */
 static bool parse(versions_stat_cache *s)
 {
     const uint8_t *p = s->map;
     uint8_t hash[HASH_SIZE];
     size_t left = s->mapped - HEAD_SIZE - HASH_SIZE;
-    if (memcmp(p, "DXSEEN2\n", 8) != 0) return false;
+    if (memcmp(p, "DXSEEN3\n", 8) != 0) return false;
     const uint64_t count = load64(p + 8), lists = load64(p + 48), size = load64(p + 56);
     if (count > left / ROW_SIZE) return false;
     left -= (size_t)count * ROW_SIZE;
     if (lists > left / LIST_ROW_SIZE) return false;
     left -= (size_t)lists * LIST_ROW_SIZE;
     if (size != left) return false;
-    hash_rows(p, s->mapped - HASH_SIZE, hash);
+    hash_mapped(p, s->mapped - HASH_SIZE, hash);
     if (memcmp(hash, p + s->mapped - HASH_SIZE, HASH_SIZE) != 0) return false;
     s->before.bytes = (uint8_t *)(uintptr_t)s->map + HEAD_SIZE;
     s->before.count = (size_t)count;
@@ -203,6 +228,17 @@ static bool parse(versions_stat_cache *s)
     s->lists = s->list_rows + s->list_count * LIST_ROW_SIZE;
     s->lists_size = (size_t)size;
     return true;
+}
+
+static void index_steps(versions_stat_cache *s)
+{
+    const rows *r = &s->before;
+    s->steps = prog_alloc((r->count / STEP + 1) * sizeof *s->steps);
+    for (size_t i = 0; i < r->count; i += STEP) {
+        memcpy(s->steps[i / STEP], r->bytes + i * ROW_SIZE, sizeof *s->steps);
+        if (i % RELEASE_ROWS == 0) os_release(s->map, s->mapped);
+    }
+    os_release(s->map, s->mapped);
 }
 
 /* Map the file and check it; any error leaves the cache empty. */
@@ -217,7 +253,7 @@ static void load(versions_stat_cache *s)
         s->map = os_map(fd, s->mapped);
     }
     close(fd);
-    if (s->map && parse(s)) s->starts = index_rows(&s->before);
+    if (s->map && parse(s)) index_steps(s);
 }
 
 versions_stat_cache *versions_stat_cache_open_at(const char *path)
@@ -238,7 +274,10 @@ versions_stat_cache *versions_stat_cache_open(const char *store, const char *nam
     hash_rows((const uint8_t *)name, strlen(name), hash);
     snprintf(path, sizeof path, "%s/seen-%02x%02x%02x%02x%02x%02x%02x%02x", store, hash[0], hash[1],
              hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]);
-    return versions_stat_cache_open_at(path);
+    versions_stat_cache *s = versions_stat_cache_open_at(path);
+    s->kept_bits = prog_alloc(s->before.count / 8 + 1);
+    memset(s->kept_bits, 0, s->before.count / 8 + 1);
+    return s;
 }
 
 bool versions_stat_cache_any(const versions_stat_cache *s) { return s->before.count > 0; }
@@ -289,34 +328,82 @@ static bool find_settled(versions_stat_cache *s, const uint8_t *key, versions_st
     return found;
 }
 
+/* The row of `before` for this key, or NULL. Several paths lead to a file that is mounted twice. */
+static const uint8_t *find_before(const versions_stat_cache *s, const uint8_t *key)
+{
+    if (!s->steps) return NULL;
+    size_t low = 0, high = (s->before.count + STEP - 1) / STEP;
+    while (high - low > 1) { /* the last step that does not begin behind the key */
+        const size_t middle = low + (high - low) / 2;
+        if (compare_rows(s->steps[middle], key) <= 0) low = middle;
+        else high = middle;
+    }
+    low *= STEP;
+    high = low + STEP < s->before.count ? low + STEP : s->before.count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const uint8_t *row = s->before.bytes + middle * ROW_SIZE;
+        const int order = compare_keys(key, row);
+        if (!order) return row;
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return NULL;
+}
+
 bool versions_stat_cache_find(versions_stat_cache *s, versions_stat_file *f)
 {
     uint8_t key[ROW_SIZE];
     f->level = 0;
     store_row(key, f);
     if (s->settled.count && find_settled(s, key, f)) return true;
-    if (!s->starts) return false;
-    assert(s->before.bytes);
-    size_t low = s->starts[start_of(key)], high = s->starts[start_of(key) + 1];
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const uint8_t *row = s->before.bytes + middle * ROW_SIZE;
-        int order = compare_rows(key, row);
-        if (!order) return !memcmp(key, row, KEY_SIZE) && parse_row(row, f);
-        if (order < 0) high = middle;
-        else low = middle + 1;
+    const uint8_t *row = find_before(s, key);
+    return row && parse_row(row, f);
+}
+
+/* Move the rows of `now`, sorted, to the file of runs. Without one they stay in memory. */
+static void end_run(versions_stat_cache *s)
+{
+    const size_t size = (size_t)RUN_ROWS * ROW_SIZE;
+    if (s->now.count != RUN_ROWS || s->run_count == RUNS_MAX) return;
+    if (s->run_count == s->run_room) {
+        const size_t room = s->run_room * 2 + 4;
+        uint8_t *runs = os_scratch_resize(s->runs, room * size);
+        if (!runs) return;
+        s->runs = runs;
+        s->run_room = room;
     }
-    return false;
+    qsort(s->now.bytes, RUN_ROWS, ROW_SIZE, compare_keys);
+    uint8_t *to = s->runs + s->run_count++ * size;
+    memcpy(to, s->now.bytes, size);
+    os_release(to, size);
+    s->now.count = 0;
+}
+
+/* Is the row of the file, as it is, in `before`? Then it is kept. */
+static bool keep_row(versions_stat_cache *s, const uint8_t *row)
+{
+    const uint8_t *old = find_before(s, row);
+    if (!old || memcmp(old, row, ROW_SIZE) != 0) return false;
+    const size_t i = (size_t)(old - s->before.bytes) / ROW_SIZE;
+    s->kept_count += !(s->kept_bits[i / 8] >> i % 8 & 1);
+    s->kept_bits[i / 8] |= (uint8_t)(1u << i % 8);
+    return true;
 }
 
 void versions_stat_cache_add(versions_stat_cache *s, const versions_stat_file *f, int64_t now_ns,
                              bool fresh)
 {
+    uint8_t made[ROW_SIZE];
     s->news |= fresh;
     /* a file found in the cache was old enough then, and is unchanged */
     if (fresh && (f->mtime_ns > now_ns - RACY_NS || f->ctime_ns > now_ns - RACY_NS)) return;
+    store_row(made, f);
+    if (s->map && ++s->added % RELEASE_ROWS == 0) os_release(s->map, s->mapped);
+    if (s->kept_bits && keep_row(s, made)) return;
     uint8_t *row = append(&s->now, ROW_SIZE, 1);
-    if (row) store_row(row, f);
+    if (row) memcpy(row, made, ROW_SIZE);
+    if (s->kept_bits) end_run(s);
 }
 
 /* >>pulls -------------------------------------------------------------- */
@@ -390,6 +477,7 @@ static void follow_moves(const rows *moves, const uint32_t *starts, uint8_t *row
 
 void versions_stat_cache_settle(versions_stat_cache *s)
 {
+    assert(!s->kept_bits);
     uint32_t *starts = sort_rows(&s->moves);
     for (size_t i = 0; i < s->now.count; i++)
         follow_moves(&s->moves, starts, s->now.bytes + i * ROW_SIZE);
@@ -476,44 +564,148 @@ bool versions_stat_cache_is_of(const versions_stat_cache *s, const uint8_t root[
     return s->before.bytes && !memcmp((const uint8_t *)s->map + 16, root, 32);
 }
 
-bool versions_stat_cache_is_news(const versions_stat_cache *s)
+static size_t count_rows(const versions_stat_cache *s)
 {
-    return s->news || s->now.count != s->before.count;
+    return s->kept_count + s->run_count * RUN_ROWS + s->now.count;
 }
 
-static uint8_t *put(uint8_t *to, const rows *r, size_t each)
+bool versions_stat_cache_is_news(const versions_stat_cache *s)
 {
-    if (r->count) memcpy(to, r->bytes, r->count * each);
-    return to + r->count * each;
+    return s->news || count_rows(s) != s->before.count;
+}
+
+/* A file that is written, and hashed. */
+typedef struct writer {
+    int           fd;
+    bool          good;
+    size_t        size;
+    dx_cas_blake3 hash;
+    uint8_t       bytes[WRITE_SIZE];
+} writer;
+
+static void flush(writer *w)
+{
+    dx_cas_blake3_update(&w->hash, w->bytes, w->size);
+    w->good = w->good && prog_write_all(w->fd, w->bytes, w->size);
+    w->size = 0;
+}
+
+static void put(writer *w, const uint8_t *bytes, size_t size)
+{
+    while (size) {
+        if (w->size == WRITE_SIZE) flush(w);
+        const size_t n = size < WRITE_SIZE - w->size ? size : WRITE_SIZE - w->size;
+        memcpy(w->bytes + w->size, bytes, n);
+        w->size += n;
+        bytes += n;
+        size -= n;
+    }
+}
+
+/* Sorted rows; of `before` only those that are kept. */
+typedef struct source {
+    const uint8_t *at, *end;
+    const uint8_t *first, *bits; /* of `before`; else NULL */
+} source;
+
+static bool is_kept(const source *from)
+{
+    const size_t i = (size_t)(from->at - from->first) / ROW_SIZE;
+    return (from->bits[i / 8] >> i % 8 & 1) != 0;
+}
+
+static bool advance(source *from, size_t rows)
+{
+    from->at += rows * ROW_SIZE;
+    while (from->bits && from->at < from->end && !is_kept(from)) from->at += ROW_SIZE;
+    return from->at < from->end;
+}
+
+/* Move the first source down a heap by key. */
+static void sift(source *heap, size_t count)
+{
+    size_t at = 0, child;
+    while ((child = 2 * at + 1) < count) {
+        if (child + 1 < count && compare_keys(heap[child + 1].at, heap[child].at) < 0) child++;
+        if (compare_keys(heap[at].at, heap[child].at) <= 0) return;
+        const source moved = heap[at];
+        heap[at] = heap[child];
+        heap[child] = moved;
+        at = child;
+    }
+}
+
+static size_t add_source(source *heap, size_t count, source from)
+{
+    if (!advance(&from, 0)) return count;
+    for (size_t i = count; i > 0; i--) { /* they are added once each: in order is a heap */
+        heap[i] = heap[i - 1];
+        if (compare_keys(heap[i].at, from.at) > 0) continue;
+        heap[i] = from;
+        return count + 1;
+    }
+    heap[0] = from;
+    return count + 1;
+}
+
+static void merge_rows(versions_stat_cache *s, writer *w)
+{
+    const size_t run = (size_t)RUN_ROWS * ROW_SIZE;
+    source *heap = prog_alloc((s->run_count + 2) * sizeof *heap);
+    size_t count = 0, written = 0;
+    const uint8_t *before = s->before.bytes;
+    if (s->kept_count)
+        count = add_source(heap, count, (source){before, before + s->before.count * ROW_SIZE, before,
+                                                 s->kept_bits});
+    for (size_t i = 0; i < s->run_count; i++)
+        count = add_source(heap, count, (source){s->runs + i * run, s->runs + (i + 1) * run, NULL, NULL});
+    if (s->now.count) {
+        qsort(s->now.bytes, s->now.count, ROW_SIZE, compare_keys);
+        count = add_source(heap, count, (source){s->now.bytes, s->now.bytes + s->now.count * ROW_SIZE,
+                                                 NULL, NULL});
+    }
+    while (count) {
+        put(w, heap[0].at, ROW_SIZE);
+        if (!advance(&heap[0], 1)) heap[0] = heap[--count];
+        sift(heap, count);
+        if (++written % RELEASE_ROWS) continue;
+        if (s->map) os_release(s->map, s->mapped);
+        if (s->runs) os_release(s->runs, s->run_count * run);
+    }
+    free(heap);
 }
 
 void versions_stat_cache_save(versions_stat_cache *s, const uint8_t root[32])
 {
     char next[sizeof s->path + 8];
-    if (!s->now.count) {
+    uint8_t head[HEAD_SIZE] = "DXSEEN3\n", hash[HASH_SIZE];
+    const size_t count = count_rows(s);
+    if (!count) {
         unlink(s->path);
         return;
     }
     if (!versions_stat_cache_is_news(s) && versions_stat_cache_is_of(s, root)) return;
-    const size_t size = HEAD_SIZE + s->now.count * ROW_SIZE + s->kept_rows.count * LIST_ROW_SIZE +
-                        s->kept.count;
-    uint8_t *bytes = prog_alloc(size + HASH_SIZE);
-    free(sort_rows(&s->now));
-    memcpy(bytes, "DXSEEN2\n", 8);
-    store64(bytes + 8, s->now.count);
-    memcpy(bytes + 16, root, 32);
-    store64(bytes + 48, s->kept_rows.count);
-    store64(bytes + 56, s->kept.count);
-    uint8_t *at = put(bytes + HEAD_SIZE, &s->now, ROW_SIZE);
-    at = put(at, &s->kept_rows, LIST_ROW_SIZE);
-    at = put(at, &s->kept, 1);
-    assert(at == bytes + size);
-    hash_rows(bytes, size, at);
+    store64(head + 8, count);
+    memcpy(head + 16, root, 32);
+    store64(head + 48, s->kept_rows.count);
+    store64(head + 56, s->kept.count);
     snprintf(next, sizeof next, "%s.new", s->path);
-    int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool good = fd >= 0 && prog_write_all(fd, bytes, size + HASH_SIZE);
-    if (fd >= 0 && (close(fd) < 0 || !good || rename(next, s->path) < 0)) unlink(next);
-    free(bytes);
+    writer *w = prog_alloc(sizeof *w);
+    w->fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    w->good = w->fd >= 0;
+    w->size = 0;
+    dx_cas_blake3_init(&w->hash);
+    if (w->good) {
+        put(w, head, sizeof head);
+        merge_rows(s, w);
+        put(w, s->kept_rows.bytes, s->kept_rows.count * LIST_ROW_SIZE);
+        put(w, s->kept.bytes, s->kept.count);
+        flush(w);
+        dx_cas_blake3_final(&w->hash, hash, sizeof hash);
+        w->good = w->good && prog_write_all(w->fd, hash, sizeof hash);
+    }
+    if (w->fd >= 0 && (close(w->fd) < 0 || !w->good || rename(next, s->path) < 0)) unlink(next);
+    free(w);
 }
 
 void versions_stat_cache_close(versions_stat_cache *s)
@@ -526,8 +718,10 @@ void versions_stat_cache_close(versions_stat_cache *s)
     free(s->moves.bytes);
     free(s->kept_rows.bytes);
     free(s->kept.bytes);
-    free(s->starts);
+    free(s->steps);
     free(s->settled_starts);
+    free(s->kept_bits);
+    os_scratch_free(s->runs);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

@@ -233,6 +233,7 @@ typedef struct versions_published {
     uint64_t size;                  /* of the stream */
     uint64_t files, read_files, read_bytes;
     uint64_t large_files;           /* read, and larger than a chunk */
+    uint64_t taken_bytes;           /* read from files, also by reads that did not end in a file */
     uint64_t chunks, known_chunks;  /* of the files that were read; those that the store had */
     uint64_t same_bytes;            /* of read_bytes: of chunks with the fingerprint of the last version */
     uint64_t torn;   /* live: files that changed during every read */
