@@ -13,6 +13,9 @@
             The same result, followed by SUBSCRIBERS connections. Prints p50, p99 and the worst in
             microseconds from the end of a COMMIT to the patch of a subscriber, then the same to the
             patch of the last of all, over ROUNDS commits.
+        bench_dxdb idle ADDRESS:PORT CONNECTIONS
+            One call of method 1 with the parameter 7 on each; then prints "open", and keeps them
+            until the input ends. They come from 127.0.0.2 and the following addresses.
 
     options   rate=0    0: closed loop, each answer is followed by the next request; else so many
                         requests a second, sent when they are due: latency is counted from then
@@ -55,6 +58,7 @@ typedef struct connection {
 
 static struct {
     struct sockaddr_in address;
+    struct sockaddr_in *from; /* NULL: any */
     int      kind;
     uint32_t connections, depth;
     double   seconds, warm, rate;
@@ -220,6 +224,7 @@ static void dial(connection *c)
     int one = 1;
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (c->fd < 0) die("socket");
+    if (o.from && bind(c->fd, (struct sockaddr *)o.from, sizeof *o.from)) die("bind");
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(c->fd, (struct sockaddr *)&o.address, sizeof o.address)) die("connect");
 }
@@ -527,6 +532,28 @@ static void watch(uint32_t count, uint32_t rounds, const char *url)
     PQfinish(pg);
 }
 
+/* >>idle ---------------------------------------------------------------------------------- */
+static void idle(uint32_t count)
+{
+    const uint32_t per_address = 20000;
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    const uint8_t *body;
+    size_t size;
+    request_size = put_call(request, "7");
+    o.from = &from;
+    for (uint32_t i = 0; i < count; i++) {
+        connection c = {0};
+        from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + i / per_address);
+        dial(&c);
+        (void)call(&c, request, request_size, &body, &size);
+        free(c.input);
+        free(c.output);
+    }
+    printf("open\n");
+    fflush(stdout);
+    while (getchar() != EOF) continue;
+}
+
 /* >>command line --------------------------------------------------------------------------- */
 static bool option(const char *text)
 {
@@ -577,8 +604,10 @@ int main(int argc, char **argv)
         commits((uint32_t)atoi(argv[3]), argv[4]);
     else if (good && argc == 6 && !strcmp(argv[1], "watch") && atoi(argv[3]) > 0 && atoi(argv[4]) > 0)
         watch((uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]), argv[5]);
+    else if (good && argc == 4 && !strcmp(argv[1], "idle") && atoi(argv[3]) > 0)
+        idle((uint32_t)atoi(argv[3]));
     else {
-        fprintf(stderr, "usage: bench_dxdb get|commit|watch ADDRESS:PORT ...: see bench/bench_dxdb.c\n");
+        fprintf(stderr, "usage: bench_dxdb get|commit|watch|idle ADDRESS:PORT ...: see bench/bench_dxdb.c\n");
         return 2;
     }
     return 0;

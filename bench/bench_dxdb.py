@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""dxdb beside pgbench, PgBouncer and Redis on one query, and the times from a commit to what follows from it: bench/results/dxdb.csv, and the
-table in bench/README.md. PostgreSQL, Redis and PgBouncer are started here, unprivileged, and what is not installed is left out.
+"""dxdb beside pgbench, PgBouncer and Redis on one query, and beside nginx and h2o, which serve the same JSON from a file; the times from a
+commit to what follows from it; memory for idle connections: bench/results/dxdb.csv, and the table in bench/README.md. All servers are started
+here, and what is not installed is left out.
 usage: bench_dxdb.py [SECONDS [ROUNDS [SUBSCRIBERS...]]]"""
-import contextlib, csv, glob, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
+import contextlib, csv, glob, os, re, resource, shutil, signal, socket, subprocess, sys, tempfile, time
 
 top = os.getcwd()
 LOAD = os.path.abspath("build/bench_dxdb")
@@ -14,10 +15,11 @@ SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 3
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 200
 SUBSCRIBERS = [int(n) for n in sys.argv[3:]] or [1, 1000, 10000]
 CELLS = [(1, 1), (8, 1), (8, 16)]          # connections, requests under way on each
+IDLE = [1000, 100000]                      # connections, as far as the system's limit allows
 SQL = "SELECT id, v, name FROM bench WHERE id = $1"
 ROWS = "CREATE TABLE bench (id int PRIMARY KEY, v int, name text); INSERT INTO bench SELECT i, 0," \
        " (SELECT string_agg(md5(i * 100 + j || ''), '') FROM generate_series(1, 10) j) FROM generate_series(1, 1000) i;"
-COLUMNS = ["what", "peer", "connections", "depth", "load", "per_s", "p50_us", "p99_us", "p999_us", "worst_us", "cpu_ns", "bytes"]
+COLUMNS = ["what", "peer", "connections", "depth", "load", "per_s", "p50_us", "p99_us", "p999_us", "worst_us", "cpu_ns", "bytes", "kernel_bytes"]
 results = []
 
 
@@ -61,6 +63,12 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def accepts(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
 
 
 @contextlib.contextmanager
@@ -187,12 +195,7 @@ def redis(row):
         print("not here: redis-server, redis-benchmark (Debian: redis)")
         return
     port = free_port()
-
-    def answers():
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return True
-    with running(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"], answers) as process:
+    with running(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"], lambda: accepts(port)) as process:
         with socket.create_connection(("127.0.0.1", port)) as s:
             s.sendall(b"*3\r\n$3\r\nSET\r\n$3\r\nrow\r\n$%d\r\n%s\r\n" % (len(row), row))
             assert s.recv(100) == b"+OK\r\n"
@@ -202,6 +205,76 @@ def redis(row):
             redis_benchmark(port, connections, depth)
 
 
+# ---- HTTP
+NGINX = """worker_processes 1; daemon off; error_log %(place)s/log; pid %(place)s/pid; %(user)s
+events { worker_connections 1024; }
+http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; open_file_cache max=100; default_type application/json;
+  client_body_temp_path %(place)s/t; proxy_temp_path %(place)s/t; fastcgi_temp_path %(place)s/t; uwsgi_temp_path %(place)s/t; scgi_temp_path %(place)s/t;
+  server { listen 127.0.0.1:%(port)d; root %(place)s; } }
+"""
+H2O = """num-threads: 1
+pid-file: %(place)s/pid
+error-log: %(place)s/log
+%(user)s
+listen: {host: 127.0.0.1, port: %(port)d}
+hosts: {default: {paths: {"/": {"file.dir": %(place)s}}}}
+"""
+
+
+def web_servers(body):
+    """The same JSON from a file, one process each."""
+    for name, text, user in (("nginx", NGINX, "user root;"), ("h2o", H2O, "user: root")):
+        path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+        if not path:
+            print("not here: %s" % name)
+            continue
+        place = tempfile.mkdtemp(prefix="dxdb")
+        port = free_port()
+        try:
+            with open(place + "/row.json", "wb") as f:
+                f.write(body)
+            with open(place + "/conf", "w") as f:
+                f.write(text % {"place": place, "port": port, "user": "" if os.getuid() else user})
+            with running([path, "-c", place + "/conf"], lambda: accepts(port)) as process:
+                gets(name, "http", "127.0.0.1:%d" % port, tree(process.pid), "/row.json")
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+# ---- idle connections
+def more_descriptors(count):
+    """How many of them this process, and those that it starts, may have: root may raise the limit."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for limit in (hard, max(count, hard)):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def memory_of(pid):
+    """Resident bytes of the process, and bytes of the kernel's own objects."""
+    with open("/proc/%d/status" % pid) as f:
+        resident = int(re.search(r"VmRSS:\s*(\d+)", f.read())[1]) * 1024
+    with open("/proc/meminfo") as f:
+        slab = int(re.search(r"Slab:\s*(\d+)", f.read())[1]) * 1024
+    return resident, slab
+
+
+def idle():
+    """Bytes for each connection that has asked once and is silent: of dxdb, and of the kernel for both ends."""
+    most = more_descriptors(max(IDLE) + 1000) - 1000
+    for count in sorted({min(count, most) for count in IDLE}):
+        with test_dxdb.Server({"row": {"sql": SQL, "parameters": ["id"]}}, server="connections = %d" % (count + 100)) as s:
+            s.get("row", id=7)
+            before = memory_of(s.process.pid)
+            client = subprocess.Popen([LOAD, "idle", "%s:%d" % s.at["hbtp"], str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            assert client.stdout.readline() == b"open\n", "the connections cannot be opened"
+            after = memory_of(s.process.pid)
+            s.get("row", id=7)
+            client.communicate()
+            keep("idle", "dxdb-hbtp", count, bytes=(after[0] - before[0]) / count, kernel_bytes=(after[1] - before[1]) / count)
+
+
 def postmaster():
     with open(postgres.place + "/data/postmaster.pid") as f:
         return int(f.readline())
@@ -209,10 +282,11 @@ def postmaster():
 
 # ---- dxdb
 def dxdb():
-    """Returns the bytes of the record."""
+    """Returns the bytes of the record, and the JSON."""
     room = max(SUBSCRIBERS) + 100
     with test_dxdb.Server({"row": {"sql": SQL, "parameters": ["id"]}}, server="connections = %d" % room) as s:
         row = s.fetch("/q/row?id=7", {"Accept": "application/x-dx-teleport"})[2]
+        body = s.fetch("/q/row?id=7")[2]
         at = {protocol: "%s:%d" % address for protocol, address in s.at.items()}
         gets("dxdb-hbtp", "hbtp", at["hbtp"], [s.process.pid], "7")
         gets("dxdb-http", "http", at["http"], [s.process.pid], "/q/row?id=7")
@@ -223,7 +297,7 @@ def dxdb():
             found = load("watch", at["hbtp"], count, max(10, ROUNDS * 20 // (20 + count // 50)), postgres.url)
             for what, figures in (("commit-patch", found[:3]), ("commit-last-patch", found[3:])):
                 keep(what, "dxdb-hbtp", count, 1, **dict(zip(("p50_us", "p99_us", "worst_us"), figures)))
-        return row
+        return row, body
 
 
 # ---- the table
@@ -238,7 +312,7 @@ def table():
     lines = ["| GET of %s bytes: connections x depth |" % cell("get", "redis", 1, 1, "full").get("bytes", "the same") +
              "".join(" %dx%d |" % c for c in CELLS) + " of dxdb over HBTP, %dx%d |" % CELLS[-2], "|---" * (len(CELLS) + 2) + "|"]
     base = float(cell("get", "dxdb-hbtp", *CELLS[-2], "full")["per_s"])
-    for peer in ("dxdb-hbtp", "dxdb-http", "redis", "redis-benchmark", "pgbench", "pgbouncer"):
+    for peer in ("dxdb-hbtp", "dxdb-http", "nginx", "h2o", "redis", "redis-benchmark", "pgbench", "pgbouncer"):
         rows = [(cell("get", peer, *c, "full"), cell("get", peer, *c, "half")) for c in CELLS]
         if not any(full for full, _ in rows):
             continue
@@ -257,6 +331,9 @@ def table():
             name = names[row["what"]]
             name = name % "{:,}".format(row["connections"]) if "%" in name else name
             lines.append("| %s | %s | %s | %s |" % (name, row["p50_us"], row["p99_us"], row["worst_us"]))
+    lines += ["", "| idle connections | bytes of dxdb for each | of the kernel, both ends |", "|---|---|---|"]
+    lines += ["| {:,} | {:,.0f} | {:,.0f} |".format(row["connections"], float(row["bytes"]), float(row["kernel_bytes"]))
+              for row in results if row["what"] == "idle"]
     return "\n".join(lines)
 
 
@@ -281,9 +358,12 @@ def main():
     try:
         os.chdir(work)
         postgres.fresh(ROWS)
-        redis(dxdb())
+        row, body = dxdb()
+        web_servers(body)
+        redis(row)
         pgbench("pgbench", postgres.url, [postmaster()])
         bouncer()
+        idle()
     finally:
         os.chdir(top)
         postgres.end()

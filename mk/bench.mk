@@ -72,8 +72,8 @@ bench-link: build/bench_link build/bench_nats ## calls over layers/dx_link.h bes
 
 build/bench_dxdb: bench/bench_dxdb.c build/flags
 	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(PQ_CFLAGS) $< -o $@ $(LDFLAGS) -lpq
-bench-dxdb: build/dxdb build/bench_dxdb ## dxdb beside pgbench, PgBouncer and Redis, and the times after a COMMIT, into bench/results/dxdb.csv; SECONDS=, ROUNDS=, SUBSCRIBERS='N ...'
-	@bash -c '. bench/bench_deps.sh; for p in pgbouncer redis; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
+bench-dxdb: build/dxdb build/bench_dxdb ## dxdb beside pgbench, PgBouncer, Redis, nginx and h2o, times after a COMMIT, idle connections, into bench/results/dxdb.csv; SECONDS=, ROUNDS=, SUBSCRIBERS='N ...'
+	@bash -c '. bench/bench_deps.sh; for p in pgbouncer redis nginx h2o; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
 	@python3 bench/bench_dxdb.py $(or $(SECONDS),3) $(or $(ROUNDS),200) $(SUBSCRIBERS)
 
 build/bench_bulk: bench/bench_bulk.c layers/dx_bulk.h layers/dx_bulk_net.h layers/dx_crc32c.h dx_hbtp.h build/flags
