@@ -16,7 +16,7 @@ Session is the protocol alone: bytes come in by feed() and go out by `out`. Clie
 socket, with one thread that reads and writes it and one for each handler that runs. Every wait has
 an end: `timeout` in seconds. A connection that is lost is not made again: make another Client.
 Not here: COMPRESSED and ENCRYPTED payloads (refused with 415), bulk transfer."""
-import collections, logging, select, socket, struct, threading, time
+import collections, logging, selectors, socket, struct, threading, time
 
 PING, PONG, CLOSE, HELLO, DRAIN = 0, 1, 2, 3, 4
 STATE_SYNC, STATE_DELTA, STATE_SUBSCRIBE, STATE_UNSUBSCRIBE = 0x10, 0x11, 0x12, 0x13
@@ -745,6 +745,20 @@ class Session:
                 self.frame(PING)
 
 
+Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+def ready(reads, writes, seconds):
+    """Which sockets can be read, and which written, as with select(): but with any number of descriptors."""
+    with Selector() as waiting:
+        for each in {*reads, *writes}:
+            waiting.register(each, (each in reads) * selectors.EVENT_READ
+                             | (each in writes) * selectors.EVENT_WRITE)
+        found = [(key.fileobj, events) for key, events in waiting.select(seconds)]
+    return ([each for each, events in found if events & selectors.EVENT_READ],
+            [each for each, events in found if events & selectors.EVENT_WRITE])
+
+
 class Client(Session):
     """A session on a TCP connection. hello=False: version 1. connection: one that was accepted."""
 
@@ -807,7 +821,7 @@ class Client(Session):
         reads = [self.woken] if self.held else [self.woken, self.socket]
         self.tick(time.monotonic())
         writes = [self.socket] if self.out else []
-        readable, writable, _ = select.select(reads, writes, [], 1.0)
+        readable, writable = ready(reads, writes, 1.0)
         if self.woken in readable:
             self.woken.recv(4096)
         if writable:
@@ -828,10 +842,10 @@ class Client(Session):
         what it has sent."""
         def left():
             return max(0, until - time.monotonic())
-        while self.out and select.select([], [self.socket], [], left())[1]:
+        while self.out and ready([], [self.socket], left())[1]:
             self.send_out()
         self.socket.shutdown(socket.SHUT_WR)
-        while select.select([self.socket], [], [], left())[0]:
+        while ready([self.socket], [], left())[0]:
             if not self.socket.recv(1 << 16) or not left():
                 break
 

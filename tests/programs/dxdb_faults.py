@@ -200,12 +200,15 @@ class World:
     def client(self):
         """A connection, once there is one."""
         while not self.over.is_set():
+            client = None
             try:
                 client = dx_hbtp.Client(*self.to_server.address, payload_max=1 << 21)
                 client.kind = t.json.loads(client.call(0, b"one", timeout=5))["type"]
                 return client
             except FAILED:
                 self.counts["connects that failed"] += 1
+                if client:
+                    client.close()
                 self.over.wait(0.1)
 
     def read(self, client, key, position=b""):

@@ -3,7 +3,7 @@
 their sessions, and both directions with the C side over real sockets (tests/readers/hbtp_peer.c). This tests the
 Python client and starts hbtp_clients.mjs for the JavaScript one.
 usage: hbtp_clients.py [FILTER]      the last line counts; DX_TEST_SEED=n: other choices; DX_TEST_RUNS=n multiplies their number"""
-import logging, os, random, re, shutil, socket, struct, subprocess, sys, threading, time
+import logging, os, random, re, resource, shutil, socket, struct, subprocess, sys, threading, time
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 sys.path.insert(0, TOP + "/examples/clients")
@@ -413,6 +413,22 @@ def at_its_worst():
     return None
 
 
+def many_descriptors():
+    """A program has more descriptors open than select() can take."""
+    most = 1200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(most + 200, resource.getrlimit(resource.RLIMIT_NOFILE)[0]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with Peer() as peer:
+        taken = [os.open("/dev/null", os.O_RDONLY) for _ in range(most)]
+        try:
+            with peer.client() as client:
+                assert client.socket.fileno() > 1024
+                expect(client.call(M_ECHO, b"far"), b"far")
+        finally:
+            for fd in taken:
+                os.close(fd)
+    return None
+
+
 def server():
     """The C side dials; handlers of every kind are here."""
     def fail(request):
@@ -572,7 +588,7 @@ def main():
     for name, steps in vectors():
         if wanted in name:
             case(name, lambda: run_vector(steps, 1 << 20) or run_vector(steps, 1))
-    for run in (any_frames, time_passes, calls, streams, states, versions, drains, at_its_worst, server, anything):
+    for run in (any_frames, time_passes, calls, streams, states, versions, drains, at_its_worst, many_descriptors, server, anything):
         if wanted in run.__name__:
             case(run.__name__, run)
     javascript(wanted)
