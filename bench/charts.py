@@ -180,6 +180,17 @@ def cache():
     return bars("Cache: nanoseconds for a get", "1,000 entries of 1 KiB; invalidations from the same or another thread", groups, lambda v: "%.0f" % v)
 
 
+def database():
+    names = {"dxdb-hbtp": "dxdb, HBTP", "dxdb-http": "dxdb, HTTP", "redis-benchmark": "Redis, own client", "redis": "Redis", "h2o": "h2o, a file", "nginx": "nginx, a file"}
+    gets = [r for r in rows("dxdb.csv") if r["what"] == "get" and r["connections"] == "8"]
+    groups = []
+    for depth, load, field, scale, title in (("1", "full", "per_s", 1e3, "1 request in flight: thousand a second"), ("16", "full", "per_s", 1e3, "16 in flight: thousand a second"),
+                                             ("1", "half", "p999_us", 1, "p99.9 at half of the load, microseconds")):
+        entries = [(names.get(r["peer"], r["peer"]), float(r[field]) / scale, r["peer"].startswith("dxdb")) for r in gets if r["depth"] == depth and r["load"] == load and r[field]]
+        groups.append((title, sorted(entries, key=lambda e: -e[1] if load == "full" else e[1])))
+    return bars("A row of a database, from memory or not", "8 connections; the server on one core, its clients on another", groups, ratio)
+
+
 def records():
     t = {(r["subject"], r["case"]): float(r["median_ns"]) for r in rows("teleport.csv") if r["median_ns"]}
     groups = []
@@ -189,7 +200,7 @@ def records():
     return bars("Records: microseconds for an order of 22 strings", "medians; shorter is better", groups, ratio)
 
 
-CHARTS = {"update": update, "speed": speed, "patch": patches, "reactor": reactor, "protocol": protocol, "bulk": bulk, "records": records, "store": store, "trees": trees, "cache": cache}
+CHARTS = {"update": update, "speed": speed, "patch": patches, "reactor": reactor, "protocol": protocol, "bulk": bulk, "records": records, "store": store, "trees": trees, "cache": cache, "dxdb": database}
 if __name__ == "__main__":
     for name, make in CHARTS.items():
         path, made = os.path.join(HERE, name + ".svg"), make()
