@@ -9,7 +9,7 @@
     and include it elsewhere without the define. C99; also builds as C++11. It stands on dx_hbtp.h,
     which it includes unless that was included before; with the first of the two defines, define its
     implementation too. It does no input or output and reads no clock: connections, the object's
-    storage and time are the caller's. dx_bulk_net.h drives it on TCP sockets.
+    storage and time are the caller's. programs/dxwan/net/bulk.c drives it on dx_link.h.
 
     QUICK EXAMPLE
 

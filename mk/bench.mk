@@ -76,8 +76,9 @@ bench-dxdb: build/dxdb build/bench_dxdb ## dxdb beside pgbench, PgBouncer, Redis
 	@bash -c '. bench/bench_deps.sh; for p in pgbouncer redis nginx h2o; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
 	@python3 bench/bench_dxdb.py $(or $(SECONDS),3) $(or $(ROUNDS),200) $(SUBSCRIBERS)
 
-build/bench_bulk: bench/bench_bulk.c layers/dx_bulk.h layers/dx_bulk_net.h layers/dx_crc32c.h dx_hbtp.h build/flags
-	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+BENCH_BULK := $(filter programs/dxwan/net/%,$(DXWAN)) $(COMMON) $(call HEADER,bulk crc32c hbtp reactor link)
+build/bench_bulk: bench/bench_bulk.c $(BENCH_BULK:%.c=build/obj/%.o) build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(filter %.c %.o,$^) -o $@ $(LDFLAGS) -lpthread
 
 bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
 	@bench/bench_bulk.sh

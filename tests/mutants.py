@@ -64,7 +64,7 @@ SUITES = {
     "dx_cas": ["tests/*/test_cas*.c", "tests/cores/test_cas_hash.c -DDX_CAS_LANES=1",
                "tests/cores/test_cas_hash.c -DDX_CAS_SMALL"],
     "dx_codec": ["tests/cores/test_hbtp_codec.c -DDX_CODEC_ZSTD -DDX_CODEC_SODIUM -lzstd -lsodium"],
-    "dx_crc32c": ["tests/layers/test_bulk_net.c", "tests/layers/test_bulk_net.c -DDX_CRC32C_PORTABLE"],
+    "dx_crc32c": ["tests/layers/test_crc32c.c", "tests/layers/test_crc32c.c -DDX_CRC32C_PORTABLE"],
     "dx_hbtp": ["tests/cores/test_hbtp*.c"],
     "dx_patch": ["tests/cores/test_patch*.c", "tests/cores/test_flash*.c"],
     "dx_reactor": ["tests/cores/test_reactor*.c", "tests/cores/test_workers.c"],

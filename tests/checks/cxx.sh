@@ -3,7 +3,6 @@
 # optimises, too, and after <windows.h> (each alone: tests/checks/layers.sh). All of clang's warnings come from its front end.
 . "$(dirname "$0")/lib.sh"
 layers=$(ls layers/dx_*.h 2>/dev/null)
-ported=${layers/layers\/dx_bulk_net.h/} # that one is for POSIX alone
 for compiler in g++ clang++; do
     output="-S -o /dev/null"
     [ $compiler = g++ ] || output=-fsyntax-only
@@ -35,7 +34,7 @@ if [ -n "$layers" ] && has g++; then
 fi
 for h in $headers ${layers:+layers}; do
     if has x86_64-w64-mingw32-g++; then # <windows.h> declares types (byte, LONG) that a local name hides
-        behind_windows $([ "$h" = layers ] && echo $ported || echo "$h") >"$work/windows.${h%.h}.cc"
+        behind_windows $([ "$h" = layers ] && echo $layers || echo "$h") >"$work/windows.${h%.h}.cc"
         try "$h behind <windows.h>" x86_64-w64-mingw32-g++ -std=c++17 $strict_cxx -Wno-shadow $by_words -I"$top" \
             -S "$work/windows.${h%.h}.cc" -o /dev/null
     else

@@ -44,7 +44,6 @@ case " $headers " in *" dx_patch.h "*) try "dx_patch.h without its maker" withou
 # except those on the reactor or on sockets.
 small=
 for h in $(ls layers/dx_*.h 2>/dev/null); do
-    [ "$h" != layers/dx_bulk_net.h ] || continue
     grep -q '^ *#include "../dx_reactor.h"\|^ *#include "dx_\(peers\|link\).h"' "$h" || small+=" $h"
 done
 for h in ${headers/dx_reactor.h/} ${small:+layers}; do

@@ -6,7 +6,6 @@
 # LAYER, whether it needs an operating system, and options that are compiled, too.
 traits="dx_bao freestanding
 dx_bulk freestanding
-dx_bulk_net hosted
 dx_cache freestanding
 dx_chunks freestanding
 dx_codec freestanding -DDX_CODEC_ZSTD -DDX_CODEC_SODIUM

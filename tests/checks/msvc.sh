@@ -21,7 +21,6 @@ as() { # msvc|clang-cl HEADER
     printf '#define DX_IMPLEMENTATION\n#include "%s"\n' "$2"
 }
 for h in $headers $layers; do
-    [ "$h" != layers/dx_bulk_net.h ] || continue # for POSIX alone
     for which in msvc clang-cl; do
         file=$work/$which.$(basename "$h" .h).c
         as $which "$h" >"$file"

@@ -6,7 +6,6 @@
 # unset only where it generates code; only one C standard and one machine take the minutes of its optimiser.
 . "$(dirname "$0")/lib.sh"
 layers=$(ls layers/dx_*.h 2>/dev/null)
-ported=${layers/layers\/dx_bulk_net.h/} # that one is for POSIX alone
 
 # -Wpadded is about layout, not about mistakes; the others are newer than C99 or ask for C++ habits.
 everything="-Weverything -Wno-padded -Wno-declaration-after-statement"
@@ -135,7 +134,7 @@ done
 # After <windows.h>, which defines a few thousand macros. A POSIX-only file stops at its first header.
 for h in $headers ${layers:+layers}; do
     if has x86_64-w64-mingw32-gcc; then
-        behind_windows $([ "$h" = layers ] && echo $ported || echo "$h") >"$work/windows.${h%.h}.c"
+        behind_windows $([ "$h" = layers ] && echo $layers || echo "$h") >"$work/windows.${h%.h}.c"
         try "$h behind <windows.h>" x86_64-w64-mingw32-gcc -std=c99 $strict $by_words -I"$top" \
             -S "$work/windows.${h%.h}.c" -o /dev/null
     else
