@@ -575,6 +575,28 @@ DX_PROPERTY(sc_4_any_bytes_are_read_safely, 1000)
     DX_CHECK(clog_a.size <= n);
 }
 
+/* Chunks, mostly almost valid, in pieces of any size: the same chunks and the same error as in one piece. */
+DX_PROPERTY(fuzz_chunks, 3000)
+{
+    uint8_t bytes[1024];
+    size_t n = choose_stream(c, bytes, (size_t)dx_choose(c, 6), 100), at = 0;
+    dx_chunks_reader a, b;
+    int64_t error = 0;
+    for (uint64_t k = dx_choose(c, 4); k; k--) bytes[dx_choose(c, n - 1)] = (uint8_t)dx_choose(c, 255);
+    if (dx_choose(c, 3) == 0) n = dx_choose(c, n);
+    start_reader(&a, &clog_a, 64);
+    const int64_t in_one = dx_chunks_feed(&a, exact(bytes, n), n);
+    start_reader(&b, &clog_b, 64);
+    while (at < n && error >= 0) {
+        const size_t piece = (size_t)dx_choose_range(c, 1, n - at);
+        error = dx_chunks_feed(&b, exact(bytes + at, piece), piece);
+        at += piece;
+    }
+    DX_CHECK((in_one < 0) == (error < 0) && (in_one >= 0 || in_one == error));
+    DX_CHECK(a.finished == b.finished && clog_a.size == clog_b.size && clog_a.size <= n);
+    DX_CHECK_MEM(clog_a.bytes, clog_b.bytes, clog_a.size);
+}
+
 static dx_chunks_parts some_parts(void)
 {
     dx_chunks_parts parts;

@@ -130,7 +130,8 @@ static void fill(void *user, uint32_t key, void *state)
 }
 
 static uint64_t memory[1 << 16];
-static dx_page page_open(uint32_t state_size, uint32_t queue_size)
+/* A page without its document. */
+static dx_page page_alone(uint32_t state_size, uint32_t queue_size)
 {
     static const dx_page_binding bindings[] = {
         {2, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 0, 1, offsetof(row, on), 4},
@@ -141,9 +142,6 @@ static dx_page page_open(uint32_t state_size, uint32_t queue_size)
     dx_page p;
     dx_page_desc d;
     memset(&d, 0, sizeof d);
-    memset(document, 0, sizeof document);
-    document[0].there = true;
-    moves = clones = removals = 0;
     d.memory = memory;
     d.static_size = 16384;
     d.state_size = state_size;
@@ -158,6 +156,14 @@ static dx_page page_open(uint32_t state_size, uint32_t queue_size)
     DX_CHECK_EQ(dx_page_add_component(&p, 7, 3, sizeof(row), bindings, 4), 0);
     dx_page_seal(&p);
     return p;
+}
+
+static dx_page page_open(uint32_t state_size, uint32_t queue_size)
+{
+    memset(document, 0, sizeof document);
+    document[0].there = true;
+    moves = clones = removals = 0;
+    return page_alone(state_size, queue_size);
 }
 
 /* Check that the document shows these rows in this slot. */
@@ -223,7 +229,7 @@ static uint32_t choose_keys(dx_choices *c, uint32_t *keys, uint32_t most)
 
 /* Lists of any keys, marks in between, a ring and memory that may be too small: the document shows the last state that was
    not refused. Rows that stay keep their state, and as few of them as possible move. */
-DX_PROPERTY(mo_4_do_5_lists_of_any_keys, 1500)
+DX_PROPERTY(mo_4_w_23_do_5_w_25_lists_of_any_keys, 1500)
 {
     dx_page p = page_open(dx_choose(c, 3) ? 65536 : 2048, dx_choose(c, 3) ? 65536 : 1024);
     dx_page_list l = list_open(0, 0);
@@ -311,7 +317,7 @@ DX_TEST(do_4_handles_are_stale_for_1023_uses)
     DX_CHECK(dx_page_state(&p, 0x3fffff) == NULL && dx_page_state(&p, UINT32_MAX) == NULL);
 }
 
-DX_TEST(cm_1_cm_3_d7_manifest)
+DX_TEST(cm_1_cm_3_w_20_d7_manifest)
 {
     uint8_t m[DX_PAGE_MANIFEST_SIZE], small[8] = {0};
     uint64_t capabilities;
@@ -345,7 +351,7 @@ DX_TEST(cm_4_cm_5_a_capability_that_is_not_granted_is_refused_before_any_effect)
     DX_CHECK(dx_page_is_idle(&p) && dx_page_used(&p) == 0 && l.count == 0);
 }
 
-DX_TEST(mm_1_mm_3_mm_5_regions_and_bounds)
+DX_TEST(mm_1_mm_3_mm_5_w_20_regions_and_bounds)
 {
     dx_page p = page_open(65536, 65536);
     const dx_page_binding b = {0, DX_PAGE_TEXT, DX_PAGE_BYTES, 0, 1, 0, 8, 8};
@@ -371,7 +377,7 @@ DX_TEST(mm_1_mm_3_mm_5_regions_and_bounds)
 }
 
 /* The default regions have 16 MiB together; a request that does not fit into one uses nothing. */
-DX_TEST(mm_1_mm_4_mm_8_a_full_region_uses_nothing)
+DX_TEST(mm_1_mm_4_w_21_mm_8_a_full_region_uses_nothing)
 {
     dx_page p;
     dx_page_desc d;
@@ -569,7 +575,7 @@ DX_TEST(do_1_w_26_a_registry_of_templates)
 }
 
 /* The mask is the first field; marked fields alone are emitted, with all their bindings, in the order of the bits. */
-DX_TEST(mo_1_mo_2_mo_3_marked_fields_come_out)
+DX_TEST(mo_1_mo_2_mo_3_w_24_marked_fields_come_out)
 {
     dx_page p = page_open(65536, 65536);
     uint32_t node;
@@ -633,10 +639,36 @@ DX_TEST(do_4_more_than_a_million_nodes)
     free(nodes);
 }
 
+/* A manifest of arbitrary bytes: accepted ones are those that the writer makes. */
+DX_PROPERTY(fuzz_page_manifest, 3000)
+{
+    uint8_t m[DX_PAGE_MANIFEST_SIZE + 8], same[DX_PAGE_MANIFEST_SIZE];
+    const uint64_t granted = dx_choose(c, 3) ? dx_choose(c, UINT64_MAX) : 0;
+    size_t size = DX_PAGE_MANIFEST_SIZE;
+    uint64_t capabilities = 1;
+    dx_page_write_manifest(m, granted);
+    if (dx_choose(c, 7) == 0) dx_choose_bytes(c, m, size);
+    for (uint64_t n = dx_choose(c, 3); n; n--) m[dx_choose(c, size - 1)] ^= (uint8_t)dx_choose(c, 255);
+    if (dx_choose(c, 7) == 0) size = dx_choose(c, sizeof m);
+    uint8_t *copy = malloc(size + !size); /* of its size, so that a sanitizer detects every access beyond it */
+    memcpy(copy, m, size);
+    const int error = dx_page_read_manifest(copy, size, &capabilities);
+    free(copy);
+    if (error) {
+        DX_CHECK(error == DX_PAGE_EMAGIC || error == DX_PAGE_EVERSION || error == DX_PAGE_ECORRUPT || error == DX_PAGE_ERESERVED ||
+                 error == DX_PAGE_EBOUNDS);
+        DX_CHECK((error == DX_PAGE_EBOUNDS) == (size < DX_PAGE_MANIFEST_SIZE));
+        DX_CHECK_EQ(capabilities, 0);
+        return;
+    }
+    dx_page_write_manifest(same, capabilities);
+    DX_CHECK_MEM(m, same, sizeof same);
+}
+
 /* Bindings of arbitrary bytes: accepted ones access only their component's state. */
 DX_PROPERTY(fuzz_page_bindings, 3000)
 {
-    dx_page p = page_open(8192, 8192);
+    dx_page p = page_alone(8192, 8192);
     dx_page_binding b[4] = {{0}};
     uint32_t node, count = (uint32_t)dx_choose(c, 4), size = (uint32_t)dx_choose_range(c, 8, 40);
     for (uint32_t i = 0; i < count; i++) {
@@ -683,7 +715,7 @@ DX_PROPERTY(fuzz_page_bindings, 3000)
 DX_PROPERTY(fuzz_page_templates, 3000)
 {
     static const char *const texts[] = {"<p></p>", "<b>\xc3\xa9</b>", "<script></script>", "\xff", "", "<i data-slot=\"\"></i>"};
-    dx_page p = page_open(8192, 8192);
+    dx_page p = page_alone(8192, 8192);
     uint8_t bytes[256] = {(uint8_t)dx_choose(c, 4)};
     size_t size = 4;
     for (uint64_t n = dx_choose(c, 4); n; n--) {
