@@ -4,6 +4,9 @@
         ^                            ^                           |
         '------------ lost           '---- the schema changed ---'
 
+   With replication, PUBLICATION and STREAM are between SETUP and QUERIES: the publication is looked at,
+   then the stream begins. If that is lost, so is the connection of the catalog: all begins again.
+
    LISTEN comes before the descriptions, so that no change is missed in between. The server's lock
    table says which tables a query reads: within a transaction the parser locks each of them, also
    those in views and subqueries. */
@@ -13,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AWAY, SETUP, QUERIES, TYPES, LOOK, UP };
+enum { AWAY, SETUP, PUBLICATION, STREAM, QUERIES, TYPES, LOOK, UP };
 
 enum {
     STUCK_MAX        = 3,  /* heartbeats without an answer: the connection is dropped */
@@ -23,7 +26,10 @@ enum {
     KEYS_ANSWERS     = 2,
     LOOK_ANSWERS     = 2,
     LOADING_MS       = 10000, /* without an answer while it describes: a lock may block it */
-    WAIT_MS          = 20    /* between looks at the waits */
+    WAIT_MS          = 20,   /* between looks at the waits */
+    SEE_MS           = 1,    /* between looks at transactions, the first of them */
+    SEE_FAST         = 20,
+    UNREAD_MAX       = 256   /* transactions that no query reads wait for this many */
 };
 
 static const char settings[] =
@@ -52,11 +58,16 @@ const char dxdb_tables_sql[] =
     "    JOIN pg_catalog.pg_inherits i ON i.inhparent = down.member"
     ") SELECT d.root, d.member, coalesce(d.member::regclass::text, (SELECT name FROM used"
     "    WHERE oid IS NULL LIMIT 1)),"
+    "  CASE WHEN $2::text IS NOT NULL THEN EXISTS (SELECT FROM pg_catalog.pg_class c"
+    "    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = d.member"
+    "    AND (c.relkind = 'p' OR EXISTS (SELECT FROM pg_catalog.pg_publication_tables v"
+    "      WHERE v.pubname = $2 AND v.schemaname = n.nspname AND v.tablename = c.relname"
+    "      AND to_jsonb(v)->>'rowfilter' IS NULL))) ELSE"
     "  coalesce((SELECT bit_or(t.tgtype) & 60 = 60"
     "    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
     "    WHERE t.tgrelid = d.member AND c.relkind IN ('r', 'p')"
     "    AND t.tgfoid = to_regproc('dxdb.changed')::oid AND t.tgtype & 1 = 0"
-    "    AND t.tgattr::text = '' AND t.tgqual IS NULL AND t.tgenabled IN ('O', 'A')), false)"
+    "    AND t.tgattr::text = '' AND t.tgqual IS NULL AND t.tgenabled IN ('O', 'A')), false) END"
     " FROM down d ORDER BY 1, 2";
 
 static const char type_names[] =
@@ -66,6 +77,30 @@ static const char type_names[] =
     " LEFT JOIN pg_catalog.pg_type e ON e.typarray = t.oid AND e.typdelim = ','"
     " JOIN pg_catalog.pg_type k ON k.oid = coalesce(nullif(e.typbasetype, 0), e.oid, t.oid)"
     " WHERE t.oid = ANY ($1::oid[])";
+
+/* What a publication publishes: tables and their filters. Without those if it has all tables. */
+#define PUBLISHED(name)                                                                          \
+    "(SELECT md5(concat_ws('|', b::text, CASE WHEN NOT b.puballtables THEN"                      \
+    "  (SELECT string_agg(concat_ws(':', to_regclass(format('%I.%I', v.schemaname,"              \
+    "    v.tablename))::oid, to_jsonb(v)->>'rowfilter'), ',' ORDER BY v.schemaname, v.tablename)" \
+    "   FROM pg_catalog.pg_publication_tables v WHERE v.pubname = b.pubname) END))"              \
+    " FROM pg_catalog.pg_publication b WHERE b.pubname = " name "::text)"
+
+/* Selects whether replication can be, and what is published. */
+static const char publication_sql[] =
+    "SELECT current_setting('wal_level') = 'logical', (SELECT rolreplication OR rolsuper"
+    "  FROM pg_catalog.pg_roles WHERE rolname = current_user),"
+    "  (SELECT pubinsert AND pubupdate AND pubdelete AND coalesce((to_jsonb(b)->>'pubtruncate')::bool, false)"
+    "   FROM pg_catalog.pg_publication b WHERE pubname = $1::text),"
+    "  (SELECT coalesce((to_jsonb(b)->>'pubviaroot')::bool, false)"
+    "   FROM pg_catalog.pg_publication b WHERE pubname = $1::text), " PUBLISHED("$1");
+
+/* A snapshot; and if $1 was written to the log, but is not flushed, a record that has it flushed: a
+   walsender sends nothing else. */
+static const char see_sql[] =
+    "SELECT txid_current_snapshot()::text, CASE WHEN NOT pg_is_in_recovery() AND"
+    " pg_current_wal_flush_lsn() < $1::pg_lsn AND $1::pg_lsn <= pg_current_wal_insert_lsn()"
+    " THEN pg_logical_emit_message(true, 'dxdb', '')::text END";
 
 /* Selects everything that must not change while results are cached: the tables and their files (a
    rewrite or TRUNCATE replaces these), their columns, and the triggers. */
@@ -78,7 +113,10 @@ static const char look[] =
     "    t.tgenabled), '-' ORDER BY t.oid) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = m.oid),"
     "  (SELECT md5(string_agg(concat_ws('/', a.attname, a.atttypid, a.attisdropped), '-'"
     "    ORDER BY a.attnum)) FROM pg_catalog.pg_attribute a WHERE a.attrelid = m.oid)), ','"
-    "  ORDER BY m.oid), ''))"
+    "  ORDER BY m.oid), '')),"
+    "  " PUBLISHED("$2") ","
+    "  CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END"
+    "    - '0/0'"
     " FROM m LEFT JOIN pg_catalog.pg_class c ON c.oid = m.oid";
 
 const char dxdb_position_sql[] = "SELECT (pg_current_wal_insert_lsn() - '0/0')::text";
@@ -115,7 +153,7 @@ static void ask_query(dxdb_catalog *c)
     const dxdb_query_config *q = &c->config->queries[c->query];
     dxdb_connection *to = &c->connection;
     dxdb_text names = {0}, explain = {0};
-    const char *values[1] = {NULL};
+    const char *values[2] = {NULL, c->config->publication};
     if (q->table_count) dxdb_put_table_names(&names, q);
     dxdb_keys_put_explain(&explain, q->parameter_count);
     values[0] = names.bytes;
@@ -124,7 +162,7 @@ static void ask_query(dxdb_catalog *c)
     (void)(dxdb_connection_run(to, "BEGIN READ ONLY", 0, NULL) &&
            dxdb_connection_prepare(to, "described", q->sql, 0, NULL) &&
            dxdb_connection_describe(to, "described") &&
-           dxdb_connection_run(to, dxdb_tables_sql, 1, values) &&
+           dxdb_connection_run(to, dxdb_tables_sql, 2, values) &&
            dxdb_connection_run(to, explain.bytes, 0, NULL) && dxdb_connection_sync(to) &&
            dxdb_connection_run(to, "ROLLBACK", 0, NULL) &&
            dxdb_connection_run(to, "DEALLOCATE ALL", 0, NULL) && dxdb_connection_sync(to));
@@ -150,12 +188,12 @@ static void put_oid(dxdb_text *t, Oid oid)
     dxdb_text_format(t, t->size ? ",%u" : "{%u", (unsigned)oid);
 }
 
-static void ask_with_oids(dxdb_catalog *c, const char *sql, dxdb_text *list)
+static void ask_with_oids(dxdb_catalog *c, const char *sql, int count, dxdb_text *list)
 {
     dxdb_text_put(list, list->size ? "}" : "{}", list->size ? 2 : 3);
-    const char *values[1] = {list->bytes};
+    const char *values[2] = {list->bytes, c->config->publication};
     c->answer = 0;
-    (void)(dxdb_connection_run(&c->connection, sql, 1, values) &&
+    (void)(dxdb_connection_run(&c->connection, sql, count, values) &&
            dxdb_connection_sync(&c->connection));
     dxdb_text_free(list);
 }
@@ -171,7 +209,7 @@ static void ask_types(dxdb_catalog *c)
         for (uint32_t k = 0; k < c->config->queries[i].parameter_count; k++)
             put_oid(&list, d->parameters[k].oid);
     }
-    ask_with_oids(c, type_names, &list);
+    ask_with_oids(c, type_names, 1, &list);
 }
 
 static void ask_check(dxdb_catalog *c)
@@ -179,7 +217,16 @@ static void ask_check(dxdb_catalog *c)
     dxdb_text list = {0};
     for (uint32_t i = 0; i < c->member_count; i++)
         if (c->members[i].member == c->members[i].root) put_oid(&list, c->members[i].root);
-    ask_with_oids(c, look, &list);
+    ask_with_oids(c, look, 2, &list);
+}
+
+static void ask_publication(dxdb_catalog *c)
+{
+    const char *values[1] = {c->config->publication};
+    c->phase = PUBLICATION;
+    c->answer = 0;
+    (void)(dxdb_connection_run(&c->connection, publication_sql, 1, values) &&
+           dxdb_connection_sync(&c->connection));
 }
 
 /* Ask again about the next query that was refused, if there is one. */
@@ -224,10 +271,41 @@ bool dxdb_position_parse(const char *text, size_t size, uint64_t *position)
     return digits[0] > 0 && digits[1] > 0;
 }
 
+/* By replication, a position is reached when the stream was there, and what it brought was told. The end
+   of the log lies behind the head of a page where the last record ends before it. */
+static uint64_t end_of_record(uint64_t position)
+{
+    enum { PAGE = 8192, HEAD = 24, FIRST_HEAD = 40 };
+    const uint64_t in_page = position % PAGE;
+    return in_page == HEAD || in_page == FIRST_HEAD ? position - in_page : position;
+}
+
+/* Ask which transactions of the stream are visible; and have the log flushed up to the lowest position
+   that somebody waits for, if there is another reason than the stream's way that it is not reached. */
+static void ask_snapshot(dxdb_catalog *c)
+{
+    char text[32];
+    const char *values[1] = {NULL};
+    uint64_t lowest = UINT64_MAX;
+    for (const dxdb_wait *w = c->waits; w; w = w->next)
+        if (w->asked + 1 < c->asked && w->position < lowest) lowest = w->position;
+    if (lowest != UINT64_MAX && !c->cannot_flush) {
+        snprintf(text, sizeof text, "%X/%X", (unsigned)(lowest >> 32), (unsigned)lowest);
+        values[0] = text;
+    }
+    c->asks_flush = values[0] != NULL;
+    c->asks_position = dxdb_connection_run(&c->connection, see_sql, 1, values) &&
+                       dxdb_connection_sync(&c->connection);
+}
+
 static void ask_position(dxdb_catalog *c)
 {
     if (!c->is_up || c->phase != UP || c->connection.unanswered || c->reload) return;
     c->asked++;
+    if (c->config->replicates) {
+        ask_snapshot(c);
+        return;
+    }
     c->asks_position = dxdb_connection_run(&c->connection, dxdb_position_sql, 0, NULL) &&
                        dxdb_connection_sync(&c->connection);
 }
@@ -246,7 +324,8 @@ static void end_reached(dxdb_catalog *c)
 {
     dxdb_wait *w = c->waits;
     while (w) {
-        if (w->asked >= c->asked || w->position > c->position) {
+        const bool is_asked = c->config->replicates || w->asked < c->asked;
+        if (!is_asked || end_of_record(w->position) > c->position) {
             w = w->next;
             continue;
         }
@@ -291,7 +370,8 @@ static void on_wait(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 void dxdb_catalog_wait(dxdb_catalog *c, dxdb_wait *w, uint64_t position, uint64_t within_ns)
 {
     w->waits = false;
-    if (c->is_up && position < c->position) {
+    if (c->is_up && (position < c->position ||
+                     (c->config->replicates && end_of_record(position) <= c->position))) {
         w->reached(w, DXDB_OK, NULL);
         return;
     }
@@ -404,8 +484,11 @@ static void handle_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *re
         if (d->is_tracked && strcmp(PQgetvalue(result, i, 3), "t")) {
             d->is_tracked = false;
             if (!d->is_timed && !c->is_quiet)
-                prog_warn("query %s is not cached: table %s has no trigger; 'dxdb "
-                          "install-triggers' creates it",
+                prog_warn(c->config->replicates
+                          ? "query %s is not cached: table %s is not published; 'dxdb "
+                            "install-publication' adds it"
+                          : "query %s is not cached: table %s has no trigger; 'dxdb "
+                            "install-triggers' creates it",
                           c->config->queries[c->query].name, name);
         }
         add_member(c, to_oid(PQgetvalue(result, i, 1)), root);
@@ -524,6 +607,61 @@ static void handle_types(dxdb_catalog *c, const PGresult *result)
     ask_check(c);
 }
 
+/* Begin again, with another stream. */
+static void restart(dxdb_catalog *c, const char *why)
+{
+    dxdb_connection_drop(&c->connection, why);
+    dxdb_stream_stop(&c->stream, why);
+    go_down(c, why);
+}
+
+/* Say why replication does not start, unless that was said last. */
+static void say(dxdb_catalog *c, const char *why)
+{
+    if (strcmp(c->said, why) && !c->is_quiet)
+        prog_warn("changes cannot be received, so nothing is answered; retrying: %s", why);
+    snprintf(c->said, sizeof c->said, "%s", why);
+}
+
+/* Handle an answer to ask_publication(). If replication cannot be, the next heartbeat asks again. */
+static void handle_publication(dxdb_catalog *c, const PGresult *result)
+{
+    const char *name = c->config->publication;
+    char why[DXDB_TEXT_SIZE] = "";
+    if (c->answer++ > 0) { /* the sync */
+        if (!c->publication[0]) return;
+        c->phase = STREAM;
+        dxdb_stream_start(&c->stream);
+        return;
+    }
+    c->publication[0] = 0;
+    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+        dxdb_first_line(why, sizeof why, PQresultErrorMessage(result));
+    else if (strcmp(PQgetvalue(result, 0, 0), "t"))
+        snprintf(why, sizeof why, "wal_level is not logical: set it in postgresql.conf, and restart "
+                 "the database");
+    else if (strcmp(PQgetvalue(result, 0, 1), "t"))
+        snprintf(why, sizeof why, "the role may not replicate: ALTER ROLE ... REPLICATION");
+    else if (PQgetisnull(result, 0, 4))
+        snprintf(why, sizeof why, "there is no publication %s: 'dxdb install-publication' creates it",
+                 name);
+    else if (strcmp(PQgetvalue(result, 0, 2), "t"))
+        snprintf(why, sizeof why, "publication %s leaves out some of insert, update, delete and truncate",
+                 name);
+    else if (!strcmp(PQgetvalue(result, 0, 3), "t"))
+        snprintf(why, sizeof why, "publication %s has publish_via_partition_root, which leaves out a "
+                 "TRUNCATE of a partition", name);
+    else snprintf(c->publication, sizeof c->publication, "%s", PQgetvalue(result, 0, 4));
+    if (why[0]) say(c, why);
+}
+
+/* Is there a reason to ask which transactions are visible? */
+static bool has_unseen(const dxdb_catalog *c)
+{
+    const dxdb_gather *g = &c->stream.gather;
+    return g->waiting && (g->waiting_read || g->waiting > UNREAD_MAX || c->waits || c->sees_all);
+}
+
 /* All answers of an exchange have arrived: begin the one that is due. */
 static void begin_next(dxdb_catalog *c)
 {
@@ -533,7 +671,9 @@ static void begin_next(dxdb_catalog *c)
         c->is_check_due = false;
         ask_probe(c);
         ask_check(c);
-    } else if (c->waits) {
+    } else if (c->config->replicates && has_unseen(c) && !dx_reactor_op_pending(&c->see_op)) {
+        ask_position(c);
+    } else if (c->waits && !c->config->replicates) {
         for (const dxdb_wait *w = c->waits; w; w = w->next) {
             if (w->asked < c->asked) continue; /* its position was not reached: asked for later */
             ask_position(c);
@@ -542,8 +682,89 @@ static void begin_next(dxdb_catalog *c)
     }
 }
 
+/* Are the changed keys of a table known for every query that has a key for it? */
+static bool has_all_keys(const dxdb_catalog *c, Oid root, const dxdb_change *change)
+{
+    for (uint32_t i = 0; i < c->config->query_count; i++) {
+        const dxdb_described *d = &c->queries[i];
+        for (uint32_t k = 0; k < d->root_count; k++)
+            if (d->roots[k] == root && d->keys[k].kind &&
+                !dxdb_change_has_column(change, d->keys[k].column))
+                return false;
+    }
+    return true;
+}
+
+/* Tell of a change. A payload is described in keys.h. */
+static void tell(dxdb_catalog *c, const char *payload)
+{
+    dxdb_change told;
+    dxdb_change_parse(&told, payload);
+    for (uint32_t i = 0; c->is_up && i < c->member_count; i++) {
+        dxdb_change change = told;
+        if (c->members[i].member != told.member) continue;
+        if (!has_all_keys(c, c->members[i].root, &told)) change.is_whole = true;
+        c->calls->changed(c, c->members[i].root, &change);
+    }
+}
+
+/* Tell what a transaction has changed, which is visible now. */
+static void tell_committed(void *user, const dxdb_committed *t)
+{
+    dxdb_catalog *c = user;
+    char member[16];
+    c->notifications++;
+    c->unseen = 0;
+    for (size_t at = 0; at < t->size; at += strlen(t->payloads + at) + 1) tell(c, t->payloads + at);
+    for (uint32_t i = 0; t->is_all && i < c->member_count; i++) {
+        snprintf(member, sizeof member, "%u", (unsigned)c->members[i].member);
+        tell(c, member);
+    }
+}
+
+/* Look again soon, if some transaction is not visible yet. */
+static void see_later(dxdb_catalog *c)
+{
+    if (!c->stream.gather.waiting) c->sees_all = false;
+    if (!c->is_up || !has_unseen(c) || dx_reactor_op_pending(&c->see_op)) return;
+    const uint64_t wait_ms = c->unseen < SEE_FAST ? SEE_MS : WAIT_MS;
+    c->unseen++;
+    (void)dx_reactor_timer(c->reactor, &c->see_op, wait_ms * 1000000);
+}
+
+static void on_see(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxdb_catalog *c = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    if (result >= 0 && has_unseen(c)) ask_position(c);
+}
+
+/* Handle an answer to ask_snapshot(). */
+static void handle_snapshot(dxdb_catalog *c, const PGresult *result)
+{
+    const ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_TUPLES_OK && PQntuples(result) == 1) {
+        dxdb_stream_see(&c->stream, PQgetvalue(result, 0, 0), tell_committed, c);
+    } else if (status == PGRES_PIPELINE_SYNC) {
+        c->asks_position = false;
+        c->position = dxdb_gather_told(&c->stream.gather);
+        if (!c->reload) end_reached(c);
+        see_later(c);
+        if (!c->connection.unanswered) begin_next(c);
+    } else if (c->asks_flush) {
+        c->cannot_flush = true;
+    } else {
+        dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+    }
+}
+
 static void handle_position(dxdb_catalog *c, const PGresult *result)
 {
+    if (c->config->replicates) {
+        handle_snapshot(c, result);
+        return;
+    }
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
         c->reached = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
     } else if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
@@ -576,6 +797,9 @@ static void handle_check(dxdb_catalog *c, const PGresult *result)
             c->phase = UP;
             c->is_up = true;
             c->generation++;
+            c->stream.gather.generation = c->generation;
+            c->sees_all = true;
+            c->said[0] = 0;
             c->calls->up(c);
         }
         if (!c->connection.unanswered) begin_next(c);
@@ -586,6 +810,11 @@ static void handle_check(dxdb_catalog *c, const PGresult *result)
         return;
     }
     now = PQgetvalue(result, 0, 0);
+    c->log_end = strtoull(PQgetvalue(result, 0, 2), NULL, 10);
+    if (c->config->replicates && strcmp(PQgetvalue(result, 0, 1), c->publication)) {
+        restart(c, "the publication has changed");
+        return;
+    }
     if (c->phase == UP && strcmp(now, c->fingerprint)) {
         go_down(c, "the schema has changed");
         c->reload = true;
@@ -604,8 +833,11 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
     case SETUP:
         if (PQresultStatus(result) == PGRES_FATAL_ERROR)
             dxdb_connection_drop(connection, PQresultErrorMessage(result));
-        else if (++c->answer == SETUP_ANSWERS) begin_queries(c);
+        else if (++c->answer < SETUP_ANSWERS) break;
+        else if (c->config->replicates) ask_publication(c);
+        else begin_queries(c);
         break;
+    case PUBLICATION: handle_publication(c, result); break;
     case QUERIES:
         if (c->asks_keys) handle_keys(c, result);
         else handle_query(c, result);
@@ -615,37 +847,17 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
     }
 }
 
-/* Are the changed keys of a table known for every query that has a key for it? */
-static bool has_all_keys(const dxdb_catalog *c, Oid root, const dxdb_change *change)
-{
-    for (uint32_t i = 0; i < c->config->query_count; i++) {
-        const dxdb_described *d = &c->queries[i];
-        for (uint32_t k = 0; k < d->root_count; k++)
-            if (d->roots[k] == root && d->keys[k].kind &&
-                !dxdb_change_has_column(change, d->keys[k].column))
-                return false;
-    }
-    return true;
-}
-
-/* A trigger's payload is described in keys.h; "*": the schema has changed. */
+/* The payload of a trigger; "*": the schema has changed. */
 static void on_notified(dxdb_connection *connection, const char *channel, const char *payload)
 {
     dxdb_catalog *c = connection->user;
-    dxdb_change told;
     if (strcmp(channel, DXDB_CHANNEL)) return;
-    c->notifications++;
+    if (!c->config->replicates) c->notifications++;
     if (!strcmp(payload, "*")) {
         dxdb_catalog_reload(c, "the schema has changed");
         return;
     }
-    dxdb_change_parse(&told, payload);
-    for (uint32_t i = 0; c->is_up && i < c->member_count; i++) {
-        dxdb_change change = told;
-        if (c->members[i].member != told.member) continue;
-        if (!has_all_keys(c, c->members[i].root, &told)) change.is_whole = true;
-        c->calls->changed(c, c->members[i].root, &change);
-    }
+    if (!c->config->replicates) tell(c, payload);
 }
 
 static void on_lost(dxdb_connection *connection, const char *why)
@@ -657,12 +869,67 @@ static void on_lost(dxdb_connection *connection, const char *why)
     c->asks_position = false;
     c->is_check_due = false;
     c->reload = false;
+    if (c->config->replicates) dxdb_stream_stop(&c->stream, why);
     go_down(c, why);
     if (connection->failures <= 1 && !c->is_quiet) prog_warn("the database cannot be reached, "
                                                              "retrying: %s", why);
 }
 
-static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost};
+static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost, NULL, NULL};
+
+/* >>calls of the stream --------------------------------------------------------- */
+static void on_started(dxdb_stream *s)
+{
+    dxdb_catalog *c = s->user;
+    if (c->phase == STREAM) begin_queries(c);
+}
+
+static void on_moved(dxdb_stream *s)
+{
+    dxdb_catalog *c = s->user;
+    c->position = dxdb_gather_told(&s->gather);
+    if (!c->is_up || c->reload) return;
+    end_reached(c);
+    if (has_unseen(c)) ask_position(c);
+}
+
+static void on_stream_lost(dxdb_stream *s, const char *why)
+{
+    dxdb_catalog *c = s->user;
+    char text[DXDB_TEXT_SIZE + 32];
+    if (c->phase == STREAM) {
+        say(c, why);
+    } else if (c->phase > STREAM) {
+        snprintf(text, sizeof text, "the replication was lost: %s", why);
+        restart(c, text);
+    }
+}
+
+static const dxdb_stream_calls stream_calls = {on_started, on_moved, on_stream_lost};
+
+/* The columns of a table that are the key of a query, whichever table it belongs to. */
+static int on_keys(void *user, uint32_t relation, dxdb_gather_key *keys)
+{
+    const dxdb_catalog *c = user;
+    int count = DXDB_GATHER_NOT_READ;
+    if (!c->is_up) return DXDB_GATHER_NOT_KNOWN;
+    for (uint32_t i = 0; i < c->member_count; i++) {
+        if (c->members[i].member != relation) continue;
+        if (count < 0) count = 0;
+        for (uint32_t q = 0; q < c->config->query_count; q++) {
+            const dxdb_described *d = &c->queries[q];
+            for (uint32_t k = 0; k < d->root_count; k++) {
+                const dxdb_gather_key key = {d->keys[k].column, d->keys[k].kind, d->keys[k].name};
+                bool is_new = d->roots[k] == c->members[i].root && key.kind;
+                for (int n = 0; n < count; n++) is_new = is_new && keys[n].column != key.column;
+                if (!is_new) continue;
+                if (count == DXDB_GATHER_COLUMNS_MAX) return 0;
+                keys[count++] = key;
+            }
+        }
+    }
+    return count;
+}
 
 static void on_heartbeat(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
@@ -672,6 +939,7 @@ static void on_heartbeat(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
     (void)flags;
     if (result < 0) return;
     (void)dx_reactor_timer(r, op, every_ms * 1000000);
+    if (c->config->replicates) dxdb_stream_beat(&c->stream);
     if (!c->connection.is_open) return;
     if (c->phase != UP && stuck_max < LOADING_MS / every_ms) stuck_max = LOADING_MS / every_ms;
     if (c->connection.unanswered) {
@@ -679,6 +947,8 @@ static void on_heartbeat(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
         if (++c->stuck < stuck_max) return;
         dxdb_connection_drop(&c->connection, "the database does not answer");
         go_down(c, "the database does not answer");
+    } else if (c->phase == PUBLICATION) {
+        ask_publication(c);
     } else if (c->phase == UP) {
         ask_probe(c);
         ask_check(c);
@@ -698,7 +968,10 @@ void dxdb_catalog_begin(dxdb_catalog *c, dx_reactor *r, const dxdb_config *confi
     dx_reactor_op_init(&c->timer_op, on_heartbeat, c);
     dx_reactor_op_init(&c->wait_op, on_wait, c);
     (void)dx_reactor_timer(r, &c->timer_op, config->heartbeat_ms * 1000000);
+    dx_reactor_op_init(&c->see_op, on_see, c);
+    c->keys = (dxdb_gather_calls){on_keys, dxdb_key_kind, dxdb_key_hash_text, c};
     dxdb_connection_begin(&c->connection, r, config->url, &calls, c, seed);
+    if (config->replicates) dxdb_stream_begin(&c->stream, r, config, &stream_calls, c, &c->keys, ~seed);
 }
 
 void dxdb_catalog_end(dxdb_catalog *c)
@@ -710,18 +983,22 @@ void dxdb_catalog_end(dxdb_catalog *c)
         end_wait(c, w);
         w->reached(w, DXDB_UNAVAILABLE, "the server is shutting down");
     }
+    (void)dx_reactor_cancel(c->reactor, &c->see_op);
     dxdb_connection_end(&c->connection);
+    if (c->config->replicates) dxdb_stream_end(&c->stream);
 }
 
 bool dxdb_catalog_is_ended(const dxdb_catalog *c)
 {
     return dxdb_connection_is_ended(&c->connection) && !dx_reactor_op_pending(&c->timer_op) &&
-           !dx_reactor_op_pending(&c->wait_op);
+           !dx_reactor_op_pending(&c->wait_op) && !dx_reactor_op_pending(&c->see_op) &&
+           (!c->config->replicates || dxdb_stream_is_ended(&c->stream));
 }
 
 void dxdb_catalog_free(dxdb_catalog *c)
 {
     if (c->queries) forget(c);
+    dxdb_stream_free(&c->stream);
     free(c->plan);
     free(c->queries);
     free(c->members);

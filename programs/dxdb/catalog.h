@@ -1,6 +1,6 @@
 /* The descriptions of the queries, and notifications of changes of the tables that they read. One
-   connection describes each query and receives the notifications of the triggers (triggers.c). At
-   every heartbeat it checks whether tables and triggers are unchanged, and whether a refused query
+   connection describes each query and receives the notifications of the triggers (triggers.c); or
+   another one receives changes by logical replication (stream.h). At every heartbeat it checks whether tables and triggers are unchanged, and whether a refused query
    has become valid. */
 #ifndef DXDB_CATALOG_H
 #define DXDB_CATALOG_H
@@ -8,6 +8,7 @@
 #include "config.h"
 #include "connection.h"
 #include "keys.h"
+#include "stream.h"
 #include "rows.h"
 #include "text.h"
 
@@ -59,7 +60,7 @@ struct dxdb_catalog { /* the first fields may be read */
     bool            is_up;
     uint32_t        generation; /* counts calls of `up` */
     dxdb_described *queries;
-    uint64_t        notifications;
+    uint64_t        notifications; /* of changes; by replication, transactions with changes */
     uint64_t        position;   /* of the log: changes of all smaller ones were reported */
     bool            is_quiet;   /* set it: print no messages, another catalog prints them */
     void           *user;
@@ -90,11 +91,22 @@ struct dxdb_catalog { /* the first fields may be read */
     dxdb_wait      *waits;
     dx_op           wait_op;    /* while there are waits: looks at their deadlines, and asks again */
     char            fingerprint[64];
+    dxdb_stream     stream;     /* of replication, as is all below */
+    dxdb_gather_calls keys;
+    dx_op           see_op;     /* looks again at transactions that were not visible */
+    bool            cannot_flush; /* the role may not write to the log */
+    bool            asks_flush;   /* the question has a position to be flushed */
+    bool            sees_all;     /* of a new description: also what no query read before */
+    uint32_t        unseen;     /* looks in a row that found none visible */
+    uint64_t        log_end;    /* at the last heartbeat */
+    char            publication[64]; /* what it publishes; before the slot was created */
+    char            said[DXDB_TEXT_SIZE]; /* the last message about why it does not start */
 };
 
 /* Selects all tables that a query reads or that belong to these, one per row: OID of the topmost
    table, its own OID, its name, and whether it notifies of changes. $1: names of tables; NULL: the
-   tables that this transaction has locked by preparing the query. */
+   tables that this transaction has locked by preparing the query. $2: the publication that has to
+   have them; NULL: triggers are to notify. */
 extern const char dxdb_tables_sql[];
 /* Selects the end of the log, as a number. */
 extern const char dxdb_position_sql[];

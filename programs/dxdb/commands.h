@@ -5,7 +5,7 @@
 #include "../common/options.h"
 #include "dxdb.h"
 
-enum { DXDB_SERVE, DXDB_INSTALL_TRIGGERS, DXDB_COMMANDS };
+enum { DXDB_SERVE, DXDB_INSTALL_TRIGGERS, DXDB_INSTALL_PUBLICATION, DXDB_COMMANDS };
 
 typedef struct dxdb_options {
     const char *config;
@@ -19,5 +19,7 @@ extern const prog_program dxdb_program;
 int dxdb_serve(const dxdb_options *o);
 /* Create the triggers in the database, or print what would. */
 int dxdb_install_triggers(const dxdb_options *o);
+/* The same for the publication that replication needs. */
+int dxdb_install_publication(const dxdb_options *o);
 
 #endif

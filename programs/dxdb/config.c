@@ -48,6 +48,7 @@ static const key keys[] = {
     NUMBER("limit", "rate", rate, 1, 1000000, 1),
     NUMBER("limit", "burst", burst, 1, 1000000, 1),
     TEXT("database", "url", url),
+    TEXT("database", "publication", publication),
     NUMBER("database", "pool", pool, 1, 256, 1),
     NUMBER("database", "waiting_max", waiting_max, 1, 1u << 20, 1),
     NUMBER("database", "heartbeat_ms", heartbeat_ms, 50, 60000, 1),
@@ -160,6 +161,20 @@ static int parse_write(const reading *r, const prog_toml_value *v)
     return status;
 }
 
+static int parse_source(const reading *r, const prog_toml_value *v)
+{
+    char *source = NULL;
+    if (v->listed[0] || v->listed[1]) return refuse(r, v, "must not be a list");
+    int status = parse_text(r, v, &source);
+    if (!status) {
+        r->config->replicates = !strcmp(source, "replication");
+        if (!r->config->replicates && strcmp(source, "triggers"))
+            status = refuse(r, v, "must be \"triggers\" or \"replication\"");
+    }
+    free(source);
+    return status;
+}
+
 static int parse_value(void *user, const prog_toml_value *v)
 {
     const reading *r = user;
@@ -170,6 +185,8 @@ static int parse_value(void *user, const prog_toml_value *v)
     if (v->depth == 2 && !strcmp(v->keys[0], "write")) return parse_write(r, v);
     if (v->depth == 2 && !strcmp(v->keys[0], "server") && !strcmp(v->keys[1], "origins"))
         return parse_item(r, v, r->config->origins, DXDB_ORIGINS_MAX, &r->config->origin_count);
+    if (v->depth == 2 && !strcmp(v->keys[0], "database") && !strcmp(v->keys[1], "source"))
+        return parse_source(r, v);
     for (size_t i = 0; v->depth == 2 && i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(keys[i].table, v->keys[0]) && !strcmp(keys[i].name, v->keys[1]))
             return parse_key(r, v, &keys[i]);
@@ -269,6 +286,13 @@ static int check_query(dxdb_config *c, uint32_t place, const char *path)
 static int check(dxdb_config *c, const char *path)
 {
     if (!c->url) return prog_fail(PROG_USAGE, "%s: [database] has no url", path);
+    if (c->publication && !c->replicates)
+        return prog_fail(PROG_USAGE, "%s: [database] has a publication, but not source = "
+                                     "\"replication\"", path);
+    if (c->publication && !is_name(c->publication))
+        return prog_fail(PROG_USAGE, "%s: publication: must be a name of at most %d letters, digits, _ "
+                                     "and -", path, DXDB_NAME_SIZE_MAX);
+    if (c->replicates && !c->publication) c->publication = prog_copy_text("dxdb");
     if (!c->hbtp && !c->http)
         return prog_fail(PROG_USAGE, "%s: [server] has neither hbtp nor http", path);
     if (!c->tls_cert != !c->tls_key)
@@ -361,6 +385,7 @@ void dxdb_config_free(dxdb_config *c)
     free(c->hbtp);
     free(c->http);
     free(c->url);
+    free(c->publication);
     memset(c, 0, sizeof *c);
 }
 

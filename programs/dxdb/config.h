@@ -47,6 +47,8 @@ typedef struct dxdb_config {
     uint32_t burst;          /* 0: rate */
     /* [database] */
     char    *url;            /* a connection string of libpq */
+    bool     replicates;     /* source = "replication": changes come from it, and not from triggers */
+    char    *publication;
     uint32_t pool;           /* connections that run queries, per worker */
     uint32_t waiting_max;    /* requests that may wait for one of them */
     uint64_t heartbeat_ms;   /* interval of checks of the schema and of the listening connection */

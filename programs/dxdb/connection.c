@@ -66,6 +66,8 @@ static void close_if_idle(dxdb_connection *c)
         return;
     if (c->fd >= 0) (void)dx_reactor_forget(c->reactor, c->fd);
     c->fd = -1;
+    PQclear(c->reply);
+    c->reply = NULL;
     if (c->pg) PQfinish(c->pg);
     c->pg = NULL;
     c->unanswered = 0;
@@ -125,7 +127,7 @@ static void step(dxdb_connection *c)
     case PGRES_POLLING_WRITING: watch(c, &c->write_op, DX_REACTOR_WRITABLE); break;
     case PGRES_POLLING_OK:
         (void)dx_reactor_cancel(c->reactor, &c->timer_op);
-        if (PQsetnonblocking(c->pg, 1) || !PQenterPipelineMode(c->pg)) {
+        if (PQsetnonblocking(c->pg, 1) || (!c->replicates && !PQenterPipelineMode(c->pg))) {
             dxdb_connection_drop(c, PQerrorMessage(c->pg));
             break;
         }
@@ -141,8 +143,11 @@ static void step(dxdb_connection *c)
 
 static void attempt(dxdb_connection *c)
 {
+    const char *const names[] = {"dbname", "replication", "client_encoding", "application_name", NULL};
+    const char *const values[] = {c->url, "database", "UTF8", "dxdb replication", NULL};
     c->phase = CONNECTING;
-    c->pg = PQconnectStart(c->url);
+    c->is_copying = c->is_paused = false;
+    c->pg = c->replicates ? PQconnectStartParams(names, values, 1) : PQconnectStart(c->url);
     c->opened_ns = dx_reactor_now_ns(c->reactor);
     if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
         dxdb_connection_drop(c, c->pg ? PQerrorMessage(c->pg) : "no memory");
@@ -181,6 +186,46 @@ static void read_answers(dxdb_connection *c)
     }
 }
 
+/* The same for replication, where another command may be sent only when the end of the answer is read. */
+static void read_reply(dxdb_connection *c)
+{
+    while (c->is_open && c->unanswered && !c->is_copying && !PQisBusy(c->pg)) {
+        PGresult *result = PQgetResult(c->pg);
+        c->is_copying = result && PQresultStatus(result) == PGRES_COPY_BOTH;
+        if (result) {
+            PQclear(c->reply);
+            c->reply = result;
+            if (!c->is_copying) continue;
+        }
+        result = c->reply;
+        c->reply = NULL;
+        c->unanswered--;
+        if (result) c->calls->answered(c, result);
+        else dxdb_connection_drop(c, "an answer is missing");
+        PQclear(result);
+    }
+}
+
+/* Deliver all messages that have arrived. */
+static void read_copies(dxdb_connection *c)
+{
+    char *bytes;
+    int size = 0;
+    while (c->is_open && c->is_copying && !c->is_paused && (size = PQgetCopyData(c->pg, &bytes, 1)) > 0) {
+        c->calls->copied(c, bytes, (size_t)size);
+        PQfreemem(bytes);
+    }
+    if (!c->is_open || !c->is_copying) return;
+    if (size < 0) { /* the server has ended it: the reason is in its answer, if it has arrived */
+        PGresult *result = PQisBusy(c->pg) ? NULL : PQgetResult(c->pg);
+        const char *why = result ? PQresultErrorMessage(result) : PQerrorMessage(c->pg);
+        dxdb_connection_drop(c, *why ? why : "the server has ended the replication");
+        PQclear(result);
+        return;
+    }
+    c->calls->drained(c);
+}
+
 static void flush(dxdb_connection *c)
 {
     const int left = PQflush(c->pg);
@@ -198,10 +243,12 @@ static void receive(dxdb_connection *c)
         return;
     }
     read_notifications(c);
-    read_answers(c);
+    if (c->replicates) read_reply(c);
+    else read_answers(c);
+    read_copies(c);
     read_notifications(c);
     if (c->is_open) flush(c);
-    if (c->is_open) watch(c, &c->read_op, DX_REACTOR_READABLE);
+    if (c->is_open && !c->is_paused) watch(c, &c->read_op, DX_REACTOR_READABLE);
 }
 
 static void on_ready(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -244,6 +291,13 @@ void dxdb_connection_begin(dxdb_connection *c, dx_reactor *r, const char *url,
     (void)dx_reactor_timer(r, &c->timer_op, 0);
 }
 
+void dxdb_connection_begin_replication(dxdb_connection *c, dx_reactor *r, const char *url,
+                                       const dxdb_connection_calls *calls, void *user, uint64_t seed)
+{
+    dxdb_connection_begin(c, r, url, calls, user, seed);
+    c->replicates = true;
+}
+
 /* Count a command that libpq has taken. done: the result of its call. */
 static bool sent(dxdb_connection *c, int done)
 {
@@ -274,6 +328,35 @@ bool dxdb_connection_execute(dxdb_connection *c, const char *name, int count,
 {
     return c->is_open &&
            sent(c, PQsendQueryPrepared(c->pg, name, count, values, NULL, NULL, 0));
+}
+
+bool dxdb_connection_command(dxdb_connection *c, const char *command)
+{
+    if (!c->is_open || !sent(c, PQsendQuery(c->pg, command))) return false;
+    flush(c);
+    return c->is_open;
+}
+
+bool dxdb_connection_copy(dxdb_connection *c, const void *bytes, size_t size)
+{
+    if (!c->is_open || !c->is_copying) return false;
+    if (PQputCopyData(c->pg, bytes, (int)size) != 1) {
+        dxdb_connection_drop(c, PQerrorMessage(c->pg));
+        return false;
+    }
+    flush(c);
+    return c->is_open;
+}
+
+void dxdb_connection_pause(dxdb_connection *c) { c->is_paused = true; }
+
+/* What libpq has read already makes no descriptor readable: it is delivered first. */
+void dxdb_connection_resume(dxdb_connection *c)
+{
+    if (!c->is_open || !c->is_paused) return;
+    c->is_paused = false;
+    read_copies(c);
+    if (c->is_open && !c->is_paused) watch(c, &c->read_op, DX_REACTOR_READABLE);
 }
 
 bool dxdb_connection_sync(dxdb_connection *c)

@@ -1,5 +1,5 @@
-/* One connection to PostgreSQL on the event loop: libpq in non-blocking pipeline mode. It
-   reconnects after 100 ms, 200 ms ... 5 s (exponential back-off with jitter). */
+/* One connection to PostgreSQL on the event loop: libpq in non-blocking pipeline mode, or for logical
+   replication, with commands one at a time and then CopyBoth. It reconnects after 100 ms, 200 ms ... 5 s (exponential back-off with jitter). */
 #ifndef DXDB_CONNECTION_H
 #define DXDB_CONNECTION_H
 
@@ -19,6 +19,10 @@ typedef struct dxdb_connection_calls {
     void (*notified)(dxdb_connection *c, const char *channel, const char *payload);
     /* The connection was lost or could not be made: once per `opened` and per failed attempt. */
     void (*lost)(dxdb_connection *c, const char *why);
+    /* Of replication: the content of a CopyData message, valid until it returns; and after all that have
+       arrived. NULL elsewhere. */
+    void (*copied)(dxdb_connection *c, const void *bytes, size_t size);
+    void (*drained)(dxdb_connection *c);
 } dxdb_connection_calls;
 
 struct dxdb_connection { /* not to be moved; the first fields may be read */
@@ -30,6 +34,10 @@ struct dxdb_connection { /* not to be moved; the first fields may be read */
     const char *url;
     dx_reactor *reactor;
     PGconn     *pg;
+    bool        replicates;
+    bool        is_copying;  /* both sides send CopyData */
+    PGresult   *reply;       /* of replication: to the command, until its end has arrived */
+    bool        is_paused;   /* it reads no more, until dxdb_connection_resume() */
     int         fd;          /* with operations started on it; -1: none */
     int         phase;       /* see connection.c */
     uint32_t    failures;    /* attempts in a row that failed or did not last */
@@ -45,6 +53,9 @@ struct dxdb_connection { /* not to be moved; the first fields may be read */
    number for each connection. */
 void dxdb_connection_begin(dxdb_connection *c, dx_reactor *r, const char *url,
                            const dxdb_connection_calls *calls, void *user, uint64_t seed);
+/* The same for logical replication of the database that url names. */
+void dxdb_connection_begin_replication(dxdb_connection *c, dx_reactor *r, const char *url,
+                                       const dxdb_connection_calls *calls, void *user, uint64_t seed);
 /* Drop the connection as if it were lost, and reconnect. May be called inside a callback. */
 void dxdb_connection_drop(dxdb_connection *c, const char *why);
 /* Drop it without reconnecting. It is in use until dxdb_connection_is_ended(). */
@@ -62,6 +73,14 @@ bool dxdb_connection_execute(dxdb_connection *c, const char *name, int count,
 /* Send a sync, and flush. After a command fails, the others up to the next sync are skipped:
    PGRES_PIPELINE_ABORTED. */
 bool dxdb_connection_sync(dxdb_connection *c);
+
+/* Of replication: send a command, the one before which is answered; or, once a command was answered with
+   PGRES_COPY_BOTH, the content of a CopyData message. */
+bool dxdb_connection_command(dxdb_connection *c, const char *command);
+bool dxdb_connection_copy(dxdb_connection *c, const void *bytes, size_t size);
+/* Read no more messages. May be called inside `copied`, after which no other one comes. */
+void dxdb_connection_pause(dxdb_connection *c);
+void dxdb_connection_resume(dxdb_connection *c);
 
 /* Copy the first line of an error message, without "ERROR: ". */
 void dxdb_first_line(char *out, size_t size, const char *text);

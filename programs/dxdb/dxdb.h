@@ -6,6 +6,9 @@
    rows.c          maps a query's columns to fields, and rows to records
    json.c          such a record, and its type, as JSON
    keys.c          which rows a query depends on, and which have changed
+   pgoutput.c      decodes the messages of logical replication
+   gather.c        the changed keys of each transaction, from these messages
+   stream.c        the connection that receives changes by logical replication
    catalog.c       the connection that describes queries, receives notifications of changes, and
                    watches the schema
    pool.c          connections that run queries, and the requests that wait for one

@@ -518,8 +518,11 @@ static const char *refusal(const dxdb_follow *f, uint32_t query, uint16_t *statu
     if (!f->results->catalog.is_up) return NULL;
     if (!d->is_ready) return d->why;
     *status = DXDB_CONFLICT;
-    return d->is_tracked ? NULL : "it cannot be followed: not every table that it reads has the "
-                                  "trigger of 'dxdb install-triggers'";
+    if (d->is_tracked) return NULL;
+    return f->config->replicates ? "it cannot be followed: not every table that it reads is in the "
+                                   "publication of 'dxdb install-publication'"
+                                 : "it cannot be followed: not every table that it reads has the "
+                                   "trigger of 'dxdb install-triggers'";
 }
 
 void dxdb_follow_watch(dxdb_follow *f, uint32_t query, const char *const *values, bool fresh,

@@ -161,7 +161,7 @@ static bool parse_equation(condition c, candidate *found)
 }
 
 /* >>finding a key ------------------------------------------------------------------ */
-static char kind_of(Oid type)
+char dxdb_key_kind(uint32_t type)
 {
     switch (type) {
     case 20: case 21: case 23: return 'i';
@@ -200,7 +200,7 @@ static void add_keys(const char *text, const char *columns, const Oid *types,
         dxdb_key *key = &keys[*count];
         candidate found;
         if (parse_equation(one, &found) && found.parameter < parameter_count &&
-            find_column(columns, &found, key) && key->kind == kind_of(types[found.parameter])) {
+            find_column(columns, &found, key) && key->kind == dxdb_key_kind(types[found.parameter])) {
             key->parameter = found.parameter;
             key->column = (uint32_t)hash_text(key->name, strlen(key->name), COLUMN_DIGITS);
             ++*count;
@@ -282,6 +282,8 @@ static bool write_uuid(const char *value, char *out, size_t capacity)
     out[size] = 0;
     return true;
 }
+
+uint64_t dxdb_key_hash_text(const char *text, size_t size) { return hash_text(text, size, KEY_DIGITS); }
 
 bool dxdb_key_hash(const dxdb_key *key, const char *const *values, uint64_t *hash)
 {

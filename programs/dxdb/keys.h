@@ -45,6 +45,10 @@ void dxdb_keys_find(const PGresult *scans, Oid root, const Oid *types, uint32_t 
    equality is known, so any change may concern it. */
 bool dxdb_key_hash(const dxdb_key *key, const char *const *values, uint64_t *hash);
 
+/* The kind of a column's type, or 0; and the hash of a key's text as payloads have it. */
+char dxdb_key_kind(uint32_t type);
+uint64_t dxdb_key_hash_text(const char *text, size_t size);
+
 /* Parse a payload, which is borrowed. What is malformed is a change of the whole table. */
 void dxdb_change_parse(dxdb_change *change, const char *payload);
 /* Does it list the changed keys of this column? */

@@ -14,7 +14,9 @@ int main(int argc, char **argv)
         status = prog_arguments_parse(&dxdb_program, command, argc - 2, argv + 2, &o, plain);
     if (!status && command >= 0) {
         o.config = os_path(plain[0]);
-        status = command == DXDB_SERVE ? dxdb_serve(&o) : dxdb_install_triggers(&o);
+        status = command == DXDB_SERVE ? dxdb_serve(&o)
+               : command == DXDB_INSTALL_TRIGGERS ? dxdb_install_triggers(&o)
+                                                  : dxdb_install_publication(&o);
     }
     return prog_end(status);
 }

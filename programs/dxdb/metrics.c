@@ -100,5 +100,11 @@ void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m)
                      "not move, by where it was.\n# TYPE dxdb_stuck_total counter\n");
     dxdb_text_format(t, "dxdb_stuck_total{output=\"tls\"} %llu\n", (unsigned long long)m->stuck_tls);
     dxdb_text_format(t, "dxdb_stuck_total{output=\"websocket\"} %llu\n", (unsigned long long)m->stuck_ws);
+    dxdb_text_add(t, "# HELP dxdb_source Workers, by where they get changes from.\n"
+                     "# TYPE dxdb_source gauge\n");
+    dxdb_text_format(t, "dxdb_source{source=\"triggers\"} %llu\n", (unsigned long long)m->triggered);
+    dxdb_text_format(t, "dxdb_source{source=\"replication\"} %llu\n", (unsigned long long)m->replicates);
+    put(t, "dxdb_replication_lag_bytes", gauge, "Bytes of the log that were written at the last "
+        "heartbeat, and that replication has not delivered, of all workers.", m->lag);
     put(t, "dxdb_up", gauge, "Workers that hear of every change.", m->up);
 }

@@ -37,6 +37,9 @@ typedef struct dxdb_metrics {
     uint64_t lagging;       /* subscribers that were closed because they did not read */
     uint64_t stuck_tls;     /* connections that were cut off because output did not move: of TLS, */
     uint64_t stuck_ws;      /* and of WebSocket */
+    uint64_t replicates;    /* workers whose changes come by replication; */
+    uint64_t triggered;     /* by triggers */
+    uint64_t lag;           /* bytes of the log that replication has not delivered */
     uint64_t up;            /* workers that receive all notifications of changes */
 } dxdb_metrics;
 

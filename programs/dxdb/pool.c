@@ -420,7 +420,7 @@ static void on_lost(dxdb_connection *connection, const char *why)
     let_go(c);
 }
 
-static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost};
+static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost, NULL, NULL};
 
 /* >>all of them --------------------------------------------------------------------- */
 void dxdb_pool_begin(dxdb_pool *p, dx_reactor *r, const dxdb_config *config, uint64_t seed)

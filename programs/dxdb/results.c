@@ -509,6 +509,10 @@ const dxdb_metrics *dxdb_results_measure(dxdb_results *r)
     r->metrics.running = r->pool.running;
     r->metrics.waiting = r->pool.waiting;
     r->metrics.up = r->catalog.is_up;
+    r->metrics.replicates = r->config->replicates;
+    r->metrics.triggered = !r->config->replicates;
+    r->metrics.lag = r->config->replicates && r->catalog.log_end > r->catalog.stream.gather.position
+                   ? r->catalog.log_end - r->catalog.stream.gather.position : 0;
     return &r->metrics;
 }
 

@@ -2,7 +2,7 @@
    tests/programs/test_dxdb.py, in a folder with a dxdb.toml. */
 #include "commands.h"
 
-enum { SERVE = 1 << DXDB_SERVE, INSTALL = 1 << DXDB_INSTALL_TRIGGERS };
+enum { SERVE = 1 << DXDB_SERVE, INSTALL = 1 << DXDB_INSTALL_TRIGGERS | 1 << DXDB_INSTALL_PUBLICATION };
 
 static const prog_command commands[DXDB_COMMANDS] = {
     [DXDB_SERVE] =
@@ -10,7 +10,8 @@ static const prog_command commands[DXDB_COMMANDS] = {
          .arguments = "CONFIG",
          .summary = "Answer the queries of CONFIG, from memory while nothing has changed",
          .details = "A result is cached until a table that it was read from changes. That needs the\n"
-                    "triggers of `dxdb install-triggers`; queries of tables without them go to the\n"
+                    "triggers of `dxdb install-triggers`, or with `source = \"replication\"` in CONFIG\n"
+                    "the publication of `dxdb install-publication`; queries of other tables go to the\n"
                     "database each time. While the database cannot be reached, nothing is answered\n"
                     "from memory. After SIGTERM or Ctrl-C it answers pending requests and exits; after\n"
                     "SIGHUP it does so too, then begins again with what CONFIG has now, if it is valid.",
@@ -23,6 +24,15 @@ static const prog_command commands[DXDB_COMMANDS] = {
                     "on each table, and replaces existing ones. You must own the tables.",
          .examples = "dxdb install-triggers dxdb.toml --print\n"
                      "dxdb install-triggers dxdb.toml"},
+    [DXDB_INSTALL_PUBLICATION] =
+        {.name = "install-publication",
+         .arguments = "CONFIG",
+         .summary = "Create the publication for source = \"replication\", with every table dxdb reads",
+         .details = "In one transaction, it creates the publication, or adds the tables that it lacks.\n"
+                    "A table whose replica identity does not have the keys of all queries gets REPLICA\n"
+                    "IDENTITY FULL. You must own the tables, and may create in the database.",
+         .examples = "dxdb install-publication replicated.toml --print\n"
+                     "dxdb install-publication replicated.toml"},
 };
 
 #define FIELD(name) PROG_FIELD(dxdb_options, name)

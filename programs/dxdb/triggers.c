@@ -1,9 +1,12 @@
-/* `dxdb install-triggers`: makes the database notify dxdb of changes.
+/* `dxdb install-triggers` and `dxdb install-publication`: make the database tell dxdb of changes.
 
    Every table that a query reads, and each of its partitions and children, gets statement-level
    triggers. The notification is sent when the transaction commits, and equal ones are sent once,
    however many statements there were. For a table that some query reads by a key (keys.h) it has the
-   keys of the rows that have changed, as far as they fit. */
+   keys of the rows that have changed, as far as they fit.
+
+   A publication needs no triggers. It tells old keys as far as the replica identity of the table has
+   them, and the database refuses an UPDATE of a published table without one. */
 #include "commands.h"
 
 #include "catalog.h"
@@ -47,11 +50,10 @@ static const char names_sql[] =
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.oid = ANY ($1::oid[]) ORDER BY 1";
 
-/* Run a statement. NULL: it failed, and a message was printed. */
-static PGresult *run(PGconn *pg, const char *what, const char *sql, const char *value, bool bare)
+/* The result, if the statement succeeded. NULL: it failed, and a message was printed. */
+static PGresult *check(PGconn *pg, const char *what, PGresult *result)
 {
     char why[DXDB_TEXT_SIZE];
-    PGresult *result = bare ? PQexec(pg, sql) : PQexecParams(pg, sql, 1, NULL, &value, NULL, NULL, 0);
     const ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return result;
     dxdb_first_line(why, sizeof why, PQerrorMessage(pg));
@@ -60,9 +62,16 @@ static PGresult *run(PGconn *pg, const char *what, const char *sql, const char *
     return NULL;
 }
 
+/* Run a statement with $1 and, if it has one, $2. */
+static PGresult *run(PGconn *pg, const char *what, const char *sql, const char *value, const char *other)
+{
+    const char *values[2] = {value, other};
+    return check(pg, what, PQexecParams(pg, sql, strstr(sql, "$2") ? 2 : 1, NULL, values, NULL, NULL, 0));
+}
+
 static bool do_sql(PGconn *pg, const char *what, const char *sql)
 {
-    PGresult *result = run(pg, what, sql, NULL, true);
+    PGresult *result = check(pg, what, PQexec(pg, sql));
     PQclear(result);
     return result != NULL;
 }
@@ -110,7 +119,7 @@ static bool find_keys(PGconn *pg, const dxdb_query_config *q, const PGresult *ta
     PGresult *plan = PQexec(pg, explain.bytes);
     const bool is_planned = PQresultStatus(plan) == PGRES_TUPLES_OK && PQntuples(plan) == 1;
     dxdb_text_free(&explain);
-    PGresult *scans = is_planned ? run(pg, q->name, dxdb_keys_sql, PQgetvalue(plan, 0, 0), false)
+    PGresult *scans = is_planned ? run(pg, q->name, dxdb_keys_sql, PQgetvalue(plan, 0, 0), NULL)
                                  : NULL;
     for (int i = 0; scans && i < PQntuples(tables); i++) {
         key_column column = {.root = oid_at(tables, i, 0)};
@@ -140,7 +149,7 @@ static bool find_tables(PGconn *pg, const dxdb_query_config *q, found_tables *f)
     }
     PQclear(prepared);
     if (q->table_count) dxdb_put_table_names(&names, q);
-    PGresult *found = good ? run(pg, q->name, dxdb_tables_sql, names.bytes, false) : NULL;
+    PGresult *found = good ? run(pg, q->name, dxdb_tables_sql, names.bytes, NULL) : NULL;
     for (int i = 0; found && i < PQntuples(found); i++) {
         const table_member one = {oid_at(found, i, 0), oid_at(found, i, 1)};
         if (PQgetisnull(found, i, 1)) {
@@ -232,18 +241,23 @@ static void put_triggers(PGconn *pg, dxdb_text *t, const char *table, Oid oid, c
     dxdb_text_free(&columns);
 }
 
-/* Append all statements, for the tables of all queries. Returns the number of tables; -1: failed. */
-static int make_script(PGconn *pg, const dxdb_config *config, dxdb_text *script, found_tables *f)
+static bool find_all(PGconn *pg, const dxdb_config *config, found_tables *f)
 {
-    int count = 0;
     bool good = do_sql(pg, "cannot set up the session",
                        "SET client_min_messages = warning; SET client_encoding = 'UTF8';"
                        "SET plan_cache_mode = force_generic_plan");
     for (uint32_t i = 0; good && i < config->query_count; i++)
         good = find_tables(pg, &config->queries[i], f);
     dxdb_text_put(&f->oids, f->oids.size ? "}" : "{}", f->oids.size ? 2 : 3);
-    PGresult *names = good ? run(pg, "cannot look up the tables", names_sql, f->oids.bytes, false)
-                           : NULL;
+    return good;
+}
+
+/* Append all statements, for the tables of all queries. Returns the number of tables; -1: failed. */
+static int make_script(PGconn *pg, const dxdb_config *config, dxdb_text *script, found_tables *f)
+{
+    int count = 0;
+    PGresult *names = find_all(pg, config, f) ? run(pg, "cannot look up the tables", names_sql,
+                                                    f->oids.bytes, NULL) : NULL;
     if (!names) return -1;
     dxdb_text_add(script, "BEGIN;\n");
     dxdb_text_add(script, function_sql);
@@ -262,6 +276,85 @@ static int make_script(PGconn *pg, const dxdb_config *config, dxdb_text *script,
     return count;
 }
 
+/* Selects for a publication $2 the tables that it can have: quoted name, whether it is one, OID, whether
+   it is published already, whether it needs an identity; the columns of that, each followed by a line
+   feed; whether it may be added: partitions are published with their table. */
+static const char published_sql[] =
+    "SELECT format('%I.%I', n.nspname, c.relname), c.relkind IN ('r', 'p') AND c.relpersistence = 'p',"
+    "  c.oid, EXISTS (SELECT FROM pg_catalog.pg_publication b WHERE b.pubname = $2 AND (b.puballtables"
+    "    OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = b.oid"
+    "      AND r.prrelid = c.oid) OR EXISTS (SELECT FROM pg_catalog.pg_publication_tables v"
+    "      WHERE v.pubname = b.pubname AND v.schemaname = n.nspname AND v.tablename = c.relname))),"
+    "  c.relkind = 'r' AND (c.relreplident = 'n' OR (c.relreplident = 'd' AND NOT EXISTS"
+    "    (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))),"
+    "  CASE WHEN c.relkind = 'r' AND c.relreplident = 'd' THEN"
+    "    (SELECT string_agg(a.attname || E'\\n', '') FROM pg_catalog.pg_index i"
+    "     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)"
+    "     WHERE i.indrelid = c.oid AND i.indisprimary) END, NOT c.relispartition"
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.oid = ANY ($1::oid[]) ORDER BY 1";
+
+/* Is some key of the table outside of these columns? */
+static bool lacks_key(const found_tables *f, Oid member, const char *identity)
+{
+    const key_column *columns = (const void *)f->columns.bytes;
+    char line[DXDB_NAME_SIZE_MAX + 2];
+    for (size_t i = 0; i < f->columns.size / sizeof *columns; i++) {
+        if (!is_key_of(f, &columns[i], member)) continue;
+        const int size = snprintf(line, sizeof line, "%s\n", columns[i].name);
+        const char *at = strstr(identity, line);
+        while (at && at > identity && at[-1] != '\n') at = strstr(at + size, line);
+        if (!at) return true;
+    }
+    return false;
+}
+
+static void put_published(dxdb_text *t, const PGresult *names, int i, const char *publication,
+                          const found_tables *f)
+{
+    const char *table = PQgetvalue(names, i, 0);
+    const bool needs = !strcmp(PQgetvalue(names, i, 4), "t");
+    if (needs || (!PQgetisnull(names, i, 5) && lacks_key(f, oid_at(names, i, 2), PQgetvalue(names, i, 5)))) {
+        dxdb_text_add(t, "ALTER TABLE ");
+        dxdb_text_add(t, table);
+        dxdb_text_add(t, " REPLICA IDENTITY FULL;\n");
+    }
+    if (!strcmp(PQgetvalue(names, i, 3), "t") || strcmp(PQgetvalue(names, i, 6), "t")) return;
+    dxdb_text_format(t, "ALTER PUBLICATION \"%s\" ADD TABLE ONLY ", publication);
+    dxdb_text_add(t, table);
+    dxdb_text_add(t, ";\n");
+}
+
+/* Like make_script(), for a publication. */
+static int make_publication(PGconn *pg, const dxdb_config *config, dxdb_text *script, found_tables *f)
+{
+    static const char exists_sql[] = "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1";
+    const char *name = config->publication;
+    int count = 0;
+    PGresult *names = find_all(pg, config, f) ? run(pg, "cannot look up the tables", published_sql,
+                                                    f->oids.bytes, name) : NULL;
+    PGresult *there = names ? run(pg, "cannot look up the publication", exists_sql, name, NULL) : NULL;
+    if (there) {
+        dxdb_text_add(script, "BEGIN;\n");
+        if (!PQntuples(there)) dxdb_text_format(script, "CREATE PUBLICATION \"%s\";\n", name);
+        for (int i = 0; i < PQntuples(names); i++) {
+            if (!strcmp(PQgetvalue(names, i, 1), "t")) {
+                put_published(script, names, i, name, f);
+                count++;
+            } else {
+                prog_warn("%s is not a table with a log, so changes to it are not noticed",
+                          PQgetvalue(names, i, 0));
+            }
+        }
+        dxdb_text_add(script, "COMMIT;\n");
+        dxdb_text_put(script, "", 1);
+    }
+    const bool good = there != NULL;
+    PQclear(there);
+    PQclear(names);
+    return good ? count : -1;
+}
+
 static void print_lines(const char *text)
 {
     while (*text) {
@@ -271,13 +364,15 @@ static void print_lines(const char *text)
     }
 }
 
-int dxdb_install_triggers(const dxdb_options *o)
+static int install(const dxdb_options *o, bool publishes)
 {
     dxdb_config config;
     dxdb_text script = {0};
     found_tables found;
     char why[DXDB_TEXT_SIZE];
     int status = dxdb_config_read(&config, o->config);
+    if (!status && publishes && !config.replicates)
+        status = prog_fail(PROG_USAGE, "%s: [database] has no source = \"replication\"", o->config);
     if (status) {
         dxdb_config_free(&config);
         return status;
@@ -288,13 +383,17 @@ int dxdb_install_triggers(const dxdb_options *o)
         status = prog_fail(PROG_NETWORK, "cannot connect to the database: %s", why);
     } else {
         memset(&found, 0, sizeof found);
-        const int count = make_script(pg, &config, &script, &found);
+        const int count = publishes ? make_publication(pg, &config, &script, &found)
+                                    : make_script(pg, &config, &script, &found);
         dxdb_text_free(&found.oids);
         dxdb_text_free(&found.members);
         dxdb_text_free(&found.columns);
         if (count < 0) status = PROG_REFUSED;
         else if (o->print) print_lines(script.bytes);
-        else if (!do_sql(pg, "cannot create the triggers", script.bytes)) status = PROG_REFUSED;
+        else if (!do_sql(pg, publishes ? "cannot create the publication" : "cannot create the triggers",
+                         script.bytes)) status = PROG_REFUSED;
+        else if (publishes) prog_say("publication %s has %d table%s\n", config.publication, count,
+                                     count == 1 ? "" : "s");
         else prog_say("triggers on %d table%s\n", count, count == 1 ? "" : "s");
     }
     PQfinish(pg);
@@ -302,3 +401,7 @@ int dxdb_install_triggers(const dxdb_options *o)
     dxdb_config_free(&config);
     return status;
 }
+
+int dxdb_install_triggers(const dxdb_options *o) { return install(o, false); }
+
+int dxdb_install_publication(const dxdb_options *o) { return install(o, true); }

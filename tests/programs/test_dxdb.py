@@ -56,8 +56,8 @@ class Postgres:
                               stderr=subprocess.PIPE, cwd="/", **self.user)
         assert done.returncode == 0, "%s: %s" % (name, done.stderr.decode(errors="replace"))
 
-    def start(self):
-        options = "-k %s -c listen_addresses= -F -c shared_buffers=16MB -c max_connections=40 -c log_statement=all" % self.place
+    def start(self, more=""):
+        options = "-k %s -c listen_addresses= -F -c shared_buffers=16MB -c max_connections=40 -c log_statement=all -c wal_level=logical %s" % (self.place, more)
         self.command("pg_ctl", "-D", self.place + "/data", "-w", "-l", self.place + "/log", "-o", options, "start")
 
     def stop(self, how="fast"):
@@ -77,7 +77,7 @@ class Postgres:
     def fresh(self, text):
         """Remove everything of other cases, then run these statements."""
         self.sql("SET client_min_messages = warning; DROP SCHEMA IF EXISTS dxdb CASCADE; DROP SCHEMA public CASCADE; "
-                 "CREATE SCHEMA public; " + text)
+                 "DROP PUBLICATION IF EXISTS dxdb; CREATE SCHEMA public; " + text)
 
     def runs(self, mark):
         """How often dxdb executed a statement with this mark, according to the database's log."""
@@ -105,12 +105,16 @@ def write_config(path, queries, server="", database="", cache="", url=None, writ
                 f.write("%s = %s\n" % (key, json.dumps(value)))
 
 
+REPLICATED = 'source = "replication"'
+
+
 class Server:
     def __init__(self, queries, install=True, ready=True, options=(), name="dxdb", **config):
         write_config(name + ".toml", queries, **config)
         self.methods = {name: place for place, name in enumerate([*queries, *config.get("writes", {})], 1)}
         if install:
-            subprocess.run([DXDB, "install-triggers", name + ".toml"], check=True, stdout=subprocess.DEVNULL)
+            command = "install-publication" if config.get("database", "").startswith(REPLICATED) else "install-triggers"
+            subprocess.run([DXDB, command, name + ".toml"], check=True, stdout=subprocess.DEVNULL)
         self.log = open(name + ".log", "wb+")
         self.process = subprocess.Popen([DXDB, "serve", name + ".toml", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
         self.at = {}
@@ -334,9 +338,9 @@ ONE_USER = {"sql": "SELECT id, name FROM users WHERE id = $1 /* one user */", "p
 
 
 # ---- cases
-def dt_4_a_result_is_kept_until_its_table_changes():
+def dt_4_a_result_is_kept_until_its_table_changes(database=""):
     postgres.fresh(USERS + "CREATE TABLE others (id int)")
-    with Server({"user": ONE_USER, "other": "SELECT count(*) AS n FROM others /* others */"}) as s:
+    with Server({"user": ONE_USER, "other": "SELECT count(*) AS n FROM others /* others */"}, database=database) as s:
         before = postgres.runs("one user")
         for _ in range(5):
             assert s.get("user", id=7) == [{"id": 7, "name": "user 7"}]
@@ -511,12 +515,12 @@ def dt_5_who_asks_after_a_change_gets_no_older_result():
         assert s.metrics()["dxdb_outdated_total"] == 1
 
 
-def dt_5_nobody_sees_a_version_twice():
+def dt_5_nobody_sees_a_version_twice(database=""):
     """Writers count up; each reader's versions never go back, and reach the last one."""
     postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT i, 0 FROM generate_series(0, 3) i")
     query = {"sql": "SELECT v FROM t WHERE id = $1", "parameters": ["id"]}
     rounds = 150
-    with Server({"t": query}) as s:
+    with Server({"t": query}, database=database) as s:
         writer = subprocess.Popen(["psql", "-Xq", "-d", postgres.url], stdin=subprocess.PIPE)
         done = threading.Event()
 
@@ -603,7 +607,7 @@ def triggers_that_come_and_go_are_seen():
         until(lambda: s.get("user", id=1) == [{"id": 1, "name": "z"}])
 
 
-def views_partitions_and_children_are_followed():
+def views_partitions_and_children_are_followed(database=""):
     postgres.fresh("CREATE TABLE p (k int, v int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);"
                    "CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2); CREATE VIEW w AS SELECT * FROM p WHERE v > 0;"
                    "CREATE TABLE parent (a int); CREATE TABLE child (b int) INHERITS (parent);"
@@ -611,7 +615,7 @@ def views_partitions_and_children_are_followed():
                    "INSERT INTO master VALUES (1); INSERT INTO slave VALUES (1)")
     queries = {"view": "SELECT count(*) AS n FROM w", "one": "SELECT count(*) AS n FROM p1", "parent": "SELECT count(*) AS n FROM parent",
                "slave": "SELECT count(*) AS n FROM slave", "cte": "WITH x AS (SELECT * FROM p) SELECT (SELECT count(*) FROM x) AS n"}
-    with Server(queries) as s:
+    with Server(queries, database=database) as s:
         def all_():
             return [s.get(q)[0]["n"] for q in queries]
         want = [0, 0, 0, 1, 0]
@@ -625,9 +629,9 @@ def views_partitions_and_children_are_followed():
             assert all_() == want, change
 
 
-def a_change_of_the_schema_is_seen():
+def a_change_of_the_schema_is_seen(database=""):
     postgres.fresh(USERS)
-    with Server({"all": "SELECT * FROM users WHERE id = 1"}) as s:
+    with Server({"all": "SELECT * FROM users WHERE id = 1"}, database=database) as s:
         assert s.get("all") == [{"id": 1, "name": "user 1"}]
         layout = json.loads(s.fetch("/q/all/describe")[2])["type"]["layouts"]
         for change, want in (("ADD COLUMN age int DEFAULT 5", [{"id": 1, "name": "user 1", "age": 5}]),
@@ -643,9 +647,9 @@ def a_change_of_the_schema_is_seen():
         assert s.get("all") == [{"id": 1, "name": "user 1"}]
 
 
-def dt_8_a_database_that_restarts_is_come_back_to():
+def dt_8_a_database_that_restarts_is_come_back_to(database=""):
     postgres.fresh(USERS)
-    with Server({"user": ONE_USER}, server="request_ms = 1000") as s:
+    with Server({"user": ONE_USER}, server="request_ms = 1000", database=database) as s:
         assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
         for how in ("immediate", "fast"):
             resets = s.metrics()["dxdb_resets_total"]
@@ -663,13 +667,13 @@ def dt_8_a_database_that_restarts_is_come_back_to():
         assert "the database cannot be reached" in s.said()
 
 
-def dt_8_a_change_while_nobody_listens_is_not_missed():
+def dt_8_a_change_while_nobody_listens_is_not_missed(database="", name="dxdb catalog"):
     postgres.fresh(USERS)
-    with Server({"user": ONE_USER}) as s:
+    with Server({"user": ONE_USER}, database=database) as s:
         for i in range(5):
             s.get("user", id=1)
-            postgres.sql("BEGIN; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dxdb catalog';"
-                         "UPDATE users SET name = 'n%d' WHERE id = 1; COMMIT" % i)
+            postgres.sql("BEGIN; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s';"
+                         "UPDATE users SET name = 'n%d' WHERE id = 1; COMMIT" % (name, i))
             until(lambda: s.metrics()["dxdb_up"] == 0 or s.metrics()["dxdb_resets_total"] >= 3 + 2 * i)
             assert s.get("user", id=1) == [{"id": 1, "name": "n%d" % i}]
             until(lambda: s.metrics()["dxdb_up"] == 1)
@@ -1690,7 +1694,7 @@ class Many:
             raw.close()
 
 
-def only_sets_whose_key_changed_are_read_again():
+def only_sets_whose_key_changed_are_read_again(database=""):
     """A change costs the queries of the keys that it touches, whether one set of parameters is followed or a thousand."""
     many = 1000
     postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, k text, v int); CREATE TABLE \"A \"\"b\" (\"I d\" int, v int);"
@@ -1698,7 +1702,7 @@ def only_sets_whose_key_changed_are_read_again():
     queries = {"row": {"sql": "SELECT v FROM t WHERE id = $1 /* keyed */", "parameters": ["id"]},
                "list": {"sql": "SELECT id, v FROM t WHERE k = $1 ORDER BY id /* keyed */", "parameters": ["k"]},
                "named": {"sql": "SELECT v FROM \"A \"\"b\" WHERE \"I d\" = $1", "parameters": ["id"]}}
-    with Server(queries, server="connections = 512", database="waiting_max = 4096", cache="[subscribe]\nstates = 2000") as s:
+    with Server(queries, server="connections = 512", database=database + "\nwaiting_max = 4096", cache="[subscribe]\nstates = 2000") as s:
         crowd, cost = Many(s), {}
 
         def change(sql, numbers):
@@ -1757,7 +1761,7 @@ KEYED = {  # what is followed, its parameters; whether it depends on one key is 
 }
 
 
-def what_depends_on_a_key_is_never_missed():
+def what_depends_on_a_key_is_never_missed(database=""):
     """Queries of every kind, and seeded changes of their tables. After each change every follower has what the database says. How much
     was read again is counted: most of what does not depend on the changed keys is not."""
     random_ = random.Random(int(os.environ.get("DX_TEST_SEED", "1")))
@@ -1803,7 +1807,7 @@ def what_depends_on_a_key_is_never_missed():
             "WITH gone AS (DELETE FROM a WHERE id = %d RETURNING *) INSERT INTO parent SELECT id, v FROM gone" % id_,
             "TRUNCATE p0" if random_.random() < 0.3 else "SELECT 1", "DELETE FROM child WHERE v < 4"])
     steps = int(os.environ.get("DX_TEST_RUNS", "20"))
-    with Server(queries, cache="[subscribe]\nstates = 200", database="pool = 2") as s, s.hbtp() as client:
+    with Server(queries, cache="[subscribe]\nstates = 200", database=database + "\npool = 2") as s, s.hbtp() as client:
         kinds = {name: json.loads(client.call(0, name.encode()))["type"] for name in queries}
         streams = []
         for name, sql, values in followers:
@@ -2556,6 +2560,164 @@ def who_has_written_reads_nothing_older():
         assert read(client, struct.pack("<Q", at)) == "psql"
 
 
+# ---- with replication as the source of changes
+def replication_does_what_triggers_do():
+    dt_4_a_result_is_kept_until_its_table_changes(REPLICATED)
+    dt_5_nobody_sees_a_version_twice(REPLICATED)
+    views_partitions_and_children_are_followed(REPLICATED)
+    a_change_of_the_schema_is_seen(REPLICATED)
+
+
+def replication_comes_back():
+    dt_8_a_database_that_restarts_is_come_back_to(REPLICATED)
+    for name in ("dxdb catalog", "dxdb replication"):
+        dt_8_a_change_while_nobody_listens_is_not_missed(REPLICATED, name)
+    until(lambda: postgres.sql("SELECT count(*) FROM pg_replication_slots") == "0")  # a dxdb that is gone keeps no log
+
+
+def replication_goes_by_key():
+    only_sets_whose_key_changed_are_read_again(REPLICATED)
+
+
+def replication_misses_no_key():
+    what_depends_on_a_key_is_never_missed(REPLICATED)
+
+
+def replication_waits_until_a_change_is_visible():
+    """With a standby that does not answer, a commit is in the log and replicated, and nobody can see it yet: a result that is read now
+    must not stay in memory after it."""
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, database=REPLICATED) as s:
+        assert s.get("user", id=7) == [{"id": 7, "name": "user 7"}]
+        postgres.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        postgres.sql("SELECT pg_reload_conf()")
+        until(lambda: postgres.sql("SHOW synchronous_standby_names") == "nobody")
+        try:
+            writer = subprocess.Popen(["psql", "-Xq", "-d", postgres.url, "-c", "UPDATE users SET name = 'new' WHERE id = 7"])
+            until(lambda: postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1")
+            at = postgres.sql("SELECT pg_current_wal_flush_lsn()")
+            until(lambda: postgres.sql("SELECT flush_lsn >= '%s' FROM pg_stat_replication WHERE application_name = 'dxdb replication'" % at) == "t")
+            told = s.metrics()["dxdb_notifications_total"]
+            for _ in range(3):
+                assert s.get("user", id=7) == [{"id": 7, "name": "user 7"}]
+        finally:
+            postgres.sql("ALTER SYSTEM RESET synchronous_standby_names")
+            postgres.sql("SELECT pg_reload_conf()")
+        assert writer.wait(PATIENCE) == 0
+        until(lambda: s.metrics()["dxdb_notifications_total"] > told)
+        assert s.get("user", id=7) == [{"id": 7, "name": "new"}]
+
+
+def replication_sees_what_happens_to_tables():
+    postgres.fresh(USERS + "CREATE VIEW v AS SELECT id, name FROM users; CREATE TABLE bare (k int, v int); INSERT INTO bare VALUES (1, 1);"
+                   "CREATE UNLOGGED TABLE u (v int); INSERT INTO u VALUES (1)")
+    queries = {"view": {"sql": "SELECT name FROM v WHERE id = $1 /* by view */", "parameters": ["id"]},
+               "bare": {"sql": "SELECT v FROM bare WHERE k = $1", "parameters": ["k"]}, "u": "SELECT v FROM u /* unlogged */"}
+    with Server(queries, database=REPLICATED) as s:
+        assert postgres.sql("SELECT relreplident FROM pg_class WHERE oid IN ('bare'::regclass, 'users'::regclass) ORDER BY relname") == "f\nd"
+        assert "u is not published" in s.said() and s.get("u") == [{"v": 1}]
+        before = postgres.runs("* unlogged")
+        assert s.get("u") == [{"v": 1}] and postgres.runs("* unlogged") == before + 1
+        one, two, bare = Events(s, "/q/view/live?id=1"), Events(s, "/q/view/live?id=200"), Events(s, "/q/bare/live?k=1")
+        assert one.next()[1] == [{"name": "user 1"}] and two.next()[1] == [] and bare.next()[1] == [{"v": 1}]
+        postgres.sql("UPDATE users SET id = 200 WHERE id = 1")  # out of one and into another
+        assert one.next()[1] == [] and two.next()[1] == [{"name": "user 1"}]
+        postgres.sql("ALTER TABLE users RENAME TO people; ALTER TABLE people ADD COLUMN age int; UPDATE people SET name = 'x', age = 1 WHERE id = 200")
+        while two.next()[1] != [{"name": "x"}]:
+            pass
+        postgres.sql("ALTER TABLE people RENAME COLUMN id TO number; UPDATE people SET name = 'y' WHERE number = 200")
+        while two.next()[1] != [{"name": "y"}]:
+            pass
+        postgres.sql("UPDATE bare SET k = 2, v = 2; UPDATE bare SET k = 1")
+        while bare.next()[1] != [{"v": 2}]:
+            pass
+        for stream in (one, two, bare):
+            stream.socket.close()
+        # A table that leaves the publication, and comes back.
+        resets = s.metrics()["dxdb_resets_total"]
+        postgres.sql("ALTER PUBLICATION dxdb DROP TABLE bare")
+        until(lambda: json.loads(s.fetch("/q/bare/describe")[2] if s.fetch("/q/bare/describe")[0] == 200 else "{}").get("cached") is False)
+        assert s.metrics()["dxdb_resets_total"] > resets
+        postgres.sql("ALTER PUBLICATION dxdb ADD TABLE bare WHERE (k > 0)")
+        until(lambda: s.metrics()["dxdb_resets_total"] > resets + 2 and s.metrics()["dxdb_up"] == 1)
+        assert json.loads(s.fetch("/q/bare/describe")[2])["cached"] is False, "what a filter leaves out is missed"
+
+
+def replication_of_a_storm_and_of_a_large_transaction():
+    postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT i, 0 FROM generate_series(0, 19999) i")
+    query = {"sql": "SELECT v FROM t WHERE id = $1", "parameters": ["id"]}
+    with Server({"t": query}, database=REPLICATED) as s:
+        stream = Events(s, "/q/t/live?id=3")
+        assert stream.next()[1] == [{"v": 0}]
+        subprocess.run(["psql", "-Xq", "-d", postgres.url], input=b"SET synchronous_commit = off;\n" +
+                       b"".join(b"UPDATE t SET v = %d WHERE id = %d;\n" % (v, v % 4) for v in range(3000)), check=True)
+        while stream.next()[1] != [{"v": 2999}]:
+            pass
+        postgres.sql("UPDATE t SET v = 5000; UPDATE t SET v = 5001 WHERE id > 10")
+        while stream.next()[1] != [{"v": 5000}]:
+            pass
+        until(lambda: s.metrics()["dxdb_replication_lag_bytes"] == 0)
+        stream.socket.close()
+
+
+def who_has_written_reads_nothing_older_by_replication():
+    """Also while another transaction has written to the log what nobody flushes."""
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, writes=WRITES, server="workers = 2", database=REPLICATED) as s, s.hbtp() as client:
+        until(lambda: s.metrics()["dxdb_up"] == 2)
+        assert s.metrics()['dxdb_source{source="replication"}'] == 2
+        kind = json.loads(client.call(0, b"user"))["type"]
+        other = subprocess.Popen(["psql", "-XqAt", "-d", postgres.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        other.stdin.write(b"BEGIN;\n")
+        for k in range(20):
+            other.stdin.write(b"UPDATE users SET name = 'not yet' WHERE id = %d; SELECT 'done';\n" % (50 + k))
+            other.stdin.flush()
+            other.stdout.readline()
+            with s.hbtp() as mine:
+                s.get("user", id=1)
+                at, _ = s.write(mine, "set", "1", str(k))
+                record = mine.call(s.methods["user"], arguments("1") + struct.pack("<Q", at), timeout=PATIENCE)
+                assert records().open_record(kind, record, 0)["rows"][0]["name"] == str(k)
+        at = int(postgres.sql("SELECT pg_current_wal_insert_lsn() - '0/0'"))
+        client.call(s.methods["user"], arguments("1") + struct.pack("<Q", at), timeout=PATIENCE)
+        other.communicate()
+
+
+def replication_that_cannot_be_says_why():
+    postgres.fresh(USERS)
+    postgres.sql("DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN; GRANT USAGE ON SCHEMA public TO plain; GRANT SELECT ON users TO plain")
+    plain = postgres.url.replace("user=test", "user=plain")
+
+    def starts(why, url=None, **change):
+        """It does not, for this reason, until the change."""
+        with Server({"user": ONE_USER}, install=False, ready=False, server="request_ms = 300", database=REPLICATED, url=url) as s:
+            until(lambda: why in s.said())
+            assert s.fetch("/healthz")[0] == 503 and s.fetch("/q/user?id=1")[0] == 503
+            assert s.said().count("changes cannot be received") == 1, s.said()
+            for sql in change.values():
+                postgres.sql(sql)
+            if change:
+                until(lambda: s.fetch("/healthz")[0] == 200)
+                assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+    starts("there is no publication dxdb", add="CREATE PUBLICATION dxdb FOR TABLE users")
+    starts("may not replicate", plain, allow="ALTER ROLE plain REPLICATION")
+    postgres.sql("ALTER PUBLICATION dxdb SET (publish = 'insert, update')")
+    starts("leaves out some of insert", add="ALTER PUBLICATION dxdb SET (publish = 'insert, update, delete, truncate')")
+    postgres.sql("ALTER PUBLICATION dxdb SET (publish_via_partition_root = true)")
+    starts("publish_via_partition_root", add="ALTER PUBLICATION dxdb SET (publish_via_partition_root = false)")
+    slots = int(postgres.sql("SHOW max_replication_slots"))
+    postgres.sql("SELECT pg_create_physical_replication_slot('full' || i) FROM generate_series(1, %d) i" % slots)
+    starts("all replication slots are in use", free="SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'full%'")
+    postgres.stop()
+    postgres.start("-c wal_level=replica")
+    try:
+        starts("wal_level is not logical")
+    finally:
+        postgres.stop()
+        postgres.start()
+    postgres.sql("REVOKE ALL ON users FROM plain; REVOKE USAGE ON SCHEMA public FROM plain; DROP ROLE plain")
+
+
 def position_of(answer):
     high, low = answer["position"].split("/")
     return int(high, 16) << 32 | int(low, 16)
@@ -2825,6 +2987,10 @@ def a_configuration_is_checked():
                        (good + '[[write]]\nname = "w"\nsql = "c"\nmethod = 1\n', "query a and write w have the same method, 1"),
                        (good + '[[write]]\nname = "w"\nsql = "c"\nttl_s = 1\n', ":11: ttl_s: no such key in [[write]]"),
                        (good + '[[write]]\nname = "w"\nsql = ["c", " commit"]\n', "write w: statement 2: a write is one transaction"),
+                       (good.replace('"x"', '"x"\nsource = "rumour"'), ':5: source: must be "triggers" or "replication"'),
+                       (good.replace('"x"', '"x"\nsource = ["triggers"]'), "source: must not be a list"),
+                       (good.replace('"x"', '"x"\npublication = "p"'), 'a publication, but not source = "replication"'),
+                       (good.replace('"x"', '"x"\nsource = "replication"\npublication = "a b"'), "publication: must be a name"),
                        (good + '[subscribe]\nlag_ms = 1\n', "lag_ms: must be a number from 1000"),
                        (good.replace('"x"', '"x"\npool = 0'), "pool: must be a number from 1 to 256"),
                        (good.replace('"x"', '"x"\npool = [1, 2]'), "pool: must not be a list"), (good + "ttl_s = [1]\n", "ttl_s: must not be a list"),
@@ -2844,15 +3010,17 @@ def the_examples_of_the_help_work():
     postgres.fresh(USERS)
     write_config("dxdb.toml", {"user": ONE_USER})
     shown = []
-    for command in ("install-triggers", "serve"):
+    write_config("replicated.toml", {"user": ONE_USER}, database=REPLICATED)
+    for command in ("install-triggers", "serve", "install-publication"):
         text = subprocess.run([DXDB, "help", command], stdout=subprocess.PIPE, check=True).stdout.decode()
-        shown += re.findall(r"^ +(dxdb (?:serve|install).*dxdb\.toml.*)$", text, flags=re.M)
-    assert len(shown) == 3, shown
+        shown += re.findall(r"^ +(dxdb (?:serve|install).*\.toml.*)$", text, flags=re.M)
+    assert len(shown) == 5, shown
     for line in shown:
         words = [DXDB] + line.split()[1:]
         if "serve" not in words:
             out = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout.decode()
-            assert "CREATE TRIGGER" in out if "--print" in words else out == "triggers on 1 table\n", out
+            made = ("CREATE PUBLICATION", "publication dxdb has 1 table\n") if "install-publication" in words else ("CREATE TRIGGER", "triggers on 1 table\n")
+            assert made[0] in out if "--print" in words else out == made[1], out
     assert postgres.sql("SELECT count(*) FROM pg_trigger WHERE tgname = 'dxdb_changed'") == "1"
     with Server({"user": ONE_USER}, install=False) as s:
         assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
@@ -2919,6 +3087,9 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
          a_web_socket_that_does_not_read_is_ended, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
+         replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
+         replication_sees_what_happens_to_tables, replication_of_a_storm_and_of_a_large_transaction, who_has_written_reads_nothing_older_by_replication,
+         replication_that_cannot_be_says_why,
          mw_7_pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_signal_ends_it_after_its_answers, dt_1_a_configuration_is_loaded_again,
          a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
