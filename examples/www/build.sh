@@ -24,6 +24,7 @@ rows="-O2 -mbulk-memory -Wl,--strip-all -I$out"
 wasm "$out/site/feed.wasm" $rows feed.c
 wasm "$out/site/feed-shared.wasm" $rows -matomics -Wl,--shared-memory,--import-memory,--initial-memory=16777216,--max-memory=16777216 feed.c
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function -I"$out" feed.c -o "$out/feed"
+${CC:-cc} -std=gnu11 -O2 -Wall -Wextra -Wno-unused-function -I"$out" live.c -o "$out/live"
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra pack.c -o "$out/pack"
 for version in 1 2; do
     wasm "$out/app-$version.wasm" -O2 -Wl,--no-gc-sections -Wl,--export-dynamic -DAPP_VERSION=$version app.c
@@ -32,4 +33,5 @@ done
 "$out/pack" describe >"$out/site/state.json"
 ../update/build.sh "$out/update"
 for file in dx-update.js dx-update.wasm cache.js manifest.js error.js; do cp "$out/update/$file" "$out/site/"; done
-cp index.html style.css page.js core.js htip.js teleport.js worker.js feed.html feed.css dashboard.js feed.js feed_worker.js frames.js page_ops.js "$out/site/"
+cp index.html style.css page.js core.js htip.js teleport.js worker.js feed.html feed.css dashboard.js feed.js feed_worker.js frames.js page_ops.js live.html live.js live_page.js "$out/site/"
+cp ../clients/dx_hbtp.mjs "$out/site/dx_hbtp.js"

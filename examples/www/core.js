@@ -67,6 +67,8 @@ export async function load(folder = '.') {
             if (error) throw new Error('HTIP: ' + htipErrors[error]);
             return core.get_node_count();
         },
+        // The next stream is for an empty page.
+        forgetPage: () => core.clear_page(),
         // A consumer for one stream: feed(bytes) any number of times, then finish({template, state}),
         // which calls back with what the stream brought and returns its module.
         stream() {

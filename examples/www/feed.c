@@ -31,7 +31,9 @@ typedef struct feed {
     uint64_t     memory[(STATIC_SIZE + STATE_SIZE + QUEUE_SIZE) / 8];
 } feed;
 
+#ifndef FEED_NO_MAIN /* live.c has its own */
 static feed instance;
+#endif
 
 static uint32_t load32(const uint8_t *p)
 {
@@ -178,7 +180,7 @@ static void on_sort(void *user, dx_page *p, uint32_t node, const void *data, siz
 }
 
 /* >>feed ------------------------------------------------------------------- */
-static int feed_open(feed *f)
+static int feed_open(feed *f, uint64_t capabilities)
 {
     dx_page_desc desc;
     int          error;
@@ -187,7 +189,7 @@ static int feed_open(feed *f)
     desc.static_size = STATIC_SIZE;
     desc.state_size = STATE_SIZE;
     desc.queue_size = QUEUE_SIZE;
-    desc.capabilities = DX_PAGE_DOM_WRITE | DX_PAGE_DOM_READ;
+    desc.capabilities = capabilities;
     desc.format = feed_rows_format;
     error = dx_page_init(&f->page, &desc);
     if (!error) error = feed_rows_add_to(&f->page, f);
@@ -226,7 +228,7 @@ static int feed_take(feed *f, uint32_t size)
 #include "../memory.c"
 #define EXPORT(name) __attribute__((export_name(#name))) name
 
-int EXPORT(open)(void) { return feed_open(&instance); }
+int EXPORT(open)(uint32_t capabilities) { return feed_open(&instance, capabilities); }
 uint8_t *EXPORT(room)(void) { return instance.room; }
 uint32_t EXPORT(room_size)(void) { return sizeof instance.room; }
 int EXPORT(take_feed)(uint32_t size) { return feed_take(&instance, size); }
@@ -253,7 +255,7 @@ uint32_t EXPORT(frame)(void)
 
 uint32_t *EXPORT(handoff)(void) { return instance.handoff; }
 void EXPORT(flushed)(void) { dx_page_flushed(&instance.page); }
-#else
+#elif !defined(FEED_NO_MAIN)
 #include "page_html.h"
 #include <stdio.h>
 
@@ -263,7 +265,7 @@ int main(void)
     static page_html html;
     htip_buffer      out = {NULL, 0, 0};
     const size_t     size = fread(instance.room, 1, sizeof instance.room, stdin);
-    int              error = feed_open(&instance);
+    int              error = feed_open(&instance, DX_PAGE_DOM_WRITE | DX_PAGE_DOM_READ);
     if (!error) error = feed_take(&instance, (uint32_t)size);
     if (error || !feof(stdin)) {
         fprintf(stderr, "feed: %s\n", error ? dx_page_error_name(error) : "more quotes than there are rows");

@@ -3,15 +3,16 @@
 //   const rows = await feedRows(tbody, { inWorker: true }); await rows.take(bytes); rows.frame();
 import { namesAt, pageOps } from './page_ops.js';
 
-const reasons = { '-1': 'a quote without a number', '-3': 'more rows than there is memory for', '-67': 'quotes whose numbers do not ascend', '-68': 'not a feed' };
+const DOM_WRITE = 1, DOM_READ = 2;
+const reasons = { '-62': 'the page grants no DOM_WRITE', '-1': 'a quote without a number', '-3': 'more rows than there is memory for', '-67': 'quotes whose numbers do not ascend', '-68': 'not a feed' };
 export const reasonOf = error => reasons[error] ?? `error ${error}`;
 
 function textAt(memory, at, size) { return new TextDecoder().decode(new Uint8Array(memory.buffer, at, size).slice()); }
 
 // Without a worker: received rows are shown at the next frame.
-async function here(folder) {
+async function here(folder, capabilities) {
     const { instance } = await WebAssembly.instantiateStreaming(fetch(`${folder}/feed.wasm`), {}), core = instance.exports, { memory } = core;
-    const error = core.open();
+    const error = core.open(capabilities);
     if (error) throw new Error(`feed.wasm: ${reasonOf(error)}`);
     return {
         memory,
@@ -30,8 +31,8 @@ async function here(folder) {
     };
 }
 // In a worker: word 0 of the handoff says whose turn it is, 0 the worker's, 1 the page's.
-async function elsewhere(folder) {
-    const worker = new Worker(`${folder}/feed_worker.js`, { type: 'module' }), waiting = [];
+async function elsewhere(folder, capabilities) {
+    const worker = new Worker(`${folder}/feed_worker.js?capabilities=${capabilities}`, { type: 'module' }), waiting = [];
     const first = await new Promise((yes, no) => {
         worker.onerror = event => no(new Error(`feed_worker.js: ${event.message ?? 'cannot be loaded'}`));
         worker.onmessage = ({ data }) => data.error ? no(new Error(data.error)) : yes(data);
@@ -58,9 +59,9 @@ async function elsewhere(folder) {
     };
 }
 
-export async function feedRows(root, { inWorker = false, folder = '.' } = {}) {
+export async function feedRows(root, { inWorker = false, folder = '.', capabilities = DOM_WRITE | DOM_READ } = {}) {
     if (inWorker && !globalThis.crossOriginIsolated) throw new Error('no shared memory: the server does not send COOP and COEP');
-    const core = await (inWorker ? elsewhere : here)(folder), page = pageOps(root, { 1: core.template }, namesAt(core.memory, core.region));
+    const core = await (inWorker ? elsewhere : here)(folder, capabilities), page = pageOps(root, { 1: core.template }, namesAt(core.memory, core.region));
     let flushed = 0, hydrated = null;
     // What is in the ring goes into the document; returns the number of operations.
     const frame = () => {

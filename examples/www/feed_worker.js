@@ -32,7 +32,7 @@ try {
     memory = new WebAssembly.Memory({ initial: 256, maximum: 256, shared: true });
     const { instance } = await WebAssembly.instantiateStreaming(fetch('feed-shared.wasm'), { env: { memory } });
     core = instance.exports;
-    const error = core.open();
+    const error = core.open(+new URL(location).searchParams.get('capabilities'));
     if (error) throw new Error(`feed-shared.wasm: error ${error}`);
     words = new Int32Array(memory.buffer, core.handoff(), 8);
     const template = new TextDecoder().decode(new Uint8Array(memory.buffer, core.template_text(), core.template_size()).slice());

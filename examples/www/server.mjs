@@ -5,6 +5,8 @@ import { execFile, execFileSync, spawn } from 'node:child_process';
 import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import { connect } from '../clients/dx_hbtp.mjs';
+import { bridge } from './ws_bridge.mjs';
 
 const dxup = fileURLToPath(new URL('../../build/dxup', import.meta.url)), QUOTES = 1000;
 
@@ -30,6 +32,46 @@ export function makeFeed(seed = 1) {
     };
 }
 
+// The feed over WebSocket: live.c behind ws_bridge.mjs. It is started again when it ends; its journal has what subscribers saw.
+export async function startLive(folder) {
+    const PUBLISH = 1;
+    let child, session, ports, stopped = false, running;
+    const start = async () => {
+        child = spawn(`${folder}/live`, [`${folder}/live.journal`], { stdio: ['ignore', 'pipe', 'inherit'] });
+        const own = child;
+        ports = await new Promise((yes, no) => {
+            let said = '';
+            own.on('exit', status => no(new Error(`live ends with ${status}`)));
+            own.stdout.on('data', part => (said += part).endsWith('\n') && yes(said.trim().split(' ').map(Number)));
+        });
+        session = await connect('127.0.0.1', ports[1]);
+        own.on('exit', () => stopped || (running = start()));
+    };
+    running = start();
+    await running;
+    return {
+        // All quotes; the epoch and the version that they have.
+        async publish(bytes) {
+            await running;
+            const answer = await session.call(PUBLISH, bytes), view = new DataView(answer.buffer, answer.byteOffset);
+            return { epoch: view.getBigUint64(0, true), version: view.getBigUint64(8, true) };
+        },
+        get port() { return ports[0]; },
+        // Without a chance to write anything; it starts again.
+        async kill() {
+            const own = child;
+            own.kill('SIGKILL');
+            await new Promise(done => own.on('exit', done));
+            await running;
+        },
+        async stop() {
+            stopped = true;
+            session.end();
+            await new Promise(done => child.on('exit', done) && child.kill());
+        },
+    };
+}
+
 export async function startServer({ folder, host = '127.0.0.1', port = 0, everyMs = 1000 }) {
     const store = `${folder}/feed-store`, feed = makeFeed();
     rmSync(store, { recursive: true, force: true });
@@ -43,6 +85,9 @@ export async function startServer({ folder, host = '127.0.0.1', port = 0, everyM
         version++;
     };
     publishFeed();
+    rmSync(`${folder}/live.journal`, { force: true });
+    const live = await startLive(folder);
+    await live.publish(feed.bytes);
     publish('app.dxs', `${folder}/app-1.dxs`);
     for (const file of readdirSync(`${folder}/site`)) publish(file, `${folder}/site/${file}`);
     const inner = spawn(dxup, ['serve', store, '--listen', '127.0.0.1:0', '--http', '127.0.0.1:0', '--workers', '1'], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -84,17 +129,20 @@ export async function startServer({ folder, host = '127.0.0.1', port = 0, everyM
         inward.on('error', () => answer.headersSent ? answer.destroy() : say(answer, 502, 'dxup serve does not answer\n'));
         ask.pipe(inward);
     });
+    server.on('upgrade', (ask, socket, head) => ask.url == '/live' ? bridge(ask, socket, head, live.port) : socket.destroy());
     await new Promise((yes, no) => server.on('error', no).listen(port, host, yes));
     const step = () => {
         feed.step();
         publishFeed();
+        live.publish(feed.bytes).catch(error => console.error(`live: ${error.message}`));
     };
     const timer = everyMs ? setInterval(step, everyMs) : null;
     return {
-        port: server.address().port, feed, step, travelled,
+        port: server.address().port, feed, live, step, travelled,
         get version() { return version; },
         async stop() {
             clearInterval(timer);
+            await live.stop();
             server.closeAllConnections();
             await new Promise(done => server.close(done));
             inner.removeAllListeners('exit');

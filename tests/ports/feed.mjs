@@ -115,6 +115,25 @@ for (const inWorker of [false, true]) {
             return `${r.changes} changes`;
         });
 }
+for (const inWorker of [false, true])
+    await attempt(`cm_5 ${inWorker ? 'in a worker' : 'on the page\'s thread'}: rows that may not write the page are refused before any effect`, async () => {
+        const page = await open(), r = await page.evaluate(async inWorker => {
+            const { feedRows } = await import('/feed.js'), root = document.getElementById('rows'), before = root.innerHTML;
+            const bytes = new Uint8Array(await (await fetch(`/feed.bin@${root.dataset.version}`)).arrayBuffer()), DOM_READ = 2;
+            const rows = await feedRows(root, { inWorker, capabilities: DOM_READ }), said = await rows.take(bytes).then(() => 'taken', error => error.message);
+            root.querySelector('button').click();
+            let operations = 0;
+            for (let i = 0; i < 5; i++) {
+                await new Promise(requestAnimationFrame);
+                operations += rows.frame();
+            }
+            rows.close();
+            return { said, operations, flushes: rows.calls.flushes, same: root.innerHTML == before };
+        }, inWorker);
+        await page.close();
+        expect(r.said == 'the page grants no DOM_WRITE' && r.operations == 0 && r.flushes == 0 && r.same, JSON.stringify(r));
+        return r.said;
+    });
 await attempt('cm_5 a page without COOP and COEP is told that there is no shared memory', async () => {
     const page = await browser.newPage();
     await page.route('**/plain', route => route.fulfill({ body: '<!doctype html><table><tbody id="rows"></tbody></table>', contentType: 'text/html' }));
