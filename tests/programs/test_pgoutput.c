@@ -169,7 +169,7 @@ static void change_row(dx_choices *c, model *m, uint32_t place)
         fresh[i] = i && dx_choose(c, 3) == 0 ? NO_VALUE : (uint8_t)dx_choose_range(c, 1, VALUES);
     for (uint32_t i = 0; t->there[at] && i < t->columns; i++)
         if (dx_choose(c, 1)) fresh[i] = t->rows[at][i];
-    for (uint32_t i = 1; t->there[at] && i < t->columns; i++)
+    for (uint32_t i = 0; t->there[at] && i < t->columns; i++)
         if (fresh[i] == t->rows[at][i] && dx_choose(c, 3) == 0) hidden |= 1u << i;
     m->changed[place] = true;
     if (t->there[at]) expect_row(m, place, t->rows[at]);
