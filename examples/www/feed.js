@@ -76,5 +76,5 @@ export async function feedRows(root, { inWorker = false, folder = '.', capabilit
         const to = page.target(event);
         if (to) core.event(to.handler, to.node);
     });
-    return { frame, take: core.take, event: core.event, calls: page.calls, page, close: () => core.worker?.terminate(), get hydrated() { return hydrated; } };
+    return { frame, take: core.take, memory: core.memory, event: core.event, calls: page.calls, page, close: () => core.worker?.terminate(), get hydrated() { return hydrated; } };
 }

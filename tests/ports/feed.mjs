@@ -143,6 +143,41 @@ await attempt('cm_5 a page without COOP and COEP is told that there is no shared
     expect(said.includes('COOP and COEP'), said);
     return said;
 });
+await attempt('mo_6 1,000 frames of 1,000 updates keep nothing: not in WebAssembly\'s memory, not in JavaScript\'s heap', async () => {
+    const FRAMES = 1000, ROWS = 1000, GROWTH_MAX = 200000; // a byte kept for each update would be 1,000,000
+    const page = await open();
+    await page.evaluate(takeOver, { inWorker: false });
+    const devtools = await page.context().newCDPSession(page);
+    const run = frames => page.evaluate(async ({ frames, base }) => {
+        const bytes = new Uint8Array(await (await fetch('/feed.bin', { cache: 'no-store' })).arrayBuffer()), view = new DataView(bytes.buffer);
+        let operations = 0, longest = 0;
+        const flushes = rows.calls.flushes, began = performance.now();
+        for (let frame = 0; frame < frames; frame++) {
+            for (let at = 0; at < bytes.length; at += 16) view.setInt32(at + 4, 1000 + (base + frame * 7 + at) % 90000, true);
+            await rows.take(bytes);
+            const begin = performance.now();
+            operations += rows.frame();
+            longest = Math.max(longest, performance.now() - begin);
+        }
+        return { operations, flushes: rows.calls.flushes - flushes, ms: (performance.now() - began) / frames, longest };
+    }, { frames, base: frames });
+    const used = async () => {
+        for (let i = 0; i < 3; i++) await devtools.send('HeapProfiler.collectGarbage');
+        return (await devtools.send('Runtime.getHeapUsage')).usedSize;
+    };
+    const memory = () => page.evaluate(() => rows.memory.buffer.byteLength);
+    await run(100); // compiled, caches filled
+    const [heap, linear] = [await used(), await memory()];
+    await devtools.send('HeapProfiler.startSampling', { samplingInterval: 16384, includeObjectsCollectedByMajorGC: true, includeObjectsCollectedByMinorGC: true });
+    const { operations, flushes, ms, longest } = await run(FRAMES);
+    const sum = node => node.selfSize + node.children.reduce((all, child) => all + sum(child), 0);
+    const passing = sum((await devtools.send('HeapProfiler.stopSampling')).profile.head);
+    const growth = await used() - heap, grown = await memory() - linear;
+    await page.close();
+    expect(operations == FRAMES * ROWS && flushes == FRAMES, `${operations} operations, ${flushes} host calls`);
+    expect(grown == 0 && growth < GROWTH_MAX, `WebAssembly grew by ${grown} bytes, JavaScript's heap by ${growth}`);
+    return `heap ${growth >= 0 ? '+' : ''}${growth} bytes; ${(passing / operations).toFixed(0)} bytes an update come and go; ${ms.toFixed(2)} ms a frame, longest ${longest.toFixed(1)}`;
+});
 await attempt('sd_4 start and stop any number of times: one loop, statistics of sixty frames', async () => {
     const page = await open(), r = await page.evaluate(async () => {
         const { frameLoop } = await import('/frames.js'), stats = [];

@@ -82,7 +82,7 @@ await attempt('ht_9 the whole, then changes of one row', async () => {
     expect(await row.evaluate(row => row == document.querySelectorAll('#rows tr')[500]), 'the rows were made again');
     return `${before.bytes} bytes, then ${after.bytes - before.bytes}`;
 });
-await attempt(`hb_14 ht_9 connections cut at random bytes, and the server killed: nothing is lost, nothing sent twice (seed ${first})`, async () => {
+await attempt(`hb_14 ht_9 connections cut at random bytes, and the server killed: the page gets what it missed (seed ${first})`, async () => {
     const before = await compare();
     let restarts = 0, published = 0;
     // How often a connection is cut depends on the machine: until it was often enough.
