@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """dxdb under faults for minutes: writers, readers and subscribers work while dxdb, the database and the network fail, by a seed.
-usage: dxdb_faults.py [SECONDS [SEED]]      (30, 1)
+usage: dxdb_faults.py [SECONDS [SEED [SOURCE]]]      (30, 1, triggers; or replication)
        DXDB=path
 
 Faults: dxdb killed, ended, told to load its configuration, stopped; the database killed and started again, its connections ended,
-the one that notifies stopped; the network to the database or to the clients stalled, or cut with what was under way.
+the one that brings changes stopped; the network to the database or to the clients stalled, or cut with what was under way.
 
 What must hold, whatever happens:
   a write that was acknowledged is in the database, once; one that failed is not; of one whose end is unknown at most one is
@@ -21,7 +21,9 @@ import dx_hbtp
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 30
 SEED = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-STALE_S = 4          # three heartbeats of 0.2 s, and time for a busy machine
+SOURCE = sys.argv[3] if len(sys.argv) > 3 else "triggers"
+NOTICED_S = {"triggers": 0.6, "replication": 10}[SOURCE]  # when a connection hangs
+STALE_S = NOTICED_S + 3.4  # and time for a busy machine
 STALL_S = 2 * STALE_S  # the longest one
 WRITERS, READERS, FOLLOWERS, OWN_KEYS, SHARED_KEYS = 3, 4, 6, 4, 8
 QUERIES = {"one": {"sql": "SELECT id, v FROM t WHERE id = $1", "parameters": ["id"]},
@@ -179,6 +181,7 @@ class World:
     def serve(self, install=False):
         url = "host=%s port=%d user=test dbname=postgres" % self.to_database.address
         self.server = t.Server(QUERIES, install=install, ready=install, url=url, writes=WRITES,
+                               database='source = "%s"' % SOURCE,
                                server="workers = 2\nrequest_ms = 2000", name="faults")
 
     def said(self):
@@ -301,6 +304,10 @@ class World:
             return t.postgres.sql(text)
         return ""
 
+    def listener(self):
+        """Through which changes come."""
+        return self.random.choice(["dxdb catalog", "dxdb replication"]) if SOURCE == "replication" else "dxdb catalog"
+
     def restart(self):
         old = self.server
         old.process.wait(30)
@@ -330,9 +337,9 @@ class World:
             t.postgres.start()
         elif kind in ("connections ended", "listening ended"):
             self.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s'"
-                      % ("dxdb catalog" if kind == "listening ended" else "dxdb"))
+                      % (self.listener() if kind == "listening ended" else "dxdb"))
         elif kind == "listening stopped":
-            pids = [int(p) for p in self.psql("SELECT pid FROM pg_stat_activity WHERE application_name = 'dxdb catalog'").split()]
+            pids = [int(p) for p in self.psql("SELECT pid FROM pg_stat_activity WHERE application_name = '%s'" % self.listener()).split()]
             for sent in (signal.SIGSTOP, signal.SIGCONT):
                 for pid in pids:
                     with contextlib.suppress(ProcessLookupError):
