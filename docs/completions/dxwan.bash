@@ -14,6 +14,9 @@ _dxwan() {
     --streams)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --streams)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --rate)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -53,7 +56,7 @@ _dxwan() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --streams | --rate | --congestion | --name | --every | --pause | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --as) ((i++)) ;;
+        --streams | --streams | --rate | --congestion | --name | --every | --pause | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac

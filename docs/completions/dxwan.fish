@@ -29,7 +29,7 @@ complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l once -d 'end when a
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l timeout -x -d 'give up when nothing moves for this time (default'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l json -d 'print the summary as a JSON object'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l quiet -d 'print no summary and no progress'
-complete -c dxwan -n '__fish_seen_subcommand_from probe' -l streams -x -d 'connections at once (default 16)'
+complete -c dxwan -n '__fish_seen_subcommand_from probe' -l streams -x -d 'try up to N connections (default: up to 256, as'
 complete -c dxwan -n '__fish_seen_subcommand_from probe' -l congestion -x -d 'congestion control of the connections, such as'
 complete -c dxwan -n '__fish_seen_subcommand_from probe' -l seconds -x -d 'time of each measurement (default 3)'
 complete -c dxwan -n '__fish_seen_subcommand_from probe' -l timeout -x -d 'give up when nothing moves for this time (default'

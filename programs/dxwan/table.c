@@ -63,7 +63,7 @@ static const prog_command commands[WAN_COMMANDS] = {
          .summary = "Measure what the path to a receiver carries",
          .details = "ADDRESS is that of a `dxwan recv`, which stores nothing of it. Prints the round trip\n"
                     "and the bytes a second that arrive over 1, 4, 16 and so on up to --streams\n"
-                    "connections, and advises the fewest that come within 10 % of the best. Tells the tier\n"
+                    "connections, or as long as more gain 10 %, and advises the fewest that come within 10 % of the best. Tells the tier\n"
                     "of the path, from 1, a local network, to 4, the world.\n"
                     "The path is filled for --seconds each time.",
          .examples = "dxwan probe 192.0.2.1:7100\n"
@@ -86,7 +86,9 @@ static const prog_command commands[WAN_COMMANDS] = {
 
 static const prog_option options[] = {
     {"--streams", PROG_OPTION_NUMBER, FIELD(streams), .min = 1, .max = WAN_STREAMS_MAX,
-     .commands = SEND | MIRROR | PROBE, .value = "N", .help = "connections at once (default 16)"},
+     .commands = SEND | MIRROR, .value = "N", .help = "connections at once (default 16)"},
+    {"--streams", PROG_OPTION_NUMBER, FIELD(probe_streams), .min = 1, .max = WAN_STREAMS_MAX,
+     .commands = PROBE, .value = "N", .help = "try up to N connections (default: up to 256, as\nlong as more gain 10 %)"},
     {"--rate", PROG_OPTION_NUMBER, FIELD(rate), .min = 1000, .max = (uint64_t)1 << 40,
      .commands = SEND | MIRROR, .value = "BYTES", .help = "send at most BYTES a second, all connections\n"
                                                  "together"},

@@ -1904,6 +1904,12 @@ def case_probe():
     one, four, eight = (told["bytes_per_second_%d" % n] for n in (1, 4, 8))
     assert 150000 < one < 600000 and four > 1.3 * one and eight > 1.3 * four, told
     p.close()
+    told = json.loads(Run("probe", "127.0.0.1:%d" % r.port, "--seconds", 1, "--json").end().out)
+    tried = [int(name.rsplit("_", 1)[1]) for name in told if name.startswith("bytes_per_second_")]
+    speeds = [told["bytes_per_second_%d" % n] for n in tried]
+    assert tried == [1, 4, 16, 64, 256][:len(tried)] and len(tried) > 1, told
+    assert all(b > 1.1 * a for a, b in zip(speeds[:-1], speeds[1:-1])), told      # each but the last gained
+    assert tried[-1] == 256 or speeds[-1] <= 1.1 * speeds[-2], told
     Run("probe", "127.0.0.1:%d" % r.port, "--streams", 2, "--seconds", 1).end()
     write("f", content := os.urandom(100000))
     Run("send", "f", "127.0.0.1:%d" % r.port).end()

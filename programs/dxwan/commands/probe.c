@@ -215,6 +215,12 @@ static int tier_of(const probe *p)
     return wan_path_tier(p->rtt_ns, most);
 }
 
+static bool has_gained(const probe *p)
+{
+    const step *last = p->steps + p->step_count - 1;
+    return p->step_count < 2 || last->bytes_s * 100 > last[-1].bytes_s * (100 + GAIN_PERCENT);
+}
+
 /* The fewest connections that come close to the best. */
 static const step *best(const probe *p)
 {
@@ -254,7 +260,8 @@ static void report(const probe *p)
         prog_say("%3u connections: %8.2f MB/s, %llu segments repeated\n", p->steps[i].connections,
                  (double)p->steps[i].bytes_s / 1e6, (unsigned long long)p->steps[i].paths.retransmitted);
     prog_say("advice: --streams %u; %s\n", advised->connections,
-             advised == p->steps + p->step_count - 1
+             advised->connections == WAN_STREAMS_MAX ? "the most that are possible"
+             : advised == p->steps + p->step_count - 1
                  ? "more may be better still: probe with a larger --streams"
                  : "more connections gain less than 10 %");
     prog_say("tier %d, %s: level %d of [compression] in a configuration\n", tier, tiers[tier - 1],
@@ -266,7 +273,7 @@ static int start(probe *p)
     dx_link_desc links = {0};
     int status = wan_address_find(&p->at, p->o->address);
     if (status) return status;
-    links.links_max = p->o->streams;
+    links.links_max = WAN_STREAMS_MAX;
     links.block_size = BLOCK_SIZE;
     links.user = p;
     links.opened = on_opened;
@@ -285,8 +292,12 @@ int wan_probe(const wan_options *o)
     memset(p, 0, sizeof *p);
     p->o = o;
     int status = start(p);
-    for (uint32_t n = 1; !status && n < o->streams; n *= 4) status = measure(p, n);
-    if (!status) status = measure(p, o->streams);
+    const uint32_t most = o->probe_streams ? o->probe_streams : WAN_STREAMS_MAX;
+    for (uint32_t n = 1, next = 1; !status && next; n = next) {
+        status = measure(p, n);
+        next = n == most ? 0 : n > most / 4 ? most : 4 * n;
+        if (!status && !o->probe_streams && !has_gained(p)) next = 0;
+    }
     if (!status) report(p);
     wan_loop_close(&p->loop);
     free(p);
