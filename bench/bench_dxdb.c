@@ -334,8 +334,9 @@ static uint64_t run(connection *all, int loop, double seconds, bool counted)
             if (c->waiting == o.depth) break; /* its latency grows meanwhile */
             ask(c, begin + (uint64_t)((double)due_count++ / o.rate * 1e9));
             asked++;
-            flush(c);
         }
+        for (uint32_t i = 0; o.rate > 0 && i < o.connections; i++)
+            if (all[i].owed) flush(&all[i]);
         const int n = epoll_wait(loop, events, 256, 0);
         if (n < 0 && errno != EINTR) die("epoll_wait");
         for (int i = 0; i < n; i++) {
