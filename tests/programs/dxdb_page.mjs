@@ -49,7 +49,7 @@ const commands = {
   token: (text) => page.getByLabel("Token").fill(text).then(() => page.getByRole("button").click()).then(() => "token"),
   count: (path) => asked[path] ?? 0,
   complaints: () => complaints,
-  picture: (file) => page.screenshot({path: file}).then(() => file),
+  picture: (file) => page.setViewportSize({width: 700, height: 590}).then(() => page.screenshot({path: file})).then(() => file),
 };
 for await (const line of createInterface({input: process.stdin})) {
   const [word, ...rest] = line.split(" ");
