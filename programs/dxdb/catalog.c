@@ -32,10 +32,12 @@ enum {
     UNREAD_MAX       = 256   /* transactions that no query reads wait for this many */
 };
 
+/* Compiling a query that runs for a millisecond takes PostgreSQL half a second. */
 static const char settings[] =
     "SELECT set_config('application_name', 'dxdb catalog', false),"
     " set_config('client_encoding', 'UTF8', false), set_config('statement_timeout', '0', false),"
-    " set_config('plan_cache_mode', 'force_generic_plan', false)";
+    " set_config('plan_cache_mode', 'force_generic_plan', false),"
+    " (SELECT set_config('jit', 'off', false) FROM pg_catalog.pg_settings WHERE name = 'jit')";
 
 const char dxdb_tables_sql[] =
     "WITH RECURSIVE used AS ("
