@@ -63,8 +63,9 @@ static const prog_command commands[WAN_COMMANDS] = {
          .summary = "Measure what the path to a receiver carries",
          .details = "ADDRESS is that of a `dxwan recv`, which stores nothing of it. Prints the round trip\n"
                     "and the bytes a second that arrive over 1, 4, 16 and so on up to --streams\n"
-                    "connections, or as long as more gain 10 %, and advises the fewest that come within 10 % of the best. Tells the tier\n"
-                    "of the path, from 1, a local network, to 4, the world.\n"
+                    "connections, or as long as more gain 10 %, and advises the fewest that come\n"
+                    "within 10 % of the best. Tells the tier of the path, from 1, a local network, to\n"
+                    "4, the world.\n"
                     "The path is filled for --seconds each time.",
          .examples = "dxwan probe 192.0.2.1:7100\n"
                      "dxwan probe 192.0.2.1:7100 --streams 64 --seconds 10"},
