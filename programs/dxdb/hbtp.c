@@ -15,6 +15,13 @@ enum {
     TICK_MS    = 250    /* between looks at subscribers that do not read */
 };
 
+/* An answer that waits for space. All who wait for the same one share it. */
+typedef struct dxdb_kept {
+    uint32_t users;
+    size_t   size;
+    uint8_t  bytes[];
+} dxdb_kept;
+
 /* A request that waits for the database. The requests of a link form a list, whose head is
    in the session. */
 typedef struct dxdb_call {
@@ -25,7 +32,7 @@ typedef struct dxdb_call {
     struct dxdb_call *prev;
     bool         is_inside; /* its handler runs, and sends the answer itself */
     uint16_t     status;    /* of an answer that waits for buffer space; 0: none */
-    dxdb_text    kept;      /* a record, or a terminated text */
+    dxdb_kept   *kept;      /* then: a record, or a terminated text */
 
     dxdb_request request;   /* what it waits for: one of these */
     dxdb_writing writing;
@@ -58,6 +65,28 @@ typedef struct dxdb_peer {
 static dxdb_peer *peer_of(const dx_hbtp_session *s) { return s->desc.user; }
 static dxdb_call *first_of(const dx_hbtp_session *s) { return peer_of(s)->calls; }
 
+static dxdb_kept *keep(dxdb_hbtp *h, const void *bytes, size_t size)
+{
+    dxdb_kept *kept = h->newest;
+    if (!kept || kept->size != size || memcmp(kept->bytes, bytes, size) != 0) {
+        kept = prog_alloc(sizeof *kept + size);
+        kept->users = 0;
+        kept->size = size;
+        memcpy(kept->bytes, bytes, size);
+        h->newest = kept;
+    }
+    kept->users++;
+    return kept;
+}
+
+static void drop(dxdb_hbtp *h, dxdb_kept *kept)
+{
+    assert(kept->users);
+    if (--kept->users) return;
+    if (h->newest == kept) h->newest = NULL;
+    free(kept);
+}
+
 static void end_call(dxdb_call *call, dx_hbtp_session *s)
 {
     dxdb_results_forget(&call->request);
@@ -67,7 +96,7 @@ static void end_call(dxdb_call *call, dx_hbtp_session *s)
     if (call->prev) call->prev->next = call->next;
     else peer_of(s)->calls = call->next;
     if (call->next) call->next->prev = call->prev;
-    dxdb_text_free(&call->kept);
+    if (call->kept) drop(call->hbtp, call->kept);
     free(call);
 }
 
@@ -104,7 +133,7 @@ static void answer(dxdb_call *call, uint16_t status, const void *bytes, size_t s
         return;
     }
     call->status = status;
-    dxdb_text_put(&call->kept, bytes, size);
+    call->kept = keep(call->hbtp, bytes, size);
 }
 
 static void answer_result(dxdb_call *call, const dxdb_result *result)
@@ -167,7 +196,7 @@ static void on_writable(dx_link *l, dx_link_id id)
     while (call) {
         dxdb_call *newer = call->prev;
         if (call->status) {
-            if (!reply(call, s, call->status, call->kept.bytes, call->kept.size)) return;
+            if (!reply(call, s, call->status, call->kept->bytes, call->kept->size)) return;
             end_call(call, s);
         }
         call = newer;
@@ -237,10 +266,10 @@ static int end_handler(const dx_hbtp_context *c, dxdb_call *call)
     call->is_inside = false;
     if (!call->status) return DX_HBTP_LATER;
     if (call->status == DXDB_OK)
-        error = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, call->kept.bytes,
-                                           call->kept.size);
+        error = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, call->kept->bytes,
+                                           call->kept->size);
     else error = dx_hbtp_write_rpc_error(c->out, c->frame->sequence, call->status,
-                                         call->kept.bytes);
+                                         (const char *)call->kept->bytes);
     if (!error) count(call->hbtp, call->status);
     end_call(call, c->session);
     return error;

@@ -41,6 +41,7 @@ struct dxdb_hbtp { /* private, except links */
     dxdb_guard    *guard;
     dxdb_follow   *follow;
     struct dxdb_peer *peers; /* all links */
+    struct dxdb_kept *newest; /* of the answers that wait for space, or NULL */
     dx_op          tick_op;
     dxdb_method    methods[DXDB_QUERIES_MAX];
     dxdb_method    writes[DXDB_WRITES_MAX];

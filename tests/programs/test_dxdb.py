@@ -2441,6 +2441,31 @@ def limited(client):
     return 429 in found
 
 
+def an_answer_for_many_is_kept_once():
+    """Many ask for the same large result before it is known, and none of them reads."""
+    clients, calls, size = 16, 60, 900000
+    postgres.fresh("CREATE TABLE t (v text); INSERT INTO t VALUES (repeat('x', %d))" % size)
+    with Server({"t": "SELECT v FROM t, (SELECT 1 AS one, pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1)) x"}) as s, Lock() as lock:
+        def memory():
+            with open("/proc/%d/status" % s.process.pid) as f:
+                return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+        raws = [Raw(s, receive=4096) for _ in range(clients)]
+        before = memory()
+        for raw in raws:
+            for number in range(1, calls + 1):
+                raw.socket.sendall(struct.pack("<BBHI", dx_hbtp.CALL, 4, number, 1) + b"\1")
+        until(lambda: s.metrics()["dxdb_joined_total"] == clients * calls - 1)
+        lock.free()
+        until(lambda: s.metrics()["dxdb_pool_running"] == 0)
+        after = memory()
+        assert after - before < (100 << 10) or "asan" in DXDB, (before, after)
+        for _ in range(calls):
+            opcode, body = raws[0].frame()
+            assert opcode == dx_hbtp.RESPONSE and size < len(body) < size + 200 and body.count(b"x") >= size, (opcode, len(body))
+        for raw in raws:
+            raw.close()
+
+
 def mw_4_6_a_web_socket_needs_a_token_in_its_hello():
     postgres.fresh(USERS)
     secret = "a secret of thirty-two bytes or more"
@@ -3096,7 +3121,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
-         a_web_socket_that_does_not_read_is_ended, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
+         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
          replication_sees_what_happens_to_tables, replication_of_a_storm_and_of_a_large_transaction, who_has_written_reads_nothing_older_by_replication,
