@@ -251,13 +251,10 @@ def more_descriptors(count):
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def memory_of(pid):
+def memory_of(server):
     """Resident bytes of the process, and bytes of the kernel's own objects."""
-    with open("/proc/%d/status" % pid) as f:
-        resident = int(re.search(r"VmRSS:\s*(\d+)", f.read())[1]) * 1024
     with open("/proc/meminfo") as f:
-        slab = int(re.search(r"Slab:\s*(\d+)", f.read())[1]) * 1024
-    return resident, slab
+        return server.memory() * 1024, int(re.search(r"Slab:\s*(\d+)", f.read())[1]) * 1024
 
 
 def idle():
@@ -266,10 +263,10 @@ def idle():
     for count in sorted({min(count, most) for count in IDLE}):
         with test_dxdb.Server({"row": {"sql": SQL, "parameters": ["id"]}}, server="connections = %d" % (count + 100)) as s:
             s.get("row", id=7)
-            before = memory_of(s.process.pid)
+            before = memory_of(s)
             client = subprocess.Popen([LOAD, "idle", "%s:%d" % s.at["hbtp"], str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             assert client.stdout.readline() == b"open\n", "the connections cannot be opened"
-            after = memory_of(s.process.pid)
+            after = memory_of(s)
             s.get("row", id=7)
             client.communicate()
             keep("idle", "dxdb-hbtp", count, bytes=(after[0] - before[0]) / count, kernel_bytes=(after[1] - before[1]) / count)

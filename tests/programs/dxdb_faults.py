@@ -396,11 +396,9 @@ class World:
 
 def main():
     plant()
-    for what, there in (("dxdb is not built: it needs libpq-dev libhttp-parser-dev libssl-dev libtomlplusplus-dev g++", os.access(t.DXDB, os.X_OK)),
-                        ("psql is not installed", shutil.which("psql")), ("PostgreSQL is not installed", t.glob.glob("/usr/lib/postgresql/*/bin/initdb"))):
-        if not there:
-            print("skip dxdb_faults: %s\ndxdb_faults: 0 passed, 0 failed, 1 skipped" % what)
-            return 0
+    if why := t.missing():
+        print("skip dxdb_faults: %s\ndxdb_faults: 0 passed, 0 failed, 1 skipped" % why)
+        return 0
     t.postgres = t.Postgres()
     work = tempfile.mkdtemp()
     os.chdir(work)

@@ -176,6 +176,11 @@ class Server:
         body = self.fetch("/metrics")[2].decode()
         return {name: int(value) for name, value in re.findall(r"^(\S+) (\d+)$", body, flags=re.M)}
 
+    def memory(self):
+        """Resident, in KiB."""
+        with open("/proc/%d/status" % self.process.pid) as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+
     def write(self, client, name, *values):
         """position, rows of each statement"""
         answer = client.call(self.methods[name], arguments(*values), timeout=PATIENCE)
@@ -1892,9 +1897,6 @@ def a_page_that_does_not_read_is_ended():
                 events.append(late.next())
             return events
 
-        def memory():
-            with open("/proc/%d/status" % s.process.pid) as f:
-                return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
 
         def write():
             before = None
@@ -1904,10 +1906,10 @@ def a_page_that_does_not_read_is_ended():
                 writer.stdin.flush()
                 kind, data = reader.next()
                 assert kind == "message" and data[0]["v"] == v, (v, kind, str(data)[:200])
-                before = before or memory()
+                before = before or s.memory()
             writer.communicate()
             # 24 events of 960 kB for each of eight clients would be 184 MB. A sanitizer keeps freed memory for a while.
-            assert memory() - before < (64 << 10) or "asan" in DXDB, (before, memory())
+            assert s.memory() - before < (64 << 10) or "asan" in DXDB, (before, s.memory())
         events = together(2, lambda i: (write, read_at_last)[i]())[1]
         kind, data = events[-1]
         assert data["status"] == 408 and "does not read" in data["error"], data
@@ -2379,14 +2381,11 @@ def a_web_socket_that_does_not_read_is_ended():
         only_with_web_sockets(s)
         assert s.metrics()['dxdb_stuck_total{output="websocket"}'] == 0
 
-        def memory():
-            with open("/proc/%d/status" % s.process.pid) as f:
-                return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
         silent, reader = Raw(s, socket=Web(s, receive=4096)), Raw(s, socket=Web(s))
         for one in (silent, reader):
             one.follow(1, b"")
         asks, pings = Web(s, receive=4096), Web(s, receive=4096)
-        before, sent = memory(), [0, 0]
+        before, sent = s.memory(), [0, 0]
         call = Web.frame(2, struct.pack("<BBHI", dx_hbtp.CALL, 4, 1, 1) + b"\1")
 
         def flood(i, web, data):
@@ -2405,7 +2404,7 @@ def a_web_socket_that_does_not_read_is_ended():
                 reader.change()
             writer.communicate()
         together(3, lambda i: write() if i == 2 else flood(i, (asks, pings)[i], (call * 100, Web.frame(9, b"x" * 125) * 100)[i]))
-        assert memory() - before < (48 << 10) or "asan" in DXDB, (before, memory())
+        assert s.memory() - before < (48 << 10) or "asan" in DXDB, (before, s.memory())
         assert max(sent) < 32 << 20, sent  # without reading it does not accept more, either
         until(lambda: s.metrics()["dxdb_websockets"] == 1)
         assert s.metrics()['dxdb_stuck_total{output="websocket"}'] >= 2, s.metrics()
@@ -2446,18 +2445,15 @@ def an_answer_for_many_is_kept_once():
     clients, calls, size = 16, 60, 900000
     postgres.fresh("CREATE TABLE t (v text); INSERT INTO t VALUES (repeat('x', %d))" % size)
     with Server({"t": "SELECT v FROM t, (SELECT 1 AS one, pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1)) x"}) as s, Lock() as lock:
-        def memory():
-            with open("/proc/%d/status" % s.process.pid) as f:
-                return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
         raws = [Raw(s, receive=4096) for _ in range(clients)]
-        before = memory()
+        before = s.memory()
         for raw in raws:
             for number in range(1, calls + 1):
                 raw.socket.sendall(struct.pack("<BBHI", dx_hbtp.CALL, 4, number, 1) + b"\1")
         until(lambda: s.metrics()["dxdb_joined_total"] == clients * calls - 1)
         lock.free()
         until(lambda: s.metrics()["dxdb_pool_running"] == 0)
-        after = memory()
+        after = s.memory()
         assert after - before < (100 << 10) or "asan" in DXDB, (before, after)
         for _ in range(calls):
             opcode, body = raws[0].frame()
@@ -3131,13 +3127,18 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
 
 
+def missing():
+    """What is not here, but needed; or None."""
+    needed = (("dxdb is not built: it needs libpq-dev libhttp-parser-dev libssl-dev libtomlplusplus-dev g++", os.access(DXDB, os.X_OK)),
+              ("psql is not installed", shutil.which("psql")), ("PostgreSQL is not installed", glob.glob("/usr/lib/postgresql/*/bin/initdb")))
+    return next((what for what, there in needed if not there), None)
+
+
 def main():
     global postgres
-    for what, there in (("dxdb is not built: it needs libpq-dev libhttp-parser-dev libssl-dev libtomlplusplus-dev g++", os.access(DXDB, os.X_OK)),
-                        ("psql is not installed", shutil.which("psql")), ("PostgreSQL is not installed", glob.glob("/usr/lib/postgresql/*/bin/initdb"))):
-        if not there:
-            print("skip test_dxdb: %s\ntest_dxdb: 0 passed, 0 failed, 1 skipped" % what)
-            return 0
+    if why := missing():
+        print("skip test_dxdb: %s\ntest_dxdb: 0 passed, 0 failed, 1 skipped" % why)
+        return 0
     postgres = Postgres()
     work = tempfile.mkdtemp()
     try:
