@@ -207,12 +207,12 @@ static int measure(probe *p, uint32_t count)
     return status;
 }
 
-static int tier_of(const probe *p)
+static uint64_t most_bytes_s(const probe *p)
 {
     uint64_t most = 0;
     for (uint32_t i = 0; i < p->step_count; i++)
         if (p->steps[i].bytes_s > most) most = p->steps[i].bytes_s;
-    return wan_path_tier(p->rtt_ns, most);
+    return most;
 }
 
 static bool has_gained(const probe *p)
@@ -224,9 +224,7 @@ static bool has_gained(const probe *p)
 /* The fewest connections that come close to the best. */
 static const step *best(const probe *p)
 {
-    uint64_t most = 0;
-    for (uint32_t i = 0; i < p->step_count; i++)
-        if (p->steps[i].bytes_s > most) most = p->steps[i].bytes_s;
+    const uint64_t most = most_bytes_s(p);
     const step *s = p->steps;
     while (s->bytes_s * (100 + GAIN_PERCENT) < most * 100) s++;
     return s;
@@ -236,7 +234,7 @@ static void report(const probe *p)
 {
     static const char *const tiers[] = {"a local network", "a region", "a wide area", "the world"};
     static const int levels[] = {0, 2, 2, 3}; /* of a configuration */
-    const int tier = tier_of(p);
+    const int tier = wan_path_tier(p->rtt_ns, most_bytes_s(p));
     const step *advised = best(p);
     prog_json j;
     if (p->o->json) {
