@@ -539,14 +539,19 @@ static void dx_page_p_store32(uint8_t *p, uint32_t v)
     p[3] = (uint8_t)(v >> 24);
 }
 
+/* Half a byte at a time: a table of 64 bytes is worth its place in a page, one of 1 KiB is not. */
 static uint32_t dx_page_p_crc32(uint32_t crc, const uint8_t *p, size_t size)
 {
-    size_t i;
+    static const uint32_t of[16] = {0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu,
+                                    0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu,
+                                    0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
+                                    0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu};
+    size_t                i;
     crc = ~crc;
     for (i = 0; i < size; i++) {
-        int bit;
         crc ^= p[i];
-        for (bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
+        crc = crc >> 4 ^ of[crc & 15];
+        crc = crc >> 4 ^ of[crc & 15];
     }
     return ~crc;
 }
