@@ -35,6 +35,16 @@ ifeq ($(LZMA),1)
   PACK_LIBS   += -llzma
 endif
 
+# libfuse3 is for `dxkeep mount`. FUSE=0.
+ifndef FUSE
+  FUSE := $(shell printf '\043define FUSE_USE_VERSION 31\n\043include <fuse3/fuse.h>\nint main(void) { return fuse_version() == 0; }\n' | \
+            $(CC) $(CFLAGS) -D_FILE_OFFSET_BITS=64 -x c - -o /dev/null -lfuse3 2>/dev/null && echo 1 || echo 0)
+endif
+ifeq ($(FUSE),1)
+  FUSE_CFLAGS := -DDXKEEP_FUSE -D_FILE_OFFSET_BITS=64
+  FUSE_LIBS   := -lfuse3
+endif
+
 # toml++ reads the configurations of dxdb and of `dxwan daemon`; it needs a C++ compiler. TOML=0.
 ifndef TOML
   TOML := $(shell printf '\043include <toml++/toml.h>\n' | $(CXX) -std=c++17 -x c++ -E - -o /dev/null 2>/dev/null && echo 1 || echo 0)
@@ -61,7 +71,7 @@ ifeq ($(WSLAY),1)
 endif
 
 # Everything in build/ is built again when these change.
-FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS) $(WSLAY_CFLAGS)
+FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS) $(WSLAY_CFLAGS) $(FUSE_CFLAGS)
 build/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@

@@ -36,10 +36,11 @@ build/asan/obj/%.o: %.c build/flags
 	@mkdir -p $(@D)
 	$(PROGRAM_CC) $(SANITIZE) -c $< -o $@
 
+build/obj/programs/dxkeep/mount.o build/asan/obj/programs/dxkeep/mount.o: PROGRAM_CC += $(FUSE_CFLAGS)
 build/dxkeep: $(DXKEEP:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(FUSE_LIBS) -lpthread
 build/asan/dxkeep: $(DXKEEP:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(FUSE_LIBS) -lpthread
 
 # The only C++ file. A program with it is linked by $(CXX).
 TOML_OBJECT = $(if $(filter 1,$(TOML)),build/$(1)obj/programs/common/toml.o)

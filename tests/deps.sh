@@ -69,6 +69,7 @@ need_for_test() {
     need zlib1g-dev compiles zlib.h
     need liblzma-dev compiles lzma.h
     need libsodium-dev compiles sodium.h
+    need libfuse3-dev test -e /usr/include/fuse3/fuse.h
     need xdelta3 has xdelta3
     need rsync has rsync
     need libarchive-tools has bsdtar

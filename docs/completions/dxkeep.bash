@@ -7,7 +7,7 @@ _dxkeep() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore export verify gc pin status timeline help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore export mount verify gc pin status timeline help --version' -- "$word")
         return
     fi
     case $last in
@@ -166,6 +166,15 @@ _dxkeep() {
         ;;
     export)
         options='--name --entries-max --size-max --time --torn --force --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    mount)
+        options='--name --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

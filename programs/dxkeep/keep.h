@@ -10,6 +10,7 @@
    log.c      lists versions                 timeline.c  counts them by hours or days
    status.c   summarizes store and daemon    keeper.c    what the daemon tells about itself
    show.c     lists the entries of a version, writes one of its files, compares two versions
+   mount.c    shows the versions as folders (FUSE)
    gc.c       removes old versions by a rule     pins.c  versions that stay
    torn.c     why versions are torn, and which files changed meanwhile
    freeze.c   stops and continues the processes that write
@@ -39,7 +40,7 @@ typedef struct keep_options {
     bool          torn;      /* export: also a version that is torn */
     const char   *second;    /* diff: the other version */
     const char   *path;      /* ls, cat, restore: in the version; NULL: all of it */
-    const char   *target;    /* restore, export: the destination */
+    const char   *target;    /* restore, export, mount: the destination */
     char        **program;   /* run: with its arguments, NULL-terminated */
     const char   *name;      /* of the versions in the store */
     uint64_t      quiet_ns;  /* a changed file is captured once it was unchanged for this time, */
@@ -166,7 +167,7 @@ int  keep_moment_find(versions_store *s, const keep_options *o, const char *text
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
-/* >>log.c, show.c, restore.c, export.c, gc.c, run.c: the commands ---- */
+/* >>log.c, show.c, restore.c, export.c, mount.c, gc.c, run.c: the commands ---- */
 int  keep_log(const keep_options *o);
 int  keep_ls(const keep_options *o);
 int  keep_cat(const keep_options *o);
@@ -178,6 +179,7 @@ int  keep_restore(const keep_options *o);
 int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
                     const keep_options *o, int *partial);
 int  keep_export(const keep_options *o);
+int  keep_mount(const keep_options *o);
 int  keep_status(const keep_options *o);
 int  keep_timeline(const keep_options *o);
 int  keep_collect(const keep_options *o);
@@ -195,6 +197,7 @@ enum {
     KEEP_DIFF,
     KEEP_RESTORE,
     KEEP_EXPORT,
+    KEEP_MOUNT,
     KEEP_VERIFY,
     KEEP_GC,
     KEEP_PIN,

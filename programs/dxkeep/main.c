@@ -19,7 +19,7 @@ static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_LOG] = keep_log, [KEEP_LS] = keep_ls,           [KEEP_CAT] = keep_cat,
     [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
     [KEEP_GC] = keep_collect, [KEEP_PIN] = keep_pin, [KEEP_STATUS] = keep_status,
-    [KEEP_TIMELINE] = keep_timeline, [KEEP_EXPORT] = keep_export,
+    [KEEP_TIMELINE] = keep_timeline, [KEEP_EXPORT] = keep_export, [KEEP_MOUNT] = keep_mount,
 };
 
 /* Take the program to run, which follows "--". Returns the number of arguments before it. */
@@ -65,6 +65,8 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     } else if (command == KEEP_EXPORT) {
         o->target = strcmp(plain[1], "-") ? os_path(plain[1]) : plain[1];
         if (!o->moment) o->moment = "latest";
+    } else if (command == KEEP_MOUNT) {
+        o->target = os_path(plain[1]);
     } else if (command == KEEP_LS || command == KEEP_CAT) {
         o->moment = plain[1];
         o->path = plain[2] ? plain[2] : "";

@@ -19,6 +19,7 @@ enum {
     DIFF     = 1 << KEEP_DIFF,
     RESTORE  = 1 << KEEP_RESTORE,
     EXPORT   = 1 << KEEP_EXPORT,
+    MOUNT    = 1 << KEEP_MOUNT,
     VERIFY   = 1 << KEEP_VERIFY,
     GC       = 1 << KEEP_GC,
     PIN      = 1 << KEEP_PIN,
@@ -130,6 +131,16 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "standard output is complete if the status is 0.",
          .examples = "dxkeep export store data.tar\n"
                      "dxkeep export store - --time latest --torn | tar -tf -"},
+    [KEEP_MOUNT] =
+        {.name = "mount",
+         .arguments = "STORE POINT",
+         .summary = "Show the versions as folders below POINT, read-only, until Ctrl-C or umount",
+         .details = "POINT is an empty directory. POINT/46 is version 46, as the directory was; POINT/latest\n"
+                    "and POINT/consistent are links to such a version, and so is the name of any other\n"
+                    "moment, such as POINT/2h or 'POINT/2026-11-23 13:05:00'. Content is verified by its\n"
+                    "hash. New versions appear while it runs. It needs a build with libfuse3, and\n"
+                    "/dev/fuse. Only the user that runs it has access.",
+         .examples = "dxkeep mount store history"},
     [KEEP_VERIFY] =
         {.name = "verify",
          .arguments = "STORE",
@@ -178,7 +189,7 @@ static const prog_command commands[KEEP_COMMANDS] = {
 #define FIELD(name) PROG_FIELD(keep_options, name)
 
 static const prog_option options[] = {
-    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | DIFF | RESTORE | EXPORT | GC | PIN | STATUS | TIMELINE,
+    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | DIFF | RESTORE | EXPORT | MOUNT | GC | PIN | STATUS | TIMELINE,
      .value = "NAME",
      .help = "name of the versions in the store (default dir);\na store can hold several directories"},
     {"--quiet-ms", PROG_OPTION_NUMBER, FIELD(quiet_ns), .min = 1, .max = 3600000, .unit = 1000000,
@@ -260,7 +271,7 @@ static const prog_option options[] = {
      .help = "print JSON, one object per line"},
     {"--verbose", PROG_OPTION_FLAG, FIELD(verbose), .commands = WATCHERS,
      .help = "report each capture on standard error"},
-    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RESTORE | EXPORT | VERIFY | GC | PIN,
+    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RESTORE | EXPORT | MOUNT | VERIFY | GC | PIN,
      .help = "print no summary, and do not name files that\nchange while they are read"},
 };
 

@@ -357,9 +357,10 @@ def dxkeep(folder):
              "dxkeep gc store --name app --keep last=9 --dry-run --json --quiet",
              "dxkeep verify store --json --quiet"]
     endless = f"dxkeep daemon store data {watched} {hooks} --keep last=9 --verbose --quiet"
-    # tested in tests/programs/test_dxkeep.py, with a process tree and a process group
+    # tested in tests/programs/test_dxkeep.py, with a process tree, a process group and a mount
     frozen = "dxkeep daemon store data --freeze-pid 2 --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
-    calls_of("dxkeep", folder, calls + [endless, frozen])
+    mounted = "dxkeep mount store history --name app --quiet"
+    calls_of("dxkeep", folder, calls + [endless, frozen, mounted])
     for call in calls:
         run(inside, call)
     run(inside, "cmp data/a copy/a")

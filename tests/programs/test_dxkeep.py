@@ -1239,6 +1239,164 @@ def an_export_is_of_a_consistent_version(dice):
     assert done.returncode == 6 and b"terminal" in done.stderr, done
 
 
+def may_mount():
+    """Is dxkeep built with libfuse3, and may this user mount?"""
+    os.makedirs("probe/data"), os.makedirs("probe/point")
+    keep("capture", "probe/store", "probe/data")
+    process = subprocess.Popen([DXKEEP, "mount", "probe/store", "probe/point"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said_first = process.stdout.readline()
+    process.terminate()
+    process.wait(PATIENCE)
+    shutil.rmtree("probe")
+    return b"shows the versions" in said_first
+
+
+@contextlib.contextmanager
+def mount_of(store, point, *more):
+    """Mounted while it is used; ended by umount, by SIGTERM or by both."""
+    process = subprocess.Popen([DXKEEP, "mount", store, point, *more], stdout=subprocess.PIPE)
+    try:
+        assert b"shows the versions" in process.stdout.readline()
+        yield process
+    finally:
+        process.terminate()
+        try:
+            code = process.wait(PATIENCE)
+        finally:
+            subprocess.run(["umount", "-l", point], stderr=subprocess.DEVNULL)
+        assert code == 0, code
+
+
+def a_mount_shows_the_directory(dice):
+    """Whatever a version has is at its path, also read in parts in any order; nothing can be changed."""
+    if not may_mount():
+        raise Skip("no libfuse3, no /dev/fuse, or no right to mount")
+    everything = tree_for_tar(dice, "data")
+    os.mkdir("point"), os.mkdir("data/many")
+    for i in range(5000):
+        open("data/many/%d" % i, "w").close()
+    keep("capture", "store", "data")
+    count = 0
+    with mount_of("store", "point"):
+        assert sorted(os.listdir("point")) == ["1", "latest"] and os.readlink("point/latest") == "1"
+        for folder, folders, files in os.walk("data"):
+            assert sorted(os.listdir("point/1" + folder[4:])) == sorted(folders + files), folder
+            for name in folders + files + ["."]:
+                a = os.path.join(folder, name)
+                b = "point/1" + a[4:]
+                x, y = os.lstat(a), os.lstat(b)
+                count += 1
+                for field in ("st_mode", "st_uid", "st_gid", "st_mtime_ns", "st_rdev", *(("st_size",) if not stat.S_ISDIR(x.st_mode) else ())):
+                    assert getattr(x, field) == getattr(y, field), (a, field, getattr(x, field), getattr(y, field))
+                assert {n: os.getxattr(a, n, follow_symlinks=False) for n in os.listxattr(a, follow_symlinks=False)} == \
+                    {n: os.getxattr(b, n, follow_symlinks=False) for n in os.listxattr(b, follow_symlinks=False)}, a
+                if stat.S_ISLNK(x.st_mode):
+                    assert os.readlink(a) == os.readlink(b), a
+                if not stat.S_ISREG(x.st_mode):
+                    continue
+                with open(a, "rb") as f, open(b, "rb") as g:
+                    for _ in range(6):
+                        at, size = dice.randrange(x.st_size + 9), dice.choice((1, 4096, 100000))
+                        f.seek(at), g.seek(at)
+                        assert f.read(size) == g.read(size), (a, at, size)
+                    if x.st_size < 1 << 30:
+                        f.seek(0), g.seek(0)
+                        assert f.read() == g.read(), a
+        assert count > 5000
+        for change in (lambda: open("point/1/large", "r+b"), lambda: open("point/1/new", "w"), lambda: os.unlink("point/1/large"), lambda: os.mkdir("point/x"),
+                       lambda: os.rename("point/1/large", "point/1/l"), lambda: os.chmod("point/1/large", 0), lambda: os.rmdir("point/1")):
+            try:
+                change()
+            except OSError as e:
+                assert e.errno in (30, 1), e  # EROFS, EPERM
+            else:
+                raise AssertionError("changed")
+        for path in ("2", "0", "02", "+1", "-1", "99999999999999999999", "1/no", "1/large/x", "no", "5x", ".Trash", "latest/no", "n" * 255, "10y"):
+            assert not os.path.lexists("point/" + path), path
+    assert not os.path.exists("point/1")
+    if not everything:
+        raise Skip("not all of it: this user or file system has no devices, owners or attributes")
+
+
+def a_mount_follows_its_store(dice):
+    """Versions appear and go while it is mounted; a file that is open stays readable; a moment leads to the version of that time."""
+    if not may_mount():
+        raise Skip("no libfuse3, no /dev/fuse, or no right to mount")
+    os.makedirs("data"), os.mkdir("point")
+    contents = {}
+    with contextlib.ExitStack() as stack:
+        for version in range(1, 30):
+            contents[version] = dice.randbytes(dice.choice((0, 10, 5000, 300000)))
+            with open("data/f", "wb") as f:
+                f.write(contents[version])
+            with open("data/%d" % version, "wb") as f:
+                f.write(b"x")
+            keep("capture", "store", "data")
+            if version == 1:
+                stack.enter_context(mount_of("store", "point"))
+            for old in dice.sample(range(1, version + 1), min(3, version)) + [version]:
+                assert os.path.exists("point/%d" % old) == (old in contents), old
+                if old in contents:
+                    assert open("point/%d/f" % old, "rb").read() == contents[old], (version, old)
+            assert os.readlink("point/latest") == str(version) and os.readlink("point/0s") == str(version)
+            for v in json_log():  # a second has several versions; the last one counts
+                of = max(w["version"] for w in json_log() if w["time"] == v["time"])
+                assert os.readlink("point/" + v["time"]) == str(of), v
+            assert set(os.listdir("point")) == {str(v) for v in contents} | {"latest"}
+            if version % 10 == 0:
+                opened = open("point/%d/f" % (version - 5), "rb")
+                keep("gc", "store", "--keep", "last=3")
+                assert opened.read() == contents[version - 5]
+                opened.close()
+                contents = {v: c for v, c in contents.items() if v > version - 3}
+                time.sleep(10.5)  # what the system may remember of a removed version
+        assert subprocess.run([DXKEEP, "mount", "store", "no"], stderr=subprocess.DEVNULL).returncode == 2
+        assert subprocess.run([DXKEEP, "mount", "nothing", "data"], stderr=subprocess.DEVNULL).returncode == 2
+        subprocess.run(["umount", "point"], check=True)
+
+
+def json_log():
+    return [json.loads(line) for line in keep("log", "store", "--json").splitlines()]
+
+
+def a_mount_of_a_damaged_store(dice):
+    """One byte of the store is flipped at random: what can be read is right, the rest is an error, and it goes on."""
+    if not may_mount():
+        raise Skip("no libfuse3, no /dev/fuse, or no right to mount")
+    os.makedirs("data/sub"), os.mkdir("point")
+    for i in range(40):
+        with open("data/sub/%d" % i, "wb") as f:
+            f.write(dice.randbytes(dice.choice((30, 3000, 200000))))
+    os.symlink("x" * 900, "data/sub/link")
+    keep("capture", "store", "data")
+    with open("store/objects", "rb") as f:
+        whole = f.read()
+    errors = 0
+    for _ in range(12):
+        at = dice.randrange(len(whole))
+        with open("store/objects", "wb") as f:
+            f.write(whole[:at] + bytes([whole[at] ^ 1 << dice.randrange(8)]) + whole[at + 1:])
+        process = subprocess.Popen([DXKEEP, "mount", "store", "point"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if b"shows the versions" not in process.stdout.readline():
+            assert process.wait(PATIENCE) in (2, 4, 5)
+            errors += 1
+            continue
+        try:
+            for i in range(40):
+                try:
+                    assert open("point/1/sub/%d" % i, "rb").read() == open("data/sub/%d" % i, "rb").read(), (at, i)
+                except OSError as e:
+                    assert e.errno in (5, 2), e
+                    errors += 1
+            assert process.poll() is None
+        finally:
+            process.terminate()
+            code = process.wait(PATIENCE)
+            subprocess.run(["umount", "-l", "point"], stderr=subprocess.DEVNULL)
+        assert code == 0, code
+    assert errors
+
+
 def kept_by(rule, found):
     """The versions that a rule keeps, of [(version, seconds, consistent, pinned)], newest first."""
     stay = {v for v, _, _, pinned in found if pinned} | {found[0][0]} | {v for v, _, c, _ in [f for f in found if f[2]][:1]}
@@ -2034,7 +2192,13 @@ def examples_of_the_help(dice):
     assert len(lines) >= 7, lines
     os.makedirs("bin")
     os.symlink(DXKEEP, "bin/dxkeep")
+    os.mkdir("history")
     for line in lines:
+        if " mount " in line:
+            if may_mount():
+                with mount_of("store", "history"):
+                    assert open("history/latest/first").read() == ""
+            continue
         if "daemon" in line:
             process = subprocess.Popen([DXKEEP, *line.split()[1:]], stderr=open("log", "wb"))
             wait_for("the start", lambda: said("watching"), process)
@@ -2443,7 +2607,7 @@ def writers():
 CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
-         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version,
+         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
