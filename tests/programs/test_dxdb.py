@@ -3065,7 +3065,7 @@ def manual_and_completions_are_those_of_the_program():
             assert f.read() == said, "docs/%s is not what dxdb says: make texts" % path
 
 
-def the_demonstration_runs():
+def demonstration(ends):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -3095,10 +3095,44 @@ def the_demonstration_runs():
         until(lambda: live.next()[1][0]["stock"] == 79)
         place = re.search(r"-h (\S+)", typed[1])[1]
     finally:
-        demo.send_signal(signal.SIGTERM)
-        demo.stdout.read()
-        assert demo.wait(PATIENCE) == 0
+        ends(demo.pid, signal.SIGTERM)
+        said = demo.stdout.read()
+        assert demo.wait(PATIENCE) == 0 and b"o such process" not in said, said
     assert not os.path.exists(place)
+
+
+def the_demonstration_runs():
+    """It ends without a complaint, whether the signal reaches the script alone or, as Ctrl-C, dxdb as well."""
+    for ends in (os.kill, os.killpg):
+        demonstration(ends)
+
+
+def what_is_missing_is_named_and_installed_at_once():
+    """A machine without some of the libraries: its compiler does not find their headers. apt-get writes down what it is asked for."""
+    bin = os.path.join(os.getcwd(), "bin")
+    os.mkdir(bin)
+    found = [path for path in (os.path.join(folder, "gcc") for folder in os.environ["PATH"].split(":")) if os.access(path, os.X_OK)]
+    real = next(path for path in found if "ccache" not in os.path.realpath(path))  # that one would find ours
+    for name, text in (("gcc", 'source=$(cat)\ncase $source in *http_parser.h* | *wslay.h*) exit 1 ;; esac\nprintf "%%s\\n" "$source" | exec %s "$@"' % real),
+                       ("apt-get", 'echo "$@" >>%s/asked' % bin), ("sudo", 'while [ "$1" = -n ]; do shift; done; exec "$@"'), ("apt-cache", "true")):
+        with open(os.path.join(bin, name), "w") as f:
+            f.write("#!/bin/sh\n" + text + "\n")
+        os.chmod(os.path.join(bin, name), 0o755)
+    there = dict({name: value for name, value in os.environ.items() if not name.startswith("MAKE")}, PATH=bin + ":" + os.environ["PATH"])
+
+    def said(*command):
+        return subprocess.run(command, cwd=top, env=there, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True, timeout=PATIENCE).stdout.decode()
+    assert said("tests/deps.sh", "--list", "dxdb") == "libhttp-parser-dev libwslay-dev\n"
+    assert not os.path.exists(bin + "/asked")
+    said("tests/deps.sh", "dxdb")
+    with open(bin + "/asked") as f:
+        asked = f.read()
+    assert asked.endswith("libhttp-parser-dev libwslay-dev\n") and "install -y" in asked, asked
+    # The message alone: the programs are not built again.
+    rule = "include Makefile\nmessage: ; @$(call LEFT_OUT,dxdb)\n"
+    shown = subprocess.run(["make", "-s", "-f", "-", "message", "DXDB=0", "CC=gcc"], input=rule.encode(), cwd=top, env=there, stdout=subprocess.PIPE, timeout=PATIENCE, check=True)
+    assert shown.stdout == b"left out: dxdb; missing (Debian's names): libhttp-parser-dev libwslay-dev\n", shown.stdout
+    assert "LEFT_OUT" not in said("make", "-n", "all", "DXDB=0") and "left out: dxdb" in said("make", "-n", "all", "DXDB=0")
 
 
 CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, every_type_is_what_it_was,
@@ -3124,7 +3158,8 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          replication_that_cannot_be_says_why,
          mw_7_pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_signal_ends_it_after_its_answers, dt_1_a_configuration_is_loaded_again,
-         a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
+         a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs,
+         what_is_missing_is_named_and_installed_at_once]
 
 
 def missing():
