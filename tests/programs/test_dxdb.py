@@ -3102,8 +3102,11 @@ def demonstration(ends):
 
 
 def the_demonstration_runs():
-    """It ends without a complaint, whether the signal reaches the script alone or, as Ctrl-C, dxdb as well."""
-    for ends in (os.kill, os.killpg):
+    """It ends without a complaint, whether the signal reaches the script, dxdb, or as Ctrl-C both."""
+    def ends_first(script, number):
+        with open("/proc/%d/task/%d/children" % (script, script)) as f:
+            os.kill(int(f.read().split()[-1]), number)
+    for ends in (os.kill, os.killpg, ends_first):
         demonstration(ends)
 
 
