@@ -1487,6 +1487,125 @@ def tls_carries_both_protocols():
     assert done.returncode == 1 and b"a.key" in done.stderr, done.stderr
 
 
+def block_of_the_readme(language):
+    with open(os.path.join(top, "programs/dxdb/README.md")) as f:
+        return re.search("```%s\n(.*?)```" % language, f.read(), flags=re.S)[1]
+
+
+CLIENTS = os.path.join(top, "examples/clients")
+LANGUAGES = {"python": ([sys.executable, "-c"], lambda code: code, '"127.0.0.1", 7010'),
+             "js": (["node", "--input-type=module", "-e"], lambda code: code.replace("./dxdb.mjs", "file://" + CLIENTS + "/dxdb.mjs"), '"127.0.0.1", 7010')}
+
+
+def run_client(language, at, code, more=""):
+    """The client at this address, with more arguments; what it has printed."""
+    command, adapted, address = LANGUAGES[language]
+    code = adapted(code).replace(address, '"%s", %d%s' % (*at, more))
+    done = subprocess.run([*command, code], env=os.environ | {"PYTHONPATH": CLIENTS, "PYTHONDONTWRITEBYTECODE": "1"},
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def rows_printed(language, names):
+    form = "[{'id': 7, 'name': '%s'}]" if language == "python" else "[ { id: 7, name: '%s' } ]"
+    return [form % name for name in names]
+
+
+def the_examples_of_the_readme_run(server="", protocol=Server, more={}):
+    """As they are shown, but for the port and the certificates."""
+    for language in LANGUAGES:
+        if language == "js" and not shutil.which("node"):
+            continue
+        postgres.fresh(USERS.replace("(1, 100)", "(1, 6)") + "INSERT INTO users VALUES (7, 'Ann')")
+        writes = {"rename": {"sql": "UPDATE users SET name = $2 WHERE id = $1", "parameters": ["id", "name"]}}
+        with protocol({"user": ONE_USER}, server=server, writes=writes) as s:
+            status, said, wrong = run_client(language, s.at["hbtp"], block_of_the_readme(language), more.get(language, ""))
+            found = rows_printed(language, ("Ann", "Bea", "Bea", "Cid"))
+            assert (status, said.splitlines(), wrong) == (0, [*found[:2], "400", *found[2:]], ""), (language, status, said, wrong)
+
+
+def the_examples_of_the_readme_run_over_tls():
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    the_examples_of_the_readme_run(TLS, Secured, {"python": ', ca="a.pem", server_name="localhost"',
+                                                  "js": ', {tls: {caFile: "a.pem", serverName: "localhost"}}'})
+
+
+def clients_refuse_a_bad_certificate():
+    """Of an authority that they do not trust, of another name, or none at all."""
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    certificate("b")
+    postgres.fresh(USERS)
+    code = {"python": 'from dxdb import Database, HbtpError\ntry:\n    print(Database("127.0.0.1", 7010).get("user", 1))\nexcept HbtpError as e:\n    print(e)',
+            "js": 'import {open} from "./dxdb.mjs";\nawait open("127.0.0.1", 7010).then(async (db) => { console.log(await db.get("user", 1)); db.close(); }, (error) => console.log(error.message));'}
+    tls = {"python": lambda ca, name: ", tls=True" + (', ca="%s"' % ca if ca else "") + (', server_name="%s"' % name if name else ""),
+           "js": lambda ca, name: ", {tls: {" + ", ".join(['caFile: "%s"' % ca] * bool(ca) + ['serverName: "%s"' % name] * bool(name)) + "}}"}
+    with Secured({"user": ONE_USER}, server=TLS) as s:
+        for language in LANGUAGES:
+            if language == "js" and not shutil.which("node"):
+                continue
+
+            def said(ca, name, at="hbtp"):
+                status, out, wrong = run_client(language, s.at[at], code[language], tls[language](ca, name))
+                assert status == 0 and not wrong, (language, status, out, wrong)
+                return out
+            assert "user 1" in said("a.pem", "localhost")
+            for ca, name, why in (("b.pem", "localhost", "self-signed"), (None, "localhost", "self-signed"), ("a.pem", "db.example", "db.example"),
+                                  ("a.pem", None, "127.0.0.1")):
+                out = said(ca, name)
+                assert "certificate of %s was refused" % (name or "127.0.0.1") in out and why in out.replace("self signed", "self-signed"), (language, ca, name, out)
+    with Server({"user": ONE_USER}) as s:  # one without TLS
+        for language in LANGUAGES:
+            if language == "python" or shutil.which("node"):
+                status, out, wrong = run_client(language, s.at["hbtp"], code[language], tls[language]("a.pem", "localhost"))
+                assert status == 0 and not wrong and "no TLS with localhost" in out, (language, status, out, wrong)
+
+
+EVERYTHING = ("SELECT true AS b, 5::smallint AS s, 7 AS i, 9007199254740993::bigint AS l, 0.5::real AS r, 1.25::float8 AS d, 12.30::numeric AS n, 'text' AS t,"
+              " NULL::text AS none, NULL::int AS no, DATE '2024-02-29' AS day, TIMESTAMP '2024-02-29 12:34:56.789' AS at, TIMESTAMPTZ '2024-02-29 12:34:56.789Z' AS utc,"
+              " 'infinity'::timestamp AS ever, TIME '01:02:03' AS hour, '00112233-4455-6677-8899-aabbccddeeff'::uuid AS u, '\\x01ff'::bytea AS raw,"
+              " '{\"a\": [1, null]}'::jsonb AS j, ARRAY[1, NULL, 3] AS list, ARRAY['x', NULL] AS texts")
+
+
+def clients_decode_every_type():
+    postgres.fresh(USERS)
+    with Server({"all": EVERYTHING}) as s:
+        code = 'from dxdb import Database\nprint(list(Database("127.0.0.1", 7010).get("all")[0].values()))'
+        want = ("[True, 5, 7, 9007199254740993, 0.5, 1.25, Decimal('12.30'), 'text', None, None, datetime.date(2024, 2, 29), datetime.datetime(2024, 2, 29, 12, 34, 56, 789000),"
+                " datetime.datetime(2024, 2, 29, 12, 34, 56, 789000, tzinfo=datetime.timezone.utc), 'infinity', datetime.time(1, 2, 3), UUID('00112233-4455-6677-8899-aabbccddeeff'),"
+                " b'\\x01\\xff', {'a': [1, None]}, [1, None, 3], ['x', None]]\n")
+        assert run_client("python", s.at["hbtp"], code) == (0, want, ""), run_client("python", s.at["hbtp"], code)
+        if not shutil.which("node"):
+            return
+        code = ('import {open} from "./dxdb.mjs";\nconst db = await open("127.0.0.1", 7010);\nconst row = (await db.get("all"))[0];\n'
+                'console.log(JSON.stringify(Object.values(row).map((v) => typeof v === "bigint" ? `${v}n` : v instanceof Uint8Array ? [...v] : v)));\ndb.close();')
+        want = [True, 5, 7, "9007199254740993n", 0.5, 1.25, "12.30", "text", None, None, "2024-02-29T00:00:00.000Z", "2024-02-29T12:34:56.789Z", "2024-02-29T12:34:56.789Z",
+                "infinity", "01:02:03.000", "00112233-4455-6677-8899-aabbccddeeff", [1, 255], {"a": [1, None]}, [1, None, 3], ["x", None]]
+        status, out, wrong = run_client("js", s.at["hbtp"], code)
+        assert status == 0 and json.loads(out) == want, (out, wrong)
+
+
+def clients_carry_much_over_tls():
+    """Answers of many records of TLS, and more requests at once than are sent in one piece."""
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    postgres.fresh(USERS)
+    queries = {"large": "SELECT repeat('x', 3000000) AS t FROM users WHERE id = 1", "wide": LONG_ANSWER}
+    with Secured(queries, server=TLS + "result_max = 4000000") as s:
+        with dx_hbtp.Client(*s.at["hbtp"], ca="a.pem", server_name="localhost", payload_max=1 << 23) as client:
+            assert all(client.call(1, timeout=PATIENCE).count(b"x") == 3000000 for _ in range(3))
+            found = together(60, lambda _: client.call(2, arguments("p" * 4000), timeout=PATIENCE).count(b"x"))
+            assert set(found) == {30000}, collections.Counter(found)
+        if shutil.which("node"):
+            code = ('import {open} from "./dxdb.mjs";\nconst db = await open("127.0.0.1", 7010);\nconst all = await Promise.all(Array.from({length: 60}, () => db.get("wide", "p".repeat(4000))));\n'
+                    'console.log((await db.get("large"))[0].t.length, new Set(all.map((rows) => rows[0].t.length)).size, all[0][0].t.length);\ndb.close();')
+            assert run_client("js", s.at["hbtp"], code, ', {tls: {caFile: "a.pem", serverName: "localhost"}}') == (0, "3000000 1 30000\n", "")
+
+
 def a_client_of_tls_that_does_not_read_is_cut_off():
     """Whatever it waits for: an answer, events, answers of HBTP, frames of a WebSocket."""
     if not shutil.which("openssl"):
@@ -3149,6 +3268,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
+         the_examples_of_the_readme_run, the_examples_of_the_readme_run_over_tls, clients_refuse_a_bad_certificate, clients_decode_every_type, clients_carry_much_over_tls,
          tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
