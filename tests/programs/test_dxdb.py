@@ -1511,6 +1511,41 @@ def rows_printed(language, names):
     return [form % name for name in names]
 
 
+def each_query_has_metrics():
+    postgres.fresh(USERS)
+    names = ["user", "slow", "bad", "never"] + ["a_name_as_long_as_the_configuration_allows_it_to_be_%011d" % i for i in range(122)]
+    queries = {"user": ONE_USER, "slow": "SELECT pg_sleep(0.4)::text AS t", "bad": {"sql": "SELECT 1 / $1::int AS v", "parameters": ["v"]}}
+    queries |= {name: "SELECT 1 AS v" for name in names[3:]}
+    with Server(queries, server="workers = 2") as s:
+        def of(query):
+            body = s.fetch("/metrics")[2].decode()
+            return {kind: float(value) for kind, value in re.findall(r'^dxdb_query_(\w+){query="%s"} ([\d.]+)$' % query, body, flags=re.M)}
+        s.get("slow")
+        s.get("bad", 400, v=0)
+        s.get("bad", 400, v="x")
+        s.get("bad", v=1)
+        with s.hbtp() as client:
+            for _ in range(9):
+                client.call(s.methods["user"], arguments("7"))
+            with Follower("user", "8").connect(s) as f:
+                until(f.now)
+        time.sleep(0.3)  # until both workers have told theirs
+        found = of("user")
+        assert found["requests_total"] == found["hits_total"] + found["misses_total"] == 10, found
+        assert found["misses_total"] == found["runs_total"] == 2 and found["errors_total"] == 0, found
+        found = of("slow")
+        assert (found["requests_total"], found["hits_total"], found["runs_total"]) == (1, 0, 1) and 0.4 <= found["seconds_total"] < 5, found
+        found = of("bad")
+        assert (found["requests_total"], found["misses_total"], found["errors_total"]) == (3, 3, 2), found
+        assert set(of(names[-1]).values()) == {0.0} and len(of(names[-1])) == 6
+        assert len(re.findall(r"^dxdb_query_hits_total{", s.fetch("/metrics")[2].decode(), flags=re.M)) == len(names)
+        # The queries of another configuration have none of the former ones.
+        write_config("dxdb.toml", {"first": "SELECT 1 AS v", **queries}, server="workers = 2")
+        s.process.send_signal(signal.SIGHUP)
+        until(lambda: s.fetch("/healthz")[0] == 200 and of("first"))
+        assert set(of("first").values()) == set(of("user").values()) == {0.0}, (of("first"), of("user"))
+
+
 def the_examples_of_the_readme_run(server="", protocol=Server, more={}):
     """As they are shown, but for the port and the certificates."""
     for language in LANGUAGES:
@@ -3268,7 +3303,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
-         the_examples_of_the_readme_run, the_examples_of_the_readme_run_over_tls, clients_refuse_a_bad_certificate, clients_decode_every_type, clients_carry_much_over_tls,
+         each_query_has_metrics, the_examples_of_the_readme_run, the_examples_of_the_readme_run_over_tls, clients_refuse_a_bad_certificate, clients_decode_every_type, clients_carry_much_over_tls,
          tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
