@@ -3197,19 +3197,63 @@ def the_examples_of_the_help_work():
     write_config("dxdb.toml", {"user": ONE_USER})
     shown = []
     write_config("replicated.toml", {"user": ONE_USER}, database=REPLICATED)
-    for command in ("install-triggers", "serve", "install-publication"):
+    for command in ("install-triggers", "serve", "install-publication", "uninstall"):
         text = subprocess.run([DXDB, "help", command], stdout=subprocess.PIPE, check=True).stdout.decode()
-        shown += re.findall(r"^ +(dxdb (?:serve|install).*\.toml.*)$", text, flags=re.M)
-    assert len(shown) == 5, shown
-    for line in shown:
+        shown += re.findall(r"^ +(dxdb (?:serve|install|uninstall).*\.toml.*)$", text, flags=re.M)
+    assert len(shown) == 7, shown
+    for line in sorted(shown, key=lambda line: "uninstall" in line):
+        if "uninstall" in line and "--print" in line:
+            assert postgres.sql("SELECT count(*) FROM pg_trigger WHERE tgname = 'dxdb_changed'") == "1"
         words = [DXDB] + line.split()[1:]
         if "serve" not in words:
             out = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout.decode()
-            made = ("CREATE PUBLICATION", "publication dxdb has 1 table\n") if "install-publication" in words else ("CREATE TRIGGER", "triggers on 1 table\n")
+            made = ("DROP TRIGGER", "removed the triggers of 1 table, and the publication\n") if "uninstall" in words else ("CREATE PUBLICATION", "publication dxdb has 1 table\n") if "install-publication" in words else ("CREATE TRIGGER", "triggers on 1 table\n")
             assert made[0] in out if "--print" in words else out == made[1], out
-    assert postgres.sql("SELECT count(*) FROM pg_trigger WHERE tgname = 'dxdb_changed'") == "1"
     with Server({"user": ONE_USER}, install=False) as s:
         assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+
+
+TRACES = ("SELECT (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'dxdb%') || ' ' || (SELECT count(*) FROM pg_proc WHERE proname = 'changed') || ' ' ||"
+          " (SELECT count(*) FROM pg_namespace WHERE nspname = 'dxdb') || ' ' || (SELECT count(*) FROM pg_publication)")
+
+
+def what_was_installed_is_removed():
+    """Of all tables: also of those that no query reads any longer. Not what others have created."""
+    def dxdb(*words):
+        done = subprocess.run([DXDB, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+    postgres.fresh(USERS + 'CREATE TABLE "Odd ""name" (id int PRIMARY KEY); CREATE TABLE p (k int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);'
+                   "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER mine AFTER INSERT ON users EXECUTE FUNCTION mine()")
+    queries = {"user": ONE_USER, "odd": 'SELECT id FROM "Odd ""name"', "p": "SELECT k FROM p"}
+    write_config("all.toml", queries)
+    write_config("one.toml", {"user": ONE_USER}, database=REPLICATED)
+    assert dxdb("uninstall", "one.toml") == (0, "there is nothing to remove\n", "")
+    assert dxdb("install-triggers", "all.toml")[0] == dxdb("install-publication", "one.toml")[0] == 0
+    before = postgres.sql(TRACES)
+    assert before == "7 1 1 1", before
+    status, shown, _ = dxdb("uninstall", "one.toml", "--print")
+    assert status == 0 and shown.startswith("BEGIN;\n") and shown.endswith('DROP FUNCTION dxdb.changed();\nDROP SCHEMA dxdb;\nDROP PUBLICATION "dxdb";\nCOMMIT;\n'), shown
+    assert 'ON public."Odd ""name";' in shown and shown.count("DROP TRIGGER") == 7 and postgres.sql(TRACES) == before
+    # Who does not own the tables changes nothing.
+    postgres.sql("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN; GRANT USAGE ON SCHEMA public TO guest")
+    write_config("guest.toml", queries, url=postgres.url.replace("user=test", "user=guest"))
+    status, _, why = dxdb("uninstall", "guest.toml")
+    assert status == 6 and "cannot remove what was installed" in why and "owner" in why, (status, why)
+    assert postgres.sql(TRACES) == before
+    with Server({"user": ONE_USER}, install=False) as s:
+        s.get("user", id=1)
+        assert dxdb("uninstall", "one.toml") == (0, "removed the triggers of 4 tables, and the publication\n", "")
+        assert postgres.sql(TRACES) == "0 0 0 0" and postgres.sql("SELECT count(*) FROM pg_trigger WHERE tgname = 'mine'") == "1"
+        postgres.sql("UPDATE users SET name = 'unheard' WHERE id = 1")
+        until(lambda: s.get("user", id=1) == [{"id": 1, "name": "unheard"}])  # a dxdb that runs notices it
+    # What is printed does the same. A schema with more in it stays.
+    assert dxdb("install-triggers", "all.toml")[0] == 0
+    postgres.sql("CREATE TABLE dxdb.notes (id int)")
+    status, shown, why = dxdb("uninstall", "all.toml", "--print")
+    assert status == 0 and "DROP SCHEMA" not in shown and "the schema dxdb stays" in why, (shown, why)
+    postgres.sql(shown)
+    assert postgres.sql(TRACES) == "0 0 1 0" and postgres.sql("SELECT count(*) FROM dxdb.notes") == "0"
+    postgres.sql("DROP OWNED BY guest; DROP ROLE guest")
 
 
 def manual_and_completions_are_those_of_the_program():
@@ -3316,7 +3360,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          replication_that_cannot_be_says_why,
          mw_7_pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_signal_ends_it_after_its_answers, dt_1_a_configuration_is_loaded_again,
-         a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs,
+         a_configuration_is_checked, what_was_installed_is_removed, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs,
          what_is_missing_is_named_and_installed_at_once]
 
 
