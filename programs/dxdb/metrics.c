@@ -104,7 +104,11 @@ void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m)
     put(t, "dxdb_sent_wholes_total", counter, "Frames with a whole result, sent to subscribers.",
         m->sent_wholes);
     put(t, "dxdb_ended_total", counter, "Followed results that ended with a reason.", m->ended);
-    put(t, "dxdb_lagging_total", counter, "Subscribers that were closed because they did not read.",
+    put(t, "dxdb_hbtp_unread_bytes", gauge, "Bytes of answers of HBTP that wait until others are read.",
+        m->kept_bytes);
+    put(t, "dxdb_hbtp_unread_refused_total", counter, "Answers of HBTP that were refused because too "
+        "many bytes waited.", m->kept_refused);
+    put(t, "dxdb_lagging_total", counter, "Clients that were closed because they did not read.",
         m->lagging);
     dxdb_text_add(t, "# HELP dxdb_stuck_total Connections that were cut off because their output did "
                      "not move, by where it was.\n# TYPE dxdb_stuck_total counter\n");

@@ -44,7 +44,9 @@ typedef struct dxdb_metrics {
     uint64_t sent_patches;  /* frames with one, to all subscribers */
     uint64_t sent_wholes;
     uint64_t ended;         /* followed results that ended, with a reason */
-    uint64_t lagging;       /* subscribers that were closed because they did not read */
+    uint64_t lagging;       /* clients that were closed because they did not read */
+    uint64_t kept_bytes;    /* of answers of HBTP that wait to be read, now; */
+    uint64_t kept_refused;  /* answers that were refused because these were too many */
     uint64_t stuck_tls;     /* connections that were cut off because output did not move: of TLS, */
     uint64_t stuck_ws;      /* and of WebSocket */
     uint64_t replicates;    /* workers whose changes come by replication; */

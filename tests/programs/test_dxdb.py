@@ -2616,6 +2616,39 @@ def an_answer_for_many_is_kept_once():
             raw.close()
 
 
+def answers_that_nobody_reads_are_bounded():
+    """Each of many clients asks for large results of its own, and reads none."""
+    clients, calls, size = 20, 15, 900000
+    postgres.fresh(USERS)
+    queries = {"t": {"sql": "SELECT repeat(md5($1), %d) AS v" % (size // 32), "parameters": ["p"]}, "user": ONE_USER}
+    with Server(queries, server="connections = 64\nrequest_ms = 60000", cache="bytes = 2000000\n[subscribe]\nlag_ms = 8000") as s:
+        raws = [Raw(s, receive=4096) for _ in range(clients)]
+        before, largest = s.memory(), 0
+        for number in range(1, calls + 1):
+            for place, raw in enumerate(raws):
+                value = arguments("%d of %d" % (number, place))
+                raw.socket.sendall(struct.pack("<BBHI", dx_hbtp.CALL, 4, number, 1 + len(value)) + b"\1" + value)
+        done = lambda: s.metrics()["dxdb_loads_total"] >= clients * calls and not s.metrics()["dxdb_pool_running"] + s.metrics()["dxdb_pool_waiting"]
+        while not done():
+            largest = max(largest, s.metrics()["dxdb_hbtp_unread_bytes"])
+        found, grown = s.metrics(), s.memory() - before
+        largest = max(largest, found["dxdb_hbtp_unread_bytes"])
+        assert (32 << 20) < largest <= 64 << 20 and found["dxdb_hbtp_unread_refused_total"] > 100, (largest, found["dxdb_hbtp_unread_refused_total"])
+        assert grown < (180 << 10) or "asan" in DXDB, grown  # 264 MB are unread
+        with s.hbtp() as client:  # who reads is answered, large results too
+            assert b"user 1" in client.call(2, arguments("1"), timeout=PATIENCE)
+            assert size < len(client.call(1, arguments("mine"), timeout=PATIENCE)) < size + 200
+        statuses = collections.Counter()
+        for _ in range(calls):
+            opcode, body = raws[0].frame()
+            statuses[200 if opcode == dx_hbtp.RESPONSE else struct.unpack_from("<H", body)[0]] += 1
+        assert set(statuses) <= {200, 503} and statuses[200], statuses
+        until(lambda: s.metrics()["dxdb_hbtp_connections"] == 1)  # that one has read everything
+        assert s.metrics()["dxdb_hbtp_unread_bytes"] == 0 and s.metrics()["dxdb_lagging_total"] == clients - 1
+        for raw in raws:
+            raw.close()
+
+
 def mw_4_6_a_web_socket_needs_a_token_in_its_hello():
     postgres.fresh(USERS)
     secret = "a secret of thirty-two bytes or more"
@@ -3353,7 +3386,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
-         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
+         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
          replication_sees_what_happens_to_tables, replication_of_a_storm_and_of_a_large_transaction, who_has_written_reads_nothing_older_by_replication,
