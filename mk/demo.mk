@@ -10,7 +10,7 @@ build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
 	$(TOML_LINK) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
-.PHONY: demo demo-run demo-picture run-firmware run-www run-feed run-dxdb run-dxwan
+.PHONY: demo demo-run demo-picture run-firmware run-www run-feed run-dxdb run-dxdb-run run-dxwan
 demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]
 	@CC='$(CC)' tests/deps.sh compiler
 	@tests/deps.sh demo || true
@@ -32,5 +32,9 @@ run-feed: build/dxup ## a dashboard whose rows and application arrive as patches
 run-dxwan: build/dxwan ## a file through a delaying proxy, over more and more connections, and a table of what travelled
 	@programs/dxwan/demo.py build/dxwan
 
-run-dxdb: build/dxdb ## a PostgreSQL of its own and dxdb in front of it, on http://127.0.0.1:7080/
+run-dxdb: ## a PostgreSQL of its own and dxdb in front of it, on http://127.0.0.1:7080/ (installs what is missing first)
+	@CC='$(CC)' tests/deps.sh compiler
+	@CC='$(CC)' tests/deps.sh dxdb || true
+	@$(MAKE) --no-print-directory -s run-dxdb-run
+run-dxdb-run: build/dxdb
 	@programs/dxdb/demo.sh build/dxdb

@@ -22,6 +22,9 @@ DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(CON
 
 .PHONY: all hello
 all: hello build/dxup build/dxpatch build/dxecho build/dxkeep build/dxwan $(if $(filter 1,$(DXDB)),build/dxdb) ## the hello programs, dxup, dxpatch, dxecho, dxkeep, dxwan and (with its libraries) dxdb, into build/
+	@$(if $(filter 1,$(DXDB)),$(if $(filter 1,$(WSLAY)),:,$(call LEFT_OUT,the WebSockets of dxdb)),$(call LEFT_OUT,dxdb))
+# Say what was left out, and what to install for it.
+LEFT_OUT = missing=$$(CC='$(CC)' tests/deps.sh --list dxdb) && echo "left out: $(1); $${missing:+missing (Debian's names): }$${missing:-nothing is missing, it was switched off}"
 
 hello: $(HELLO) ## one small program for each header
 

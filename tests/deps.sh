@@ -3,7 +3,9 @@
 # usage: deps.sh compiler      a C compiler
 #        deps.sh demo          optional programs for `make demo`: zstd, zlib and rsync
 #        deps.sh test          requirements of `make test`: gcc, python3 and small tools, at most 300 MB
+#        deps.sh dxdb          the libraries of dxdb, and PostgreSQL for `make run-dxdb`
 #        deps.sh all           the additional ones of `make test-all`: cross compilers, emulators, browsers
+#        deps.sh --list TIER   print the missing packages on one line, and install nothing
 set -u
 missing=
 need() { # PACKAGE COMMAND...      the package is missing unless the command succeeds
@@ -21,7 +23,7 @@ links() { # COMPILER FLAGS...      a small program can be built with them
     rm -f "$out"
     return $status
 }
-compiles() { echo "#include <$1>" | gcc -x c -fsyntax-only -; }
+compiles() { echo "#include <$1>" | $(has gcc || echo "${CC:-cc}") -x c -fsyntax-only -; }
 install_with() { # COMMAND...       as root
     if [ "$(id -u)" = 0 ]; then
         "$@"
@@ -74,8 +76,21 @@ need_for_test() {
     need rsync has rsync
     need libarchive-tools has bsdtar
 }
-need_for_all() {
+need_for_dxdb() {
     need g++ has g++
+    need libpq-dev eval 'has pg_config || test -e /usr/include/postgresql/libpq-fe.h'
+    need libhttp-parser-dev compiles http_parser.h
+    need libwslay-dev compiles wslay/wslay.h
+    need libssl-dev compiles openssl/ssl.h
+    need libtomlplusplus-dev test -e /usr/include/toml++/toml.h
+}
+need_for_database() {
+    need postgresql eval 'ls /usr/lib/postgresql/*/bin/initdb'
+    need postgresql-client has psql
+}
+need_for_all() {
+    need_for_dxdb
+    need_for_database
     need clang has clang
     need nodejs has node
     need npm has npm
@@ -84,14 +99,7 @@ need_for_all() {
     need lld eval 'has wasm-ld || has wasm-ld-14'
     need git has git
     need curl has curl
-    # dxdb and its database.
-    need libpq-dev eval 'has pg_config || test -e /usr/include/postgresql/libpq-fe.h'
-    need libhttp-parser-dev compiles http_parser.h
-    need libwslay-dev compiles wslay/wslay.h
-    need libssl-dev compiles openssl/ssl.h
     need openssl has openssl
-    need libtomlplusplus-dev test -e /usr/include/toml++/toml.h
-    need postgresql eval 'ls /usr/lib/postgresql/*/bin/initdb'
     # Programs that write while dxkeep captures their directories.
     need redis-server has redis-server
     need redis-tools has redis-check-aof
@@ -149,7 +157,7 @@ announce() { # PACKAGE...
     echo "needed and missing: $*"
     env LC_ALL=C apt-get install --assume-no -q --no-install-recommends "$@" 2>/dev/null </dev/null |
         grep -E 'newly installed|^Need to get|^After this operation'
-    if [ "$tier" = all ] && [ -t 0 ] && [ -t 1 ]; then
+    if { [ "$tier" = all ] || [ "$tier" = dxdb ]; } && [ -t 0 ] && [ -t 1 ]; then
         printf 'Install them? [Y/n] '
         read -r answer
         case $answer in [nN]*) return 1 ;; esac
@@ -160,7 +168,7 @@ announce() { # PACKAGE...
 install_missing() {
     [ -n "$missing" ] || return 0
     if ! has apt-get >/dev/null; then
-        echo "the tests also use (Debian's names), what needs them is skipped:$missing"
+        echo "missing (Debian's names), what needs them is skipped:$missing"
         return 1
     fi
     # A machine that has never downloaded package lists knows no packages.
@@ -183,13 +191,17 @@ npm_install() { # FOLDER PACKAGE@VERSION      as it is, unless it is there alrea
     return 1
 }
 
+only_list=
+[ "${1:-}" != --list ] || { only_list=1 && shift; }
 tier=${1:-all}
 case $tier in
     demo) need_for_demo ;;
     test) need_for_test ;;
+    dxdb) need_for_dxdb; [ -n "$only_list" ] || need_for_database ;;
     all) need_for_test; need_for_all ;;
-    *) echo "usage: deps.sh compiler|demo|test|all" >&2 && exit 1 ;;
+    *) echo "usage: deps.sh compiler|demo|test|dxdb|all" >&2 && exit 1 ;;
 esac
+[ -z "$only_list" ] || { echo ${missing# } && exit 0; }
 install_missing
 status=$?
 if [ "$tier" = all ] && has npm >/dev/null; then

@@ -7,7 +7,7 @@ _dxdb() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'serve install-triggers install-publication help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'serve install-triggers install-publication uninstall help --version' -- "$word")
         return
     fi
     case $last in
@@ -40,6 +40,14 @@ _dxdb() {
         }
         ;;
     install-publication)
+        options='--print --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    uninstall)
         options='--print --help'
         [[ $word == -* ]] || {
         case $plain in

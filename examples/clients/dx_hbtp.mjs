@@ -8,6 +8,8 @@
 //   await client.subscribe(42, (whole, data) => ...);         // whole: all of the state, else a change
 //   const since = client.versionOf(42);                       // on another connection: subscribe(..., USUAL_MS, since)
 //   client.end();
+//   await connect("db.example", 7000, {tls: true});           // TLS, checked by the certificates that Node trusts;
+//                                                             // tls: {caFile: "ca.pem", serverName: "..."}: by these, another name
 //
 // The peer may ask, too: connect(host, port, {methods: {3: async (request) => bytes}, streamMethods: {...}}); an exception answers
 // 500, an HbtpError its status. Session is the protocol alone: bytes come in by feed() and go out by transport.send(); a transport
@@ -616,9 +618,25 @@ export function serveSocket(socket, options = {}) {
   return session;
 }
 
-/** @param {string} host @param {number} port @param {Options} options @returns {Promise<Session>} */
+/** TLS in Node. A certificate that is not trusted, or of another name, is refused. */
+async function secure(host, port, {caFile, serverName, ...more}, timeout) {
+  const {connect: begin} = await import("node:tls"), {isIP} = await import("node:net");
+  const ca = caFile ? (await import("node:fs")).readFileSync(caFile) : undefined, name = serverName ?? host;
+  const socket = begin({host, port, ca, servername: isIP(name) ? undefined : name, rejectUnauthorized: true, ...more});
+  const why = (error) => /CERT|ISSUER|SIGNATURE|SELF_SIGNED/.test(error.code) ? `the certificate of ${name} was refused: ${error.message}` : `no TLS with ${name}: ${error.message}`;
+  await new Promise((done, failed) => {
+    const late = setTimeout(() => socket.destroy(new Error("not in time")), timeout);
+    socket.once("secureConnect", done).once("error", (error) => failed(new HbtpError(0, why(error)))).once("close", () => failed(new HbtpError(0, `no TLS with ${name}`)));
+    socket.once("secureConnect", () => clearTimeout(late)).once("close", () => clearTimeout(late));
+  });
+  return socket;
+}
+
+/** tls: true, or {caFile, serverName, and what tls.connect() of Node takes}.
+ *  @param {string} host @param {number} port @param {Options} options @returns {Promise<Session>} */
 export async function connect(host, port, options = {}) {
-  const socket = (await import("node:net")).connect({host, port});
+  const {tls, timeout = USUAL_MS} = options;
+  const socket = tls ? await secure(host, port, tls === true ? {} : tls, timeout) : (await import("node:net")).connect({host, port});
   const session = serveSocket(socket, options);
   return begin(session, options);
 }

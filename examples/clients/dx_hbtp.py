@@ -8,6 +8,8 @@
         for piece in stream: ...                 # what the peer sends, until it ends
         client.subscribe(42, lambda whole, data: ...)   # whole: all of the state, else a change
         since = client.version_of(42)            # of another client: subscribe(..., since=since)
+    Client("db.example", 7000, tls=True)         # TLS, checked by the certificates that the system trusts;
+                                                 # ca="ca.pem": by these; server_name="...": another name
 
 The peer may call, too: Client(..., methods={3: function}, stream_methods={4: function}). What a
 method returns for request.arguments is the answer; an exception answers 500, HbtpError its status.
@@ -16,7 +18,7 @@ Session is the protocol alone: bytes come in by feed() and go out by `out`. Clie
 socket, with one thread that reads and writes it and one for each handler that runs. Every wait has
 an end: `timeout` in seconds. A connection that is lost is not made again: make another Client.
 Not here: COMPRESSED and ENCRYPTED payloads (refused with 415), bulk transfer."""
-import collections, logging, selectors, socket, struct, threading, time
+import collections, logging, selectors, socket, ssl, struct, threading, time
 
 PING, PONG, CLOSE, HELLO, DRAIN = 0, 1, 2, 3, 4
 STATE_SYNC, STATE_DELTA, STATE_SUBSCRIBE, STATE_UNSUBSCRIBE = 0x10, 0x11, 0x12, 0x13
@@ -759,12 +761,35 @@ def ready(reads, writes, seconds):
             [each for each, events in found if events & selectors.EVENT_WRITE])
 
 
-class Client(Session):
-    """A session on a TCP connection. hello=False: version 1. connection: one that was accepted."""
+def secure(plain, name, tls, ca, timeout):
+    """TLS on a connected socket. A certificate that is not trusted, or of another name, is refused."""
+    context = tls if isinstance(tls, ssl.SSLContext) else ssl.create_default_context(cafile=ca)
+    plain.settimeout(timeout)
+    try:
+        return context.wrap_socket(plain, server_hostname=name)
+    except ssl.SSLCertVerificationError as error:
+        refused = HbtpError(0, "the certificate of %s was refused: %s" % (name, error.verify_message))
+    except (ssl.SSLError, ConnectionError) as error:
+        refused = HbtpError(0, "no TLS with %s: %s" % (name, error))
+    except BaseException:
+        plain.close()
+        raise
+    plain.close()
+    raise refused
 
-    def __init__(self, host="", port=0, connection=None, hello=True, timeout=10.0, **options):
+
+class Client(Session):
+    """A session on a TCP connection. hello=False: version 1. connection: one that was accepted.
+    tls: True, or an ssl.SSLContext; ca: a file of the certificates to trust instead of the system's;
+    server_name: whose certificate it must be, if not that of host. The last two imply TLS."""
+
+    def __init__(self, host="", port=0, connection=None, hello=True, timeout=10.0, tls=None, ca=None,
+                 server_name=None, **options):
         super().__init__(accepts=connection is not None, **options)
         self.socket = connection or socket.create_connection((host, port), timeout)
+        if tls or ca or server_name:
+            self.socket = secure(self.socket, server_name or host, tls, ca, timeout)
+        self.is_secure = isinstance(self.socket, ssl.SSLSocket)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.waker, self.woken = socket.socketpair()
@@ -821,21 +846,32 @@ class Client(Session):
         reads = [self.woken] if self.held else [self.woken, self.socket]
         self.tick(time.monotonic())
         writes = [self.socket] if self.out else []
-        readable, writable = ready(reads, writes, 1.0)
+        has_more = self.is_secure and not self.held and self.socket.pending() > 0
+        readable, writable = ready(reads, writes, 0 if has_more else 1.0)
         if self.woken in readable:
             self.woken.recv(4096)
         if writable:
             self.send_out()
             self.feed(b"")                 # resume held frames, and writers that wait for room
-        if self.socket in readable:
-            data = self.socket.recv(1 << 16)
-            if not data:
+        if self.socket in readable or has_more:
+            data = self.receive()
+            if data == b"":
                 raise ConnectionError("the peer has ended it")
-            self.feed(data)
+            self.feed(data or b"")
+
+    def receive(self):
+        """b"": the peer has ended it. None: TLS has received a part of a record, or nothing for us."""
+        try:
+            return self.socket.recv(1 << 16)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
 
     def send_out(self):
         with self.lock:
-            del self.out[:self.socket.send(self.out[:1 << 16])]
+            try:
+                del self.out[:self.socket.send(self.out[:1 << 16])]
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass                       # again later, with these bytes and perhaps more
 
     def leave(self, until):
         """Our Close goes out, and is heard: a socket that is closed with input unread takes back
@@ -844,9 +880,14 @@ class Client(Session):
             return max(0, until - time.monotonic())
         while self.out and ready([], [self.socket], left())[1]:
             self.send_out()
+        if self.is_secure:
+            try:
+                self.socket.unwrap()       # TLS says the end, too; nobody waits for the answer
+            except (OSError, ValueError):
+                pass
         self.socket.shutdown(socket.SHUT_WR)
         while ready([self.socket], [], left())[0]:
-            if not self.socket.recv(1 << 16) or not left():
+            if self.receive() == b"" or not left():
                 break
 
     def drain(self, status=503, text="", timeout=30.0):

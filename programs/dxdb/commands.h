@@ -5,7 +5,7 @@
 #include "../common/options.h"
 #include "dxdb.h"
 
-enum { DXDB_SERVE, DXDB_INSTALL_TRIGGERS, DXDB_INSTALL_PUBLICATION, DXDB_COMMANDS };
+enum { DXDB_SERVE, DXDB_INSTALL_TRIGGERS, DXDB_INSTALL_PUBLICATION, DXDB_UNINSTALL, DXDB_COMMANDS };
 
 typedef struct dxdb_options {
     const char *config;
@@ -21,5 +21,7 @@ int dxdb_serve(const dxdb_options *o);
 int dxdb_install_triggers(const dxdb_options *o);
 /* The same for the publication that replication needs. */
 int dxdb_install_publication(const dxdb_options *o);
+/* Remove from the database what both have created. */
+int dxdb_uninstall(const dxdb_options *o);
 
 #endif

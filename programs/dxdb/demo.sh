@@ -13,7 +13,8 @@ fi
 chmod 755 "$place"
 finish() {
     trap - EXIT
-    [ -z "${server:-}" ] || { kill "$server" && wait "$server" || true; }
+    # It may have ended already: Ctrl-C reaches both.
+    [ -z "${server:-}" ] || { kill "$server" 2>/dev/null || true; wait "$server" || true; }
     (cd / && "${as[@]}" "$bin/pg_ctl" -D "$place/data" -m immediate stop >/dev/null 2>&1) || true
     rm -rf "$place"
 }

@@ -12,7 +12,8 @@
 enum {
     BLOCK_SIZE = 65536, /* of output; received frames are smaller */
     BLOCKS     = 512,   /* and one for each connection: a change may go to all of them at once */
-    TICK_MS    = 250    /* between looks at subscribers that do not read */
+    TICK_MS    = 250,   /* between looks at clients that do not read */
+    KEPT_MAX   = 64 << 20 /* bytes of answers that wait for space; one of them may be larger */
 };
 
 /* An answer that waits for space. All who wait for the same one share it. */
@@ -54,6 +55,7 @@ typedef struct dxdb_peer {
     dxdb_call   *calls; /* the newest one */
     dxdb_subject subject;
     bool         subscribes; /* it has asked for a followed result */
+    bool         is_ended;   /* it was told that it does not read */
     dx_link_id   link;
     struct dxdb_peer *next;
     struct dxdb_peer *prev;
@@ -74,15 +76,26 @@ static dxdb_kept *keep(dxdb_hbtp *h, const void *bytes, size_t size)
         kept->size = size;
         memcpy(kept->bytes, bytes, size);
         h->newest = kept;
+        h->results->metrics.kept_bytes += size;
     }
     kept->users++;
     return kept;
+}
+
+/* Is there room to keep these bytes? An answer of an error is small, and always kept. */
+static bool may_keep(const dxdb_hbtp *h, const void *bytes, size_t size)
+{
+    const uint64_t kept_bytes = h->results->metrics.kept_bytes;
+    if (h->newest && h->newest->size == size && !memcmp(h->newest->bytes, bytes, size)) return true;
+    return !kept_bytes || kept_bytes + size <= KEPT_MAX;
 }
 
 static void drop(dxdb_hbtp *h, dxdb_kept *kept)
 {
     assert(kept->users);
     if (--kept->users) return;
+    assert(h->results->metrics.kept_bytes >= kept->size);
+    h->results->metrics.kept_bytes -= kept->size;
     if (h->newest == kept) h->newest = NULL;
     free(kept);
 }
@@ -131,6 +144,13 @@ static void answer(dxdb_call *call, uint16_t status, const void *bytes, size_t s
     if (!call->is_inside && reply(call, s, status, bytes, size)) {
         end_call(call, s);
         return;
+    }
+    if (!call->is_inside && status == DXDB_OK && !may_keep(call->hbtp, bytes, size)) {
+        static const char full[] = "too many answers wait to be read, ask again";
+        call->hbtp->results->metrics.kept_refused++;
+        status = DXDB_UNAVAILABLE;
+        bytes = full;
+        size = sizeof full;
     }
     call->status = status;
     call->kept = keep(call->hbtp, bytes, size);
@@ -498,14 +518,26 @@ static uint16_t on_check(const dx_hbtp_session *session)
     return dxdb_guard_check(h->guard, &peer_of(session)->subject);
 }
 
-/* Close a subscriber whose output has not moved for lag_ms, or whose token has expired. */
+/* Does an answer wait until the peer has read others? */
+static bool has_kept(const dx_hbtp_session *s)
+{
+    const dxdb_call *call = first_of(s);
+    while (call && !call->kept) call = call->next;
+    return call != NULL;
+}
+
+/* Close a client whose output has not moved for lag_ms while answers or changes wait for it, and a
+   subscriber whose token has expired. */
 static void check_peer(dxdb_hbtp *h, dxdb_peer *peer)
 {
     dx_hbtp_session *s = dx_link_session(&h->links, peer->link);
     size_t unsent;
     int unread = 0;
-    if (!peer->subscribes) return;
-    if (dxdb_guard_check(h->guard, &peer->subject)) {
+    if (!peer->subscribes && (peer->is_ended || !has_kept(s))) {
+        peer->stuck_ms = 0;
+        return;
+    }
+    if (peer->subscribes && dxdb_guard_check(h->guard, &peer->subject)) {
         dx_states_leave(&h->follow->states, s);
         (void)dx_link_close(&h->links, peer->link, 401, "the token has expired");
         return;
@@ -517,10 +549,13 @@ static void check_peer(dxdb_hbtp *h, dxdb_peer *peer)
     peer->unsent = unsent;
     peer->unread = unread;
     if (peer->stuck_ms < h->results->config->lag_ms) return;
-    peer->subscribes = false; /* it is told once, however long closing takes */
+    const bool subscribed = peer->subscribes;
+    peer->is_ended = true; /* it is told once, however long closing takes */
+    peer->subscribes = false;
     h->results->metrics.lagging++;
     dx_states_leave(&h->follow->states, s);
-    (void)dx_link_close(&h->links, peer->link, 408, "it does not read what it subscribed to");
+    (void)dx_link_close(&h->links, peer->link, 408, subscribed ? "it does not read what it subscribed to"
+                                                              : "it does not read its answers");
 }
 
 static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)

@@ -658,6 +658,7 @@ static void show_metrics(dxdb_client *c)
     dxdb_metrics_publish(c->http->index, dxdb_results_measure(c->http->results));
     dxdb_metrics_sum(&sum);
     dxdb_metrics_put_all(&t, &sum);
+    dxdb_metrics_put_queries(&t, &sum, c->http->results->config);
     respond(c, DXDB_OK, "text/plain; version=0.0.4", "", t.bytes, t.size);
     dxdb_text_free(&t);
 }

@@ -16,7 +16,8 @@ int main(int argc, char **argv)
         o.config = os_path(plain[0]);
         status = command == DXDB_SERVE ? dxdb_serve(&o)
                : command == DXDB_INSTALL_TRIGGERS ? dxdb_install_triggers(&o)
-                                                  : dxdb_install_publication(&o);
+               : command == DXDB_INSTALL_PUBLICATION ? dxdb_install_publication(&o)
+                                                     : dxdb_uninstall(&o);
     }
     return prog_end(status);
 }

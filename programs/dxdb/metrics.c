@@ -7,12 +7,14 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards published */
 static dxdb_metrics published[DXDB_WORKERS_MAX];
+static uint32_t published_count; /* one more than the largest index */
 
 void dxdb_metrics_publish(uint32_t index, const dxdb_metrics *m)
 {
     assert(index < DXDB_WORKERS_MAX);
     pthread_mutex_lock(&lock);
     published[index] = *m;
+    if (published_count <= index) published_count = index + 1;
     pthread_mutex_unlock(&lock);
 }
 
@@ -22,10 +24,18 @@ void dxdb_metrics_sum(dxdb_metrics *sum)
     uint64_t *to = (uint64_t *)(void *)sum;
     memset(sum, 0, sizeof *sum);
     pthread_mutex_lock(&lock);
-    for (uint32_t i = 0; i < DXDB_WORKERS_MAX; i++) {
+    for (uint32_t i = 0; i < published_count; i++) {
         const uint64_t *from = (const uint64_t *)(const void *)&published[i];
         for (uint32_t k = 0; k < COUNT; k++) to[k] += from[k];
     }
+    pthread_mutex_unlock(&lock);
+}
+
+void dxdb_metrics_forget(void)
+{
+    pthread_mutex_lock(&lock);
+    memset(published, 0, published_count * sizeof *published);
+    published_count = 0;
     pthread_mutex_unlock(&lock);
 }
 
@@ -94,7 +104,11 @@ void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m)
     put(t, "dxdb_sent_wholes_total", counter, "Frames with a whole result, sent to subscribers.",
         m->sent_wholes);
     put(t, "dxdb_ended_total", counter, "Followed results that ended with a reason.", m->ended);
-    put(t, "dxdb_lagging_total", counter, "Subscribers that were closed because they did not read.",
+    put(t, "dxdb_hbtp_unread_bytes", gauge, "Bytes of answers of HBTP that wait until others are read.",
+        m->kept_bytes);
+    put(t, "dxdb_hbtp_unread_refused_total", counter, "Answers of HBTP that were refused because too "
+        "many bytes waited.", m->kept_refused);
+    put(t, "dxdb_lagging_total", counter, "Clients that were closed because they did not read.",
         m->lagging);
     dxdb_text_add(t, "# HELP dxdb_stuck_total Connections that were cut off because their output did "
                      "not move, by where it was.\n# TYPE dxdb_stuck_total counter\n");
@@ -107,4 +121,39 @@ void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m)
     put(t, "dxdb_replication_lag_bytes", gauge, "Bytes of the log that were written at the last "
         "heartbeat, and that replication has not delivered, of all workers.", m->lag);
     put(t, "dxdb_up", gauge, "Workers that hear of every change.", m->up);
+}
+
+/* Names of queries need no escapes: config.c allows only letters, digits, '_' and '-'. */
+static void put_of_each(dxdb_text *t, const char *name, const char *help, const dxdb_metrics *m,
+                        const dxdb_config *config, size_t field)
+{
+    dxdb_text_format(t, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
+    for (uint32_t i = 0; i < config->query_count; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)&m->query[i] + field, sizeof value);
+        dxdb_text_format(t, "%s{query=\"%s\"} %llu\n", name, config->queries[i].name,
+                         (unsigned long long)value);
+    }
+}
+
+void dxdb_metrics_put_queries(dxdb_text *t, const dxdb_metrics *m, const dxdb_config *config)
+{
+    static const char seconds[] = "dxdb_query_seconds_total";
+    assert(config->query_count <= DXDB_QUERIES_MAX);
+    put_of_each(t, "dxdb_query_requests_total", "Requests for the query, of clients and to read a "
+                "followed result.", m, config, offsetof(dxdb_query_metrics, requests));
+    put_of_each(t, "dxdb_query_hits_total", "Of these, those that the cache has answered.", m, config,
+                offsetof(dxdb_query_metrics, hits));
+    put_of_each(t, "dxdb_query_misses_total", "Of these, those that ran the query or joined one that ran.",
+                m, config, offsetof(dxdb_query_metrics, misses));
+    put_of_each(t, "dxdb_query_errors_total", "Of these, those that were not answered with a result.", m,
+                config, offsetof(dxdb_query_metrics, errors));
+    put_of_each(t, "dxdb_query_runs_total", "Times that the query was run in the database.", m, config,
+                offsetof(dxdb_query_metrics, runs));
+    dxdb_text_format(t, "# HELP %s Time of these runs, without the wait for a connection.\n"
+                        "# TYPE %s counter\n", seconds, seconds);
+    for (uint32_t i = 0; i < config->query_count; i++)
+        dxdb_text_format(t, "%s{query=\"%s\"} %llu.%06llu\n", seconds, config->queries[i].name,
+                         (unsigned long long)(m->query[i].run_us / 1000000),
+                         (unsigned long long)(m->query[i].run_us % 1000000));
 }

@@ -2,7 +2,17 @@
 #ifndef DXDB_METRICS_H
 #define DXDB_METRICS_H
 
+#include "config.h"
 #include "text.h"
+
+typedef struct dxdb_query_metrics {
+    uint64_t requests; /* of clients, and to read a followed result */
+    uint64_t hits;     /* of these: answered from the cache, */
+    uint64_t misses;   /* for which the database was asked, or a query that ran was joined, */
+    uint64_t errors;   /* and not answered with a result */
+    uint64_t runs;     /* of the query in the database, */
+    uint64_t run_us;   /* and their time in all, without the wait for a connection */
+} dxdb_query_metrics;
 
 typedef struct dxdb_metrics {
     uint64_t hits;          /* requests answered from the cache, */
@@ -34,13 +44,16 @@ typedef struct dxdb_metrics {
     uint64_t sent_patches;  /* frames with one, to all subscribers */
     uint64_t sent_wholes;
     uint64_t ended;         /* followed results that ended, with a reason */
-    uint64_t lagging;       /* subscribers that were closed because they did not read */
+    uint64_t lagging;       /* clients that were closed because they did not read */
+    uint64_t kept_bytes;    /* of answers of HBTP that wait to be read, now; */
+    uint64_t kept_refused;  /* answers that were refused because these were too many */
     uint64_t stuck_tls;     /* connections that were cut off because output did not move: of TLS, */
     uint64_t stuck_ws;      /* and of WebSocket */
     uint64_t replicates;    /* workers whose changes come by replication; */
     uint64_t triggered;     /* by triggers */
     uint64_t lag;           /* bytes of the log that replication has not delivered */
     uint64_t up;            /* workers that receive all notifications of changes */
+    dxdb_query_metrics query[DXDB_QUERIES_MAX]; /* of the configuration, in its order */
 } dxdb_metrics;
 
 /* Count an answer in hbtp or http. */
@@ -51,6 +64,10 @@ void dxdb_metrics_publish(uint32_t index, const dxdb_metrics *m);
 /* Add up all published counters. */
 void dxdb_metrics_sum(dxdb_metrics *sum);
 enum { DXDB_WORKERS_MAX = 256 };
+/* Forget what was published. No worker runs. */
+void dxdb_metrics_forget(void);
 void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m);
+/* Append the metrics of each query, with its name as label. */
+void dxdb_metrics_put_queries(dxdb_text *t, const dxdb_metrics *m, const dxdb_config *config);
 
 #endif

@@ -62,6 +62,7 @@ static void report(dxdb_job *job, uint16_t status, const PGresult *result, const
         .position = job->position,
         .counts = job->counts,
         .count = job->executed,
+        .run_ns = job->begun_ns ? dx_reactor_now_ns(job->pool->reactor) - job->begun_ns + 1 : 0,
     };
     dxdb_job_fn *done = job->done;
     job->done = NULL;
@@ -206,6 +207,7 @@ static void start(dxdb_pooled *c, dxdb_job *job)
     dxdb_pool *p = c->pool;
     c->job = job;
     job->on = c;
+    job->begun_ns = dx_reactor_now_ns(p->reactor);
     p->running++;
     if (job->is_write) { /* first of all: after another command it cannot be READ WRITE */
         job->expects[job->expected++] = EXPECT_NOTHING;

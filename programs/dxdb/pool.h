@@ -16,6 +16,7 @@ typedef struct dxdb_outcome { /* of a job; valid until the callback returns */
     uint64_t        position;  /* of the log. Query: the end before it began; write: after it */
     const uint64_t *counts;    /* write: rows that each statement has changed or returned */
     uint32_t        count;     /* of statements */
+    uint64_t        run_ns;    /* on its connection; 0: it was not begun */
 } dxdb_outcome;
 
 /* Called once with the outcome of a job. */
@@ -29,6 +30,7 @@ struct dxdb_job { /* private */
     int          phase;     /* see pool.c */
     uint32_t     executed;  /* statements of a write that were answered */
     uint64_t     position;
+    uint64_t     begun_ns;  /* on its connection; 0: not yet */
     uint64_t     counts[DXDB_STATEMENTS_MAX];
     uint8_t      expects[2 * DXDB_STATEMENTS_MAX + 4]; /* of a write: kinds of answers, in order */
     uint32_t     expected;

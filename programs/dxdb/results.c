@@ -93,6 +93,8 @@ bool dxdb_results_get(dxdb_results *r, uint32_t query, const char *const *values
         return false;
     }
     r->metrics.hits++;
+    r->metrics.query[query].requests++;
+    r->metrics.query[query].hits++;
     open_value(&r->call.view, result);
     return true;
 }
@@ -103,12 +105,14 @@ void dxdb_results_release(dxdb_results *r) { dx_queries_end(&r->queries, &r->cal
 /* Deliver the result to all requests. They may issue new ones inside the callback. */
 static void answer_all(dxdb_flight *f, const dxdb_result *result)
 {
+    dxdb_query_metrics *m = &f->results->metrics.query[f->query];
     while (f->requests) {
         dxdb_request *request = f->requests;
         f->requests = request->next;
         if (f->requests) f->requests->prev = NULL;
         else f->last = NULL;
         request->flight = NULL;
+        if (result->status != DXDB_OK) m->errors++;
         request->answered(request, result);
     }
 }
@@ -214,6 +218,10 @@ static void on_done(void *user, const dxdb_outcome *outcome)
     dxdb_rows_status written;
     dxdb_text value = {0};
     dxdb_writer w;
+    if (outcome->run_ns) {
+        r->metrics.query[f->query].runs++;
+        r->metrics.query[f->query].run_us += outcome->run_ns / 1000;
+    }
     if (outcome->status != DXDB_OK) {
         fail(f, outcome->status, outcome->why);
         return;
@@ -292,12 +300,16 @@ void dxdb_results_load(dxdb_results *r, uint32_t query, const char *const *value
     const uint32_t count = q->parameter_count;
     parameters p;
     dxdb_result bad = {.status = DXDB_FAILED, .why = d->why};
+    dxdb_query_metrics *m = &r->metrics.query[query];
     request->flight = NULL;
+    m->requests++;
+    m->misses++;
     if (!put_parameters(&p, values, count)) {
         bad.status = DXDB_TOO_BIG;
         bad.why = "the parameters are too large";
     }
     if (bad.status == DXDB_TOO_BIG || (r->catalog.is_up && !d->is_ready)) {
+        m->errors++;
         request->answered(request, &bad);
         return;
     }

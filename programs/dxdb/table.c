@@ -2,7 +2,10 @@
    tests/programs/test_dxdb.py, in a folder with a dxdb.toml. */
 #include "commands.h"
 
-enum { SERVE = 1 << DXDB_SERVE, INSTALL = 1 << DXDB_INSTALL_TRIGGERS | 1 << DXDB_INSTALL_PUBLICATION };
+enum {
+    SERVE   = 1 << DXDB_SERVE,
+    INSTALL = 1 << DXDB_INSTALL_TRIGGERS | 1 << DXDB_INSTALL_PUBLICATION | 1 << DXDB_UNINSTALL
+};
 
 static const prog_command commands[DXDB_COMMANDS] = {
     [DXDB_SERVE] =
@@ -33,6 +36,16 @@ static const prog_command commands[DXDB_COMMANDS] = {
                     "IDENTITY FULL. You must own the tables, and may create in the database.",
          .examples = "dxdb install-publication replicated.toml --print\n"
                      "dxdb install-publication replicated.toml"},
+    [DXDB_UNINSTALL] =
+        {.name = "uninstall",
+         .arguments = "CONFIG",
+         .summary = "Remove what install-triggers and install-publication created",
+         .details = "In one transaction, it drops every trigger that notifies dxdb, the function, the\n"
+                    "schema dxdb, and the publication that CONFIG names (dxdb): those of all servers of\n"
+                    "the database. A replica identity stays as it is. You must own the tables. A dxdb\n"
+                    "that runs keeps no results of these tables any longer.",
+         .examples = "dxdb uninstall dxdb.toml --print\n"
+                     "dxdb uninstall dxdb.toml"},
 };
 
 #define FIELD(name) PROG_FIELD(dxdb_options, name)

@@ -1,4 +1,5 @@
 /* `dxdb install-triggers` and `dxdb install-publication`: make the database tell dxdb of changes.
+   `dxdb uninstall` removes what they have created.
 
    Every table that a query reads, and each of its partitions and children, gets statement-level
    triggers. The notification is sent when the transaction commits, and equal ones are sent once,
@@ -355,6 +356,70 @@ static int make_publication(PGconn *pg, const dxdb_config *config, dxdb_text *sc
     return good ? count : -1;
 }
 
+/* The function that triggers call. By the catalogues: names need rights on the schema. */
+#define FUNCTION_SQL                                                              \
+    "(SELECT p.oid FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace f"      \
+    " ON f.oid = p.pronamespace WHERE f.nspname = 'dxdb' AND p.proname = 'changed' AND p.pronargs = 0)"
+
+/* Selects what make_removal() removes, besides triggers: whether there are the function, the schema, in
+   the schema something else, and the publication $1. */
+static const char installed_sql[] =
+    "SELECT EXISTS " FUNCTION_SQL ", EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'dxdb'),"
+    "  EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_namespace n ON n.oid = d.refobjid"
+    "    WHERE n.nspname = 'dxdb' AND d.refclassid = 'pg_catalog.pg_namespace'::regclass"
+    "    AND NOT (d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid IN " FUNCTION_SQL ")),"
+    "  EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = $1)";
+
+/* Every trigger that notifies dxdb, and its table; whatever the configuration is now. */
+static const char triggers_sql[] =
+    "SELECT format('%I', t.tgname), format('%I.%I', n.nspname, c.relname)"
+    " FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE NOT t.tgisinternal AND t.tgfoid IN " FUNCTION_SQL " ORDER BY 2, 1";
+
+static bool is_true(const PGresult *result, int column)
+{
+    return !strcmp(PQgetvalue(result, 0, column), "t");
+}
+
+static int put_removed_triggers(dxdb_text *t, const PGresult *triggers)
+{
+    int tables = 0;
+    for (int i = 0; i < PQntuples(triggers); i++) {
+        const char *table = PQgetvalue(triggers, i, 1);
+        dxdb_text_add(t, "DROP TRIGGER ");
+        dxdb_text_add(t, PQgetvalue(triggers, i, 0));
+        dxdb_text_add(t, " ON ");
+        dxdb_text_add(t, table);
+        dxdb_text_add(t, ";\n");
+        tables += !i || strcmp(PQgetvalue(triggers, i - 1, 1), table);
+    }
+    return tables;
+}
+
+/* Append the statements that remove everything. Returns the number of tables with triggers; -1: failed. */
+static int make_removal(PGconn *pg, const dxdb_config *config, dxdb_text *script)
+{
+    const char *publication = config->publication ? config->publication : "dxdb";
+    int count = -1;
+    PGresult *triggers = check(pg, "cannot look up the triggers", PQexec(pg, triggers_sql));
+    PGresult *found = triggers ? run(pg, "cannot look up the schema", installed_sql,
+                                     publication, NULL) : NULL;
+    if (found) {
+        dxdb_text_add(script, "BEGIN;\n");
+        count = put_removed_triggers(script, triggers);
+        if (is_true(found, 0)) dxdb_text_add(script, "DROP FUNCTION dxdb.changed();\n");
+        if (is_true(found, 2)) prog_warn("the schema dxdb stays: there is more in it");
+        else if (is_true(found, 1)) dxdb_text_add(script, "DROP SCHEMA dxdb;\n");
+        if (is_true(found, 3)) dxdb_text_format(script, "DROP PUBLICATION \"%s\";\n", publication);
+        dxdb_text_add(script, "COMMIT;\n");
+        dxdb_text_put(script, "", 1);
+    }
+    PQclear(found);
+    PQclear(triggers);
+    return count;
+}
+
 static void print_lines(const char *text)
 {
     while (*text) {
@@ -364,14 +429,47 @@ static void print_lines(const char *text)
     }
 }
 
-static int install(const dxdb_options *o, bool publishes)
+typedef enum script_kind { TRIGGERS, PUBLICATION, REMOVAL } script_kind;
+
+static int make(script_kind kind, PGconn *pg, const dxdb_config *config, dxdb_text *script)
 {
+    found_tables found;
+    int count = -1;
+    memset(&found, 0, sizeof found);
+    switch (kind) {
+    case TRIGGERS: count = make_script(pg, config, script, &found); break;
+    case PUBLICATION: count = make_publication(pg, config, script, &found); break;
+    case REMOVAL: count = make_removal(pg, config, script); break;
+    }
+    dxdb_text_free(&found.oids);
+    dxdb_text_free(&found.members);
+    dxdb_text_free(&found.columns);
+    return count;
+}
+
+static void say_done(script_kind kind, const dxdb_config *config, const char *script, int count)
+{
+    const char *s = count == 1 ? "" : "s";
+    switch (kind) {
+    case TRIGGERS: prog_say("triggers on %d table%s\n", count, s); break;
+    case PUBLICATION: prog_say("publication %s has %d table%s\n", config->publication, count, s); break;
+    case REMOVAL:
+        if (!strstr(script, "DROP ")) prog_say("there is nothing to remove\n");
+        else prog_say("removed the triggers of %d table%s%s\n", count, s,
+                      strstr(script, "DROP PUBLICATION ") ? ", and the publication" : "");
+        break;
+    }
+}
+
+static int run_script(const dxdb_options *o, script_kind kind)
+{
+    static const char *const failed[] = {"cannot create the triggers", "cannot create the publication",
+                                         "cannot remove what was installed"};
     dxdb_config config;
     dxdb_text script = {0};
-    found_tables found;
     char why[DXDB_TEXT_SIZE];
     int status = dxdb_config_read(&config, o->config);
-    if (!status && publishes && !config.replicates)
+    if (!status && kind == PUBLICATION && !config.replicates)
         status = prog_fail(PROG_USAGE, "%s: [database] has no source = \"replication\"", o->config);
     if (status) {
         dxdb_config_free(&config);
@@ -382,19 +480,11 @@ static int install(const dxdb_options *o, bool publishes)
         dxdb_first_line(why, sizeof why, PQerrorMessage(pg));
         status = prog_fail(PROG_NETWORK, "cannot connect to the database: %s", why);
     } else {
-        memset(&found, 0, sizeof found);
-        const int count = publishes ? make_publication(pg, &config, &script, &found)
-                                    : make_script(pg, &config, &script, &found);
-        dxdb_text_free(&found.oids);
-        dxdb_text_free(&found.members);
-        dxdb_text_free(&found.columns);
+        const int count = make(kind, pg, &config, &script);
         if (count < 0) status = PROG_REFUSED;
         else if (o->print) print_lines(script.bytes);
-        else if (!do_sql(pg, publishes ? "cannot create the publication" : "cannot create the triggers",
-                         script.bytes)) status = PROG_REFUSED;
-        else if (publishes) prog_say("publication %s has %d table%s\n", config.publication, count,
-                                     count == 1 ? "" : "s");
-        else prog_say("triggers on %d table%s\n", count, count == 1 ? "" : "s");
+        else if (!do_sql(pg, failed[kind], script.bytes)) status = PROG_REFUSED;
+        else say_done(kind, &config, script.bytes, count);
     }
     PQfinish(pg);
     dxdb_text_free(&script);
@@ -402,6 +492,8 @@ static int install(const dxdb_options *o, bool publishes)
     return status;
 }
 
-int dxdb_install_triggers(const dxdb_options *o) { return install(o, false); }
+int dxdb_install_triggers(const dxdb_options *o) { return run_script(o, TRIGGERS); }
 
-int dxdb_install_publication(const dxdb_options *o) { return install(o, true); }
+int dxdb_install_publication(const dxdb_options *o) { return run_script(o, PUBLICATION); }
+
+int dxdb_uninstall(const dxdb_options *o) { return run_script(o, REMOVAL); }

@@ -188,6 +188,7 @@ static void free_workers(void)
         dxdb_results_free(&w->results);
         dxdb_guard_free(&w->guard);
     }
+    dxdb_metrics_forget();
     free(group_memory);
     group_memory = NULL;
     dxdb_tls_unload(certificate);

@@ -1487,6 +1487,164 @@ def tls_carries_both_protocols():
     assert done.returncode == 1 and b"a.key" in done.stderr, done.stderr
 
 
+def block_of_the_readme(language):
+    with open(os.path.join(top, "programs/dxdb/README.md")) as f:
+        return re.search("```%s\n(.*?)```" % language, f.read(), flags=re.S)[1]
+
+
+CLIENTS = os.path.join(top, "examples/clients")
+LANGUAGES = {"python": ([sys.executable, "-c"], lambda code: code, '"127.0.0.1", 7010'),
+             "js": (["node", "--input-type=module", "-e"], lambda code: code.replace("./dxdb.mjs", "file://" + CLIENTS + "/dxdb.mjs"), '"127.0.0.1", 7010')}
+
+
+def run_client(language, at, code, more=""):
+    """The client at this address, with more arguments; what it has printed."""
+    command, adapted, address = LANGUAGES[language]
+    code = adapted(code).replace(address, '"%s", %d%s' % (*at, more))
+    done = subprocess.run([*command, code], env=os.environ | {"PYTHONPATH": CLIENTS, "PYTHONDONTWRITEBYTECODE": "1"},
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def rows_printed(language, names):
+    form = "[{'id': 7, 'name': '%s'}]" if language == "python" else "[ { id: 7, name: '%s' } ]"
+    return [form % name for name in names]
+
+
+def each_query_has_metrics():
+    postgres.fresh(USERS)
+    names = ["user", "slow", "bad", "never"] + ["a_name_as_long_as_the_configuration_allows_it_to_be_%011d" % i for i in range(122)]
+    queries = {"user": ONE_USER, "slow": "SELECT pg_sleep(0.4)::text AS t", "bad": {"sql": "SELECT 1 / $1::int AS v", "parameters": ["v"]}}
+    queries |= {name: "SELECT 1 AS v" for name in names[3:]}
+    with Server(queries, server="workers = 2") as s:
+        def of(query):
+            body = s.fetch("/metrics")[2].decode()
+            return {kind: float(value) for kind, value in re.findall(r'^dxdb_query_(\w+){query="%s"} ([\d.]+)$' % query, body, flags=re.M)}
+        s.get("slow")
+        s.get("bad", 400, v=0)
+        s.get("bad", 400, v="x")
+        s.get("bad", v=1)
+        with s.hbtp() as client:
+            for _ in range(9):
+                client.call(s.methods["user"], arguments("7"))
+            with Follower("user", "8").connect(s) as f:
+                until(f.now)
+        time.sleep(0.3)  # until both workers have told theirs
+        found = of("user")
+        assert found["requests_total"] == found["hits_total"] + found["misses_total"] == 10, found
+        assert found["misses_total"] == found["runs_total"] == 2 and found["errors_total"] == 0, found
+        found = of("slow")
+        assert (found["requests_total"], found["hits_total"], found["runs_total"]) == (1, 0, 1) and 0.4 <= found["seconds_total"] < 5, found
+        found = of("bad")
+        assert (found["requests_total"], found["misses_total"], found["errors_total"]) == (3, 3, 2), found
+        assert set(of(names[-1]).values()) == {0.0} and len(of(names[-1])) == 6
+        assert len(re.findall(r"^dxdb_query_hits_total{", s.fetch("/metrics")[2].decode(), flags=re.M)) == len(names)
+        # The queries of another configuration have none of the former ones.
+        write_config("dxdb.toml", {"first": "SELECT 1 AS v", **queries}, server="workers = 2")
+        s.process.send_signal(signal.SIGHUP)
+
+        def loaded():
+            with contextlib.suppress(ConnectionError):  # a request that comes while it ends is cut off
+                return s.fetch("/healthz")[0] == 200 and of("first")
+        until(loaded)
+        assert set(of("first").values()) == set(of("user").values()) == {0.0}, (of("first"), of("user"))
+
+
+def the_examples_of_the_readme_run(server="", protocol=Server, more={}):
+    """As they are shown, but for the port and the certificates."""
+    for language in LANGUAGES:
+        if language == "js" and not shutil.which("node"):
+            continue
+        postgres.fresh(USERS.replace("(1, 100)", "(1, 6)") + "INSERT INTO users VALUES (7, 'Ann')")
+        writes = {"rename": {"sql": "UPDATE users SET name = $2 WHERE id = $1", "parameters": ["id", "name"]}}
+        with protocol({"user": ONE_USER}, server=server, writes=writes) as s:
+            status, said, wrong = run_client(language, s.at["hbtp"], block_of_the_readme(language), more.get(language, ""))
+            found = rows_printed(language, ("Ann", "Bea", "Bea", "Cid"))
+            assert (status, said.splitlines(), wrong) == (0, [*found[:2], "400", *found[2:]], ""), (language, status, said, wrong)
+
+
+def the_examples_of_the_readme_run_over_tls():
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    the_examples_of_the_readme_run(TLS, Secured, {"python": ', ca="a.pem", server_name="localhost"',
+                                                  "js": ', {tls: {caFile: "a.pem", serverName: "localhost"}}'})
+
+
+def clients_refuse_a_bad_certificate():
+    """Of an authority that they do not trust, of another name, or none at all."""
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    certificate("b")
+    postgres.fresh(USERS)
+    code = {"python": 'from dxdb import Database, HbtpError\ntry:\n    print(Database("127.0.0.1", 7010).get("user", 1))\nexcept HbtpError as e:\n    print(e)',
+            "js": 'import {open} from "./dxdb.mjs";\nawait open("127.0.0.1", 7010).then(async (db) => { console.log(await db.get("user", 1)); db.close(); }, (error) => console.log(error.message));'}
+    tls = {"python": lambda ca, name: ", tls=True" + (', ca="%s"' % ca if ca else "") + (', server_name="%s"' % name if name else ""),
+           "js": lambda ca, name: ", {tls: {" + ", ".join(['caFile: "%s"' % ca] * bool(ca) + ['serverName: "%s"' % name] * bool(name)) + "}}"}
+    with Secured({"user": ONE_USER}, server=TLS) as s:
+        for language in LANGUAGES:
+            if language == "js" and not shutil.which("node"):
+                continue
+
+            def said(ca, name, at="hbtp"):
+                status, out, wrong = run_client(language, s.at[at], code[language], tls[language](ca, name))
+                assert status == 0 and not wrong, (language, status, out, wrong)
+                return out
+            assert "user 1" in said("a.pem", "localhost")
+            for ca, name, why in (("b.pem", "localhost", "self-signed"), (None, "localhost", "self-signed"), ("a.pem", "db.example", "db.example"),
+                                  ("a.pem", None, "127.0.0.1")):
+                out = said(ca, name)
+                assert "certificate of %s was refused" % (name or "127.0.0.1") in out and why in out.replace("self signed", "self-signed"), (language, ca, name, out)
+    with Server({"user": ONE_USER}) as s:  # one without TLS
+        for language in LANGUAGES:
+            if language == "python" or shutil.which("node"):
+                status, out, wrong = run_client(language, s.at["hbtp"], code[language], tls[language]("a.pem", "localhost"))
+                assert status == 0 and not wrong and "no TLS with localhost" in out, (language, status, out, wrong)
+
+
+EVERYTHING = ("SELECT true AS b, 5::smallint AS s, 7 AS i, 9007199254740993::bigint AS l, 0.5::real AS r, 1.25::float8 AS d, 12.30::numeric AS n, 'text' AS t,"
+              " NULL::text AS none, NULL::int AS no, DATE '2024-02-29' AS day, TIMESTAMP '2024-02-29 12:34:56.789' AS at, TIMESTAMPTZ '2024-02-29 12:34:56.789Z' AS utc,"
+              " 'infinity'::timestamp AS ever, TIME '01:02:03' AS hour, '00112233-4455-6677-8899-aabbccddeeff'::uuid AS u, '\\x01ff'::bytea AS raw,"
+              " '{\"a\": [1, null]}'::jsonb AS j, ARRAY[1, NULL, 3] AS list, ARRAY['x', NULL] AS texts")
+
+
+def clients_decode_every_type():
+    postgres.fresh(USERS)
+    with Server({"all": EVERYTHING}) as s:
+        code = 'from dxdb import Database\nprint(list(Database("127.0.0.1", 7010).get("all")[0].values()))'
+        want = ("[True, 5, 7, 9007199254740993, 0.5, 1.25, Decimal('12.30'), 'text', None, None, datetime.date(2024, 2, 29), datetime.datetime(2024, 2, 29, 12, 34, 56, 789000),"
+                " datetime.datetime(2024, 2, 29, 12, 34, 56, 789000, tzinfo=datetime.timezone.utc), 'infinity', datetime.time(1, 2, 3), UUID('00112233-4455-6677-8899-aabbccddeeff'),"
+                " b'\\x01\\xff', {'a': [1, None]}, [1, None, 3], ['x', None]]\n")
+        assert run_client("python", s.at["hbtp"], code) == (0, want, ""), run_client("python", s.at["hbtp"], code)
+        if not shutil.which("node"):
+            return
+        code = ('import {open} from "./dxdb.mjs";\nconst db = await open("127.0.0.1", 7010);\nconst row = (await db.get("all"))[0];\n'
+                'console.log(JSON.stringify(Object.values(row).map((v) => typeof v === "bigint" ? `${v}n` : v instanceof Uint8Array ? [...v] : v)));\ndb.close();')
+        want = [True, 5, 7, "9007199254740993n", 0.5, 1.25, "12.30", "text", None, None, "2024-02-29T00:00:00.000Z", "2024-02-29T12:34:56.789Z", "2024-02-29T12:34:56.789Z",
+                "infinity", "01:02:03.000", "00112233-4455-6677-8899-aabbccddeeff", [1, 255], {"a": [1, None]}, [1, None, 3], ["x", None]]
+        status, out, wrong = run_client("js", s.at["hbtp"], code)
+        assert status == 0 and json.loads(out) == want, (out, wrong)
+
+
+def clients_carry_much_over_tls():
+    """Answers of many records of TLS, and more requests at once than are sent in one piece."""
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    postgres.fresh(USERS)
+    queries = {"large": "SELECT repeat('x', 3000000) AS t FROM users WHERE id = 1", "wide": LONG_ANSWER}
+    with Secured(queries, server=TLS + "result_max = 4000000") as s:
+        with dx_hbtp.Client(*s.at["hbtp"], ca="a.pem", server_name="localhost", payload_max=1 << 23) as client:
+            assert all(client.call(1, timeout=PATIENCE).count(b"x") == 3000000 for _ in range(3))
+            found = together(60, lambda _: client.call(2, arguments("p" * 4000), timeout=PATIENCE).count(b"x"))
+            assert set(found) == {30000}, collections.Counter(found)
+        if shutil.which("node"):
+            code = ('import {open} from "./dxdb.mjs";\nconst db = await open("127.0.0.1", 7010);\nconst all = await Promise.all(Array.from({length: 60}, () => db.get("wide", "p".repeat(4000))));\n'
+                    'console.log((await db.get("large"))[0].t.length, new Set(all.map((rows) => rows[0].t.length)).size, all[0][0].t.length);\ndb.close();')
+            assert run_client("js", s.at["hbtp"], code, ', {tls: {caFile: "a.pem", serverName: "localhost"}}') == (0, "3000000 1 30000\n", "")
+
+
 def a_client_of_tls_that_does_not_read_is_cut_off():
     """Whatever it waits for: an answer, events, answers of HBTP, frames of a WebSocket."""
     if not shutil.which("openssl"):
@@ -2462,6 +2620,48 @@ def an_answer_for_many_is_kept_once():
             raw.close()
 
 
+def answers_that_nobody_reads_are_bounded():
+    """Each of many clients asks for large results of its own, and reads none."""
+    clients, calls, size = 20, 15, 900000
+    postgres.fresh(USERS)
+    queries = {"t": {"sql": "SELECT repeat(md5($1), %d) AS v" % (size // 32), "parameters": ["p"]}, "user": ONE_USER}
+    with Server(queries, server="connections = 64\nrequest_ms = 60000", cache="bytes = 2000000\n[subscribe]\nlag_ms = 600000") as s:
+        raws = [Raw(s, receive=4096) for _ in range(clients)]
+        before, largest = s.memory(), 0
+        for number in range(1, calls + 1):
+            for place, raw in enumerate(raws):
+                value = arguments("%d of %d" % (number, place))
+                raw.socket.sendall(struct.pack("<BBHI", dx_hbtp.CALL, 4, number, 1 + len(value)) + b"\1" + value)
+        done = lambda: s.metrics()["dxdb_loads_total"] >= clients * calls and not s.metrics()["dxdb_pool_running"] + s.metrics()["dxdb_pool_waiting"]
+        while not done():
+            largest = max(largest, s.metrics()["dxdb_hbtp_unread_bytes"])
+        found, grown = s.metrics(), s.memory() - before
+        largest = max(largest, found["dxdb_hbtp_unread_bytes"])
+        assert (32 << 20) < largest <= 64 << 20 and found["dxdb_hbtp_unread_refused_total"] > 100, (largest, found["dxdb_hbtp_unread_refused_total"])
+        assert grown < (180 << 10) or "asan" in DXDB, grown  # 264 MB are unread
+        with s.hbtp() as client:  # who reads is answered, large results too
+            assert b"user 1" in client.call(2, arguments("1"), timeout=PATIENCE)
+            assert size < len(client.call(1, arguments("mine"), timeout=PATIENCE)) < size + 200
+        statuses = collections.Counter()
+        for _ in range(calls):
+            opcode, body = raws[0].frame()
+            statuses[200 if opcode == dx_hbtp.RESPONSE else struct.unpack_from("<H", body)[0]] += 1
+        assert set(statuses) <= {200, 503} and statuses[200], statuses
+        for raw in raws:
+            raw.close()
+        until(lambda: s.metrics()["dxdb_hbtp_unread_bytes"] == 0)
+    # Who does not read at all is cut off, whatever it has not subscribed to; who has nothing to read is not.
+    with Server(queries, cache="[subscribe]\nlag_ms = 1000") as s, Raw(s) as idle, Raw(s, receive=4096) as raw:
+        for number in range(1, 13):
+            value = arguments(str(number))
+            raw.socket.sendall(struct.pack("<BBHI", dx_hbtp.CALL, 4, number, 1 + len(value)) + b"\1" + value)
+        until(lambda: s.metrics()["dxdb_lagging_total"] == 1 and s.metrics()["dxdb_hbtp_unread_bytes"] == 0)
+        until(lambda: s.metrics()["dxdb_hbtp_connections"] == 1)
+        value = arguments("5")
+        idle.socket.sendall(struct.pack("<BBHI", dx_hbtp.CALL, 4, 1, 1 + len(value)) + b"\2" + value)
+        assert b"user 5" in idle.answer()
+
+
 def mw_4_6_a_web_socket_needs_a_token_in_its_hello():
     postgres.fresh(USERS)
     secret = "a secret of thirty-two bytes or more"
@@ -3043,19 +3243,63 @@ def the_examples_of_the_help_work():
     write_config("dxdb.toml", {"user": ONE_USER})
     shown = []
     write_config("replicated.toml", {"user": ONE_USER}, database=REPLICATED)
-    for command in ("install-triggers", "serve", "install-publication"):
+    for command in ("install-triggers", "serve", "install-publication", "uninstall"):
         text = subprocess.run([DXDB, "help", command], stdout=subprocess.PIPE, check=True).stdout.decode()
-        shown += re.findall(r"^ +(dxdb (?:serve|install).*\.toml.*)$", text, flags=re.M)
-    assert len(shown) == 5, shown
-    for line in shown:
+        shown += re.findall(r"^ +(dxdb (?:serve|install|uninstall).*\.toml.*)$", text, flags=re.M)
+    assert len(shown) == 7, shown
+    for line in sorted(shown, key=lambda line: "uninstall" in line):
+        if "uninstall" in line and "--print" in line:
+            assert postgres.sql("SELECT count(*) FROM pg_trigger WHERE tgname = 'dxdb_changed'") == "1"
         words = [DXDB] + line.split()[1:]
         if "serve" not in words:
             out = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout.decode()
-            made = ("CREATE PUBLICATION", "publication dxdb has 1 table\n") if "install-publication" in words else ("CREATE TRIGGER", "triggers on 1 table\n")
+            made = ("DROP TRIGGER", "removed the triggers of 1 table, and the publication\n") if "uninstall" in words else ("CREATE PUBLICATION", "publication dxdb has 1 table\n") if "install-publication" in words else ("CREATE TRIGGER", "triggers on 1 table\n")
             assert made[0] in out if "--print" in words else out == made[1], out
-    assert postgres.sql("SELECT count(*) FROM pg_trigger WHERE tgname = 'dxdb_changed'") == "1"
     with Server({"user": ONE_USER}, install=False) as s:
         assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+
+
+TRACES = ("SELECT (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'dxdb%') || ' ' || (SELECT count(*) FROM pg_proc WHERE proname = 'changed') || ' ' ||"
+          " (SELECT count(*) FROM pg_namespace WHERE nspname = 'dxdb') || ' ' || (SELECT count(*) FROM pg_publication)")
+
+
+def what_was_installed_is_removed():
+    """Of all tables: also of those that no query reads any longer. Not what others have created."""
+    def dxdb(*words):
+        done = subprocess.run([DXDB, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+    postgres.fresh(USERS + 'CREATE TABLE "Odd ""name" (id int PRIMARY KEY); CREATE TABLE p (k int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);'
+                   "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER mine AFTER INSERT ON users EXECUTE FUNCTION mine()")
+    queries = {"user": ONE_USER, "odd": 'SELECT id FROM "Odd ""name"', "p": "SELECT k FROM p"}
+    write_config("all.toml", queries)
+    write_config("one.toml", {"user": ONE_USER}, database=REPLICATED)
+    assert dxdb("uninstall", "one.toml") == (0, "there is nothing to remove\n", "")
+    assert dxdb("install-triggers", "all.toml")[0] == dxdb("install-publication", "one.toml")[0] == 0
+    before = postgres.sql(TRACES)
+    assert before == "7 1 1 1", before
+    status, shown, _ = dxdb("uninstall", "one.toml", "--print")
+    assert status == 0 and shown.startswith("BEGIN;\n") and shown.endswith('DROP FUNCTION dxdb.changed();\nDROP SCHEMA dxdb;\nDROP PUBLICATION "dxdb";\nCOMMIT;\n'), shown
+    assert 'ON public."Odd ""name";' in shown and shown.count("DROP TRIGGER") == 7 and postgres.sql(TRACES) == before
+    # Who does not own the tables changes nothing.
+    postgres.sql("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN; GRANT USAGE ON SCHEMA public TO guest")
+    write_config("guest.toml", queries, url=postgres.url.replace("user=test", "user=guest"))
+    status, _, why = dxdb("uninstall", "guest.toml")
+    assert status == 6 and "cannot remove what was installed" in why and "owner" in why, (status, why)
+    assert postgres.sql(TRACES) == before
+    with Server({"user": ONE_USER}, install=False) as s:
+        s.get("user", id=1)
+        assert dxdb("uninstall", "one.toml") == (0, "removed the triggers of 4 tables, and the publication\n", "")
+        assert postgres.sql(TRACES) == "0 0 0 0" and postgres.sql("SELECT count(*) FROM pg_trigger WHERE tgname = 'mine'") == "1"
+        postgres.sql("UPDATE users SET name = 'unheard' WHERE id = 1")
+        until(lambda: s.get("user", id=1) == [{"id": 1, "name": "unheard"}])  # a dxdb that runs notices it
+    # What is printed does the same. A schema with more in it stays.
+    assert dxdb("install-triggers", "all.toml")[0] == 0
+    postgres.sql("CREATE TABLE dxdb.notes (id int)")
+    status, shown, why = dxdb("uninstall", "all.toml", "--print")
+    assert status == 0 and "DROP SCHEMA" not in shown and "the schema dxdb stays" in why, (shown, why)
+    postgres.sql(shown)
+    assert postgres.sql(TRACES) == "0 0 1 0" and postgres.sql("SELECT count(*) FROM dxdb.notes") == "0"
+    postgres.sql("DROP OWNED BY guest; DROP ROLE guest")
 
 
 def manual_and_completions_are_those_of_the_program():
@@ -3065,7 +3309,7 @@ def manual_and_completions_are_those_of_the_program():
             assert f.read() == said, "docs/%s is not what dxdb says: make texts" % path
 
 
-def the_demonstration_runs():
+def demonstration(ends):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -3095,10 +3339,47 @@ def the_demonstration_runs():
         until(lambda: live.next()[1][0]["stock"] == 79)
         place = re.search(r"-h (\S+)", typed[1])[1]
     finally:
-        demo.send_signal(signal.SIGTERM)
-        demo.stdout.read()
-        assert demo.wait(PATIENCE) == 0
+        ends(demo.pid, signal.SIGTERM)
+        said = demo.stdout.read()
+        assert demo.wait(PATIENCE) == 0 and b"o such process" not in said, said
     assert not os.path.exists(place)
+
+
+def the_demonstration_runs():
+    """It ends without a complaint, whether the signal reaches the script, dxdb, or as Ctrl-C both."""
+    def ends_first(script, number):
+        with open("/proc/%d/task/%d/children" % (script, script)) as f:
+            os.kill(int(f.read().split()[-1]), number)
+    for ends in (os.kill, os.killpg, ends_first):
+        demonstration(ends)
+
+
+def what_is_missing_is_named_and_installed_at_once():
+    """A machine without some of the libraries: its compiler does not find their headers. apt-get writes down what it is asked for."""
+    bin = os.path.join(os.getcwd(), "bin")
+    os.mkdir(bin)
+    found = [path for path in (os.path.join(folder, "gcc") for folder in os.environ["PATH"].split(":")) if os.access(path, os.X_OK)]
+    real = next(path for path in found if "ccache" not in os.path.realpath(path))  # that one would find ours
+    for name, text in (("gcc", 'source=$(cat)\ncase $source in *http_parser.h* | *wslay.h*) exit 1 ;; esac\nprintf "%%s\\n" "$source" | exec %s "$@"' % real),
+                       ("apt-get", 'echo "$@" >>%s/asked' % bin), ("sudo", 'while [ "$1" = -n ]; do shift; done; exec "$@"'), ("apt-cache", "true")):
+        with open(os.path.join(bin, name), "w") as f:
+            f.write("#!/bin/sh\n" + text + "\n")
+        os.chmod(os.path.join(bin, name), 0o755)
+    there = dict({name: value for name, value in os.environ.items() if not name.startswith("MAKE")}, PATH=bin + ":" + os.environ["PATH"])
+
+    def said(*command):
+        return subprocess.run(command, cwd=top, env=there, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True, timeout=PATIENCE).stdout.decode()
+    assert said("tests/deps.sh", "--list", "dxdb") == "libhttp-parser-dev libwslay-dev\n"
+    assert not os.path.exists(bin + "/asked")
+    said("tests/deps.sh", "dxdb")
+    with open(bin + "/asked") as f:
+        asked = f.read()
+    assert asked.endswith("libhttp-parser-dev libwslay-dev\n") and "install -y" in asked, asked
+    # The message alone: the programs are not built again.
+    rule = "include Makefile\nmessage: ; @$(call LEFT_OUT,dxdb)\n"
+    shown = subprocess.run(["make", "-s", "-f", "-", "message", "DXDB=0", "CC=gcc"], input=rule.encode(), cwd=top, env=there, stdout=subprocess.PIPE, timeout=PATIENCE, check=True)
+    assert shown.stdout == b"left out: dxdb; missing (Debian's names): libhttp-parser-dev libwslay-dev\n", shown.stdout
+    assert "LEFT_OUT" not in said("make", "-n", "all", "DXDB=0") and "left out: dxdb" in said("make", "-n", "all", "DXDB=0")
 
 
 CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, every_type_is_what_it_was,
@@ -3112,19 +3393,21 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
+         each_query_has_metrics, the_examples_of_the_readme_run, the_examples_of_the_readme_run_over_tls, clients_refuse_a_bad_certificate, clients_decode_every_type, clients_carry_much_over_tls,
          tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
-         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
+         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
          replication_sees_what_happens_to_tables, replication_of_a_storm_and_of_a_large_transaction, who_has_written_reads_nothing_older_by_replication,
          replication_that_cannot_be_says_why,
          mw_7_pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_signal_ends_it_after_its_answers, dt_1_a_configuration_is_loaded_again,
-         a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
+         a_configuration_is_checked, what_was_installed_is_removed, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs,
+         what_is_missing_is_named_and_installed_at_once]
 
 
 def missing():
