@@ -52,7 +52,8 @@ enum {
     DXDB_PARAMETERS_MAX = 16,   /* per query */
     DXDB_TABLES_MAX     = 24,   /* per query */
     DXDB_NAME_SIZE_MAX  = 63,   /* of a query or parameter, as in PostgreSQL */
-    DXDB_TEXT_SIZE      = 256   /* of an error message */
+    DXDB_TEXT_SIZE      = 256,  /* of an error message */
+    DXDB_FIRST_MS       = 1000  /* for the first request of a connection, when a server ends */
 };
 
 /* Statuses of answers, the same in HTTP and HBTP. */

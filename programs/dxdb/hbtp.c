@@ -53,6 +53,8 @@ typedef struct dxdb_call {
 typedef struct dxdb_peer {
     dxdb_call   *calls; /* the newest one */
     dxdb_subject subject;
+    bool         has_asked;  /* something, since it was opened, */
+    uint64_t     opened_ns;  /* at this time */
     bool         subscribes; /* it has asked for a followed result */
     dx_link_id   link;
     struct dxdb_peer *next;
@@ -385,7 +387,9 @@ static dxdb_hbtp *hbtp_of(const dx_hbtp_context *c)
 static inline int auth_before(const dx_hbtp_context *c)
 {
     dxdb_hbtp *h = hbtp_of(c);
-    const uint16_t status = dxdb_guard_check(h->guard, &peer_of(c->session)->subject);
+    dxdb_peer *peer = peer_of(c->session);
+    peer->has_asked = true;
+    const uint16_t status = dxdb_guard_check(h->guard, &peer->subject);
     return status ? count(h, status) : 0;
 }
 
@@ -466,6 +470,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     memset(peer, 0, sizeof *peer);
     dxdb_guard_name(h->guard, dx_link_fd(l, id), &peer->subject);
     peer->link = id;
+    peer->opened_ns = dx_reactor_now_ns(l->reactor);
     peer->next = h->peers;
     if (peer->next) peer->next->prev = peer;
     h->peers = peer;
@@ -614,6 +619,17 @@ int dxdb_hbtp_add(void *protocol, int fd)
     const int error = dx_link_add(&h->links, fd, &id);
     if (!error) on_opened(&h->links, id);
     return error;
+}
+
+void dxdb_hbtp_listen_end(dxdb_hbtp *h) { dx_link_listen_end(&h->links); }
+
+bool dxdb_hbtp_expects(const dxdb_hbtp *h)
+{
+    const uint64_t now = dx_reactor_now_ns(h->links.reactor);
+    if (dx_link_is_listening(&h->links)) return true;
+    for (const dxdb_peer *peer = h->peers; peer; peer = peer->next)
+        if (!peer->has_asked && now - peer->opened_ns < (uint64_t)DXDB_FIRST_MS * 1000000) return true;
+    return false;
 }
 
 void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns)

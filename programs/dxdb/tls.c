@@ -346,10 +346,20 @@ int dxdb_tls_begin(dxdb_tls *t, dx_reactor *r, dxdb_guard *guard, void *context,
                  : PROG_OK;
 }
 
+void dxdb_tls_listen_end(dxdb_tls *t) { dx_peers_listen_end(&t->outer); }
+
+bool dxdb_tls_expects(const dxdb_tls *t)
+{
+    const uint64_t now = dx_reactor_now_ns(t->outer.reactor);
+    if (dx_peers_is_listening(&t->outer)) return true;
+    for (const dxdb_tls_link *l = t->links; l && t->handshakes; l = l->next)
+        if (!l->is_ready && now - l->begun_ns < (uint64_t)DXDB_FIRST_MS * 1000000) return true;
+    return false;
+}
+
 void dxdb_tls_drain(dxdb_tls *t)
 {
     (void)dx_reactor_cancel(t->outer.reactor, &t->tick_op);
-    dx_peers_listen_end(&t->outer);
     for (dxdb_tls_link *l = t->links, *next; l; l = next) {
         next = l->next;
         if (!l->is_ready) close_link(l, true);

@@ -2,9 +2,14 @@
    only the configuration: each receives notifications itself, and has its own cache. The kernel
    distributes connections over them (SO_REUSEPORT).
 
-   SIGHUP reads the configuration again. If it is valid, the workers answer what they were asked,
-   close their connections and end, and others begin with it on the same listening descriptors:
-   connections that are made in between wait there. */
+   SIGHUP reads the configuration again. If it is valid, the workers end, and others begin with it on
+   the same listening descriptors: connections that are made in between wait there.
+
+   A worker ends in this order, so that no request is lost:
+   1. It accepts no more, and waits until the system has done so: it may have accepted another one.
+   2. It waits for the first request of the connections that it has, and ends each connection of HTTP
+      with its next answer.
+   3. It ends streams and subscriptions, tells the links of HBTP, and closes what has been answered. */
 #include "commands.h"
 
 #include "hbtp.h"
@@ -108,6 +113,25 @@ static void run_until(worker *w, dx_reactor *r, bool closing, uint64_t until_ns)
         if (dx_reactor_run_once(r, 100000000) < 0) break;
 }
 
+/* Does a connection that was accepted still have to ask something? */
+static bool expects(const worker *w)
+{
+    return (w->hbtp_tls.context && dxdb_tls_expects(&w->hbtp_tls)) ||
+           (w->http_tls.context && dxdb_tls_expects(&w->http_tls)) ||
+           dxdb_hbtp_expects(&w->hbtp) || (w->http_fd >= 0 && dxdb_http_expects(&w->http));
+}
+
+/* Accept no more, and serve the first request of those that were accepted. */
+static void end_listening(worker *w, dx_reactor *r, uint64_t until_ns)
+{
+    if (w->hbtp_tls.context) dxdb_tls_listen_end(&w->hbtp_tls);
+    if (w->http_tls.context) dxdb_tls_listen_end(&w->http_tls);
+    dxdb_hbtp_listen_end(&w->hbtp);
+    if (w->http_fd >= 0) dxdb_http_listen_end(&w->http);
+    while (dx_reactor_refresh_now_ns(r) < until_ns && expects(w))
+        if (dx_reactor_run_once(r, 10000000) < 0) break;
+}
+
 /* Answer outstanding requests, then close the connections to the database. */
 static void end(dx_reactor_worker *thread)
 {
@@ -117,6 +141,7 @@ static void end(dx_reactor_worker *thread)
     const uint64_t until_ns = dx_reactor_refresh_now_ns(r) + DRAIN_S * second_ns;
     if (!atomic_load(&is_stopping)) (void)kill(getpid(), SIGTERM); /* the main thread ends the others */
     (void)dx_reactor_cancel(r, &w->publish_op);
+    end_listening(w, r, until_ns);
     if (w->hbtp_tls.context) dxdb_tls_drain(&w->hbtp_tls);
     if (w->http_tls.context) dxdb_tls_drain(&w->http_tls);
     dxdb_hbtp_drain(&w->hbtp, DRAIN_S * second_ns);

@@ -3003,6 +3003,93 @@ def dt_1_a_configuration_is_loaded_again():
         assert min(together(4, ask)[1:]) > 0
 
 
+def dt_1_no_request_is_lost_while_it_loads_again():
+    """Requests on new connections, of both protocols and both ways, and those of a connection that is kept until an answer says that
+    it closes: each is answered, whatever a SIGHUP meets. What was written is there once."""
+    postgres.fresh(USERS + "CREATE TABLE seen (who int, n int)")
+    kinds = [(Server, "epoll", "workers = 2"), (Server, "io_uring", "")]
+    if shutil.which("openssl"):
+        Secured.context = certificate("a")
+        kinds.append((Secured, "auto", TLS))
+    for kind, backend, server in kinds:
+        postgres.sql("TRUNCATE seen")
+        with kind({"user": ONE_USER}, writes={"see": {"sql": "INSERT INTO seen VALUES ($1, $2)", "parameters": ["who", "n"]}},
+                    options=("--backend", backend), server=server + "\nrequest_ms = 60000") as s:
+            s.process.stdout.readline()
+            done = threading.Event()
+            kept = []
+            want = [b'[{"id":%d,"name":"user %d"}]' % (i, i) for i in range(10)]
+
+            def get(i, n):
+                status, _, body = s.fetch("/q/user?id=%d" % i)
+                assert status == 200 and body == want[i], (status, body)
+
+            def late(i, n):  # a page connects before it asks
+                with s.secure() if kind == Secured else socket.create_connection(s.at["http"], timeout=PATIENCE) as one:
+                    time.sleep(random.random() / 10)
+                    one.sendall(b"GET /q/user?id=%d HTTP/1.1\r\nConnection: close\r\n\r\n" % i)
+                    with one.makefile("rb") as answer:
+                        assert answer.read().endswith(want[i])
+
+            def live(i, n):
+                with socket.create_connection(s.at["http"], timeout=PATIENCE) as one, one.makefile("rb") as answer:
+                    one.sendall(b"GET /q/user/live?id=%d HTTP/1.0\r\n\r\n" % i)
+                    assert b" 200 " in answer.readline()
+                    while (line := answer.readline()) != b"data: %s\n" % want[i]:
+                        assert line
+
+            def web_socket(i, n):
+                with socket.create_connection(s.at["http"], timeout=PATIENCE) as one, one.makefile("rb") as answer:
+                    one.sendall(b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+                    line = answer.readline()
+                    assert b" 101 " in line or b" 404 " in line, line  # 404: a build without it
+
+            def call(i, n):
+                with s.hbtp() as client:
+                    assert client.call(1, arguments(str(i)), timeout=PATIENCE)
+
+            def call_write(i, n):
+                with s.hbtp() as client:
+                    assert s.write(client, "see", str(i), str(n))[1] == [1]
+
+            def post(i, n):
+                s.post("see", {"who": i, "n": n})
+
+            def keep(i, n):
+                connection = kept.pop() if kept else http.client.HTTPConnection(*s.at["http"], timeout=PATIENCE)
+                connection.request("GET", "/q/user?id=%d" % i)
+                answer = connection.getresponse()
+                assert answer.read() == want[i], answer.status
+                if answer.will_close:
+                    connection.close()
+                else:
+                    kept.append(connection)
+            ways = (get, late, post) if kind == Secured else (get, late, post, call, call_write, keep, live, web_socket)
+
+            def ask(i):
+                if i == len(ways):
+                    try:
+                        for _ in range(25):
+                            s.process.send_signal(signal.SIGHUP)
+                            assert s.process.stdout.readline() == b"loaded dxdb.toml\n"
+                            time.sleep(random.random() / 8)
+                    finally:
+                        done.set()
+                    return 25
+                asked = 0
+                while not done.is_set():
+                    ways[i](i + 1, asked)
+                    asked += 1
+                return asked
+            asked = together(len(ways) + 1, ask)
+            for connection in kept:
+                connection.close()
+            assert min(asked) >= 10, asked
+            assert postgres.sql("SELECT who, count(*), count(DISTINCT n) FROM seen GROUP BY who ORDER BY who").split() == [
+                "%d|%d|%d" % (i + 1, asked[i], asked[i]) for i in range(len(ways)) if ways[i] in (post, call_write)]
+
+
 def a_configuration_is_checked():
     good = '[server]\nhttp = "127.0.0.1:0"\n[database]\nurl = "x"\n[[query]]\nname = "a"\nsql = "b"\n'
     for text, want in (("[server\n", ":1:"), (good + "foo = 1\n", ":8: foo: no such key in [[query]]"), (good.replace("url", "uri"), "uri: no such key"),
@@ -3123,7 +3210,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          replication_sees_what_happens_to_tables, replication_of_a_storm_and_of_a_large_transaction, who_has_written_reads_nothing_older_by_replication,
          replication_that_cannot_be_says_why,
          mw_7_pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
-         a_signal_ends_it_after_its_answers, dt_1_a_configuration_is_loaded_again,
+         a_signal_ends_it_after_its_answers, dt_1_a_configuration_is_loaded_again, dt_1_no_request_is_lost_while_it_loads_again,
          a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
 
 
