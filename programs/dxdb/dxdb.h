@@ -17,6 +17,7 @@
    patcher.c       a thread that makes patches of large records
    follow.c        subscriptions: results that are kept up to date, and patches of their changes
    metrics.c       counters
+   health.c        whether all workers can answer
    guard.c         tokens, rates, origins
    body.c          parameters of writes over HTTP
    page.c          the page of the server

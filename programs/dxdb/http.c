@@ -7,6 +7,7 @@
 #include "http.h"
 
 #include "body.h"
+#include "health.h"
 #include "json.h"
 #include "page.h"
 #include "text.h"
@@ -676,8 +677,10 @@ static void show_metrics(dxdb_client *c)
 
 static void show_health(dxdb_client *c)
 {
-    if (!dxdb_results_healthy(c->http->results))
-        refuse(c, DXDB_UNAVAILABLE, "the database cannot be reached");
+    char why[DXDB_HEALTH_SIZE];
+    if (!dxdb_health_get(why)) refuse(c, DXDB_UNAVAILABLE, why);
+    else if (!dxdb_results_healthy(c->http->results))
+        refuse(c, DXDB_UNAVAILABLE, "the queries are being described, or no connection is open yet");
     else respond(c, DXDB_OK, "text/plain", "", "ok\n", 3);
 }
 

@@ -12,6 +12,7 @@
    3. It ends streams and subscriptions, tells the links of HBTP, and closes what has been answered. */
 #include "commands.h"
 
+#include "health.h"
 #include "hbtp.h"
 #include "http.h"
 #include "tls.h"
@@ -74,7 +75,7 @@ static int begin(dx_reactor_worker *thread)
     dx_reactor *r = &thread->reactor;
     w->index = thread->index;
     int status = dxdb_guard_begin(&w->guard, &config);
-    if (!status) status = dxdb_results_begin(&w->results, r, &config, w->index > 0);
+    if (!status) status = dxdb_results_begin(&w->results, r, &config, w->index);
     if (!status) status = dxdb_follow_begin(&w->follow, r, &w->results);
     if (!status) /* without an address, it is for WebSocket */
         status = dxdb_hbtp_begin(&w->hbtp, r, &w->follow, &w->guard, certificate ? -1 : w->hbtp_fd);
@@ -226,6 +227,7 @@ static int start_workers(int backend)
     if (status) return status;
     describe(&desc, backend);
     atomic_store(&is_stopping, false);
+    dxdb_health_begin(worker_count);
     const int error = dx_reactor_group_start(&group, &desc);
     if (!error) return PROG_OK;
     free_workers();

@@ -2723,12 +2723,15 @@ def replication_that_cannot_be_says_why():
         """It does not, for this reason, until the change."""
         with Server({"user": ONE_USER}, install=False, ready=False, server="request_ms = 300", database=REPLICATED, url=url) as s:
             until(lambda: why in s.said())
-            assert s.fetch("/healthz")[0] == 503 and s.fetch("/q/user?id=1")[0] == 503
+            for path in ("/healthz", "/q/user?id=1"):
+                status, _, body = s.fetch(path)
+                assert status == 503 and why in json.loads(body)["error"], body
             assert s.said().count("changes cannot be received") == 1, s.said()
             for sql in change.values():
                 postgres.sql(sql)
             if change:
                 until(lambda: s.fetch("/healthz")[0] == 200)
+                until(lambda: "cached again" in s.said())
                 until(lambda: s.fetch("/q/user?id=1")[2] == b'[{"id":1,"name":"user 1"}]')
     starts("there is no publication dxdb", add="CREATE PUBLICATION dxdb FOR TABLE users")
     starts("may not replicate", plain, allow="ALTER ROLE plain REPLICATION")
@@ -2739,11 +2742,21 @@ def replication_that_cannot_be_says_why():
     until(lambda: postgres.sql("SELECT count(*) FROM pg_replication_slots") == "0")
     slots = int(postgres.sql("SHOW max_replication_slots"))
     postgres.sql("SELECT pg_create_physical_replication_slot('full' || i) FROM generate_series(1, %d) i" % slots)
-    starts("all replication slots are in use", free="SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'full%'")
+    starts("all replication slots are in use. Each worker needs one: set max_wal_senders", free="SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'full%'")
     postgres.stop()
     postgres.start("-c wal_level=replica")
     try:
         starts("wal_level is not logical")
+        postgres.stop()
+        # One walsender for three workers: one of them has it, and no worker says that all is well.
+        postgres.start("-c max_wal_senders=1")
+        with Server({"user": ONE_USER}, install=False, ready=False, server="workers = 3\nrequest_ms = 300", database=REPLICATED) as s:
+            until(lambda: "max_wal_senders" in s.said())
+            for _ in range(30):
+                status, _, body = s.fetch("/healthz")
+                assert status == 503 and b"to 3 more than others use" in body, body
+                time.sleep(0.05)
+            assert s.said().count("changes cannot be received") == 1, s.said()
     finally:
         postgres.stop()
         postgres.start()
