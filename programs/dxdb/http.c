@@ -207,6 +207,21 @@ static char *decode(const char *text, size_t size, char **to)
     return begin;
 }
 
+/* The target of a request without "http://host", which proxies send (RFC 9112, section 3.2.2). */
+static text_range path_of(text_range url)
+{
+    static const char *const schemes[2] = {"http://", "https://"};
+    for (int i = 0; i < 2; i++) {
+        const size_t length = strlen(schemes[i]);
+        size_t at = length;
+        if (url.size < length || strncasecmp(url.text, schemes[i], length)) continue;
+        while (at < url.size && url.text[at] != '/' && url.text[at] != '?') at++;
+        return at < url.size && url.text[at] == '/' ? (text_range){url.text + at, url.size - at}
+                                                   : (text_range){"/", 1};
+    }
+    return url;
+}
+
 /* >>answers ------------------------------------------------------------------------ */
 static const char *reason_of(uint16_t status)
 {
@@ -224,10 +239,12 @@ static const char *reason_of(uint16_t status)
     case 410: return "Gone";
     case 411: return "Length Required";
     case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
     case 415: return "Unsupported Media Type";
     case 417: return "Expectation Failed";
     case 426: return "Upgrade Required";
     case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     default: return "Internal Server Error";
@@ -695,9 +712,10 @@ static bool is_let_in(dxdb_client *c, const head *h)
     dxdb_subject subject;
     const bool bears = a->size > sizeof scheme - 1 &&
                        !strncasecmp(a->text, scheme, sizeof scheme - 1);
+    const char *why = NULL;
     const char *token = bears ? a->text + sizeof scheme - 1 : NULL;
     uint16_t status = dxdb_guard_admit(g, token, bears ? a->size - (sizeof scheme - 1) : 0,
-                                       &subject);
+                                       &subject, &why);
     c->subject = subject;
     if (!status) {
         dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
@@ -705,7 +723,7 @@ static bool is_let_in(dxdb_client *c, const head *h)
         if (quota.limit) (void)dx_middleware_add_rate_limit(&fields, &quota);
         c->extra_size = fields.size;
     }
-    if (status) refuse(c, status, status == 401 ? "a token is required" : "too many requests");
+    if (status) refuse(c, status, status == 401 ? why : "too many requests");
     return !status;
 }
 
@@ -798,7 +816,7 @@ static void refuse_body(dxdb_client *c, const http_parser *parser, uint16_t stat
    JSON: so JSON is required, and which pages may write is what CORS says. */
 static void begin_write(dxdb_client *c, const http_parser *parser, const head *h)
 {
-    text_range path = h->url;
+    text_range path = path_of(h->url);
     const bool has_length = parser->content_length != UINT64_MAX && !(parser->flags & F_CHUNKED);
     const bool keeps = c->keeps;
     int write = -1;
@@ -918,7 +936,7 @@ static void upgrade(dxdb_client *c, const http_parser *parser, const head *h)
 /* >>routes --------------------------------------------------------------------------- */
 static void route(dxdb_client *c, const http_parser *parser, const head *h)
 {
-    text_range path = h->url, query = {"", 0};
+    text_range path = path_of(h->url), query = {"", 0};
     const char *mark = path.size ? memchr(path.text, '?', path.size) : NULL;
     if (mark) {
         query.text = mark + 1;
@@ -1011,6 +1029,17 @@ static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
     return used;
 }
 
+/* A head that is too large, and is not read to its end. */
+static void refuse_head(dxdb_client *c, const uint8_t *bytes, size_t size)
+{
+    const bool is_target = !memchr(bytes, '\n', size);
+    c->keeps = c->is_head = c->is_write = false;
+    c->extra_size = 0;
+    c->asked_ns = 0;
+    refuse(c, is_target ? 414 : 431, is_target ? "a request has at most 16382 bytes, and its target alone is larger"
+                                               : "the head of a request has at most 16382 bytes");
+}
+
 static dxdb_client *client_of(dx_peers *peers, dx_peers_id id)
 {
     uint64_t *word = dx_peers_data(peers, id);
@@ -1052,7 +1081,12 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
         const size_t whole = find_head(bytes + at, size - at);
         if (!whole && size - at < HEAD_MAX) break;
         c->begun_ns = 0;
-        at += serve(c, bytes + at, whole ? whole : size - at);
+        if (!whole) {
+            refuse_head(c, bytes + at, size - at);
+            at = size;
+        } else {
+            at += serve(c, bytes + at, whole);
+        }
     }
     c->is_inside = false;
     if (c->ws) return at + dxdb_ws_received(c->ws, bytes + at, size - at, last);

@@ -21,6 +21,7 @@
 #include "../common/os.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -171,11 +172,12 @@ static int listen_on(const char *protocol, const char *address, size_t field)
     for (uint32_t i = 0; i < worker_count; i++) {
         const uint32_t flags = DX_REACTOR_NODELAY | (i ? DX_REACTOR_REUSEPORT : 0);
         int *fd = (int *)(void *)((char *)&workers[i] + field);
+        errno = 0;
         int error = dx_reactor_listen(NULL, i ? &bound : &at, flags, 0, fd, i ? NULL : &bound);
         if (!error && !i && worker_count > 1 && os_share_port(*fd) < 0) error = DX_REACTOR_ESYS;
         if (error)
             return prog_fail(PROG_SYSTEM, "%s: cannot listen on %s: %s", protocol, address,
-                             dx_reactor_error_name(error));
+                             errno ? strerror(errno) : dx_reactor_error_name(error));
     }
     dx_reactor_address_format(&bound, text, sizeof text);
     prog_say("%s on %s\n", protocol, text);

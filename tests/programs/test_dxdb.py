@@ -664,9 +664,9 @@ def dt_8_a_database_that_restarts_is_come_back_to(database=""):
         for how in ("immediate", "fast"):
             resets = s.metrics()["dxdb_resets_total"]
             postgres.stop(how)
-            until(lambda: s.fetch("/healthz")[0] == 503)
+            until(lambda: b"the database cannot be reached: " in s.fetch("/healthz")[2])
             begun = time.monotonic()
-            assert "in time" in s.get("user", 503, id=1)["error"]
+            assert "the database cannot be reached: " in s.get("user", 503, id=1)["error"]
             assert 0.9 < time.monotonic() - begun < 10
             assert s.fetch("/q/user/describe")[0] == 503
             postgres.start()
@@ -916,9 +916,12 @@ def mw_4_6_only_who_has_a_token_is_answered():
         bad = [None, "", "x", good[:-2] + "AA", token("another secret of thirty-two bytes..", aud="dxdb", exp=now + 100),
                token(secret, aud="other", exp=now + 100), token(secret, aud="dxdb", exp=now - 1), token(secret, aud="dxdb"),
                token(secret, alg="none", aud="dxdb", exp=now + 100)[:-43], token(secret, aud="dxdb", exp=now + 100, nbf=now + 50)]
-        for one in bad:
+        why = ["a token is required", "a token is required", "not a JSON Web Token", "not signed", "not signed", "another issuer, or for another audience",
+               "has expired", "has expired, or has no", "not a JSON Web Token", "not valid yet"]
+        assert len(why) == len(bad)
+        for one, text in zip(bad, why):
             answer = s.fetch("/q/user?id=1", {"Authorization": "Bearer " + one} if one is not None else {})
-            assert answer[0] == 401 and answer[1]["WWW-Authenticate"] == "Bearer", one
+            assert answer[0] == 401 and answer[1]["WWW-Authenticate"] == "Bearer" and text in json.loads(answer[2])["error"], (one, answer[2])
             try:
                 hbtp_as(s, one or "").close()
                 raise AssertionError("the Hello is accepted: %s" % one)
@@ -2790,7 +2793,7 @@ def a_write_over_http_is_one_transaction():
                 ("move", {"from": 3, "to": 60, "name": "x"}, 409, "check"), ("move", {"from": 1, "to": 2, "name": "x"}, 409, "unique"),
                 ("set", {"id": "x", "name": "y"}, 400, "integer"), ("set", {"id": 1 << 40, "name": "y"}, 400, "range"),
                 ("set", {"id": 1}, 400, "missing"), ("set", {"id": 1, "name": "x", "more": 1}, 400, "no such parameter"),
-                ("set", b'{"id": 1, "name": "x", "id": 2}', 400, "twice"), ("set", b'{"id": 1, "name": "x", "\\u0069d": 2}', 400, "JSON"), ("set", b"", 400, "JSON"), ("set", b"[1]", 400, "JSON"),
+                ("set", b'{"id": 1, "name": "x", "id": 2}', 400, "twice"), ("set", b'{"id": 1, "name": "x", "\\u0069d": 2}', 400, "twice"), ("set", b"", 400, "JSON"), ("set", b"[1]", 400, "JSON"),
                 ("set", b'{"id": 1, "name": "x"', 400, "JSON"), ("set", b'{"id": 01, "name": "x"}', 400, "JSON"), ("set", b'{"id": 1, "name": "x"} {}', 400, "JSON"),
                 ("set", b'{"id": 1, "name": "\\ud800"}', 400, "character"), ("set", b'{"id": 1, "name": "\\u0000"}', 400, "character"),
                 ("set", b'{"id": 1, "name": "\\ud800\\u0041"}', 400, "character"), ("set", b'{"id": 1, "name": "\xff"}', 400, ""),
@@ -2799,6 +2802,45 @@ def a_write_over_http_is_one_transaction():
             assert answer["status"] == status and text in answer["error"], (values, answer)
         assert postgres.sql("SELECT * FROM users ORDER BY id; SELECT * FROM moves; SELECT count(*) FROM kinds") == before
         assert s.get("user", id=5) == [{"id": 5, "name": "user 5"}] and s.metrics()["dxdb_pool_running"] == 0
+
+
+def a_target_may_have_its_host_and_a_key_escapes():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, writes=WRITES | {"move": WRITES["set"]}) as s:
+        for target, want in ((b"http://host/q/user?id=1", b" 200 "), (b"HTTPS://a.example:80/q/user?id=1", b" 200 "), (b"http://host", b" 200 "),
+                             (b"http://host?id=1", b" 200 "), (b"http://host/q/none", b" 404 "), (b"httpx/q/user?id=1", b" 400 ")):
+            answer = s.raw(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert want in answer.split(b"\r\n")[0] and (b"/q/user" not in target or want != b" 200 " or b"user 1" in answer), (target, answer)
+        assert s.post("set", b'{"\\u0069d": 7, "n\\u0061me": "escaped"}')["rows"] == [1]
+        body = b'{"id": 7, "name": "whole"}'
+        answer = s.raw(b"POST http://host/w/set HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+        assert b" 200 " in answer.split(b"\r\n")[0] and s.get("user", id=7)[0]["name"] == "whole", answer
+
+
+def what_is_too_large_is_told_its_limit():
+    postgres.fresh(USERS)
+    queries = {"user": ONE_USER, "text": {"sql": "SELECT $1::text AS t", "parameters": ["p"], "ttl_s": 1}}
+    with Server(queries) as s, s.hbtp() as client:
+        for head, status, text in ((b"GET /q/text?p=" + b"x" * 17000 + b" HTTP/1.1\r\n\r\n", b" 414 ", b"its target alone"),
+                                   (b"GET /q/text?p=x HTTP/1.1\r\nA: " + b"x" * 17000 + b"\r\n\r\n", b" 431 ", b"at most 16382 bytes"),
+                                   (b"GET /q/text?p=x HTTP/1.1\r\n" + b"A: x\r\n" * 3000 + b"\r\n", b" 431 ", b"at most 16382 bytes")):
+            answer = s.raw(head)
+            assert status in answer.split(b"\r\n")[0] and text in answer and b"Connection: close" in answer, answer
+        for given, text in ((arguments("x" * 5000), "more than 4096 bytes"), (b"", "a parameter is missing"), (arguments("x", "y"), "or a position of 8 bytes"),
+                            (arguments("a\0b"), "a zero byte"), (struct.pack("<I", 100) + b"x", "longer than the request")):
+            status, why = refusal_of(lambda: client.call(s.methods["text"], given))
+            assert status == 400 and text in why, (status, why)
+    # At the start: what the system says, and no secret without an end.
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        write_config("x.toml", {"user": ONE_USER})
+        with open("x.toml") as f:
+            old = f.read()
+        for change, text in ((("127.0.0.1:0", "127.0.0.1:%d" % taken.getsockname()[1]), "Address already in use"),
+                             (("[cache]", '[auth]\nsecret_file = "/dev/zero"\n[cache]'), "/dev/zero: a secret has at most 1024 bytes")):
+            with open("x.toml", "w") as f:
+                f.write(old.replace(*change))
+            done = subprocess.run([DXDB, "serve", "x.toml"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+            assert done.returncode and text in done.stdout.decode(), done.stdout
 
 
 def a_body_keeps_to_its_rules():
@@ -3218,7 +3260,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
          a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
-         a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
+         a_target_may_have_its_host_and_a_key_escapes, what_is_too_large_is_told_its_limit, a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
          replication_sees_what_happens_to_tables, replication_of_a_storm_and_of_a_large_transaction, who_has_written_reads_nothing_older_by_replication,
          replication_that_cannot_be_says_why,
