@@ -235,7 +235,8 @@ static const char *parse(argument_bytes *a, uint32_t want, const char **values, 
         values[i] = NULL;
         if (size == UINT32_MAX) continue;
         if (size > a->size) return "a parameter is longer than the request";
-        if (size >= capacity) return "the parameters together have more than " TEXT_OF(DX_QUERIES_KEY_MAX) " bytes";
+        if (size >= capacity)
+            return "the parameters together have more than " TEXT_OF(DX_QUERIES_KEY_MAX) " bytes";
         if (memchr(a->bytes, 0, size)) return "a parameter has a zero byte";
         values[i] = memcpy(texts, a->bytes, size);
         texts[size] = 0;
@@ -325,7 +326,8 @@ static int on_query(const dx_hbtp_context *c)
     dxdb_result result;
     const char *why = parse(&bytes, h->results->config->queries[m->query].parameter_count, a.values,
                             a.texts, sizeof a.texts);
-    if (!why && bytes.size && bytes.size != 8) why = "after the parameters comes nothing, or a position of 8 bytes";
+    if (!why && bytes.size && bytes.size != 8)
+        why = "after the parameters comes nothing, or a position of 8 bytes";
     if (why) return refuse(c, h, DXDB_BAD_REQUEST, why);
     if (bytes.size) return query_at(c, m, &a, get_number(bytes.bytes));
     if (dxdb_results_get(h->results, m->query, a.values, &result)) {

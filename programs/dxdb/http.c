@@ -1036,8 +1036,8 @@ static void refuse_head(dxdb_client *c, const uint8_t *bytes, size_t size)
     c->keeps = c->is_head = c->is_write = false;
     c->extra_size = 0;
     c->asked_ns = 0;
-    refuse(c, is_target ? 414 : 431, is_target ? "a request has at most 16382 bytes, and its target alone is larger"
-                                               : "the head of a request has at most 16382 bytes");
+    if (is_target) refuse(c, 414, "the head of a request has at most 16382 bytes; its target alone has more");
+    else refuse(c, 431, "the head of a request has at most 16382 bytes");
 }
 
 static dxdb_client *client_of(dx_peers *peers, dx_peers_id id)
