@@ -4,6 +4,8 @@
    side is on hold until it is gone. */
 #include "tls.h"
 
+#include "../common/os.h"
+
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -46,6 +48,9 @@ static dxdb_tls_link *link_of(dx_peers *peers, dx_peers_id id)
 static int fail(const char *path)
 {
     char why[160];
+    const int file = os_open(path);
+    if (file < 0) return prog_fail_errno("%s", path);
+    os_close(file);
     ERR_error_string_n(ERR_peek_last_error(), why, sizeof why);
     ERR_clear_error();
     return prog_fail(PROG_USAGE, "%s: %s", path, why);
@@ -57,7 +62,7 @@ int dxdb_tls_load(const dxdb_config *config, void **context)
     if (!config->tls_cert) return PROG_OK;
     SSL_CTX *c = SSL_CTX_new(TLS_server_method());
     int status = PROG_OK;
-    if (!c) return fail("TLS");
+    if (!c) return prog_fail(PROG_SYSTEM, "TLS: OpenSSL has no memory");
     (void)SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
     (void)SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     (void)SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);

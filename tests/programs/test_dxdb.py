@@ -2836,6 +2836,7 @@ def what_is_too_large_is_told_its_limit():
         with open("x.toml") as f:
             old = f.read()
         for change, text in ((("127.0.0.1:0", "127.0.0.1:%d" % taken.getsockname()[1]), "Address already in use"),
+                             (("[database]", 'tls_cert = "none.pem"\ntls_key = "none.key"\n[database]'), "none.pem: No such file"),
                              (("[cache]", '[auth]\nsecret_file = "/dev/zero"\n[cache]'), "/dev/zero: a secret has at most 1024 bytes")):
             with open("x.toml", "w") as f:
                 f.write(old.replace(*change))
@@ -3154,7 +3155,12 @@ def a_configuration_is_checked():
                        (good + good[good.index("[["):], "two queries are named a"), (good.replace('name = "a"', 'name = "a b"'), "needs a name"),
                        (good + "method = 255\n", ":8: method: must be a number from 1 to 254"), (good + "ttl_s = 1.5\n", "ttl_s: must be"),
                        (good + 'parameters = ["p", "p"]\n', "query a lists parameter p twice"), (good + "parameters = [1]\n", ":8: parameters: must be a string"),
-                       (good + 'parameters = ["%s"]\n' % '", "'.join("p%d" % i for i in range(17)), "parameters: too many"),
+                       (good + 'parameters = ["%s"]\n' % '", "'.join("p%d" % i for i in range(17)), "parameters: too many: at most 16"),
+                       (good + 'paramters = ["p"]\n', ":8: paramters: no such key in [[query]]; did you mean 'parameters'?"),
+                       (good.replace('"x"', '"x"\nheartbeat = 1'), "heartbeat: no such key"), (good.replace('"x"', '"x"\npol = 1'), "pol: no such key; did you mean 'pool'?"),
+                       (good.replace('"x"', '"x"\nsorce = "x"'), "did you mean 'source'?"), (good + '[[write]]\nsqll = ["x"]\n', "no such key in [[write]]; did you mean 'sql'?"),
+                       (good.replace('"x"', '"hst=127.0.0.1 user=a"'), '[database] url: invalid connection option "hst"'), (good, '[database] url: missing "="'),
+                      
                        (good + '[[query]]\nname = "b"\nsql = "c"\nmethod = 1\n', "have the same method, 1"),
                        (good + '[[write]]\nname = "w"\n', "write w has no sql"), (good + '[[write]]\nsql = "c"\n', "write 1 needs a name"),
                        (good + '[[write]]\nname = "a"\nsql = "c"\n', "a query and a write are named a"),
