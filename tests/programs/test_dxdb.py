@@ -3160,7 +3160,6 @@ def a_configuration_is_checked():
                        (good.replace('"x"', '"x"\nheartbeat = 1'), "heartbeat: no such key"), (good.replace('"x"', '"x"\npol = 1'), "pol: no such key; did you mean 'pool'?"),
                        (good.replace('"x"', '"x"\nsorce = "x"'), "did you mean 'source'?"), (good + '[[write]]\nsqll = ["x"]\n', "no such key in [[write]]; did you mean 'sql'?"),
                        (good.replace('"x"', '"hst=127.0.0.1 user=a"'), '[database] url: invalid connection option "hst"'), (good, '[database] url: missing "="'),
-                      
                        (good + '[[query]]\nname = "b"\nsql = "c"\nmethod = 1\n', "have the same method, 1"),
                        (good + '[[write]]\nname = "w"\n', "write w has no sql"), (good + '[[write]]\nsql = "c"\n', "write 1 needs a name"),
                        (good + '[[write]]\nname = "a"\nsql = "c"\n', "a query and a write are named a"),
