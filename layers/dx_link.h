@@ -262,6 +262,11 @@ DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc
 /* Accept on fd, which stays the caller's. Once for each *l. EINVAL. May be retried: EAGAIN, the
    reactor has no operation left; ECANCELED, it is being closed. */
 DX_LINK_API int dx_link_listen(dx_link *l, int fd);
+/* Stop accepting. Open links stay open. */
+DX_LINK_API void dx_link_listen_end(dx_link *l);
+/* False before dx_link_listen(), and once its end has taken effect: until then the system may have
+   accepted a connection that is about to be opened. To lose none: end, wait for this, drain. */
+DX_LINK_API bool dx_link_is_listening(const dx_link *l);
 /* Connect to *address, which is copied. The session can be used at once: its output is sent once
    the connection is established. EINVAL: also a Hello that exceeds out_size; EAGAIN, ECANCELED,
    ESYS: no link was made. */
@@ -1239,6 +1244,13 @@ DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc
 DX_LINK_API int dx_link_listen(dx_link *l, int fd)
 {
     return l ? dx_peers_listen(&l->peers_, fd) : (int)DX_LINK_EINVAL;
+}
+
+DX_LINK_API void dx_link_listen_end(dx_link *l) { dx_peers_listen_end(&l->peers_); }
+
+DX_LINK_API bool dx_link_is_listening(const dx_link *l)
+{
+    return dx_peers_is_listening(&l->peers_);
 }
 
 /* Make a link on a descriptor, which it closes; after an error it stays the caller's. */

@@ -197,6 +197,9 @@ DX_PEERS_API int dx_peers_open(dx_peers *peers, dx_reactor *reactor, const dx_pe
 DX_PEERS_API int dx_peers_listen(dx_peers *peers, int fd);
 /* Stop accepting. Open peers stay open. */
 DX_PEERS_API void dx_peers_listen_end(dx_peers *peers);
+/* False before dx_peers_listen(), and once its end has taken effect: until then the system may have
+   accepted a connection that is about to be opened. To lose none: end, wait for this, drain. */
+DX_PEERS_API bool dx_peers_is_listening(const dx_peers *peers);
 /* Add a non-blocking stream and own it. address NULL: it is connected, opened is not called; else
    connect it; *address is lent until opened or closed. EINVAL; EAGAIN: peers_max are open. */
 DX_PEERS_API int dx_peers_add(dx_peers *peers, int fd, const dx_reactor_address *address,
@@ -1101,6 +1104,11 @@ DX_PEERS_API void dx_peers_listen_end(dx_peers *peers)
     peers->listening_ = -1;
     dx_reactor_cancel(peers->reactor, &peers->accept_op_);
     dx_reactor_cancel(peers->reactor, &peers->retry_op_);
+}
+
+DX_PEERS_API bool dx_peers_is_listening(const dx_peers *peers)
+{
+    return dx_reactor_op_pending(&peers->accept_op_) || dx_reactor_op_pending(&peers->retry_op_);
 }
 
 DX_PEERS_API int dx_peers_add(dx_peers *peers, int fd, const dx_reactor_address *address,

@@ -38,11 +38,11 @@
                 compared in constant time before anything else of the token is read. One text has
                 one meaning: strict base64url and strict JSON. All of an object is checked by RFC
                 8259, also members that nobody asked for; a duplicate of a requested name is
-                refused, and so are escapes in names of members, which could hide a duplicate. No
+                refused, and so are escapes in names, which could hide one, if any was requested. No
                 allocation, globals or recursion. JSON is read in one pass, O(size * names), and no
                 tree is built.
     LIMITS      Keys of 32 bytes and more. JSON: 31 levels of arrays and objects; numbers are
-                checked as text, and only integers from 0 to 2^53 are converted; strings are not
+                checked as text, and only those from 0 to 2^53 are converted; strings are not
                 checked to be UTF-8. Verify a token once a connection, not once a frame.
     SIZE        code: x86-64 4,589, Cortex-M0 3,040; objects: dx_token_rules 64, dx_token_key 144,
                 dx_token_claims 32
@@ -376,6 +376,7 @@ struct dx_token_p_walk {
     dx_token_json_text value; /* of that member */
     uint32_t     levels;
     bool         fresh; /* a container has just begun: no comma yet */
+    bool         any_name; /* no member was asked for: names may have escapes */
 };
 
 static bool dx_token_p_read_name(struct dx_token_p_walk *w)
@@ -387,7 +388,7 @@ static bool dx_token_p_read_name(struct dx_token_p_walk *w)
     kind = dx_token_p_read_string(&w->rest);
     if (kind == DX_TOKEN_P_NO_STRING) return false;
     if (w->levels == DX_TOKEN_P_OUTERMOST) {
-        if (kind == DX_TOKEN_P_ESCAPED) return false;
+        if (kind == DX_TOKEN_P_ESCAPED && !w->any_name) return false;
         DX_TOKEN_ASSERT(w->rest.begin - begin >= 2);
         w->name.begin = begin + 1;
         w->name.end = w->rest.begin - 1;
@@ -457,6 +458,7 @@ DX_TOKEN_API int dx_token_json_find_members(const char *json, size_t size,
     w.rest.begin = json;
     w.rest.end = json + size;
     w.levels = DX_TOKEN_P_OUTSIDE;
+    w.any_name = !count;
     if (dx_token_p_peek(&w.rest) != '{') return DX_TOKEN_ECORRUPT;
     do {
         if (!dx_token_p_step(&w)) return DX_TOKEN_ECORRUPT;
@@ -652,11 +654,26 @@ static int dx_token_p_check_header(const dx_token_rules *rules, const char *part
     return DX_TOKEN_OK;
 }
 
-/* A NumericDate, or `none` if there is no such claim. */
-static bool dx_token_p_read_date(const dx_token_json_text *value, uint64_t none, uint64_t *date)
+/* A NumericDate, or `none` if there is no such claim. A fraction (RFC 7519, section 2) is cut off,
+   or rounded up: the token is valid for a little less time, never for more. */
+static bool dx_token_p_read_date(const dx_token_json_text *value, uint64_t none, bool up,
+                                 uint64_t *date)
 {
+    dx_token_json_text whole = *value;
+    const char *p;
+    bool more = false;
     *date = none;
-    return !value->begin || !dx_token_json_read_integer(value, date);
+    if (!value->begin) return true;
+    for (p = value->begin; p < value->end && *p != '.'; p++) {}
+    whole.end = p;
+    if (p < value->end) p++;
+    for (; p < value->end; p++) {
+        if (!dx_token_p_is_digit(*p)) return false;
+        if (*p != '0') more = true;
+    }
+    if (dx_token_json_read_integer(&whole, date)) return false;
+    if (more && up) ++*date;
+    return true;
 }
 
 static int dx_token_p_check_claims(const dx_token_rules *rules, const char *part, size_t size,
@@ -679,9 +696,9 @@ static int dx_token_p_check_claims(const dx_token_rules *rules, const char *part
     claims->size = size;
     if (error) return error;
     DX_TOKEN_ASSERT(claims->size <= rules->memory_size);
-    if (!dx_token_p_read_date(&found[DX_TOKEN_P_EXP], UINT64_MAX, &claims->expires_s) ||
-        !dx_token_p_read_date(&found[DX_TOKEN_P_NBF], 0, &claims->not_before_s) ||
-        !dx_token_p_read_date(&found[DX_TOKEN_P_IAT], 0, &issued))
+    if (!dx_token_p_read_date(&found[DX_TOKEN_P_EXP], UINT64_MAX, false, &claims->expires_s) ||
+        !dx_token_p_read_date(&found[DX_TOKEN_P_NBF], 0, true, &claims->not_before_s) ||
+        !dx_token_p_read_date(&found[DX_TOKEN_P_IAT], 0, false, &issued))
         return DX_TOKEN_ECORRUPT;
     if (!found[DX_TOKEN_P_EXP].begin && !rules->allow_endless) return DX_TOKEN_EEXPIRED;
     if (now_s >= claims->expires_s && now_s - claims->expires_s >= rules->leeway_s)

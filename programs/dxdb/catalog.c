@@ -12,6 +12,8 @@
    those in views and subqueries. */
 #include "catalog.h"
 
+#include "health.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -617,12 +619,16 @@ static void restart(dxdb_catalog *c, const char *why)
     go_down(c, why);
 }
 
-/* Say why replication does not start, unless that was said last. */
+/* Say why replication does not start. PostgreSQL does not say how many slots and walsenders it needs. */
 static void say(dxdb_catalog *c, const char *why)
 {
-    if (strcmp(c->said, why) && !c->is_quiet)
-        prog_warn("changes cannot be received, so nothing is answered; retrying: %s", why);
-    snprintf(c->said, sizeof c->said, "%s", why);
+    char text[DXDB_TEXT_SIZE + 160];
+    const unsigned workers = dxdb_health_workers();
+    const bool is_full = strstr(why, "max_wal_senders") || strstr(why, "replication slots are in use");
+    snprintf(text, sizeof text, is_full ? "%s. Each worker needs one: set max_wal_senders and "
+             "max_replication_slots of the database to %u more than others use, and restart it" : "%s",
+             why, workers);
+    dxdb_health_set(c->index, "changes cannot be received", text);
 }
 
 /* Handle an answer to ask_publication(). If replication cannot be, the next heartbeat asks again. */
@@ -801,7 +807,7 @@ static void handle_check(dxdb_catalog *c, const PGresult *result)
             c->generation++;
             c->stream.gather.generation = c->generation;
             c->sees_all = true;
-            c->said[0] = 0;
+            dxdb_health_set(c->index, NULL, NULL);
             c->calls->up(c);
         }
         if (!c->connection.unanswered) begin_next(c);
@@ -873,8 +879,7 @@ static void on_lost(dxdb_connection *connection, const char *why)
     c->reload = false;
     if (c->config->replicates) dxdb_stream_stop(&c->stream, why);
     go_down(c, why);
-    if (connection->failures <= 1 && !c->is_quiet) prog_warn("the database cannot be reached, "
-                                                             "retrying: %s", why);
+    dxdb_health_set(c->index, "the database cannot be reached", why);
 }
 
 static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost, NULL, NULL};

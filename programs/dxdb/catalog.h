@@ -62,6 +62,7 @@ struct dxdb_catalog { /* the first fields may be read */
     dxdb_described *queries;
     uint64_t        notifications; /* of changes; by replication, transactions with changes */
     uint64_t        position;   /* of the log: changes of all smaller ones were reported */
+    uint32_t        index;      /* set it: of the worker */
     bool            is_quiet;   /* set it: print no messages, another catalog prints them */
     void           *user;
 
@@ -100,7 +101,6 @@ struct dxdb_catalog { /* the first fields may be read */
     uint32_t        unseen;     /* looks in a row that found none visible */
     uint64_t        log_end;    /* at the last heartbeat */
     char            publication[64]; /* what it publishes; before the slot was created */
-    char            said[DXDB_TEXT_SIZE]; /* the last message about why it does not start */
 };
 
 /* Selects all tables that a query reads or that belong to these, one per row: OID of the topmost

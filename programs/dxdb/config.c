@@ -1,12 +1,14 @@
 /* The configuration. See config.h. */
 #include "config.h"
 
+#include "../common/options.h"
 #include "../common/os.h"
 #include "../common/toml.h"
 
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -66,6 +68,34 @@ static int refuse(const reading *r, const prog_toml_value *v, const char *why)
     return prog_fail(PROG_USAGE, "%s:%u: %s: %s", r->path, (unsigned)v->line, last, why);
 }
 
+static const char *const query_keys[] = {"name", "sql", "parameters", "tables", "ttl_s", "method", NULL};
+static const char *const write_keys[] = {"name", "sql", "parameters", "method", NULL};
+
+static bool is_one_of(const char *const *names, const char *name)
+{
+    while (*names && strcmp(*names, name)) names++;
+    return *names != NULL;
+}
+
+/* Refuse a key that there is not, and name the one that was meant. where: the table, with " in ". names:
+   its keys; NULL: those of `keys` that are in a table of this name, and lists. */
+static int refuse_unknown(const reading *r, const prog_toml_value *v, const char *where,
+                          const char *const *names)
+{
+    const char *last = v->keys[v->depth - 1];
+    char why[160];
+    prog_nearest near;
+    prog_nearest_begin(&near, last, strlen(last));
+    while (names && *names) prog_nearest_offer(&near, *names++);
+    for (size_t i = 0; !names && v->depth == 2 && i < sizeof keys / sizeof *keys; i++)
+        if (!strcmp(keys[i].table, v->keys[0])) prog_nearest_offer(&near, keys[i].name);
+    if (!names && !strcmp(v->keys[0], "server")) prog_nearest_offer(&near, "origins");
+    if (!names && !strcmp(v->keys[0], "database")) prog_nearest_offer(&near, "source");
+    if (near.found) snprintf(why, sizeof why, "no such key%s; did you mean '%s'?", where, near.found);
+    else snprintf(why, sizeof why, "no such key%s", where);
+    return refuse(r, v, why);
+}
+
 static int parse_text(const reading *r, const prog_toml_value *v, char **out)
 {
     const char *reason = prog_toml_text(v, out);
@@ -100,7 +130,9 @@ static int parse_item(const reading *r, const prog_toml_value *v, char **list, u
                       uint32_t *count)
 {
     const uint32_t place = v->places[v->depth - 1];
-    if (place >= max) return refuse(r, v, "too many");
+    char why[40];
+    snprintf(why, sizeof why, "too many: at most %u", (unsigned)max);
+    if (place >= max) return refuse(r, v, why);
     if (place >= *count) *count = place + 1;
     return parse_text(r, v, &list[place]);
 }
@@ -118,6 +150,7 @@ static int parse_query(const reading *r, const prog_toml_value *v)
     dxdb_query_config *q = &c->queries[place];
     if (place >= c->query_count) c->query_count = place + 1;
     const bool list = !strcmp(name, "parameters") || !strcmp(name, "tables");
+    if (!is_one_of(query_keys, name)) return refuse_unknown(r, v, " in [[query]]", query_keys);
     if (v->listed[1] && !list) return refuse(r, v, "must not be a list");
     if (!strcmp(name, "name")) return parse_text(r, v, &q->name);
     if (!strcmp(name, "sql")) return parse_text(r, v, &q->sql);
@@ -128,11 +161,10 @@ static int parse_query(const reading *r, const prog_toml_value *v)
     if (!strcmp(name, "ttl_s")) {
         status = parse_number(r, v, 1, 31536000, &number);
         q->ttl_ms = number * 1000;
-    } else if (!strcmp(name, "method")) {
+    } else {
+        assert(!strcmp(name, "method"));
         status = parse_number(r, v, 1, 254, &number);
         q->method = (uint8_t)number;
-    } else {
-        status = refuse(r, v, "no such key in [[query]]");
     }
     return status;
 }
@@ -149,13 +181,14 @@ static int parse_write(const reading *r, const prog_toml_value *v)
     dxdb_write_config *w = &c->writes[place];
     if (place >= c->write_count) c->write_count = place + 1;
     const bool list = !strcmp(name, "parameters") || !strcmp(name, "sql");
+    if (!is_one_of(write_keys, name)) return refuse_unknown(r, v, " in [[write]]", write_keys);
     if (v->listed[1] && !list) return refuse(r, v, "must not be a list");
     if (!strcmp(name, "name")) return parse_text(r, v, &w->name);
     if (!strcmp(name, "sql"))
         return parse_item(r, v, w->statements, DXDB_STATEMENTS_MAX, &w->statement_count);
     if (!strcmp(name, "parameters"))
         return parse_item(r, v, w->parameters, DXDB_PARAMETERS_MAX, &w->parameter_count);
-    if (strcmp(name, "method")) return refuse(r, v, "no such key in [[write]]");
+    assert(!strcmp(name, "method"));
     const int status = parse_number(r, v, 1, 254, &number);
     w->method = (uint8_t)number;
     return status;
@@ -190,7 +223,7 @@ static int parse_value(void *user, const prog_toml_value *v)
     for (size_t i = 0; v->depth == 2 && i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(keys[i].table, v->keys[0]) && !strcmp(keys[i].name, v->keys[1]))
             return parse_key(r, v, &keys[i]);
-    return refuse(r, v, "no such key");
+    return refuse_unknown(r, v, "", NULL);
 }
 
 static bool is_name(const char *name)
@@ -283,6 +316,19 @@ static int check_query(dxdb_config *c, uint32_t place, const char *path)
     return check_parameters("query", q->name, q->parameters, q->parameter_count, path);
 }
 
+/* libpq would refuse it with each attempt to connect. */
+static int check_url(const char *url, const char *path)
+{
+    char *why = NULL;
+    PQconninfoOption *options = PQconninfoParse(url, &why);
+    const int status = options ? PROG_OK
+        : prog_fail(PROG_USAGE, "%s: [database] url: %.*s", path,
+                    (int)strcspn(why ? why : "no memory", "\n"), why ? why : "no memory");
+    PQconninfoFree(options);
+    PQfreemem(why);
+    return status;
+}
+
 static int check(dxdb_config *c, const char *path)
 {
     if (!c->url) return prog_fail(PROG_USAGE, "%s: [database] has no url", path);
@@ -309,7 +355,7 @@ static int check(dxdb_config *c, const char *path)
         int status = check_write(c, i, path);
         if (status) return status;
     }
-    return PROG_OK;
+    return check_url(c->url, path);
 }
 
 /* Read a file. The caller frees *out. */

@@ -17,6 +17,7 @@
    patcher.c       a thread that makes patches of large records
    follow.c        subscriptions: results that are kept up to date, and patches of their changes
    metrics.c       counters
+   health.c        whether all workers can answer
    guard.c         tokens, rates, origins
    body.c          parameters of writes over HTTP
    page.c          the page of the server
@@ -52,7 +53,8 @@ enum {
     DXDB_PARAMETERS_MAX = 16,   /* per query */
     DXDB_TABLES_MAX     = 24,   /* per query */
     DXDB_NAME_SIZE_MAX  = 63,   /* of a query or parameter, as in PostgreSQL */
-    DXDB_TEXT_SIZE      = 256   /* of an error message */
+    DXDB_TEXT_SIZE      = 256,  /* of an error message */
+    DXDB_FIRST_MS       = 1000  /* for the first request of a connection, when a server ends */
 };
 
 /* Statuses of answers, the same in HTTP and HBTP. */

@@ -16,13 +16,18 @@ static uint64_t now_s(void) { return (uint64_t)(os_time_ns() / 1000000000); }
 /* Read the secret: the content of a file, without the line feed at its end. */
 static int read_secret(dxdb_guard *g, const char *path)
 {
-    char secret[1024];
-    int64_t size;
+    char secret[1024 + 1];
+    int64_t size = 0, count;
     const int file = os_open(path);
     if (file < 0) return prog_fail_errno("%s", path);
-    size = os_read(file, secret, sizeof secret);
+    while ((count = os_read(file, secret + size, sizeof secret - (size_t)size)) > 0) size += count;
     os_close(file);
-    if (size < 0) return prog_fail_errno("%s", path);
+    if (count < 0) return prog_fail_errno("%s", path);
+    if (size == sizeof secret || memchr(secret, 0, (size_t)size)) {
+        memset(secret, 0, sizeof secret);
+        return prog_fail(PROG_USAGE, "%s: a secret has at most %d bytes, and no zero byte", path,
+                         (int)sizeof secret - 1);
+    }
     while (size && (secret[size - 1] == '\n' || secret[size - 1] == '\r')) size--;
     const int error = dx_token_key_init(&g->key, secret, (size_t)size);
     memset(secret, 0, sizeof secret);
@@ -102,15 +107,34 @@ void dxdb_guard_remember(dxdb_guard *g, int fd, uint64_t key)
     g->names[fd] = key;
 }
 
-uint16_t dxdb_guard_admit(dxdb_guard *g, const void *token, size_t size, dxdb_subject *subject)
+/* Whoever has a wrong token may know what is wrong with it: it tells nothing of the secret. */
+static const char *reason_of(int error)
 {
+    switch (error) {
+    case DX_TOKEN_ESIGNATURE: return "the token is not signed with this server's secret";
+    case DX_TOKEN_EEXPIRED: return "the token has expired, or has no \"exp\"";
+    case DX_TOKEN_EEARLY: return "the token is not valid yet: see its \"nbf\"";
+    case DX_TOKEN_EAUDIENCE: return "the token is from another issuer, or for another audience";
+    case DX_TOKEN_ETOOBIG: return "the token is too long";
+    case DX_TOKEN_ENOTSUP: return "the token must be signed with HS256, and have no \"crit\"";
+    default: return "this is not a JSON Web Token";
+    }
+}
+
+uint16_t dxdb_guard_admit(dxdb_guard *g, const void *token, size_t size, dxdb_subject *subject,
+                          const char **why)
+{
+    int error;
     dx_token_claims claims;
     const char *value;
     size_t value_size;
     memset(subject, 0, sizeof *subject);
     if (!g->config->secret_file) return 0;
-    if (!token || dx_token_verify(&g->rules, token, size, now_s(), &claims))
-        return DX_HBTP_STATUS_UNAUTHORIZED;
+    *why = "a token is required";
+    if (!token) return DX_HBTP_STATUS_UNAUTHORIZED;
+    error = dx_token_verify(&g->rules, token, size, now_s(), &claims);
+    *why = reason_of(error);
+    if (error) return DX_HBTP_STATUS_UNAUTHORIZED;
     subject->expires_s = claims.expires_s;
     if (!dx_token_find_claim(&claims, "sub", &value, &value_size))
         subject->key = hash_of(value, value_size);

@@ -25,8 +25,9 @@ typedef struct dxdb_subject { /* the subject of a token; {0}: none */
 /* Returns PROG_OK, or prints a message. */
 int  dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config);
 void dxdb_guard_free(dxdb_guard *g); /* also after an error */
-/* Verify a token. Returns 0, or the status of the refusal. */
-uint16_t dxdb_guard_admit(dxdb_guard *g, const void *token, size_t size, dxdb_subject *subject);
+/* Verify a token. Returns 0, or the status of the refusal, with the reason in *why. */
+uint16_t dxdb_guard_admit(dxdb_guard *g, const void *token, size_t size, dxdb_subject *subject,
+                          const char **why);
 /* Without tokens the subject is the address of the peer. */
 void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject);
 /* This descriptor carries on a connection of the peer with this key. */

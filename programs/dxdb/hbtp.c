@@ -47,6 +47,8 @@ typedef struct dxdb_call {
     char         texts[];
 } dxdb_call;
 
+#define TEXT_OF_NUMBER(number) #number
+#define TEXT_OF(macro) TEXT_OF_NUMBER(macro)
 #define CALL_OF(pointer, field) \
     ((dxdb_call *)(void *)((char *)(pointer) - offsetof(dxdb_call, field)))
 
@@ -54,6 +56,8 @@ typedef struct dxdb_call {
 typedef struct dxdb_peer {
     dxdb_call   *calls; /* the newest one */
     dxdb_subject subject;
+    bool         has_asked;  /* something, since it was opened, */
+    uint64_t     opened_ns;  /* at this time */
     bool         subscribes; /* it has asked for a followed result */
     bool         is_ended;   /* it was told that it does not read */
     dx_link_id   link;
@@ -230,21 +234,30 @@ typedef struct argument_bytes {
     size_t         size;
 } argument_bytes;
 
-/* Take one argument of each parameter, as terminated texts in `texts`. False: they are not in the
-   format of hbtp.h. */
-static bool parse(argument_bytes *a, uint32_t want, const char **values, char *texts,
+/* Refuse a call, with the reason. */
+static int refuse(const dx_hbtp_context *c, dxdb_hbtp *h, uint16_t status, const char *why)
+{
+    count(h, status);
+    return dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, why);
+}
+
+/* Take one argument of each parameter, as terminated texts in `texts`. Returns NULL, or what is wrong. */
+static const char *parse(argument_bytes *a, uint32_t want, const char **values, char *texts,
                   size_t capacity)
 {
     for (uint32_t i = 0; i < want; i++) {
         const uint8_t *p = a->bytes;
-        if (a->size < 4) return false;
+        if (a->size < 4) return "a parameter is missing";
         const uint32_t size = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
                               (uint32_t)p[3] << 24;
         a->bytes += 4;
         a->size -= 4;
         values[i] = NULL;
         if (size == UINT32_MAX) continue;
-        if (size > a->size || size >= capacity || memchr(a->bytes, 0, size)) return false;
+        if (size > a->size) return "a parameter is longer than the request";
+        if (size >= capacity)
+            return "the parameters together have more than " TEXT_OF(DX_QUERIES_KEY_MAX) " bytes";
+        if (memchr(a->bytes, 0, size)) return "a parameter has a zero byte";
         values[i] = memcpy(texts, a->bytes, size);
         texts[size] = 0;
         texts += size + 1;
@@ -252,7 +265,7 @@ static bool parse(argument_bytes *a, uint32_t want, const char **values, char *t
         a->bytes += size;
         a->size -= size;
     }
-    return true;
+    return NULL;
 }
 
 /* Arguments of a call, on the stack of its handler. */
@@ -331,9 +344,11 @@ static int on_query(const dx_hbtp_context *c)
     argument_bytes bytes = {c->payload, c->payload_size};
     arguments a;
     dxdb_result result;
-    if (!parse(&bytes, h->results->config->queries[m->query].parameter_count, a.values, a.texts,
-               sizeof a.texts) || (bytes.size && bytes.size != 8))
-        return count(h, DXDB_BAD_REQUEST);
+    const char *why = parse(&bytes, h->results->config->queries[m->query].parameter_count, a.values,
+                            a.texts, sizeof a.texts);
+    if (!why && bytes.size && bytes.size != 8)
+        why = "after the parameters comes nothing, or a position of 8 bytes";
+    if (why) return refuse(c, h, DXDB_BAD_REQUEST, why);
     if (bytes.size) return query_at(c, m, &a, get_number(bytes.bytes));
     if (dxdb_results_get(h->results, m->query, a.values, &result)) {
         const int error = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, result.record,
@@ -354,9 +369,10 @@ static int on_write(const dx_hbtp_context *c)
     dxdb_hbtp *h = m->hbtp;
     argument_bytes bytes = {c->payload, c->payload_size};
     arguments a;
-    if (!parse(&bytes, h->results->config->writes[m->query].parameter_count, a.values, a.texts,
-               sizeof a.texts) || bytes.size)
-        return count(h, DXDB_BAD_REQUEST);
+    const char *why = parse(&bytes, h->results->config->writes[m->query].parameter_count, a.values, a.texts,
+                            sizeof a.texts);
+    if (!why && bytes.size) why = "there are bytes after the parameters";
+    if (why) return refuse(c, h, DXDB_BAD_REQUEST, why);
     dxdb_call *call = new_call(c, h, 0, NULL);
     call->writing.written = on_written;
     dxdb_results_write(h->results, m->query, a.values, &call->writing);
@@ -379,9 +395,9 @@ static int on_watch(const dx_hbtp_context *c)
     if (bytes.size < head) return count(h, DXDB_BAD_REQUEST);
     bytes.bytes += head;
     bytes.size -= head;
-    if (!parse(&bytes, config->queries[query].parameter_count, a.values, a.texts, sizeof a.texts) ||
-        bytes.size)
-        return count(h, DXDB_BAD_REQUEST);
+    const char *why = parse(&bytes, config->queries[query].parameter_count, a.values, a.texts, sizeof a.texts);
+    if (!why && bytes.size) why = "there are bytes after the parameters";
+    if (why) return refuse(c, h, DXDB_BAD_REQUEST, why);
     dxdb_call *call = new_call(c, h, 0, NULL);
     call->has_record = record != NULL;
     call->watch.ready = on_watched;
@@ -405,7 +421,9 @@ static dxdb_hbtp *hbtp_of(const dx_hbtp_context *c)
 static inline int auth_before(const dx_hbtp_context *c)
 {
     dxdb_hbtp *h = hbtp_of(c);
-    const uint16_t status = dxdb_guard_check(h->guard, &peer_of(c->session)->subject);
+    dxdb_peer *peer = peer_of(c->session);
+    peer->has_asked = true;
+    const uint16_t status = dxdb_guard_check(h->guard, &peer->subject);
     return status ? count(h, status) : 0;
 }
 
@@ -465,8 +483,9 @@ static int on_admit(void *user, dx_hbtp_session *session, const dx_hbtp_offer *o
 {
     dxdb_hbtp *h = user;
     const dx_hbtp_text *token = &offer->who.token;
+    const char *why;
     return dxdb_guard_admit(h->guard, token->size ? token->bytes : NULL, token->size,
-                            &peer_of(session)->subject);
+                            &peer_of(session)->subject, &why);
 }
 
 /* The peer no longer waits for the answer. */
@@ -486,6 +505,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     memset(peer, 0, sizeof *peer);
     dxdb_guard_name(h->guard, dx_link_fd(l, id), &peer->subject);
     peer->link = id;
+    peer->opened_ns = dx_reactor_now_ns(l->reactor);
     peer->next = h->peers;
     if (peer->next) peer->next->prev = peer;
     h->peers = peer;
@@ -649,6 +669,17 @@ int dxdb_hbtp_add(void *protocol, int fd)
     const int error = dx_link_add(&h->links, fd, &id);
     if (!error) on_opened(&h->links, id);
     return error;
+}
+
+void dxdb_hbtp_listen_end(dxdb_hbtp *h) { dx_link_listen_end(&h->links); }
+
+bool dxdb_hbtp_expects(const dxdb_hbtp *h)
+{
+    const uint64_t now = dx_reactor_now_ns(h->links.reactor);
+    if (dx_link_is_listening(&h->links)) return true;
+    for (const dxdb_peer *peer = h->peers; peer; peer = peer->next)
+        if (!peer->has_asked && now - peer->opened_ns < (uint64_t)DXDB_FIRST_MS * 1000000) return true;
+    return false;
 }
 
 void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns)

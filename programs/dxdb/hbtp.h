@@ -55,7 +55,11 @@ int  dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_follow *follow, dxdb_guar
                      int listening);
 /* Serve a connected descriptor, and own it. Not 0: it stays the caller's. */
 int  dxdb_hbtp_add(void *h, int fd);
-/* Accept no more; complete when h->links.count is 0. */
+/* Accept no more. Complete when dxdb_hbtp_expects() is false: every link that was accepted has asked
+   something, or had DXDB_FIRST_MS for it. */
+void dxdb_hbtp_listen_end(dxdb_hbtp *h);
+bool dxdb_hbtp_expects(const dxdb_hbtp *h);
+/* Then tell all links; complete when h->links.count is 0. */
 void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns);
 /* After the event loop was closed. */
 void dxdb_hbtp_free(dxdb_hbtp *h);

@@ -7,6 +7,7 @@
 #include "http.h"
 
 #include "body.h"
+#include "health.h"
 #include "json.h"
 #include "page.h"
 #include "text.h"
@@ -26,6 +27,7 @@ enum {
     IDLE_S    = 60,
     TICK_MS   = 250, /* between looks at the streams of events */
     PING_MS   = 15000, /* between comments in a stream, so that it is not idle */
+    QUIET_MS  = 250, /* after an answer; a client that sends one request after another is faster */
     HEAD_S    = 10, /* timeout for a head, and for a body, from its first byte to its last */
     BODY_MAX  = 16384, /* as the arguments of a call over HBTP */
     PARTS_MAX = DXDB_PARAMETERS_MAX
@@ -46,6 +48,7 @@ typedef struct dxdb_client {
     bool         is_head;   /* a HEAD request */
     bool         wants_record;
     uint64_t     asked_ns;  /* when the head was complete */
+    uint64_t     answered_ns; /* the request before */
     char         extra[768]; /* further header fields: CORS, the rate */
     size_t       extra_size;
     char         matches[256]; /* If-None-Match */
@@ -204,6 +207,21 @@ static char *decode(const char *text, size_t size, char **to)
     return begin;
 }
 
+/* The target of a request without "http://host", which proxies send (RFC 9112, section 3.2.2). */
+static text_range path_of(text_range url)
+{
+    static const char *const schemes[2] = {"http://", "https://"};
+    for (int i = 0; i < 2; i++) {
+        const size_t length = strlen(schemes[i]);
+        size_t at = length;
+        if (url.size < length || strncasecmp(url.text, schemes[i], length)) continue;
+        while (at < url.size && url.text[at] != '/' && url.text[at] != '?') at++;
+        return at < url.size && url.text[at] == '/' ? (text_range){url.text + at, url.size - at}
+                                                   : (text_range){"/", 1};
+    }
+    return url;
+}
+
 /* >>answers ------------------------------------------------------------------------ */
 static const char *reason_of(uint16_t status)
 {
@@ -221,10 +239,12 @@ static const char *reason_of(uint16_t status)
     case 410: return "Gone";
     case 411: return "Length Required";
     case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
     case 415: return "Unsupported Media Type";
     case 417: return "Expectation Failed";
     case 426: return "Upgrade Required";
     case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     default: return "Internal Server Error";
@@ -278,6 +298,7 @@ static void respond(dxdb_client *c, uint16_t status, const char *type, const cha
     dxdb_text_add(t, "\r\n");
     dxdb_text_add(t, fields);
     put_extra(c, t);
+    c->answered_ns = dx_reactor_now_ns(c->http->peers.reactor);
     dxdb_text_add(t, c->keeps ? "\r\n" : "Connection: close\r\n\r\n");
     if (!c->is_head && status != 304) dxdb_text_put(t, body, size);
     push(c);
@@ -321,15 +342,19 @@ static void respond_result(dxdb_client *c, const dxdb_result *result)
     else respond(c, DXDB_OK, json_type, fields, result->json, result->json_size);
 }
 
-/* End the hold, which delivers pending bytes; not inside `received`. */
-static void release(dxdb_client *c) { (void)dx_peers_hold(&c->http->peers, c->id, false); }
+/* After an answer, end the hold, which delivers pending bytes: the next request, or the end that a
+   connection that is being closed waits for. `received` does that by itself. */
+static void resume(dxdb_client *c)
+{
+    if (!c->is_inside && !c->unsent.size) (void)dx_peers_hold(&c->http->peers, c->id, false);
+}
 
 static void on_answered(dxdb_request *request, const dxdb_result *result)
 {
     dxdb_client *c = (dxdb_client *)(void *)request; /* its first field */
     c->is_waiting = false;
     respond_result(c, result);
-    if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+    resume(c);
 }
 
 static void on_written(dxdb_writing *w, const dxdb_outcome *outcome)
@@ -353,7 +378,7 @@ static void on_written(dxdb_writing *w, const dxdb_outcome *outcome)
         respond(c, DXDB_OK, json_type, fields, body.bytes, body.size);
         dxdb_text_free(&body);
     }
-    if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+    resume(c);
 }
 
 /* >>requests ------------------------------------------------------------------------- */
@@ -394,7 +419,7 @@ static void look_up(dxdb_client *c, uint32_t query, const char *const *values)
         c->is_waiting = false;
         respond_result(c, &result);
         dxdb_results_release(r);
-        if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+        resume(c);
         return;
     }
     c->is_waiting = true;
@@ -413,7 +438,7 @@ static void on_reached(dxdb_wait *w, uint16_t status, const char *why)
     } else {
         c->is_waiting = false;
         refuse(c, status, why);
-        if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+        resume(c);
     }
     free(texts);
 }
@@ -484,6 +509,12 @@ static void end_stream(dxdb_client *c, uint16_t status, const char *why)
     push(c);
 }
 
+static void end_live(dxdb_client *c, uint16_t status, const char *why)
+{
+    dxdb_follow_leave(&c->listener);
+    end_stream(c, status, why);
+}
+
 /* Send the followed result as it is now. While earlier bytes wait, only the fact that it changed is
    kept: a slow client gets the newest one, and has no queue. */
 static void put_event(dxdb_client *c)
@@ -521,6 +552,7 @@ static void on_live(dxdb_watch *w, uint16_t status, const char *why)
     if (status != DXDB_OK) {
         refuse(c, status, why);
     } else {
+        c->keeps = true; /* until the stream ends, whatever the request said */
         dxdb_metrics_count(h->results->metrics.http, status);
         dxdb_text_add(&c->unsent, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                   "Cache-Control: no-store\r\nConnection: close\r\n");
@@ -531,8 +563,9 @@ static void on_live(dxdb_watch *w, uint16_t status, const char *why)
         c->listener.changed = on_listened;
         dxdb_follow_listen(w->followed, &c->listener);
         put_event(c);
+        if (h->ends) end_live(c, DXDB_UNAVAILABLE, "the server is shutting down");
     }
-    if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+    resume(c);
 }
 
 /* With a position, the first event is read from the database after this call. */
@@ -544,7 +577,6 @@ static void live(dxdb_client *c, uint32_t query, text_range parameters, text_ran
     const char *why = parse_parameters(&c->http->results->config->queries[query], parameters, texts,
                                       values);
     if (!why && c->is_head) why = "events are for GET";
-    if (!why && c->http->drains) why = "the server is shutting down";
     if (why) {
         refuse(c, DXDB_BAD_REQUEST, why);
         return;
@@ -578,12 +610,10 @@ static void check_stream(dxdb_http *h, dxdb_client *c)
     if (!c->keeps) {
         if (stuck) (void)dx_peers_close(&h->peers, c->id, true);
     } else if (dxdb_guard_check(h->guard, &c->subject)) {
-        dxdb_follow_leave(&c->listener);
-        end_stream(c, 401, "the token has expired");
+        end_live(c, 401, "the token has expired");
     } else if (stuck) {
         h->results->metrics.lagging++;
-        dxdb_follow_leave(&c->listener);
-        end_stream(c, 408, "it does not read what it follows");
+        end_live(c, 408, "it does not read what it follows");
     }
 }
 
@@ -665,8 +695,10 @@ static void show_metrics(dxdb_client *c)
 
 static void show_health(dxdb_client *c)
 {
-    if (!dxdb_results_healthy(c->http->results))
-        refuse(c, DXDB_UNAVAILABLE, "the database cannot be reached");
+    char why[DXDB_HEALTH_SIZE];
+    if (!dxdb_health_get(why)) refuse(c, DXDB_UNAVAILABLE, why);
+    else if (!dxdb_results_healthy(c->http->results))
+        refuse(c, DXDB_UNAVAILABLE, "the queries are being described, or no connection is open yet");
     else respond(c, DXDB_OK, "text/plain", "", "ok\n", 3);
 }
 
@@ -681,9 +713,10 @@ static bool is_let_in(dxdb_client *c, const head *h)
     dxdb_subject subject;
     const bool bears = a->size > sizeof scheme - 1 &&
                        !strncasecmp(a->text, scheme, sizeof scheme - 1);
+    const char *why = NULL;
     const char *token = bears ? a->text + sizeof scheme - 1 : NULL;
     uint16_t status = dxdb_guard_admit(g, token, bears ? a->size - (sizeof scheme - 1) : 0,
-                                       &subject);
+                                       &subject, &why);
     c->subject = subject;
     if (!status) {
         dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
@@ -691,7 +724,7 @@ static bool is_let_in(dxdb_client *c, const head *h)
         if (quota.limit) (void)dx_middleware_add_rate_limit(&fields, &quota);
         c->extra_size = fields.size;
     }
-    if (status) refuse(c, status, status == 401 ? "a token is required" : "too many requests");
+    if (status) refuse(c, status, status == 401 ? why : "too many requests");
     return !status;
 }
 
@@ -784,7 +817,7 @@ static void refuse_body(dxdb_client *c, const http_parser *parser, uint16_t stat
    JSON: so JSON is required, and which pages may write is what CORS says. */
 static void begin_write(dxdb_client *c, const http_parser *parser, const head *h)
 {
-    text_range path = h->url;
+    text_range path = path_of(h->url);
     const bool has_length = parser->content_length != UINT64_MAX && !(parser->flags & F_CHUNKED);
     const bool keeps = c->keeps;
     int write = -1;
@@ -805,7 +838,6 @@ static void begin_write(dxdb_client *c, const http_parser *parser, const head *h
     else if (!is_json(&h->content)) refuse_body(c, parser, 415, "the body must be application/json");
     else if (h->expect.text && !is_word(&h->expect, "100-continue"))
         refuse_body(c, parser, 417, "the expectation is not known");
-    else if (c->http->drains) refuse_body(c, parser, DXDB_UNAVAILABLE, "the server is shutting down");
     else {
         c->write = (uint32_t)write;
         c->body_left = (size_t)parser->content_length;
@@ -856,7 +888,7 @@ static const char *check_upgrade(const dxdb_client *c, const http_parser *parser
                                                 h->host.size))
         return "pages of this origin may not connect";
     *status = DXDB_UNAVAILABLE;
-    return c->http->drains ? "the server is shutting down" : NULL;
+    return c->http->ends ? "the server is shutting down" : NULL;
 }
 
 /* Without tokens, the rate limit counts the address here, as for other requests. A token is in the
@@ -905,7 +937,7 @@ static void upgrade(dxdb_client *c, const http_parser *parser, const head *h)
 /* >>routes --------------------------------------------------------------------------- */
 static void route(dxdb_client *c, const http_parser *parser, const head *h)
 {
-    text_range path = h->url, query = {"", 0};
+    text_range path = path_of(h->url), query = {"", 0};
     const char *mark = path.size ? memchr(path.text, '?', path.size) : NULL;
     if (mark) {
         query.text = mark + 1;
@@ -998,6 +1030,17 @@ static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
     return used;
 }
 
+/* A head that is too large, and is not read to its end. */
+static void refuse_head(dxdb_client *c, const uint8_t *bytes, size_t size)
+{
+    const bool is_target = !memchr(bytes, '\n', size);
+    c->keeps = c->is_head = c->is_write = false;
+    c->extra_size = 0;
+    c->asked_ns = 0;
+    if (is_target) refuse(c, 414, "the head of a request has at most 16382 bytes; its target alone has more");
+    else refuse(c, 431, "the head of a request has at most 16382 bytes");
+}
+
 static dxdb_client *client_of(dx_peers *peers, dx_peers_id id)
 {
     uint64_t *word = dx_peers_data(peers, id);
@@ -1010,6 +1053,8 @@ static dxdb_client *client_of(dx_peers *peers, dx_peers_id id)
     c->next = c->http->clients;
     if (c->next) c->next->prev = c;
     c->http->clients = c;
+    assert(c->http->fresh);
+    c->http->fresh--;
     *word = (uint64_t)(uintptr_t)c;
     return c;
 }
@@ -1020,6 +1065,7 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
     dxdb_client *c = client_of(peers, id);
     const uint64_t now = dx_reactor_now_ns(peers->reactor);
     size_t at = 0;
+    if (c->http->is_closed && !c->ws) return size; /* an answer could not be sent */
     if (c->ws) return dxdb_ws_received(c->ws, bytes, size, last);
     if (!c->keeps) return size; /* the last answer was sent */
     if (c->streams) {
@@ -1036,7 +1082,12 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
         const size_t whole = find_head(bytes + at, size - at);
         if (!whole && size - at < HEAD_MAX) break;
         c->begun_ns = 0;
-        at += serve(c, bytes + at, whole ? whole : size - at);
+        if (!whole) {
+            refuse_head(c, bytes + at, size - at);
+            at = size;
+        } else {
+            at += serve(c, bytes + at, whole);
+        }
     }
     c->is_inside = false;
     if (c->ws) return at + dxdb_ws_received(c->ws, bytes + at, size - at, last);
@@ -1062,13 +1113,15 @@ static void on_drained(dx_peers *peers, dx_peers_id id)
     if (!c->unsent.size) return;
     push(c);
     if (!c->unsent.size && c->is_late) put_event(c);
-    if (!c->unsent.size && c->keeps && !c->is_waiting) release(c);
+    if (!c->is_waiting) resume(c);
 }
 
 static void on_opened(dx_peers *peers, dx_peers_id id)
 {
     dxdb_http *h = peers->desc.user;
     (void)id;
+    h->fresh++;
+    h->opened_ns = dx_reactor_now_ns(peers->reactor);
     h->results->metrics.http_links++;
 }
 
@@ -1077,7 +1130,11 @@ static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
     dxdb_http *h = peers->desc.user;
     dxdb_client *c = (dxdb_client *)(uintptr_t)*dx_peers_data(peers, id);
     h->results->metrics.http_links--;
-    if (!c) return;
+    if (!c) {
+        assert(h->fresh);
+        h->fresh--;
+        return;
+    }
     if (c->ws) {
         h->results->metrics.websockets--;
         dxdb_ws_ended(c->ws, reason);
@@ -1136,31 +1193,46 @@ int dxdb_http_add(void *protocol, int fd)
     return error;
 }
 
-void dxdb_http_drain(dxdb_http *h)
+void dxdb_http_listen_end(dxdb_http *h)
 {
     h->drains = true;
+    dx_peers_listen_end(&h->peers);
+    for (dxdb_client *c = h->clients; c; c = c->next)
+        if (!c->streams && !c->ws && (c->is_waiting || c->unsent.size)) c->keeps = false;
+}
+
+bool dxdb_http_expects(const dxdb_http *h)
+{
+    const uint64_t now = dx_reactor_now_ns(h->peers.reactor);
+    if (dx_peers_is_listening(&h->peers)) return true;
+    if (h->fresh && now - h->opened_ns < (uint64_t)DXDB_FIRST_MS * 1000000) return true;
+    for (const dxdb_client *c = h->clients; c; c = c->next)
+        if (c->keeps && !c->is_waiting && !c->unsent.size && !c->streams && !c->ws && c->answered_ns &&
+            now - c->answered_ns < (uint64_t)QUIET_MS * 1000000)
+            return true;
+    return false;
+}
+
+void dxdb_http_drain(dxdb_http *h)
+{
+    assert(h->drains);
+    h->ends = true;
     dxdb_ws_drain(&h->ws);
     (void)dx_reactor_cancel(h->peers.reactor, &h->tick_op);
-    dx_peers_listen_end(&h->peers);
-    for (dxdb_client *c = h->clients; c; c = c->next) {
-        if (c->streams) {
-            dxdb_follow_leave(&c->listener);
-            end_stream(c, DXDB_UNAVAILABLE, "the server is shutting down");
-        } else if (c->is_waiting || c->unsent.size) {
-            c->keeps = false; /* closed after its answer */
-        }
-    }
+    for (dxdb_client *c = h->clients; c; c = c->next)
+        if (c->streams) end_live(c, DXDB_UNAVAILABLE, "the server is shutting down");
 }
 
 bool dxdb_http_is_busy(const dxdb_http *h)
 {
     for (const dxdb_client *c = h->clients; c; c = c->next)
-        if (c->is_waiting || c->unsent.size) return true;
+        if (c->is_waiting || c->unsent.size || (c->keeps && c->begun_ns)) return true;
     return h->ws.inner.count > 0;
 }
 
 void dxdb_http_close(dxdb_http *h, uint64_t within_ns)
 {
+    h->is_closed = true;
     dx_peers_drain(&h->peers, within_ns);
     dxdb_ws_close(&h->ws, within_ns);
 }

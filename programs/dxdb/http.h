@@ -38,7 +38,11 @@ typedef struct dxdb_http { /* private, except peers */
     struct dxdb_client *clients; /* connections that have sent something */
     dx_op         tick_op;
     uint64_t      ping_ms; /* since the last comments */
-    bool          drains;
+    uint32_t      fresh;     /* connections that have sent nothing yet, */
+    uint64_t      opened_ns; /* and when the last one was accepted */
+    bool          drains;    /* each answer ends its connection */
+    bool          ends;      /* each stream ends */
+    bool          is_closed; /* requests come too late */
     uint32_t      index;  /* of the worker; set it after dxdb_http_begin() */
 } dxdb_http;
 
@@ -48,9 +52,13 @@ int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_follow *follow, dxdb_guar
                      int listening, int (*add)(void *hbtp, int fd), void *hbtp);
 /* Serve a connected descriptor, and own it. Not 0: it stays the caller's. */
 int  dxdb_http_add(void *h, int fd);
-/* Accept no more, and end the streams. Complete when dxdb_http_is_busy() is false: all requests are
-   answered, and all WebSockets have ended. Then dxdb_http_close(), complete when h->peers.count and
-   h->ws.inner.count are 0. */
+/* Accept no more, and end each connection with its next answer. Complete when dxdb_http_expects() is
+   false: every connection that was accepted has asked something, or had DXDB_FIRST_MS for it. */
+void dxdb_http_listen_end(dxdb_http *h);
+bool dxdb_http_expects(const dxdb_http *h);
+/* Then end the streams. Complete when dxdb_http_is_busy() is false: all requests are answered, and all
+   WebSockets have ended. Then dxdb_http_close(), complete when h->peers.count and h->ws.inner.count
+   are 0. */
 void dxdb_http_drain(dxdb_http *h);
 bool dxdb_http_is_busy(const dxdb_http *h);
 void dxdb_http_close(dxdb_http *h, uint64_t within_ns);

@@ -5,6 +5,7 @@
 #include "pool.h"
 
 #include "catalog.h"
+#include "health.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -94,6 +95,7 @@ static void on_deadline(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
 {
     dxdb_job *job = dx_reactor_op_user(op);
     dxdb_pool *p = job->pool;
+    char why[DXDB_HEALTH_SIZE];
     (void)flags;
     if (job->is_over) {
         free(job);
@@ -101,7 +103,8 @@ static void on_deadline(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
         return;
     } else if (!job->on) {
         unlink_job(p, job);
-        report(job, DXDB_UNAVAILABLE, NULL, "no connection to the database was free in time");
+        report(job, DXDB_UNAVAILABLE, NULL, dxdb_health_get(why) || (p->open && !p->is_paused)
+             ? "no connection to the database was free in time" : why);
         retire(job);
     } else if (job->done) {
         report(job, DXDB_TIMEOUT, NULL, !job->is_write ? "the query took too long"

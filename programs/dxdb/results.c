@@ -16,6 +16,8 @@
    request joins. */
 #include "results.h"
 
+#include "health.h"
+
 #include "../common/os.h"
 #include "json.h"
 
@@ -434,14 +436,14 @@ static const dxdb_catalog_calls calls = {on_up, on_down, on_changed};
 
 /* >>all of it ---------------------------------------------------------------------------- */
 int dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *config,
-                       bool is_quiet)
+                       uint32_t worker)
 {
     dx_cache_desc desc;
     uint64_t seeds[4];
     memset(r, 0, sizeof *r);
     r->reactor = reactor;
     r->config = config;
-    r->is_quiet = is_quiet;
+    r->is_quiet = worker > 0;
     if (!os_random(seeds, sizeof seeds)) return prog_fail_errno("the system's random numbers");
     memset(&desc, 0, sizeof desc);
     desc.bytes_max = config->cache_bytes;
@@ -464,7 +466,8 @@ int dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *
     dx_queries_init(&r->queries, &r->cache);
     dxdb_pool_begin(&r->pool, reactor, config, seeds[2]);
     dxdb_catalog_begin(&r->catalog, reactor, config, &calls, r, seeds[3]);
-    r->catalog.is_quiet = is_quiet;
+    r->catalog.index = worker;
+    r->catalog.is_quiet = r->is_quiet;
     return PROG_OK;
 }
 
@@ -472,8 +475,9 @@ uint16_t dxdb_results_describe(const dxdb_results *r, uint32_t query, dxdb_text 
 {
     const dxdb_query_config *q = &r->config->queries[query];
     const dxdb_described *d = &r->catalog.queries[query];
+    char why[DXDB_HEALTH_SIZE];
     if (!r->catalog.is_up) {
-        dxdb_text_add(t, "the database cannot be reached");
+        dxdb_text_add(t, dxdb_health_get(why) ? "the queries are being described" : why);
         return DXDB_UNAVAILABLE;
     }
     if (!d->is_ready) {

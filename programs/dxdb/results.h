@@ -65,7 +65,7 @@ struct dxdb_results {
 
 /* Returns PROG_OK, or prints a message. */
 int  dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *config,
-                        bool is_quiet);
+                        uint32_t worker);
 /* Look it up in the cache. True: *result is valid until dxdb_results_release(), which must be
    called before any other request. values: config->queries[query].parameter_count of them; a NULL
    in it is an SQL NULL. */

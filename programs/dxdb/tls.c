@@ -4,6 +4,8 @@
    side is on hold until it is gone. */
 #include "tls.h"
 
+#include "../common/os.h"
+
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -46,6 +48,9 @@ static dxdb_tls_link *link_of(dx_peers *peers, dx_peers_id id)
 static int fail(const char *path)
 {
     char why[160];
+    const int file = os_open(path);
+    if (file < 0) return prog_fail_errno("%s", path);
+    os_close(file);
     ERR_error_string_n(ERR_peek_last_error(), why, sizeof why);
     ERR_clear_error();
     return prog_fail(PROG_USAGE, "%s: %s", path, why);
@@ -57,7 +62,7 @@ int dxdb_tls_load(const dxdb_config *config, void **context)
     if (!config->tls_cert) return PROG_OK;
     SSL_CTX *c = SSL_CTX_new(TLS_server_method());
     int status = PROG_OK;
-    if (!c) return fail("TLS");
+    if (!c) return prog_fail(PROG_SYSTEM, "TLS: OpenSSL has no memory");
     (void)SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
     (void)SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     (void)SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
@@ -346,10 +351,20 @@ int dxdb_tls_begin(dxdb_tls *t, dx_reactor *r, dxdb_guard *guard, void *context,
                  : PROG_OK;
 }
 
+void dxdb_tls_listen_end(dxdb_tls *t) { dx_peers_listen_end(&t->outer); }
+
+bool dxdb_tls_expects(const dxdb_tls *t)
+{
+    const uint64_t now = dx_reactor_now_ns(t->outer.reactor);
+    if (dx_peers_is_listening(&t->outer)) return true;
+    for (const dxdb_tls_link *l = t->links; l && t->handshakes; l = l->next)
+        if (!l->is_ready && now - l->begun_ns < (uint64_t)DXDB_FIRST_MS * 1000000) return true;
+    return false;
+}
+
 void dxdb_tls_drain(dxdb_tls *t)
 {
     (void)dx_reactor_cancel(t->outer.reactor, &t->tick_op);
-    dx_peers_listen_end(&t->outer);
     for (dxdb_tls_link *l = t->links, *next; l; l = next) {
         next = l->next;
         if (!l->is_ready) close_link(l, true);

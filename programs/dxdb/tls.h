@@ -33,7 +33,11 @@ void dxdb_tls_unload(void *context);
    PROG_OK, or prints a message. */
 int  dxdb_tls_begin(dxdb_tls *t, dx_reactor *r, dxdb_guard *guard, void *context, int listening,
                     int (*add)(void *protocol, int fd), void *protocol, uint64_t *stuck);
-/* Accept no more. Connections end with those of the protocol. */
+/* Accept no more. Complete when dxdb_tls_expects() is false: every handshake that was begun has ended,
+   or had DXDB_FIRST_MS. */
+void dxdb_tls_listen_end(dxdb_tls *t);
+bool dxdb_tls_expects(const dxdb_tls *t);
+/* Then close the other ones. Connections end with those of the protocol. */
 void dxdb_tls_drain(dxdb_tls *t);
 /* Close those that remain; complete when t->outer.count and t->inner.count are 0. */
 void dxdb_tls_close(dxdb_tls *t, uint64_t within_ns);

@@ -2,11 +2,17 @@
    only the configuration: each receives notifications itself, and has its own cache. The kernel
    distributes connections over them (SO_REUSEPORT).
 
-   SIGHUP reads the configuration again. If it is valid, the workers answer what they were asked,
-   close their connections and end, and others begin with it on the same listening descriptors:
-   connections that are made in between wait there. */
+   SIGHUP reads the configuration again. If it is valid, the workers end, and others begin with it on
+   the same listening descriptors: connections that are made in between wait there.
+
+   A worker ends in this order, so that no request is lost:
+   1. It accepts no more, and waits until the system has done so: it may have accepted another one.
+   2. It waits for the first request of the connections that it has, and ends each connection of HTTP
+      with its next answer.
+   3. It ends streams and subscriptions, tells the links of HBTP, and closes what has been answered. */
 #include "commands.h"
 
+#include "health.h"
 #include "hbtp.h"
 #include "http.h"
 #include "tls.h"
@@ -15,6 +21,7 @@
 #include "../common/os.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -69,7 +76,7 @@ static int begin(dx_reactor_worker *thread)
     dx_reactor *r = &thread->reactor;
     w->index = thread->index;
     int status = dxdb_guard_begin(&w->guard, &config);
-    if (!status) status = dxdb_results_begin(&w->results, r, &config, w->index > 0);
+    if (!status) status = dxdb_results_begin(&w->results, r, &config, w->index);
     if (!status) status = dxdb_follow_begin(&w->follow, r, &w->results);
     if (!status) /* without an address, it is for WebSocket */
         status = dxdb_hbtp_begin(&w->hbtp, r, &w->follow, &w->guard, certificate ? -1 : w->hbtp_fd);
@@ -108,6 +115,25 @@ static void run_until(worker *w, dx_reactor *r, bool closing, uint64_t until_ns)
         if (dx_reactor_run_once(r, 100000000) < 0) break;
 }
 
+/* Does a connection that was accepted still have to ask something? */
+static bool expects(const worker *w)
+{
+    return (w->hbtp_tls.context && dxdb_tls_expects(&w->hbtp_tls)) ||
+           (w->http_tls.context && dxdb_tls_expects(&w->http_tls)) ||
+           dxdb_hbtp_expects(&w->hbtp) || (w->http_fd >= 0 && dxdb_http_expects(&w->http));
+}
+
+/* Accept no more, and serve the first request of those that were accepted. */
+static void end_listening(worker *w, dx_reactor *r, uint64_t until_ns)
+{
+    if (w->hbtp_tls.context) dxdb_tls_listen_end(&w->hbtp_tls);
+    if (w->http_tls.context) dxdb_tls_listen_end(&w->http_tls);
+    dxdb_hbtp_listen_end(&w->hbtp);
+    if (w->http_fd >= 0) dxdb_http_listen_end(&w->http);
+    while (dx_reactor_refresh_now_ns(r) < until_ns && expects(w))
+        if (dx_reactor_run_once(r, 10000000) < 0) break;
+}
+
 /* Answer outstanding requests, then close the connections to the database. */
 static void end(dx_reactor_worker *thread)
 {
@@ -117,6 +143,7 @@ static void end(dx_reactor_worker *thread)
     const uint64_t until_ns = dx_reactor_refresh_now_ns(r) + DRAIN_S * second_ns;
     if (!atomic_load(&is_stopping)) (void)kill(getpid(), SIGTERM); /* the main thread ends the others */
     (void)dx_reactor_cancel(r, &w->publish_op);
+    end_listening(w, r, until_ns);
     if (w->hbtp_tls.context) dxdb_tls_drain(&w->hbtp_tls);
     if (w->http_tls.context) dxdb_tls_drain(&w->http_tls);
     dxdb_hbtp_drain(&w->hbtp, DRAIN_S * second_ns);
@@ -145,11 +172,12 @@ static int listen_on(const char *protocol, const char *address, size_t field)
     for (uint32_t i = 0; i < worker_count; i++) {
         const uint32_t flags = DX_REACTOR_NODELAY | (i ? DX_REACTOR_REUSEPORT : 0);
         int *fd = (int *)(void *)((char *)&workers[i] + field);
+        errno = 0;
         int error = dx_reactor_listen(NULL, i ? &bound : &at, flags, 0, fd, i ? NULL : &bound);
         if (!error && !i && worker_count > 1 && os_share_port(*fd) < 0) error = DX_REACTOR_ESYS;
         if (error)
             return prog_fail(PROG_SYSTEM, "%s: cannot listen on %s: %s", protocol, address,
-                             dx_reactor_error_name(error));
+                             errno ? strerror(errno) : dx_reactor_error_name(error));
     }
     dx_reactor_address_format(&bound, text, sizeof text);
     prog_say("%s on %s\n", protocol, text);
@@ -202,6 +230,7 @@ static int start_workers(int backend)
     if (status) return status;
     describe(&desc, backend);
     atomic_store(&is_stopping, false);
+    dxdb_health_begin(worker_count);
     const int error = dx_reactor_group_start(&group, &desc);
     if (!error) return PROG_OK;
     free_workers();

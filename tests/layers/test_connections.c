@@ -1095,6 +1095,27 @@ EVERY(listening_ends_and_those_that_are_open_go_on)
     world_close(&w);
 }
 
+/* Those that the system has accepted are opened, however many wait when listening ends; a drain after it
+   refuses none. */
+EVERY(the_end_of_listening_loses_nobody)
+{
+    enum { DIALS = 40 };
+    for (int turns = 0; turns < 4; turns++) {
+        world w = {0};
+        world_open(&w, backend);
+        DX_CHECK(dx_peers_is_listening(&w.s));
+        for (int i = 0; i < DIALS; i++) dial(&w);
+        turn(&w, turns);
+        dx_peers_listen_end(&w.s);
+        UNTIL(!dx_peers_is_listening(&w.s));
+        dx_peers_drain(&w.s, 1000000000);
+        turn(&w, 10);
+        DX_CHECK_EQ(w.s.refused, 0);
+        DX_CHECK(turns == 0 || w.opened > 0);
+        world_close(&w);
+    }
+}
+
 /* dx_reactor_close() with everything in progress: each program callback runs, each descriptor is closed. */
 EVERY(the_reactor_is_closed_with_connections_open)
 {

@@ -302,7 +302,15 @@ DX_TEST(mw_4_dates_at_their_edges)
     DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{}"), UINT64_MAX - 1), 0);
     DX_CHECK_EQ(body_error("{\"exp\":1}"), DX_TOKEN_EEXPIRED);
     DX_CHECK_EQ(body_error("{\"exp\":9007199254740992}"), 0); /* 2^53 */
-    static const char *const bad[] = {"\"2000\"", "-1", "2000.5", "2000.0", "2e3", "1e300", "9007199254740993", "99999999999999999999",
+    /* A fraction: the end is cut off, the beginning is rounded up. */
+    size_t parts = sign("{\"alg\":\"HS256\"}", "{\"exp\":2000.999,\"nbf\":1000.001,\"iat\":900.5}");
+    DX_CHECK_EQ(verify(&j, parts, 1000 - j.leeway_s), DX_TOKEN_EEARLY);
+    DX_CHECK_EQ(verify(&j, parts, 1999), 0);
+    DX_CHECK_EQ(got.expires_s, 2000);
+    DX_CHECK_EQ(got.not_before_s, 1001);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000.000,\"nbf\":1000.0}"), 1999), 0);
+    DX_CHECK_EQ(got.not_before_s, 1000);
+    static const char *const bad[] = {"\"2000\"", "-1", "-0.5", "2000.5e1", "9007199254740993.5", "2e3", "1e300", "9007199254740993", "99999999999999999999",
                                       "null", "true", "[2000]", "{}", "-0"};
     static const char *const names[] = {"exp", "nbf", "iat"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -338,6 +346,12 @@ DX_TEST(mw_4_duplicates_escapes_and_nesting)
         strcat(body, "}");
         DX_CHECK_EQ(body_error(body), depth <= 30 ? 0 : DX_TOKEN_ECORRUPT);
     }
+    /* Names with escapes could hide a duplicate of one that is asked for. */
+    static const char escaped[] = "{\"\\u0061\":1,\"b\":2}";
+    static const char *const asked[] = {"b"};
+    dx_token_json_text member;
+    DX_CHECK_EQ(dx_token_json_find_members(escaped, sizeof escaped - 1, NULL, 0, NULL), DX_TOKEN_OK);
+    DX_CHECK_EQ(dx_token_json_find_members(escaped, sizeof escaped - 1, asked, 1, &member), DX_TOKEN_ECORRUPT);
     dx_token_rules j = plain();
     static const char nul[] = "{\"exp\":2000,\"a\":\"\0\"}", nul_end[] = "{\"exp\":2000}\0";
     DX_CHECK_EQ(verify(&j, sign_with(secret, 40, "{\"alg\":\"HS256\"}", 15, nul, sizeof nul - 1), 1000), DX_TOKEN_ECORRUPT);

@@ -1,0 +1,68 @@
+/* Why workers cannot answer. See health.h. */
+#include "health.h"
+
+#include "metrics.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <string.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char     reasons[DXDB_WORKERS_MAX][DXDB_HEALTH_SIZE]; /* empty: the worker can answer */
+static uint32_t count;
+static bool     was_said; /* why some worker cannot answer */
+
+void dxdb_health_begin(uint32_t workers)
+{
+    assert(workers <= DXDB_WORKERS_MAX);
+    (void)pthread_mutex_lock(&lock);
+    count = workers;
+    was_said = false;
+    for (uint32_t i = 0; i < count; i++)
+        snprintf(reasons[i], sizeof reasons[i], "the database has not answered yet");
+    (void)pthread_mutex_unlock(&lock);
+}
+
+/* The first reason of any worker, or NULL. */
+static const char *first_reason(void)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (reasons[i][0]) return reasons[i];
+    return NULL;
+}
+
+static bool is_known(const char *reason)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (!strcmp(reasons[i], reason)) return true;
+    return false;
+}
+
+void dxdb_health_set(uint32_t worker, const char *what, const char *why)
+{
+    char reason[DXDB_HEALTH_SIZE] = "";
+    assert(worker < count);
+    if (what) snprintf(reason, sizeof reason, "%s: %s", what, why);
+    (void)pthread_mutex_lock(&lock);
+    if (what && !is_known(reason)) {
+        prog_warn("%s, so nothing is answered; retrying: %s", what, why);
+        was_said = true;
+    }
+    memcpy(reasons[worker], reason, sizeof reason);
+    if (was_said && !first_reason()) {
+        prog_warn("the database answers, and results are cached again");
+        was_said = false;
+    }
+    (void)pthread_mutex_unlock(&lock);
+}
+
+bool dxdb_health_get(char out[DXDB_HEALTH_SIZE])
+{
+    (void)pthread_mutex_lock(&lock);
+    const char *reason = first_reason();
+    snprintf(out, DXDB_HEALTH_SIZE, "%s", reason ? reason : "");
+    (void)pthread_mutex_unlock(&lock);
+    return !reason;
+}
+
+uint32_t dxdb_health_workers(void) { return count; }
