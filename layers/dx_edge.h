@@ -52,11 +52,12 @@
     GUARANTEES
         - A patched result is stored only if it has the hash in the strong ETag, and its base is the
           cached entry; otherwise the whole body is requested again.
-        - A strong ETag is 64 hex digits, the hash of the content. Foreign tags are not errors.
+        - A strong ETag is 64 hex digits, the hash of the content; a server that encodes a body may
+          append "-gzip" or another name to it. Foreign tags are not errors.
         - No allocation, no globals, no recursion, no printing.
     LIMITS      The first DX_EDGE_TAGS_MAX tags of a request. A patched result must fit into
                 edge.memory.
-    SIZE        code: x86-64 4,212, Cortex-M0 2,761; objects: dx_edge_client 48, dx_edge_call 184,
+    SIZE        code: x86-64 4,290, Cortex-M0 2,817; objects: dx_edge_client 48, dx_edge_call 184,
                 dx_edge_server 72
     THREADS     As the cache; a call and its memory belong to one thread at a time.
     CONFIG      DX_EDGE_STATIC     functions become static
@@ -297,13 +298,25 @@ static bool dx_edge_p_hex(const char *text, uint8_t *out, size_t size)
     return true;
 }
 
+/* After a hash: the end, or "-" and the name of an encoding. */
+static bool dx_edge_p_is_encoding(const char *text, size_t size)
+{
+    size_t i;
+    DX_EDGE_ASSERT(text);
+    if (size == 0) return true;
+    if (size == 1 || text[0] != '-') return false;
+    for (i = 1; i < size && text[i] >= 'a' && text[i] <= 'z'; i++) {}
+    return i == size;
+}
+
 /* Decode a tag: 32 bytes of a hash, or 16 and a number; 0: a foreign tag. */
 static size_t dx_edge_p_read(const dx_edge_p_tag *tag, uint8_t hash[32], uint64_t *number)
 {
     size_t i;
     DX_EDGE_ASSERT(tag->text);
     *number = 0;
-    if (tag->size == 64) return dx_edge_p_hex(tag->text, hash, 32) ? 32 : 0;
+    if (tag->size >= 64 && dx_edge_p_hex(tag->text, hash, 32))
+        return dx_edge_p_is_encoding(tag->text + 64, tag->size - 64) ? 32 : 0;
     if (!tag->weak || tag->size < 34 || tag->text[32] != ':') return 0;
     if (!dx_edge_p_hex(tag->text, hash, 16)) return 0;
     for (i = 33; i < tag->size; i++) {

@@ -1,7 +1,7 @@
 # Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
 # results go to bench/results, what was tried to bench/log.md.
 
-.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-many bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-www
+.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-many bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-www bench-net
 
 .PHONY: bench
 bench: ## charts of README.md and bench/README.md, from the CSV files in bench/results
@@ -59,6 +59,10 @@ bench-reactor: build/dxecho $(REACTOR_BENCHES) ## dx_reactor.h beside other even
 
 bench-www: ## rows of a table in Chromium, by layers/dx_page.h and by hand, into bench/results/www.csv
 	@bench/bench_www.sh $(ROUNDS)
+
+bench-net: build/dxup ## visits to a page in Chromium over slow networks, by examples/update and by fetch, into bench/results/net.csv; ROUNDS=
+	@examples/www/build.sh build/www
+	@node bench/bench_net.mjs build/www $(or $(ROUNDS),5) | tee build/net.csv && cp build/net.csv bench/results/net.csv
 
 bench-teleport: ## dx_teleport.h beside memcpy and other formats, into bench/results/teleport.csv
 	@bench/bench_teleport.sh

@@ -177,8 +177,14 @@ const headersOf = response => Object.fromEntries([...response.headers].filter(([
 const mayKeep = response => !words(response, 'Cache-Control').includes('no-store') && words(response, 'Vary').every(name => neutral.has(name));
 // The hash that a server of patches announces: its ETag; those of other servers mean nothing here.
 function announced(response) {
-    const tag = (response.headers.get('ETag') ?? '').match(/^"([0-9a-f]{64})"$/);
+    const tag = (response.headers.get('ETag') ?? '').match(/^"([0-9a-f]{64})(-[a-z]+)?"$/); // an encoded body has one of its own
     return tag && (response.status == 226 || words(response, 'Vary').includes('a-im')) ? tag[1] : null;
+}
+
+// The bytes of a body on the way: it may have been encoded there.
+function travelledFor(response, bytes) {
+    const length = response.headers.get('Content-Length');
+    return response.headers.has('Content-Encoding') && length !== null ? +length : bytes.length;
 }
 
 function refuse(response) {
@@ -259,7 +265,7 @@ class Update {
         const { have, o } = this, max = this.manifest?.size ?? o.sizeMax;
         let bytes;
         const patch = await this.line.read(response, o.sizeMax);
-        this.travelled += patch.length;
+        this.travelled += travelledFor(response, patch);
         try {
             if (!announced(response)) throw new UpdateError('patch', 'the patch does not say what it makes');
             bytes = this.core.patch(have.bytes, patch, max);
@@ -279,7 +285,7 @@ class Update {
         const early = !this.o.trust;
         const consumer = this.core.begin(early ? this.o.onChunk : null);
         const bytes = await this.line.read(response, this.manifest?.size ?? this.o.sizeMax, piece => consumer.feed(piece));
-        this.travelled += bytes.length;
+        this.travelled += travelledFor(response, bytes);
         this.hash = consumer.end();
         this.expect(this.hash, response);
         this.chunksGiven = early;

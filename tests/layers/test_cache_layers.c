@@ -152,6 +152,25 @@ DX_TEST(ec_12_outcomes_are_fresh_patch_and_stale)
     DX_CHECK_EQ(negotiate(field, true, &base), DX_EDGE_FRESH);
 }
 
+/* What a server that encodes a body appends to its tag; anything else makes the tag a foreign one. */
+DX_TEST(ec_11_a_tag_with_an_encoding_names_its_version)
+{
+    static const struct { const char *text; bool is; } ends[] = {
+        {"-gzip\"", true}, {"-z\"", true}, {"-zstd\"", true}, {"\"", true}, {"-\"", false}, {"-GZIP\"", false},
+        {"-gzip2\"", false}, {"--gzip\"", false}, {"gzip\"", false}, {":10\"", false}, {"0\"", false}, {"- \"", false}};
+    char a[80], b[80], field[240];
+    unsigned base;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        snprintf(a, sizeof a, "%.65s%s", strong(10, b), ends[i].text);
+        DX_CHECK_EQ(negotiate(a, true, &base), ends[i].is ? DX_EDGE_FRESH : DX_EDGE_STALE);
+        snprintf(a, sizeof a, "%.65s%s", strong(4, b), ends[i].text);
+        DX_CHECK_EQ(negotiate(a, true, &base), ends[i].is ? DX_EDGE_PATCH : DX_EDGE_STALE);
+        snprintf(field, sizeof field, "%s, W/%s", a, strong(5, b));
+        DX_CHECK_EQ(negotiate(field, true, &base), DX_EDGE_PATCH);
+        DX_CHECK_EQ(base, ends[i].is ? 4 : 5);
+    }
+}
+
 DX_TEST(ec_11_strong_and_weak_tags_name_versions)
 {
     char a[80];

@@ -76,7 +76,7 @@ const size = n => readFileSync(`${folder}/app-${n}.dxs`).length;
 
 await attempt('first load', async () => {
     const { how, version, travelled } = await visit();
-    expect(how == 'full' && version == 1 && travelled == size(1), `${how} ${version} ${travelled}`);
+    expect(how == 'full' && version == 1 && travelled > 50000 && travelled < size(1) / 2, `${how} ${version} ${travelled}`); // encoded
     return `${travelled} bytes, version 1 runs`;
 });
 await attempt('nothing new is 304', async () => {

@@ -585,6 +585,41 @@ def bodies_are_encoded_where_it_pays():
         assert (r.headers["Content-Encoding"], body) == (None, text), refused
 
 
+def a_published_file_is_encoded_too():
+    """Its tag names the encoding, and still leads to 304, and to a patch from what it names."""
+    linked = subprocess.run(["ldd", DXUP], stdout=subprocess.PIPE).stdout
+    encodings = [name for name, library in (("zstd", b"libzstd"), ("gzip", b"libz.")) if library in linked]
+    if not encodings:
+        print("         skip: built without zstd and zlib")
+        return
+    words = [b"%x " % dice.getrandbits(32) for _ in range(500)]
+    first = b"".join(dice.choices(words, k=20000))
+    second = first[:50000] + b"changed" + first[50009:]
+    tags = [publish("words.txt", first), publish("words.txt", second)]
+    for name in encodings:
+        r, body = get("/words.txt", Accept_Encoding=name)
+        assert (r.status, r.headers["Content-Encoding"], r.headers["ETag"]) == (200, name, f'"{tags[1]}-{name}"'), r.headers
+        assert {v for line in r.headers.get_all("Vary") for v in line.split(", ")} == {"A-IM", "Accept-Encoding"}
+        assert int(r.headers["Content-Length"]) == len(body) < len(second) / 2
+        back = gzip.decompress(body) if name == "gzip" else subprocess.run(["zstd", "-dc"], input=body, stdout=subprocess.PIPE).stdout if shutil.which("zstd") else second
+        assert back == second
+        head, nothing = get("/words.txt", method="HEAD", Accept_Encoding=name)
+        assert (nothing, head.headers["Content-Length"], head.headers["ETag"]) == (b"", str(len(body)), r.headers["ETag"])
+        for tag, accepted in ((f'"{tags[1]}-{name}"', name), (f'"{tags[1]}-{name}"', "identity"), (f'"{tags[1]}"', name)):
+            assert get("/words.txt", Accept_Encoding=accepted, If_None_Match=tag, A_IM="dx-patch")[0].status == 304, tag
+        patch = get("/words.txt", Accept_Encoding=name, If_None_Match=f'"{tags[0]}-{name}"', A_IM="dx-patch")
+        assert (patch[0].status, patch[0].headers["Content-Encoding"], patch[0].headers["ETag"], patch[0].headers["Delta-Base"]) == (226, None, f'"{tags[1]}"', f'"{tags[0]}"')
+        for foreign in (f'"{tags[1]}-"', f'"{tags[1]}+{name}"', f'"{tags[1]}-G"', f'"{tags[1]}{name}"', f'"{tags[1][:-1]}-{name}"'):
+            assert get("/words.txt", Accept_Encoding="identity", If_None_Match=foreign)[0].status == 200, foreign
+        part, body = get("/words.txt", Accept_Encoding=name, Range="bytes=100-199")
+        assert (part.status, part.headers["Content-Encoding"], part.headers["ETag"], body) == (206, None, f'"{tags[1]}"', second[100:200])
+        assert get("/words.txt", Accept_Encoding=name, Range="bytes=100-199", If_Range=f'"{tags[1]}-{name}"')[1] != second[100:200]
+        assert get("/words.txt", If_Match=f'"{tags[1]}-{name}"')[0].status == 200 and get("/words.txt", If_Match=f'"{tags[0]}-{name}"')[0].status == 412
+    r, body = get("/words.txt")
+    assert (r.headers["Content-Encoding"], r.headers["ETag"], body) == (None, f'"{tags[1]}"', second)
+    assert get("/app.bin", Accept_Encoding="gzip, zstd")[0].headers["Content-Encoding"] is None  # random bytes
+
+
 def what_is_encoded_takes_bounded_memory():
     """More than is cached, one after the other, and many at once that are not read: all are right."""
     top = f"{work}/texts"

@@ -77,6 +77,7 @@ typedef struct client {
     dxup_patch        patch;
     versions_content *content;
     versions_entry_reader *entry; /* a file in a tree */
+    dxup_encoding accepts;       /* of a body, by the request */
     const dxup_encoded *encoded; /* the encoded body of such a file, or of an index page */
     bool           counted;  /* counted in content_count */
     dxup_plan_cursor cursor;
@@ -281,15 +282,50 @@ static size_t put_ranges(char *fields, size_t capacity, size_t n, int status, ui
     return n;
 }
 
-/* Begin a body of this many bytes, from c->content or c->patch. */
-static void begin_body(client *c, int status, uint64_t size)
+/* Copy all of c->content, c->entry or c->text. */
+static bool read_whole(void *user, void *out, size_t size)
+{
+    client *c = user;
+    if (c->content) return !versions_content_read(c->content, 0, out, size);
+    if (c->entry) return !versions_entry_reader_read(c->entry, 0, out, size);
+    memcpy(out, c->text.bytes, size);
+    return true;
+}
+
+/* Encode the body into c->encoded, if the client accepts an encoding and it makes the body smaller. */
+static dxup_encoding encode_body(client *c, const char *tag, uint64_t size)
+{
+    if (size > DXUP_ENCODED_MAX) return DXUP_IDENTITY;
+    c->encoded = dxup_encodings_get(c->http->encodings, c->accepts, tag, (size_t)size, read_whole, c);
+    return c->encoded ? c->accepts : DXUP_IDENTITY;
+}
+
+/* Append to the fields of an answer that it is encoded, also to its tag: each encoding has one. */
+static size_t put_encoding(char *fields, size_t capacity, size_t n, dxup_encoding encoding)
+{
+    static const char before[] = "ETag: \"";
+    const char *name = dxup_encoding_name(encoding);
+    char *end = fields + sizeof before - 1 + 2 * PROG_HASH_SIZE; /* of the tag */
+    const size_t more = 1 + strlen(name);
+    assert(!memcmp(fields, before, sizeof before - 1) && *end == '"' && n + more + 64 < capacity);
+    memmove(end + more, end, n - (size_t)(end - fields));
+    *end = '-';
+    memcpy(end + 1, name, more - 1);
+    n += more;
+    return n + (size_t)snprintf(fields + n, capacity - n, "Content-Encoding: %s\r\n", name);
+}
+
+/* Begin a body of this many bytes, from c->content, c->encoded or c->patch. */
+static void begin_body(client *c, int status, uint64_t size, dxup_encoding encoding)
 {
     char fields[DX_EDGE_FIELDS_MAX + 256];
     dx_edge_server edge = edge_of(c);
     dx_edge_version base = edge_version(&c->base);
     size_t n = dx_edge_fields(&edge, status == 226 ? DX_EDGE_PATCH : DX_EDGE_STALE, &base, fields);
     assert(n < DX_EDGE_FIELDS_MAX && c->at == 0 && c->size == 0);
+    if (encoding != DXUP_IDENTITY) n = put_encoding(fields, sizeof fields, n, encoding);
     n += (size_t)snprintf(fields + n, sizeof fields - n,
+                          "Vary: Accept-Encoding\r\n"
                           "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n",
                           type_of(c->target.name));
     if (status != 226) put_ranges(fields, sizeof fields, n, status, c->from, size, c->target.size);
@@ -331,11 +367,21 @@ static int open_content(client *c)
     return 500;
 }
 
+/* Begin a body that is all of c->content. */
+static void begin_whole(client *c)
+{
+    char tag[65];
+    assert(c->content && !c->encoded);
+    prog_hash_text(c->target.hash, tag);
+    const dxup_encoding encoding = encode_body(c, tag, c->target.size);
+    begin_body(c, 200, c->encoded ? c->encoded->size : c->target.size, encoding);
+}
+
 static void answer_whole(client *c)
 {
     const int status = open_content(c);
     if (status != 200) refuse(c, status);
-    else begin_body(c, 200, c->target.size);
+    else begin_whole(c);
 }
 
 /* Answer 416: the requested range is beyond the size. */
@@ -364,7 +410,8 @@ static void answer_file(client *c, const uint8_t *request, size_t size)
         return;
     }
     c->from = from;
-    begin_body(c, range == DXUP_RANGE_PART ? 206 : 200, count);
+    if (range == DXUP_RANGE_PART) begin_body(c, 206, count, DXUP_IDENTITY);
+    else begin_whole(c);
 }
 
 /* Answer with a patch from c->base, or with the full content if there is none. If the patch is
@@ -383,7 +430,7 @@ static void answer_from_base(client *c)
         end_body(c);
         refuse(c, status);
     } else {
-        begin_body(c, 226, c->patch.size);
+        begin_body(c, 226, c->patch.size, DXUP_IDENTITY);
     }
 }
 
@@ -450,25 +497,6 @@ static int find(client *c, const char *asked)
 }
 
 /* >>trees ------------------------------------------------------------------ */
-/* Copy all of c->entry or c->text. */
-static bool read_whole(void *user, void *out, size_t size)
-{
-    client *c = user;
-    if (c->entry) return !versions_entry_reader_read(c->entry, 0, out, size);
-    memcpy(out, c->text.bytes, size);
-    return true;
-}
-
-/* Encode the body into c->encoded, if the client accepts an encoding and it makes the body smaller. */
-static dxup_encoding encode_body(client *c, const uint8_t *request, size_t request_size,
-                                 const char *tag, uint64_t size)
-{
-    const dxup_encoding encoding = dxup_encoding_of(request, request_size);
-    if (size > DXUP_ENCODED_MAX) return DXUP_IDENTITY;
-    c->encoded = dxup_encodings_get(c->http->encodings, encoding, tag, (size_t)size, read_whole, c);
-    return c->encoded ? encoding : DXUP_IDENTITY;
-}
-
 /* The fields of a file or an index page. Each encoding has a strong tag of its own. */
 static size_t put_tree_fields(char *fields, size_t capacity, const char *tag, bool fixed,
                               const char *type, dxup_encoding encoding)
@@ -523,7 +551,7 @@ static void answer_index(client *c, const uint8_t *request, size_t size, const v
     prog_hash_text(id.bytes, tag);
     c->fixed = false; /* a later release may show it in another way */
     if (answer_condition(c, request, size, tag, v, c->text.size)) return;
-    const dxup_encoding encoding = encode_body(c, request, size, tag, c->text.size);
+    const dxup_encoding encoding = encode_body(c, tag, c->text.size);
     const size_t body_size = c->encoded ? c->encoded->size : c->text.size;
     size_t n = put_tree_fields(fields, sizeof fields, tag, false, "text/html; charset=utf-8",
                                encoding);
@@ -553,7 +581,7 @@ static void answer_entry(client *c, const uint8_t *request, size_t size, const d
     }
     const int status = range == DXUP_RANGE_PART ? 206 : 200;
     dxup_encoding encoding = DXUP_IDENTITY;
-    if (status == 200) encoding = encode_body(c, request, size, found->tag, count);
+    if (status == 200) encoding = encode_body(c, found->tag, count);
     if (c->encoded) count = c->encoded->size;
     const size_t n = put_tree_fields(fields, sizeof fields, found->tag, found->fixed,
                                      type_of(found->path), encoding);
@@ -631,6 +659,7 @@ static void answer(client *c, const uint8_t *request, size_t size)
     dx_edge_server edge;
     char asked[DXUP_TARGET_MAX + 1], tag[65];
     assert(!c->waiting && !c->content && c->at == c->size);
+    c->accepts = dxup_encoding_of(request, size);
     int status = dxup_target_parse(request, size, asked, sizeof asked) ? 200 : 400;
     /* neither a name nor a path into a tree */
     if (status == 200 && strcspn(asked, "/") > PROG_NAME_SIZE_MAX) status = 400;
@@ -646,7 +675,7 @@ static void answer(client *c, const uint8_t *request, size_t size)
     }
     set_modified(c, &c->target);
     prog_hash_text(c->target.hash, tag);
-    if (!dxup_conditions_hold(request, size, tag, false, c->modified_s)) {
+    if (!dxup_conditions_hold(request, size, tag, true, c->modified_s)) {
         refuse(c, 412);
         return;
     }
@@ -1117,7 +1146,7 @@ static void put_origin(char out[ORIGIN_FIELDS], const char *allow_origin)
     *out = 0;
     if (allow_origin)
         snprintf(out, ORIGIN_FIELDS,
-                 "Access-Control-Allow-Origin: %s\r\nAccess-Control-Expose-Headers: Accept-Ranges, "
+                 "Access-Control-Allow-Origin: %s\r\nAccess-Control-Expose-Headers: Accept-Ranges, Content-Encoding, "
                  "Content-Range, Date, Delta-Base, ETag, IM, Vary\r\n",
                  allow_origin);
 }
