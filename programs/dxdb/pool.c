@@ -1,7 +1,11 @@
 /* Connections that run queries and writes. See pool.h.
 
-   A query is one round trip: the position of the log, then the query, each with its own snapshot.
-   A write is two: BEGIN, its statements, COMMIT; then the position, or ROLLBACK after a failure. */
+   A query is one round trip: the position of the log, then the query, each with its own snapshot, in a
+   transaction that is rolled back, and its settings with it.
+   A write is two: BEGIN, its statements, COMMIT; then the position, or ROLLBACK after a failure. Then the
+   settings are reset. What else it may have left is looked for together with the position; if there is
+   something, or a statement was none of INSERT, UPDATE, DELETE, MERGE and SELECT, DISCARD ALL comes
+   before the next job. */
 #include "pool.h"
 
 #include "catalog.h"
@@ -14,7 +18,7 @@
 enum { GRACE_MS = 1000 }; /* beyond the server's statement timeout; then the connection is dropped */
 
 /* The text formats that rows.c parses, and read-only transactions: queries must not write. */
-static const char settings[] =
+static const char settings[] = /* RESET ALL comes before, after a write */
     "SELECT set_config('application_name', 'dxdb', false),"
     " set_config('client_encoding', 'UTF8', false), set_config('DateStyle', 'ISO, YMD', false),"
     " set_config('TimeZone', 'UTC', false), set_config('IntervalStyle', 'postgres', false),"
@@ -22,7 +26,24 @@ static const char settings[] =
     " set_config('default_transaction_read_only', 'on', false),"
     " set_config('statement_timeout', $1, false)";
 
+/* The position after a write, and whether its session has what RESET ALL does not end. */
+static const char after_sql[] =
+    "SELECT (pg_current_wal_insert_lsn() - '0/0')::text, pg_my_temp_schema() <> 0"
+    " OR current_user <> $1 OR session_user <> $1 OR EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"
+    " OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)"
+    " OR pg_advisory_unlock_all() IS NULL";
+
 enum { TEXT_OID = 25 };
+
+/* The begins and ends of transactions, which are prepared, too. The position of a query must be from
+   before its snapshot, whatever isolation is the default. */
+enum { BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK };
+static const char *const controls[][2] = {
+    {"begin_read", "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"},
+    {"begin_write", "BEGIN READ WRITE"},
+    {"commit", "COMMIT"},
+    {"rollback", "ROLLBACK"},
+};
 
 /* Phases of a job. */
 enum { FIRST, POSITION, RESULT, ROLLING_BACK };
@@ -133,7 +154,37 @@ static void forget_prepared(dxdb_pooled *c)
 {
     memset(c->prepared, 0, sizeof c->prepared);
     memset(c->prepared_writes, 0, sizeof c->prepared_writes);
+    memset(c->prepared_controls, 0, sizeof c->prepared_controls);
     c->prepared_position = false;
+    c->prepared_after = false;
+    c->prepared_settings = false;
+}
+
+/* Send a BEGIN, COMMIT or ROLLBACK, by its index. */
+static bool send_control(dxdb_pooled *c, int which)
+{
+    dxdb_job *job = c->job;
+    if (!c->prepared_controls[which]) {
+        c->prepared_controls[which] = true;
+        job->expects[job->expected++] = EXPECT_NOTHING;
+        if (!dxdb_connection_prepare(&c->connection, controls[which][0], controls[which][1], 0, NULL))
+            return false;
+    }
+    job->expects[job->expected++] = which == COMMIT ? EXPECT_COMMIT : EXPECT_NOTHING;
+    return dxdb_connection_execute(&c->connection, controls[which][0], 0, NULL);
+}
+
+/* Set what the session needs, as when it was opened. */
+static bool send_settings(dxdb_pooled *c)
+{
+    char limit[24];
+    const char *values[1] = {limit};
+    snprintf(limit, sizeof limit, "%llu", (unsigned long long)c->pool->config->request_ms);
+    if (!c->prepared_settings) {
+        c->prepared_settings = true;
+        if (!dxdb_connection_prepare(&c->connection, "settings", settings, 0, NULL)) return false;
+    }
+    return dxdb_connection_execute(&c->connection, "settings", 1, values);
 }
 
 static bool send_position(dxdb_pooled *c)
@@ -146,20 +197,45 @@ static bool send_position(dxdb_pooled *c)
     return dxdb_connection_execute(&c->connection, "position", 0, NULL);
 }
 
+/* After a write: its position, and the settings as before. */
+static bool send_after(dxdb_pooled *c)
+{
+    const char *values[1] = {PQuser(c->connection.pg)};
+    if (!c->prepared_after) {
+        c->prepared_after = true;
+        if (!dxdb_connection_prepare(&c->connection, "after", after_sql, 0, NULL)) return false;
+    }
+    return dxdb_connection_execute(&c->connection, "after", 1, values) &&
+           dxdb_connection_run(&c->connection, "RESET ALL", 0, NULL) && send_settings(c) &&
+           dxdb_connection_sync(&c->connection);
+}
+
+/* Locks of a session outlive a rollback. Those that a function takes are not seen here. */
+static bool takes_locks(const char *sql)
+{
+    static const char word[] = "advisory";
+    size_t same = 0;
+    for (; *sql && word[same]; sql++) {
+        const char ch = (char)tolower((unsigned char)*sql);
+        same = ch == word[same] ? same + 1 : ch == word[0];
+    }
+    return !word[same];
+}
+
 static void send_query(dxdb_pooled *c, dxdb_job *job)
 {
     char name[24];
     snprintf(name, sizeof name, "q%u", (unsigned)job->query);
+    const char *sql = c->pool->config->queries[job->query].sql;
     job->phase = POSITION;
+    if (takes_locks(sql)) c->must_discard = true;
     if (!send_position(c)) return;
     if (!c->prepared[job->query]) {
         c->prepared[job->query] = 1;
-        if (!dxdb_connection_prepare(&c->connection, name,
-                                     c->pool->config->queries[job->query].sql, 0, NULL))
-            return;
+        if (!dxdb_connection_prepare(&c->connection, name, sql, 0, NULL)) return;
     }
     (void)(dxdb_connection_execute(&c->connection, name, job->count, job->values) &&
-           dxdb_connection_sync(&c->connection));
+           send_control(c, ROLLBACK) && dxdb_connection_sync(&c->connection));
 }
 
 /* Does a statement mention $number? In a string, too: then the database has to find out the type of
@@ -195,9 +271,7 @@ static void send_write(dxdb_pooled *c, dxdb_job *job)
         job->expects[job->expected++] = EXPECT_COUNT;
         if (!dxdb_connection_execute(&c->connection, name, job->count, job->values)) return;
     }
-    job->expects[job->expected++] = EXPECT_COMMIT;
-    (void)(dxdb_connection_run(&c->connection, "COMMIT", 0, NULL) &&
-           dxdb_connection_sync(&c->connection));
+    (void)(send_control(c, COMMIT) && dxdb_connection_sync(&c->connection));
 }
 
 /* Send the commands of a job. */
@@ -207,10 +281,8 @@ static void start(dxdb_pooled *c, dxdb_job *job)
     c->job = job;
     job->on = c;
     p->running++;
-    if (job->is_write) { /* first of all: after another command it cannot be READ WRITE */
-        job->expects[job->expected++] = EXPECT_NOTHING;
-        if (!dxdb_connection_run(&c->connection, "BEGIN READ WRITE", 0, NULL)) return;
-    }
+    /* First of all: after another command it cannot be READ WRITE. */
+    if (!send_control(c, job->is_write ? BEGIN_WRITE : BEGIN_READ)) return;
     if (c->generation != p->generation) {
         c->generation = p->generation;
         forget_prepared(c);
@@ -283,16 +355,25 @@ void dxdb_pool_write(dxdb_pool *p, uint32_t write, int count, const char *const 
 static void on_opened(dxdb_connection *connection)
 {
     dxdb_pooled *c = connection->user;
-    char limit[24];
-    const char *values[1] = {limit};
-    snprintf(limit, sizeof limit, "%llu", (unsigned long long)c->pool->config->request_ms);
     c->pool->open++;
     c->was_open = true;
-    c->setup = 2;
+    c->must_discard = false;
+    c->setup = 3; /* prepared, executed, sync */
     c->generation = c->pool->generation;
     forget_prepared(c);
-    (void)(dxdb_connection_run(connection, settings, 1, values) &&
-           dxdb_connection_sync(connection));
+    (void)(send_settings(c) && dxdb_connection_sync(connection));
+}
+
+/* Begin the session anew. It is free when all answers have arrived. */
+static void discard(dxdb_pooled *c)
+{
+    c->must_discard = false;
+    c->setup = 5; /* DISCARD ALL, sync, prepared, executed, sync */
+    c->generation = c->pool->generation;
+    forget_prepared(c);
+    (void)(dxdb_connection_run(&c->connection, "DISCARD ALL", 0, NULL) &&
+           dxdb_connection_sync(&c->connection) && send_settings(c) &&
+           dxdb_connection_sync(&c->connection));
 }
 
 /* A command of the job has failed. Its statements are prepared again by the next job, because it is
@@ -304,6 +385,7 @@ static void handle_failure(dxdb_pooled *c, const PGresult *result)
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     dxdb_first_line(why, sizeof why, message ? message : PQresultErrorMessage(result));
     c->generation = c->pool->generation - 1;
+    if (job->is_write) c->must_discard = true;
     if (job->is_write && job->phase == POSITION)
         report(job, DXDB_FAILED, NULL, "it was committed, but its position is not known");
     else report(job, status_of(result), NULL, why);
@@ -312,7 +394,15 @@ static void handle_failure(dxdb_pooled *c, const PGresult *result)
 static void finish(dxdb_pooled *c)
 {
     let_go(c);
+    if (c->must_discard && c->connection.is_open) discard(c);
     match(c->pool);
+}
+
+static void roll_back(dxdb_pooled *c)
+{
+    c->job->phase = ROLLING_BACK;
+    (void)(dxdb_connection_run(&c->connection, "ROLLBACK", 0, NULL) &&
+           dxdb_connection_sync(&c->connection));
 }
 
 static uint64_t parse_number(const PGresult *result)
@@ -329,6 +419,8 @@ static void handle_query(dxdb_pooled *c, PGresult *result)
         job->phase = RESULT;
     } else if (status == PGRES_TUPLES_OK) {
         report(job, DXDB_OK, result, NULL);
+    } else if (status == PGRES_PIPELINE_SYNC && PQtransactionStatus(c->connection.pg) != PQTRANS_IDLE) {
+        roll_back(c); /* after a failure */
     } else if (status == PGRES_PIPELINE_SYNC) {
         report(job, DXDB_FAILED, NULL, "it returns no rows");
         finish(c);
@@ -341,14 +433,21 @@ static void end_transaction(dxdb_pooled *c)
     dxdb_job *job = c->job;
     if (job->phase == RESULT) {
         job->phase = POSITION;
-        (void)(send_position(c) && dxdb_connection_sync(&c->connection));
+        (void)send_after(c);
     } else if (PQtransactionStatus(c->connection.pg) != PQTRANS_IDLE) {
-        job->phase = ROLLING_BACK;
-        (void)(dxdb_connection_run(&c->connection, "ROLLBACK", 0, NULL) &&
-               dxdb_connection_sync(&c->connection));
+        roll_back(c);
     } else {
         finish(c);
     }
+}
+
+/* Was it a statement that changes nothing of the session, but for what send_after() looks for? */
+static bool is_plain(PGresult *result)
+{
+    static const char *const tags[] = {"INSERT", "UPDATE", "DELETE", "MERGE", "SELECT"};
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        if (!strncmp(PQcmdStatus(result), tags[i], strlen(tags[i]))) return true;
+    return false;
 }
 
 static void handle_write(dxdb_pooled *c, PGresult *result)
@@ -359,12 +458,14 @@ static void handle_write(dxdb_pooled *c, PGresult *result)
         if (job->phase == POSITION || job->phase == ROLLING_BACK) finish(c);
         else end_transaction(c);
     } else if (job->phase == POSITION) {
-        if (status != PGRES_TUPLES_OK) return; /* its statement was prepared */
+        if (status != PGRES_TUPLES_OK || PQnfields(result) != 2) return; /* of other statements */
+        if (strcmp(PQgetvalue(result, 0, 1), "f")) c->must_discard = true;
         job->position = parse_number(result);
         report(job, DXDB_OK, NULL, NULL);
     } else if (job->phase == FIRST && status != PGRES_PIPELINE_ABORTED) {
         assert(job->answers < job->expected);
         const int expected = job->expects[job->answers++];
+        if (expected == EXPECT_COUNT && !is_plain(result)) c->must_discard = true;
         if (expected == EXPECT_COUNT)
             job->counts[job->executed++] = strtoull(PQcmdTuples(result), NULL, 10);
         if (expected != EXPECT_COMMIT) return;

@@ -2655,6 +2655,49 @@ def a_write_is_one_transaction():
             assert s.write(client, "set", "6", "user 6")[1] == [1]
 
 
+SESSION = {  # writes, each of which leaves something in its session
+    "set": "SET search_path = other", "reset": "SET statement_timeout = 1", "custom": "SET app.x = 'set'", "role": "SET ROLE somebody", "auth": "SET SESSION AUTHORIZATION somebody",
+    "config": "SELECT set_config('app.x', 'config', false)", "temp": "CREATE TEMP TABLE users AS SELECT 1 AS id, 'temp' AS name", "into": "SELECT 1 AS id, 'temp' AS name INTO TEMP users",
+    "lock": "SELECT pg_advisory_lock(7)", "listen": "LISTEN something", "hold": "DECLARE held CURSOR WITH HOLD FOR SELECT 1", "prepare": "DO $$BEGIN EXECUTE 'PREPARE mine AS SELECT 1'; END$$",
+    "insert": "INSERT INTO log SELECT leave('insert')", "default": "INSERT INTO log DEFAULT VALUES", "do": "DO $$BEGIN PERFORM leave('do'); END$$", "zone": "SET TimeZone = 'Asia/Tokyo'",
+    "fails": ["SELECT pg_advisory_lock(7)", "SET app.x = 'fails'", "SELECT 1 / 0"], "as": ["SELECT set_config('role', 'somebody', false)", "INSERT INTO log VALUES ('as')"],
+}
+
+
+def a_request_leaves_nothing_in_its_session():
+    """With one connection, whatever a write or a query has changed of its session is gone for the next request."""
+    postgres.fresh("DROP SCHEMA IF EXISTS other CASCADE; DROP ROLE IF EXISTS somebody; CREATE ROLE somebody; " + USERS +
+                   "CREATE SCHEMA other; CREATE TABLE other.users AS SELECT 1 AS id, 'other' AS name; CREATE FUNCTION leave(text) RETURNS text LANGUAGE plpgsql AS $$BEGIN "
+                   "PERFORM set_config('app.x', $1, false), set_config('search_path', 'other', false), pg_advisory_lock(7); RETURN $1; END$$;"
+                   "CREATE TABLE log (v text DEFAULT leave('default')); GRANT ALL ON log TO somebody; GRANT USAGE ON SCHEMA public TO somebody")
+    state = ("SELECT coalesce(current_setting('app.x', true), '') || '/' || current_user || '/' || session_user || '/' || current_setting('search_path') || '/' ||"
+             " current_setting('statement_timeout') || '/' || current_setting('TimeZone') || '/' || current_setting('transaction_read_only') || '/' ||"
+             " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') || '/' || (SELECT count(*) FROM pg_listening_channels()) || '/' ||"
+             " (SELECT count(*) FROM pg_cursors WHERE is_holdable) || '/' || (SELECT count(*) FROM pg_prepared_statements WHERE name = 'mine') AS v")
+    queries = {"state": state, "user": ONE_USER, "configured": "SELECT set_config('app.x', 'query', false) AS v", "locks": "SELECT pg_advisory_lock(7)::text AS v",
+               "leave": "SELECT leave('query') AS v, pg_advisory_unlock(7) AS free", "broken": "SELECT set_config('app.x', 'broken', false), 1 / 0 AS v"}
+    writes = {name: {"sql": sql} for name, sql in SESSION.items()} | {"rename": {"sql": "UPDATE users SET name = $1 WHERE id = 2", "parameters": ["name"]}}
+    with Server(queries, writes=writes, database="pool = 1") as s:
+        clean = s.get("state")
+        assert clean == [{"v": "/test/test/\"$user\", public/5s/UTC/on/0/0/0/0"}], clean
+        backend = "SELECT pid FROM pg_stat_activity WHERE application_name = 'dxdb'"
+        pid = postgres.sql(backend)
+
+        def is_clean(after):
+            now = s.get("state")
+            assert now == clean, (after, now)
+            assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}], after
+            assert s.post("rename", {"name": after})["rows"] == [1]
+        for name in SESSION:
+            s.post(name, {}, 400 if name == "fails" else 200)
+            is_clean(name)
+        for name in ("configured", "locks", "leave", "broken"):
+            s.get(name, 400 if name == "broken" else 200)
+            is_clean(name)
+        assert postgres.sql(backend) == pid, "it was another session"
+    postgres.sql("SET client_min_messages = warning; DROP SCHEMA other CASCADE; DROP OWNED BY somebody; DROP ROLE somebody")
+
+
 def what_became_of_a_write_is_said():
     postgres.fresh(USERS)
     slow = {"slow": {"sql": ["UPDATE users SET name = 'slow' WHERE id = 1", "SELECT pg_sleep($1::float8)"], "parameters": ["s"]}}
@@ -3256,7 +3299,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed, a_key_is_only_what_equals_by_its_bytes,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
-         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
+         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, a_request_leaves_nothing_in_its_session, what_became_of_a_write_is_said, who_has_written_reads_nothing_older,
          a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules, mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
          replication_sees_what_happens_to_tables, replication_of_a_storm_and_of_a_large_transaction, who_has_written_reads_nothing_older_by_replication,
