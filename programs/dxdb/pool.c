@@ -3,7 +3,7 @@
    A query is one round trip: the position of the log, then the query, each with its own snapshot, in a
    transaction that is rolled back, and its settings with it.
    A write is two: BEGIN, its statements, COMMIT; then the position, or ROLLBACK after a failure. Then the
-   settings are reset. What else it may have left is looked for together with the position; if there is
+   settings are reset, if anything can have changed them. What else it may have left is looked for together with the position; if there is
    something, or a statement was none of INSERT, UPDATE, DELETE, MERGE and SELECT, DISCARD ALL comes
    before the next job. */
 #include "pool.h"
@@ -29,20 +29,29 @@ static const char settings[] = /* RESET ALL comes before, after a write */
 /* The position after a write, and whether its session has what RESET ALL does not end. */
 static const char after_sql[] =
     "SELECT (pg_current_wal_insert_lsn() - '0/0')::text, pg_my_temp_schema() <> 0"
-    " OR current_user <> $1 OR session_user <> $1 OR EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"
-    " OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)"
+    " OR current_user <> $1 OR session_user <> $1"
     " OR pg_advisory_unlock_all() IS NULL";
+
+/* Is there a function that may change the session, called by a trigger or default, too? Asked once after
+   each description of the queries, which a new function causes. */
+static const char functions_sql[] =
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang"
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
+    "  WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal') AND n.nspname <> 'dxdb'"
+    "  AND (l.lanname NOT IN ('sql', 'plpgsql')"
+    "    OR p.prosrc ~* '(set_config|\\mset\\M|reset|execute|advisory|listen|temp|prepare)'))";
 
 enum { TEXT_OID = 25 };
 
-/* The begins and ends of transactions, which are prepared, too. The position of a query must be from
+/* What a job sends beside its statements, which is prepared, too. The position of a query must be from
    before its snapshot, whatever isolation is the default. */
-enum { BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK };
+enum { BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK, RESET };
 static const char *const controls[][2] = {
     {"begin_read", "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"},
     {"begin_write", "BEGIN READ WRITE"},
     {"commit", "COMMIT"},
     {"rollback", "ROLLBACK"},
+    {"reset", "RESET ALL"},
 };
 
 /* Phases of a job. */
@@ -157,10 +166,11 @@ static void forget_prepared(dxdb_pooled *c)
     memset(c->prepared_controls, 0, sizeof c->prepared_controls);
     c->prepared_position = false;
     c->prepared_after = false;
+    c->knows_functions = false;
     c->prepared_settings = false;
 }
 
-/* Send a BEGIN, COMMIT or ROLLBACK, by its index. */
+/* Send one of `controls`. */
 static bool send_control(dxdb_pooled *c, int which)
 {
     dxdb_job *job = c->job;
@@ -197,29 +207,30 @@ static bool send_position(dxdb_pooled *c)
     return dxdb_connection_execute(&c->connection, "position", 0, NULL);
 }
 
-/* After a write: its position, and the settings as before. */
+/* After a write: its position; and the settings as before, if it may have changed them. */
 static bool send_after(dxdb_pooled *c)
 {
     const char *values[1] = {PQuser(c->connection.pg)};
+    const bool resets = c->must_reset || c->has_functions || !c->knows_functions;
     if (!c->prepared_after) {
         c->prepared_after = true;
         if (!dxdb_connection_prepare(&c->connection, "after", after_sql, 0, NULL)) return false;
     }
-    return dxdb_connection_execute(&c->connection, "after", 1, values) &&
-           dxdb_connection_run(&c->connection, "RESET ALL", 0, NULL) && send_settings(c) &&
-           dxdb_connection_sync(&c->connection);
+    if (!dxdb_connection_execute(&c->connection, "after", 1, values)) return false;
+    if (!c->knows_functions && !dxdb_connection_run(&c->connection, functions_sql, 0, NULL)) return false;
+    if (resets && !(send_control(c, RESET) && send_settings(c))) return false;
+    return dxdb_connection_sync(&c->connection);
 }
 
-/* Locks of a session outlive a rollback. Those that a function takes are not seen here. */
-static bool takes_locks(const char *sql)
+/* Does it have this word, in whatever case? */
+static bool has_word(const char *sql, const char *word)
 {
-    static const char word[] = "advisory";
-    size_t same = 0;
-    for (; *sql && word[same]; sql++) {
-        const char ch = (char)tolower((unsigned char)*sql);
-        same = ch == word[same] ? same + 1 : ch == word[0];
+    for (; *sql; sql++) {
+        size_t same = 0;
+        while (word[same] && tolower((unsigned char)sql[same]) == word[same]) same++;
+        if (!word[same]) return true;
     }
-    return !word[same];
+    return false;
 }
 
 static void send_query(dxdb_pooled *c, dxdb_job *job)
@@ -228,7 +239,7 @@ static void send_query(dxdb_pooled *c, dxdb_job *job)
     snprintf(name, sizeof name, "q%u", (unsigned)job->query);
     const char *sql = c->pool->config->queries[job->query].sql;
     job->phase = POSITION;
-    if (takes_locks(sql)) c->must_discard = true;
+    if (has_word(sql, "advisory")) c->must_discard = true; /* such locks outlive a rollback */
     if (!send_position(c)) return;
     if (!c->prepared[job->query]) {
         c->prepared[job->query] = 1;
@@ -264,10 +275,12 @@ static void send_write(dxdb_pooled *c, dxdb_job *job)
     const dxdb_write_config *w = &c->pool->config->writes[job->query];
     const bool is_prepared = c->prepared_writes[job->query];
     c->prepared_writes[job->query] = 1;
+    c->must_reset = false;
     for (uint32_t i = 0; i < w->statement_count; i++) {
         char name[32];
         snprintf(name, sizeof name, "w%u_%u", (unsigned)job->query, (unsigned)i);
         if (!is_prepared && !prepare_statement(c, job, name, w->statements[i])) return;
+        if (has_word(w->statements[i], "set_config")) c->must_reset = true;
         job->expects[job->expected++] = EXPECT_COUNT;
         if (!dxdb_connection_execute(&c->connection, name, job->count, job->values)) return;
     }
@@ -458,7 +471,12 @@ static void handle_write(dxdb_pooled *c, PGresult *result)
         if (job->phase == POSITION || job->phase == ROLLING_BACK) finish(c);
         else end_transaction(c);
     } else if (job->phase == POSITION) {
-        if (status != PGRES_TUPLES_OK || PQnfields(result) != 2) return; /* of other statements */
+        if (status != PGRES_TUPLES_OK) return;
+        if (PQnfields(result) == 1) { /* of functions_sql */
+            c->has_functions = strcmp(PQgetvalue(result, 0, 0), "f") != 0;
+            c->knows_functions = true;
+        }
+        if (PQnfields(result) != 2) return;
         if (strcmp(PQgetvalue(result, 0, 1), "f")) c->must_discard = true;
         job->position = parse_number(result);
         report(job, DXDB_OK, NULL, NULL);

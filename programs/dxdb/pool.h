@@ -31,7 +31,7 @@ struct dxdb_job { /* private */
     uint32_t     executed;  /* statements of a write that were answered */
     uint64_t     position;
     uint64_t     counts[DXDB_STATEMENTS_MAX];
-    uint8_t      expects[2 * DXDB_STATEMENTS_MAX + 6]; /* of a write: kinds of answers, in order */
+    uint8_t      expects[2 * DXDB_STATEMENTS_MAX + 8]; /* of a write: kinds of answers, in order */
     uint32_t     expected;
     uint32_t     answers;
     int          count;
@@ -52,8 +52,11 @@ typedef struct dxdb_pooled { /* private */
     uint8_t    prepared_writes[DXDB_WRITES_MAX];
     bool       prepared_position;
     bool       prepared_after;
+    bool       knows_functions; /* whether some function of the database may change the session */
+    bool       has_functions;
+    bool       must_reset;     /* the job may have changed settings */
     bool       prepared_settings;
-    bool       prepared_controls[4]; /* see pool.c */
+    bool       prepared_controls[5]; /* see pool.c */
     bool       must_discard;   /* the job may have changed what is not reset cheaply */
     bool       was_open;
     uint32_t   setup;      /* outstanding answers to the settings */

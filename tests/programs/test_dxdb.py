@@ -2695,6 +2695,19 @@ def a_request_leaves_nothing_in_its_session():
             s.get(name, 400 if name == "broken" else 200)
             is_clean(name)
         assert postgres.sql(backend) == pid, "it was another session"
+    # A database without functions, which then gets one.
+    postgres.fresh(USERS)
+    writes = {name: {"sql": SESSION[name]} for name in ("config", "set", "role")} | {"rename": writes["rename"]}
+    with Server({"state": state, "user": ONE_USER}, writes=writes, database="pool = 1") as s:
+        for name in writes:
+            s.post(name, {"name": "x"} if name == "rename" else {})
+            assert s.get("state") == clean, name
+        resets = s.metrics()["dxdb_resets_total"]
+        postgres.sql("CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('app.x', 'later', false); RETURN NEW; END$$;"
+                     "CREATE TRIGGER later BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION later()")
+        until(lambda: s.metrics()["dxdb_resets_total"] > resets)
+        for i in range(3):
+            assert s.post("rename", {"name": str(i)})["rows"] == [1] and s.get("state") == clean
     postgres.sql("SET client_min_messages = warning; DROP SCHEMA other CASCADE; DROP OWNED BY somebody; DROP ROLE somebody")
 
 
