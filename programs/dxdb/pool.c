@@ -3,9 +3,9 @@
    A query is one round trip: the position of the log, then the query, each with its own snapshot, in a
    transaction that is rolled back, and its settings with it.
    A write is two: BEGIN, its statements, COMMIT; then the position, or ROLLBACK after a failure. Then the
-   settings are reset, if anything can have changed them. What else it may have left is looked for together with the position; if there is
-   something, or a statement was none of INSERT, UPDATE, DELETE, MERGE and SELECT, DISCARD ALL comes
-   before the next job. */
+   settings are reset, if anything can have changed them. What else it may have left is looked for
+   together with the position; if there is something, or a statement was none of INSERT, UPDATE, DELETE,
+   MERGE and SELECT, DISCARD ALL comes before the next job. */
 #include "pool.h"
 
 #include "catalog.h"
