@@ -23,14 +23,15 @@ enum { AWAY, SETUP, PUBLICATION, STREAM, QUERIES, TYPES, LOOK, UP };
 enum {
     STUCK_MAX        = 3,  /* heartbeats without an answer: the connection is dropped */
     SETUP_ANSWERS    = 3,  /* settings, LISTEN, sync */
-    QUERY_ANSWERS    = 9,  /* see ask_query() */
-    PLAN_ANSWER      = 4,
+    QUERY_ANSWERS    = 10, /* see ask_query() */
+    PLAN_ANSWER      = 5,
     KEYS_ANSWERS     = 2,
     LOOK_ANSWERS     = 2,
     LOADING_MS       = 10000, /* without an answer while it describes: a lock may block it */
     WAIT_MS          = 20,   /* between looks at the waits */
     SEE_MS           = 1,    /* between looks at transactions, the first of them */
     SEE_FAST         = 20,
+    PASSES_MAX       = 3,    /* descriptions again because something has changed meanwhile */
     UNREAD_MAX       = 256   /* transactions that no query reads wait for this many */
 };
 
@@ -70,9 +71,18 @@ const char dxdb_tables_sql[] =
     "  coalesce((SELECT bit_or(t.tgtype) & 60 = 60"
     "    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
     "    WHERE t.tgrelid = d.member AND c.relkind IN ('r', 'p')"
-    "    AND t.tgfoid = to_regproc('dxdb.changed')::oid AND t.tgtype & 1 = 0"
+    "    AND t.tgfoid = (SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.proname = 'changed'"
+    "      AND p.pronargs = 0 AND p.pronamespace = (SELECT n.oid FROM pg_catalog.pg_namespace n"
+    "        WHERE n.nspname = 'dxdb'))"
+    "    AND t.tgtype & 1 = 0"
     "    AND t.tgattr::text = '' AND t.tgqual IS NULL AND t.tgenabled IN ('O', 'A')), false) END"
     " FROM down d ORDER BY 1, 2";
+
+/* Selects the views that this transaction has locked by preparing the query. */
+static const char views_sql[] =
+    "SELECT l.relation FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation"
+    " WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND c.relkind = 'v'"
+    "   AND c.relnamespace <> 'pg_catalog'::regnamespace";
 
 static const char type_names[] =
     "SELECT t.oid, format_type(t.oid, NULL), coalesce(e.oid, 0),"
@@ -85,9 +95,11 @@ static const char type_names[] =
 /* What a publication publishes: tables and their filters. Without those if it has all tables. */
 #define PUBLISHED(name)                                                                          \
     "(SELECT md5(concat_ws('|', b::text, CASE WHEN NOT b.puballtables THEN"                      \
-    "  (SELECT string_agg(concat_ws(':', to_regclass(format('%I.%I', v.schemaname,"              \
-    "    v.tablename))::oid, to_jsonb(v)->>'rowfilter'), ',' ORDER BY v.schemaname, v.tablename)" \
-    "   FROM pg_catalog.pg_publication_tables v WHERE v.pubname = b.pubname) END))"              \
+    "  (SELECT string_agg(concat_ws(':', k.oid, to_jsonb(v)->>'rowfilter'), ','"                 \
+    "    ORDER BY v.schemaname, v.tablename) FROM pg_catalog.pg_publication_tables v"            \
+    "   JOIN pg_catalog.pg_namespace n ON n.nspname = v.schemaname"                              \
+    "   JOIN pg_catalog.pg_class k ON k.relnamespace = n.oid AND k.relname = v.tablename"        \
+    "   WHERE v.pubname = b.pubname) END))"                                                      \
     " FROM pg_catalog.pg_publication b WHERE b.pubname = " name "::text)"
 
 /* Selects whether replication can be, and what is published. */
@@ -106,22 +118,66 @@ static const char see_sql[] =
     " pg_current_wal_flush_lsn() < $1::pg_lsn AND $1::pg_lsn <= pg_current_wal_insert_lsn()"
     " THEN pg_logical_emit_message(true, 'dxdb', '')::text END";
 
-/* Selects everything that must not change while results are cached: the tables and their files (a
-   rewrite or TRUNCATE replaces these), their columns, and the triggers. */
+/* The rows of a catalogue, as far as they do not come with PostgreSQL: each change gives a row another
+   xmin. Temporary objects belong to other sessions. */
+#define ROWS_OF(catalogue, condition)                                                            \
+    "(SELECT md5(string_agg(concat_ws(':', x.oid, x.xmin), ',' ORDER BY x.oid))"                 \
+    " FROM pg_catalog." catalogue " x WHERE " condition ")"
+#define OWN_ROWS_OF(catalogue) ROWS_OF(catalogue, "x.oid >= 16384")
+
+/* Those of a relation. */
+#define ROWS_ON(catalogue, column, condition)                                                    \
+    "(SELECT md5(string_agg(concat_ws('/', x.oid, x.xmin), '-' ORDER BY x.oid))"                 \
+    " FROM pg_catalog." catalogue " x WHERE x." column " = m.oid" condition ")"
+
+/* Selects everything that must not change while results are cached. Of the relations that the queries
+   read: themselves (their rights and row security are in pg_class), their files (a rewrite or TRUNCATE
+   replaces these), columns, triggers, constraints and unique indexes; others of their names; and what
+   a query may use anywhere: views, functions, operators, types and the rights of the role. */
 static const char look[] =
-    "WITH RECURSIVE m AS ("
+    "WITH RECURSIVE named AS ("
     "  SELECT unnest($1::oid[]) AS oid"
+    "), m AS ("
+    "  SELECT oid FROM named"
     "  UNION SELECT i.inhrelid FROM m JOIN pg_catalog.pg_inherits i ON i.inhparent = m.oid"
-    ") SELECT md5(coalesce(string_agg(concat_ws(':', m.oid, c.relname, c.relnamespace,"
+    "), passing AS ("
+    "  SELECT oid FROM pg_catalog.pg_namespace WHERE nspname ~ '^pg_(toast_)?temp_'"
+    "), role AS ("
+    "  SELECT oid, NULL::xid AS given FROM pg_catalog.pg_roles WHERE rolname = current_user"
+    "  UNION SELECT a.roleid, a.xmin FROM role JOIN pg_catalog.pg_auth_members a ON a.member = role.oid"
+    ") SELECT md5(concat_ws(';', (SELECT string_agg(concat_ws(':', m.oid,"
+    "  (SELECT c.xmin FROM pg_catalog.pg_class c WHERE c.oid = m.oid),"
     "  pg_relation_filenode(m.oid), (SELECT string_agg(concat_ws('/', t.tgfoid, t.tgtype,"
     "    t.tgenabled), '-' ORDER BY t.oid) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = m.oid),"
-    "  (SELECT md5(string_agg(concat_ws('/', a.attname, a.atttypid, a.attisdropped), '-'"
-    "    ORDER BY a.attnum)) FROM pg_catalog.pg_attribute a WHERE a.attrelid = m.oid)), ','"
-    "  ORDER BY m.oid), '')),"
+    "  (SELECT md5(string_agg(a.xmin::text, '-' ORDER BY a.attnum))"
+    "    FROM pg_catalog.pg_attribute a WHERE a.attrelid = m.oid),"
+    "  (SELECT md5(string_agg(concat_ws('/', i.indexrelid, i.xmin), '-' ORDER BY i.indexrelid))"
+    "    FROM pg_catalog.pg_index i WHERE i.indrelid = m.oid AND i.indisunique),"
+    "  " ROWS_ON("pg_constraint", "conrelid", "") ", " ROWS_ON("pg_policy", "polrelid", "") ","
+    "  " ROWS_ON("pg_attrdef", "adrelid", "") ", " ROWS_ON("pg_rewrite", "ev_class", "") "), ','"
+    "  ORDER BY m.oid) FROM m),"
+    "  (SELECT string_agg(concat_ws(':', x.oid, x.relnamespace), ',' ORDER BY x.oid)"
+    "    FROM pg_catalog.pg_class x WHERE x.relname = ANY (ARRAY(SELECT"
+    "      (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = named.oid) FROM named))"
+    "    AND x.relnamespace NOT IN (SELECT oid FROM passing)),"
+    "  " ROWS_OF("pg_rewrite", "x.oid >= 16384 AND (SELECT c.relpersistence <> 't'"
+    "    FROM pg_catalog.pg_class c WHERE c.oid = x.ev_class)") ","
+    "  " ROWS_OF("pg_proc", "x.oid >= 16384 AND x.pronamespace NOT IN (SELECT oid FROM passing)") ","
+    "  " ROWS_OF("pg_namespace", "x.oid NOT IN (SELECT oid FROM passing)") ","
+    "  " ROWS_OF("pg_type", "x.oid >= 16384 AND x.typrelid = 0 AND x.typcategory <> 'A'"
+    "    AND x.typnamespace NOT IN (SELECT oid FROM passing)") ","
+    "  " ROWS_OF("pg_constraint", "x.contypid <> 0") ", " OWN_ROWS_OF("pg_enum") ","
+    "  " OWN_ROWS_OF("pg_operator") ", " OWN_ROWS_OF("pg_cast") ", " OWN_ROWS_OF("pg_collation") ","
+    "  " OWN_ROWS_OF("pg_ts_config") ", " OWN_ROWS_OF("pg_ts_dict") ","
+    "  (SELECT string_agg(concat_ws(':', r.oid, r.rolname, r.rolsuper, r.rolinherit, r.rolbypassrls,"
+    "    role.given), ',' ORDER BY r.oid, role.given::text)"
+    "    FROM role JOIN pg_catalog.pg_roles r USING (oid)),"
+    "  current_schemas(true), current_setting('search_path'), current_setting('row_security'),"
+    "  current_setting('default_text_search_config'), current_setting('transform_null_equals'),"
+    "  current_setting('lc_monetary'), current_setting('lc_numeric'), current_setting('lc_time'))),"
     "  " PUBLISHED("$2") ","
     "  CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END"
-    "    - '0/0'"
-    " FROM m LEFT JOIN pg_catalog.pg_class c ON c.oid = m.oid";
+    "    - '0/0'";
 
 const char dxdb_position_sql[] = "SELECT (pg_current_wal_insert_lsn() - '0/0')::text";
 
@@ -150,7 +206,7 @@ void dxdb_put_table_names(dxdb_text *t, const dxdb_query_config *q)
     dxdb_text_put(t, "}", 2); /* includes the terminator */
 }
 
-/* Send BEGIN, prepare, describe, tables, plan, sync; ROLLBACK, DEALLOCATE ALL, sync. The second sync is
+/* Send BEGIN, prepare, describe, tables, views, plan, sync; ROLLBACK, DEALLOCATE ALL, sync. The second sync is
    needed because an error skips all commands up to the first one. */
 static void ask_query(dxdb_catalog *c)
 {
@@ -167,6 +223,7 @@ static void ask_query(dxdb_catalog *c)
            dxdb_connection_prepare(to, "described", q->sql, 0, NULL) &&
            dxdb_connection_describe(to, "described") &&
            dxdb_connection_run(to, dxdb_tables_sql, 2, values) &&
+           dxdb_connection_run(to, views_sql, 0, NULL) &&
            dxdb_connection_run(to, explain.bytes, 0, NULL) && dxdb_connection_sync(to) &&
            dxdb_connection_run(to, "ROLLBACK", 0, NULL) &&
            dxdb_connection_run(to, "DEALLOCATE ALL", 0, NULL) && dxdb_connection_sync(to));
@@ -186,20 +243,16 @@ static void ask_keys(dxdb_catalog *c)
     c->plan = NULL;
 }
 
-/* Append an OID to a list {1,2,3}, which ask_with_oids() completes. */
+/* Append an OID to a list {1,2,3}, which end_oids() completes. */
 static void put_oid(dxdb_text *t, Oid oid)
 {
     dxdb_text_format(t, t->size ? ",%u" : "{%u", (unsigned)oid);
 }
 
-static void ask_with_oids(dxdb_catalog *c, const char *sql, int count, dxdb_text *list)
+static const char *end_oids(dxdb_text *t)
 {
-    dxdb_text_put(list, list->size ? "}" : "{}", list->size ? 2 : 3);
-    const char *values[2] = {list->bytes, c->config->publication};
-    c->answer = 0;
-    (void)(dxdb_connection_run(&c->connection, sql, count, values) &&
-           dxdb_connection_sync(&c->connection));
-    dxdb_text_free(list);
+    dxdb_text_put(t, t->size ? "}" : "{}", t->size ? 2 : 3);
+    return t->bytes;
 }
 
 static void ask_types(dxdb_catalog *c)
@@ -213,7 +266,11 @@ static void ask_types(dxdb_catalog *c)
         for (uint32_t k = 0; k < c->config->queries[i].parameter_count; k++)
             put_oid(&list, d->parameters[k].oid);
     }
-    ask_with_oids(c, type_names, 1, &list);
+    const char *values[1] = {end_oids(&list)};
+    c->answer = 0;
+    (void)(dxdb_connection_run(&c->connection, type_names, 1, values) &&
+           dxdb_connection_sync(&c->connection));
+    dxdb_text_free(&list);
 }
 
 static void ask_check(dxdb_catalog *c)
@@ -221,7 +278,13 @@ static void ask_check(dxdb_catalog *c)
     dxdb_text list = {0};
     for (uint32_t i = 0; i < c->member_count; i++)
         if (c->members[i].member == c->members[i].root) put_oid(&list, c->members[i].root);
-    ask_with_oids(c, look, 2, &list);
+    const char *values[2] = {end_oids(&list), c->config->publication};
+    c->answer = 0;
+    if (!c->has_look) /* to plan it takes longer than to run it */
+        c->has_look = dxdb_connection_prepare(&c->connection, "look", look, 0, NULL);
+    (void)(dxdb_connection_execute(&c->connection, "look", 2, values) &&
+           dxdb_connection_sync(&c->connection));
+    dxdb_text_free(&list);
 }
 
 static void ask_publication(dxdb_catalog *c)
@@ -409,13 +472,20 @@ static void forget(dxdb_catalog *c)
     c->member_count = 0;
 }
 
-static void begin_queries(dxdb_catalog *c)
+static void describe(dxdb_catalog *c)
 {
     forget(c);
     c->reload = false;
+    c->has_look = false;
     c->phase = QUERIES;
     c->query = 0;
     ask_query(c);
+}
+
+static void begin_queries(dxdb_catalog *c)
+{
+    c->passes = 0;
+    describe(c);
 }
 
 /* From here on cached results may be outdated. */
@@ -487,13 +557,10 @@ static void handle_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *re
         }
         if (d->is_tracked && strcmp(PQgetvalue(result, i, 3), "t")) {
             d->is_tracked = false;
-            if (!d->is_timed && !c->is_quiet)
-                prog_warn(c->config->replicates
-                          ? "query %s is not cached: table %s is not published; 'dxdb "
-                            "install-publication' adds it"
-                          : "query %s is not cached: table %s has no trigger; 'dxdb "
-                            "install-triggers' creates it",
-                          c->config->queries[c->query].name, name);
+            if (!d->is_timed)
+                snprintf(d->note, sizeof d->note, c->config->replicates
+                         ? "table %.100s is not published; 'dxdb install-publication' adds it"
+                         : "table %.100s has no trigger; 'dxdb install-triggers' creates it", name);
         }
         add_member(c, to_oid(PQgetvalue(result, i, 1)), root);
         if (d->root_count && d->roots[d->root_count - 1] == root) continue;
@@ -502,6 +569,15 @@ static void handle_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *re
             return;
         }
         d->roots[d->root_count++] = root;
+    }
+}
+
+/* Their changes are looked for as those of tables. */
+static void handle_views(dxdb_catalog *c, const PGresult *result)
+{
+    for (int i = 0; i < PQntuples(result); i++) {
+        const Oid view = to_oid(PQgetvalue(result, i, 0));
+        add_member(c, view, view);
     }
 }
 
@@ -552,6 +628,8 @@ static void handle_query(dxdb_catalog *c, PGresult *result)
         handle_description(c, d, result);
     } else if (status == PGRES_TUPLES_OK && place == 3) {
         handle_tables(c, d, result);
+    } else if (status == PGRES_TUPLES_OK && place == 4) {
+        handle_views(c, result);
     }
     if (c->answer < QUERY_ANSWERS) return;
     if (c->plan) ask_keys(c);
@@ -604,9 +682,6 @@ static void handle_types(dxdb_catalog *c, const PGresult *result)
         for (uint32_t i = 0; i < c->config->query_count; i++) handle_columns(c, i, result);
         return;
     }
-    for (uint32_t i = 0; i < c->config->query_count; i++)
-        if (!c->queries[i].is_ready && !c->is_quiet)
-            prog_warn("query %s cannot be answered: %s", c->config->queries[i].name, c->queries[i].why);
     c->phase = LOOK;
     ask_check(c);
 }
@@ -785,6 +860,38 @@ static void handle_position(dxdb_catalog *c, const PGresult *result)
     }
 }
 
+/* The descriptions hold. */
+static void go_up(dxdb_catalog *c)
+{
+    for (uint32_t i = 0; i < c->config->query_count && !c->is_quiet; i++) {
+        const dxdb_described *d = &c->queries[i];
+        const char *name = c->config->queries[i].name;
+        if (d->note[0]) prog_warn("query %s is not cached: %s", name, d->note);
+        if (!d->is_ready) prog_warn("query %s cannot be answered: %s", name, d->why);
+    }
+    c->phase = UP;
+    c->is_up = true;
+    c->generation++;
+    c->stream.gather.generation = c->generation;
+    c->sees_all = true;
+    dxdb_health_set(c->index, NULL, NULL);
+    c->calls->up(c);
+}
+
+/* Everything was looked at after the queries were described. What changed in between may be missing in
+   a description: they are described again until two looks find the same; if something changes all the
+   time, the next heartbeat sees to it. */
+static void settle(dxdb_catalog *c)
+{
+    if (!c->is_settled && c->passes < PASSES_MAX) {
+        c->passes++;
+        describe(c);
+        return;
+    }
+    if (!c->is_settled) c->fingerprint[0] = 0;
+    go_up(c);
+}
+
 static void handle_check(dxdb_catalog *c, const PGresult *result)
 {
     const char *now;
@@ -800,16 +907,9 @@ static void handle_check(dxdb_catalog *c, const PGresult *result)
         c->probes = PQresultStatus(result) != PGRES_PIPELINE_SYNC;
         return;
     }
+    if (PQresultStatus(result) == PGRES_COMMAND_OK) return; /* the look was prepared */
     if (c->answer++ > 0) { /* the sync */
-        if (c->phase == LOOK) {
-            c->phase = UP;
-            c->is_up = true;
-            c->generation++;
-            c->stream.gather.generation = c->generation;
-            c->sees_all = true;
-            dxdb_health_set(c->index, NULL, NULL);
-            c->calls->up(c);
-        }
+        if (c->phase == LOOK) settle(c);
         if (!c->connection.unanswered) begin_next(c);
         return;
     }
@@ -827,6 +927,7 @@ static void handle_check(dxdb_catalog *c, const PGresult *result)
         go_down(c, "the schema has changed");
         c->reload = true;
     }
+    c->is_settled = !strcmp(now, c->fingerprint);
     snprintf(c->fingerprint, sizeof c->fingerprint, "%s", now);
 }
 

@@ -1,6 +1,7 @@
 /* The descriptions of the queries, and notifications of changes of the tables that they read. One
    connection describes each query and receives the notifications of the triggers (triggers.c); or
-   another one receives changes by logical replication (stream.h). At every heartbeat it checks whether tables and triggers are unchanged, and whether a refused query
+   another one receives changes by logical replication (stream.h). At every heartbeat it checks whether
+   tables, triggers and all else that decides about a result are unchanged, and whether a refused query
    has become valid. */
 #ifndef DXDB_CATALOG_H
 #define DXDB_CATALOG_H
@@ -26,6 +27,7 @@ typedef struct dxdb_described { /* a query */
     dxdb_key  keys[DXDB_TABLES_MAX];  /* of each of them, see keys.h */
     PGresult *columns;       /* names and types, until the types are resolved */
     char      why[DXDB_TEXT_SIZE];
+    char      note[DXDB_TEXT_SIZE]; /* why it is not cached, if it should be */
 } dxdb_described;
 
 typedef struct dxdb_catalog dxdb_catalog;
@@ -91,6 +93,9 @@ struct dxdb_catalog { /* the first fields may be read */
     uint64_t        reached;    /* its answer, until the notifications before the sync are read */
     dxdb_wait      *waits;
     dx_op           wait_op;    /* while there are waits: looks at their deadlines, and asks again */
+    bool            has_look;   /* the statement that looks is prepared */
+    bool            is_settled; /* the last two looks found the same */
+    uint32_t        passes;     /* descriptions during which something has changed */
     char            fingerprint[64];
     dxdb_stream     stream;     /* of replication, as is all below */
     dxdb_gather_calls keys;

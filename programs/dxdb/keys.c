@@ -7,29 +7,60 @@
 
 enum { CANDIDATES_MAX = 8, COLUMN_DIGITS = 8, KEY_DIGITS = 12 };
 
-/* Types whose equality is that of the texts that dxdb_key_hash() makes: a text under a collation that
-   is not deterministic may equal another one. An InitPlan or SubPlan has numbers of its own. */
+/* Types whose equality is that of the texts that dxdb_key_hash() makes. An InitPlan or SubPlan has
+   numbers of its own. A plan does not print everything that decides about equality and rows, so there
+   are no keys where one of these might be in it:
+   - `=` of somebody else for such types: it is printed like the built-in one if it comes first
+   - a collation under which different texts are equal: of a text, it is printed as a cast, but not by
+     an Index Only Scan; of a varchar, which is compared as a text, it is not printed
+   - a function that may read rows of its own. What is IMMUTABLE does not; what was inlined is a scan
+   - a scan of a table that was renamed or dropped since */
 const char dxdb_keys_sql[] =
     "WITH RECURSIVE node AS ("
     "  SELECT n FROM jsonb_path_query($1::jsonb, 'strict $.** ? (exists (@.\"Node Type\"))') AS n"
     "), scan AS ("
-    "  SELECT n, to_regclass(format('%I.%I', n->>'Schema', n->>'Relation Name'))::oid AS oid"
-    "  FROM node WHERE n ? 'Relation Name'"
+    "  SELECT n, c.oid FROM node"
+    "  LEFT JOIN pg_catalog.pg_namespace s ON s.nspname = n->>'Schema'"
+    "  LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = n->>'Relation Name'"
+    "  WHERE n ? 'Relation Name'"
     "), up AS ("
     "  SELECT DISTINCT oid, oid AS root FROM scan"
     "  UNION SELECT up.oid, i.inhparent FROM up"
     "    JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.root"
+    "), own AS (" /* functions that may read rows */
+    "  SELECT p.oid, p.proname FROM pg_catalog.pg_proc p"
+    "  WHERE p.oid >= 16384 AND p.prorettype <> 'trigger'::regtype"
+    "    AND (p.provolatile <> 'i' OR p.prokind IN ('a', 'w'))"
+    "), whole AS ("
+    "  SELECT replace(replace($1::jsonb::text, '\\\"', '\"'), '\\\\', '\\') AS plan,"
+    "    EXISTS (SELECT FROM pg_catalog.pg_collation WHERE NOT collisdeterministic) AS folds"
     ") SELECT up.root, n->>'Node Type', n->>'Index Cond', n->>'Recheck Cond', n->>'Filter',"
     "  (SELECT string_agg(CASE WHEN a.atttypid IN (20, 21, 23) THEN 'i' WHEN a.atttypid = 2950"
-    "     THEN 'u' ELSE 't' END || quote_ident(a.attname) || E'\\t' || a.attname || E'\\n', '')"
+    "     THEN 'u' WHEN a.atttypid = 1043 THEN 'v' ELSE 't' END || quote_ident(a.attname)"
+    "     || E'\\t' || a.attname || E'\\n', '')"
     "   FROM pg_catalog.pg_attribute a"
     "   LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation"
     "   WHERE a.attrelid = up.root AND a.attnum > 0 AND NOT a.attisdropped"
     "     AND a.attname !~ '[[:cntrl:]]' AND (a.atttypid IN (20, 21, 23, 2950)"
-    "       OR (a.atttypid IN (25, 1043) AND l.collisdeterministic)))"
-    " FROM scan JOIN up USING (oid)"
+    "       OR (a.atttypid = 25 AND l.collisdeterministic"
+    "         AND NOT (whole.folds AND n->>'Node Type' = 'Index Only Scan'))"
+    "       OR (a.atttypid = 1043 AND NOT whole.folds)))"
+    " FROM whole, scan JOIN up USING (oid)"
     " WHERE NOT EXISTS (SELECT FROM node WHERE n ? 'Subplan Name'"
-    "   OR n->>'Parent Relationship' IN ('InitPlan', 'SubPlan'))";
+    "   OR n->>'Parent Relationship' IN ('InitPlan', 'SubPlan'))"
+    " AND NOT EXISTS (SELECT FROM scan WHERE scan.oid IS NULL)"
+    " AND to_regtype('text')::oid = 25"
+    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_operator o"
+    "   JOIN pg_catalog.pg_type l ON l.oid = o.oprleft JOIN pg_catalog.pg_type r ON r.oid = o.oprright"
+    "   WHERE o.oprname = '=' AND o.oid >= 16384"
+    "     AND (o.oprleft IN (20, 21, 23, 25, 1043, 2950) OR l.typtype = 'p')"
+    "     AND (o.oprright IN (20, 21, 23, 25, 1043, 2950) OR r.typtype = 'p'))"
+    " AND NOT EXISTS (SELECT FROM own WHERE position(quote_ident(proname) || '(' IN whole.plan) > 0)"
+    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_operator o JOIN own ON own.oid = o.oprcode"
+    "   WHERE position(o.oprname IN whole.plan) > 0)"
+    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast k JOIN own ON own.oid = k.castfunc"
+    "   WHERE position('::' IN whole.plan) > 0)"
+    " AND whole.plan !~ '(_to_xml|_to_xmlschema|_to_xml_and_xmlschema|ts_stat|ts_rewrite)\\('";
 
 static uint64_t hash_text(const char *text, size_t size, int digits)
 {
@@ -181,7 +212,8 @@ static bool find_column(const char *columns, const candidate *c, dxdb_key *key)
         if ((size_t)(tab - quoted) == c->column.size && !memcmp(quoted, c->column.text, c->column.size)) {
             key->kind = *columns;
             snprintf(key->name, sizeof key->name, "%.*s", (int)(end - tab - 1), tab + 1);
-            return !c->is_cast || key->kind == 't';
+            if (*columns == 'v') key->kind = 't';
+            return !c->is_cast || *columns == 'v'; /* the cast of a text is a collation */
         }
         columns = end + 1;
     }

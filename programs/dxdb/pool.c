@@ -1,7 +1,11 @@
 /* Connections that run queries and writes. See pool.h.
 
-   A query is one round trip: the position of the log, then the query, each with its own snapshot.
-   A write is two: BEGIN, its statements, COMMIT; then the position, or ROLLBACK after a failure. */
+   A query is one round trip: the position of the log, then the query, each with its own snapshot, in a
+   transaction that is rolled back, and its settings with it.
+   A write is two: BEGIN, its statements, COMMIT; then the position, or ROLLBACK after a failure. Then the
+   settings are reset, if anything can have changed them. What else it may have left is looked for
+   together with the position; if there is something, or a statement was none of INSERT, UPDATE, DELETE,
+   MERGE and SELECT, DISCARD ALL comes before the next job. */
 #include "pool.h"
 
 #include "catalog.h"
@@ -15,7 +19,7 @@
 enum { GRACE_MS = 1000 }; /* beyond the server's statement timeout; then the connection is dropped */
 
 /* The text formats that rows.c parses, and read-only transactions: queries must not write. */
-static const char settings[] =
+static const char settings[] = /* RESET ALL comes before, after a write */
     "SELECT set_config('application_name', 'dxdb', false),"
     " set_config('client_encoding', 'UTF8', false), set_config('DateStyle', 'ISO, YMD', false),"
     " set_config('TimeZone', 'UTC', false), set_config('IntervalStyle', 'postgres', false),"
@@ -23,7 +27,33 @@ static const char settings[] =
     " set_config('default_transaction_read_only', 'on', false),"
     " set_config('statement_timeout', $1, false)";
 
+/* The position after a write, and whether its session has what RESET ALL does not end. */
+static const char after_sql[] =
+    "SELECT (pg_current_wal_insert_lsn() - '0/0')::text, pg_my_temp_schema() <> 0"
+    " OR current_user <> $1 OR session_user <> $1"
+    " OR pg_advisory_unlock_all() IS NULL";
+
+/* Is there a function that may change the session, called by a trigger or default, too? Asked once after
+   each description of the queries, which a new function causes. */
+static const char functions_sql[] =
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang"
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
+    "  WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal') AND n.nspname <> 'dxdb'"
+    "  AND (l.lanname NOT IN ('sql', 'plpgsql')"
+    "    OR p.prosrc ~* '(set_config|\\mset\\M|reset|execute|advisory|listen|temp|prepare)'))";
+
 enum { TEXT_OID = 25 };
+
+/* What a job sends beside its statements, which is prepared, too. The position of a query must be from
+   before its snapshot, whatever isolation is the default. */
+enum { BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK, RESET };
+static const char *const controls[][2] = {
+    {"begin_read", "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"},
+    {"begin_write", "BEGIN READ WRITE"},
+    {"commit", "COMMIT"},
+    {"rollback", "ROLLBACK"},
+    {"reset", "RESET ALL"},
+};
 
 /* Phases of a job. */
 enum { FIRST, POSITION, RESULT, ROLLING_BACK };
@@ -137,7 +167,38 @@ static void forget_prepared(dxdb_pooled *c)
 {
     memset(c->prepared, 0, sizeof c->prepared);
     memset(c->prepared_writes, 0, sizeof c->prepared_writes);
+    memset(c->prepared_controls, 0, sizeof c->prepared_controls);
     c->prepared_position = false;
+    c->prepared_after = false;
+    c->knows_functions = false;
+    c->prepared_settings = false;
+}
+
+/* Send one of `controls`. */
+static bool send_control(dxdb_pooled *c, int which)
+{
+    dxdb_job *job = c->job;
+    if (!c->prepared_controls[which]) {
+        c->prepared_controls[which] = true;
+        job->expects[job->expected++] = EXPECT_NOTHING;
+        if (!dxdb_connection_prepare(&c->connection, controls[which][0], controls[which][1], 0, NULL))
+            return false;
+    }
+    job->expects[job->expected++] = which == COMMIT ? EXPECT_COMMIT : EXPECT_NOTHING;
+    return dxdb_connection_execute(&c->connection, controls[which][0], 0, NULL);
+}
+
+/* Set what the session needs, as when it was opened. */
+static bool send_settings(dxdb_pooled *c)
+{
+    char limit[24];
+    const char *values[1] = {limit};
+    snprintf(limit, sizeof limit, "%llu", (unsigned long long)c->pool->config->request_ms);
+    if (!c->prepared_settings) {
+        c->prepared_settings = true;
+        if (!dxdb_connection_prepare(&c->connection, "settings", settings, 0, NULL)) return false;
+    }
+    return dxdb_connection_execute(&c->connection, "settings", 1, values);
 }
 
 static bool send_position(dxdb_pooled *c)
@@ -150,20 +211,46 @@ static bool send_position(dxdb_pooled *c)
     return dxdb_connection_execute(&c->connection, "position", 0, NULL);
 }
 
+/* After a write: its position; and the settings as before, if it may have changed them. */
+static bool send_after(dxdb_pooled *c)
+{
+    const char *values[1] = {PQuser(c->connection.pg)};
+    const bool resets = c->must_reset || c->has_functions || !c->knows_functions;
+    if (!c->prepared_after) {
+        c->prepared_after = true;
+        if (!dxdb_connection_prepare(&c->connection, "after", after_sql, 0, NULL)) return false;
+    }
+    if (!dxdb_connection_execute(&c->connection, "after", 1, values)) return false;
+    if (!c->knows_functions && !dxdb_connection_run(&c->connection, functions_sql, 0, NULL)) return false;
+    if (resets && !(send_control(c, RESET) && send_settings(c))) return false;
+    return dxdb_connection_sync(&c->connection);
+}
+
+/* Does it have this word, in whatever case? */
+static bool has_word(const char *sql, const char *word)
+{
+    for (; *sql; sql++) {
+        size_t same = 0;
+        while (word[same] && tolower((unsigned char)sql[same]) == word[same]) same++;
+        if (!word[same]) return true;
+    }
+    return false;
+}
+
 static void send_query(dxdb_pooled *c, dxdb_job *job)
 {
     char name[24];
     snprintf(name, sizeof name, "q%u", (unsigned)job->query);
+    const char *sql = c->pool->config->queries[job->query].sql;
     job->phase = POSITION;
+    if (has_word(sql, "advisory")) c->must_discard = true; /* such locks outlive a rollback */
     if (!send_position(c)) return;
     if (!c->prepared[job->query]) {
         c->prepared[job->query] = 1;
-        if (!dxdb_connection_prepare(&c->connection, name,
-                                     c->pool->config->queries[job->query].sql, 0, NULL))
-            return;
+        if (!dxdb_connection_prepare(&c->connection, name, sql, 0, NULL)) return;
     }
     (void)(dxdb_connection_execute(&c->connection, name, job->count, job->values) &&
-           dxdb_connection_sync(&c->connection));
+           send_control(c, ROLLBACK) && dxdb_connection_sync(&c->connection));
 }
 
 /* Does a statement mention $number? In a string, too: then the database has to find out the type of
@@ -192,16 +279,16 @@ static void send_write(dxdb_pooled *c, dxdb_job *job)
     const dxdb_write_config *w = &c->pool->config->writes[job->query];
     const bool is_prepared = c->prepared_writes[job->query];
     c->prepared_writes[job->query] = 1;
+    c->must_reset = false;
     for (uint32_t i = 0; i < w->statement_count; i++) {
         char name[32];
         snprintf(name, sizeof name, "w%u_%u", (unsigned)job->query, (unsigned)i);
         if (!is_prepared && !prepare_statement(c, job, name, w->statements[i])) return;
+        if (has_word(w->statements[i], "set_config")) c->must_reset = true;
         job->expects[job->expected++] = EXPECT_COUNT;
         if (!dxdb_connection_execute(&c->connection, name, job->count, job->values)) return;
     }
-    job->expects[job->expected++] = EXPECT_COMMIT;
-    (void)(dxdb_connection_run(&c->connection, "COMMIT", 0, NULL) &&
-           dxdb_connection_sync(&c->connection));
+    (void)(send_control(c, COMMIT) && dxdb_connection_sync(&c->connection));
 }
 
 /* Send the commands of a job. */
@@ -212,10 +299,8 @@ static void start(dxdb_pooled *c, dxdb_job *job)
     job->on = c;
     job->begun_ns = dx_reactor_now_ns(p->reactor);
     p->running++;
-    if (job->is_write) { /* first of all: after another command it cannot be READ WRITE */
-        job->expects[job->expected++] = EXPECT_NOTHING;
-        if (!dxdb_connection_run(&c->connection, "BEGIN READ WRITE", 0, NULL)) return;
-    }
+    /* First of all: after another command it cannot be READ WRITE. */
+    if (!send_control(c, job->is_write ? BEGIN_WRITE : BEGIN_READ)) return;
     if (c->generation != p->generation) {
         c->generation = p->generation;
         forget_prepared(c);
@@ -288,16 +373,25 @@ void dxdb_pool_write(dxdb_pool *p, uint32_t write, int count, const char *const 
 static void on_opened(dxdb_connection *connection)
 {
     dxdb_pooled *c = connection->user;
-    char limit[24];
-    const char *values[1] = {limit};
-    snprintf(limit, sizeof limit, "%llu", (unsigned long long)c->pool->config->request_ms);
     c->pool->open++;
     c->was_open = true;
-    c->setup = 2;
+    c->must_discard = false;
+    c->setup = 3; /* prepared, executed, sync */
     c->generation = c->pool->generation;
     forget_prepared(c);
-    (void)(dxdb_connection_run(connection, settings, 1, values) &&
-           dxdb_connection_sync(connection));
+    (void)(send_settings(c) && dxdb_connection_sync(connection));
+}
+
+/* Begin the session anew. It is free when all answers have arrived. */
+static void discard(dxdb_pooled *c)
+{
+    c->must_discard = false;
+    c->setup = 5; /* DISCARD ALL, sync, prepared, executed, sync */
+    c->generation = c->pool->generation;
+    forget_prepared(c);
+    (void)(dxdb_connection_run(&c->connection, "DISCARD ALL", 0, NULL) &&
+           dxdb_connection_sync(&c->connection) && send_settings(c) &&
+           dxdb_connection_sync(&c->connection));
 }
 
 /* A command of the job has failed. Its statements are prepared again by the next job, because it is
@@ -309,6 +403,7 @@ static void handle_failure(dxdb_pooled *c, const PGresult *result)
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     dxdb_first_line(why, sizeof why, message ? message : PQresultErrorMessage(result));
     c->generation = c->pool->generation - 1;
+    if (job->is_write) c->must_discard = true;
     if (job->is_write && job->phase == POSITION)
         report(job, DXDB_FAILED, NULL, "it was committed, but its position is not known");
     else report(job, status_of(result), NULL, why);
@@ -317,7 +412,15 @@ static void handle_failure(dxdb_pooled *c, const PGresult *result)
 static void finish(dxdb_pooled *c)
 {
     let_go(c);
+    if (c->must_discard && c->connection.is_open) discard(c);
     match(c->pool);
+}
+
+static void roll_back(dxdb_pooled *c)
+{
+    c->job->phase = ROLLING_BACK;
+    (void)(dxdb_connection_run(&c->connection, "ROLLBACK", 0, NULL) &&
+           dxdb_connection_sync(&c->connection));
 }
 
 static uint64_t parse_number(const PGresult *result)
@@ -334,6 +437,8 @@ static void handle_query(dxdb_pooled *c, PGresult *result)
         job->phase = RESULT;
     } else if (status == PGRES_TUPLES_OK) {
         report(job, DXDB_OK, result, NULL);
+    } else if (status == PGRES_PIPELINE_SYNC && PQtransactionStatus(c->connection.pg) != PQTRANS_IDLE) {
+        roll_back(c); /* after a failure */
     } else if (status == PGRES_PIPELINE_SYNC) {
         report(job, DXDB_FAILED, NULL, "it returns no rows");
         finish(c);
@@ -346,14 +451,21 @@ static void end_transaction(dxdb_pooled *c)
     dxdb_job *job = c->job;
     if (job->phase == RESULT) {
         job->phase = POSITION;
-        (void)(send_position(c) && dxdb_connection_sync(&c->connection));
+        (void)send_after(c);
     } else if (PQtransactionStatus(c->connection.pg) != PQTRANS_IDLE) {
-        job->phase = ROLLING_BACK;
-        (void)(dxdb_connection_run(&c->connection, "ROLLBACK", 0, NULL) &&
-               dxdb_connection_sync(&c->connection));
+        roll_back(c);
     } else {
         finish(c);
     }
+}
+
+/* Was it a statement that changes nothing of the session, but for what send_after() looks for? */
+static bool is_plain(PGresult *result)
+{
+    static const char *const tags[] = {"INSERT", "UPDATE", "DELETE", "MERGE", "SELECT"};
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        if (!strncmp(PQcmdStatus(result), tags[i], strlen(tags[i]))) return true;
+    return false;
 }
 
 static void handle_write(dxdb_pooled *c, PGresult *result)
@@ -364,12 +476,19 @@ static void handle_write(dxdb_pooled *c, PGresult *result)
         if (job->phase == POSITION || job->phase == ROLLING_BACK) finish(c);
         else end_transaction(c);
     } else if (job->phase == POSITION) {
-        if (status != PGRES_TUPLES_OK) return; /* its statement was prepared */
+        if (status != PGRES_TUPLES_OK) return;
+        if (PQnfields(result) == 1) { /* of functions_sql */
+            c->has_functions = strcmp(PQgetvalue(result, 0, 0), "f") != 0;
+            c->knows_functions = true;
+        }
+        if (PQnfields(result) != 2) return;
+        if (strcmp(PQgetvalue(result, 0, 1), "f")) c->must_discard = true;
         job->position = parse_number(result);
         report(job, DXDB_OK, NULL, NULL);
     } else if (job->phase == FIRST && status != PGRES_PIPELINE_ABORTED) {
         assert(job->answers < job->expected);
         const int expected = job->expects[job->answers++];
+        if (expected == EXPECT_COUNT && !is_plain(result)) c->must_discard = true;
         if (expected == EXPECT_COUNT)
             job->counts[job->executed++] = strtoull(PQcmdTuples(result), NULL, 10);
         if (expected != EXPECT_COMMIT) return;

@@ -1,4 +1,5 @@
-/* Connections that run queries and writes. A job waits for a free connection, at most until its
+/* Connections that run queries and writes. What a job changes of its session (SET, temporary tables,
+   locks, LISTEN ...) is gone before the next one. A job waits for a free connection, at most until its
    deadline. Each connection runs one job at a time. */
 #ifndef DXDB_POOL_H
 #define DXDB_POOL_H
@@ -32,7 +33,7 @@ struct dxdb_job { /* private */
     uint64_t     position;
     uint64_t     begun_ns;  /* on its connection; 0: not yet */
     uint64_t     counts[DXDB_STATEMENTS_MAX];
-    uint8_t      expects[2 * DXDB_STATEMENTS_MAX + 4]; /* of a write: kinds of answers, in order */
+    uint8_t      expects[2 * DXDB_STATEMENTS_MAX + 8]; /* of a write: kinds of answers, in order */
     uint32_t     expected;
     uint32_t     answers;
     int          count;
@@ -52,6 +53,13 @@ typedef struct dxdb_pooled { /* private */
     uint8_t    prepared[DXDB_QUERIES_MAX];
     uint8_t    prepared_writes[DXDB_WRITES_MAX];
     bool       prepared_position;
+    bool       prepared_after;
+    bool       knows_functions; /* whether some function of the database may change the session */
+    bool       has_functions;
+    bool       must_reset;     /* the job may have changed settings */
+    bool       prepared_settings;
+    bool       prepared_controls[5]; /* see pool.c */
+    bool       must_discard;   /* the job may have changed what is not reset cheaply */
     bool       was_open;
     uint32_t   setup;      /* outstanding answers to the settings */
 } dxdb_pooled;

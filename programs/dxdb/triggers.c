@@ -246,7 +246,9 @@ static bool find_all(PGconn *pg, const dxdb_config *config, found_tables *f)
 {
     bool good = do_sql(pg, "cannot set up the session",
                        "SET client_min_messages = warning; SET client_encoding = 'UTF8';"
-                       "SET plan_cache_mode = force_generic_plan");
+                       "SET plan_cache_mode = force_generic_plan;" /* no JIT: see catalog.c */
+                       "SELECT set_config(name, 'off', false) FROM pg_catalog.pg_settings"
+                       " WHERE name = 'jit'");
     for (uint32_t i = 0; good && i < config->query_count; i++)
         good = find_tables(pg, &config->queries[i], f);
     dxdb_text_put(&f->oids, f->oids.size ? "}" : "{}", f->oids.size ? 2 : 3);

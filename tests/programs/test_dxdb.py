@@ -657,6 +657,85 @@ def a_change_of_the_schema_is_seen(database=""):
         assert s.get("all") == [{"id": 1, "name": "user 1"}]
 
 
+REPLACED = {  # what is followed, what is replaced without a change of its tables, and the answer then; None: it is refused
+    "view": ("SELECT name FROM w", "CREATE OR REPLACE VIEW w AS SELECT id, name || '!' AS name FROM users WHERE id = 1", [{"name": "user 1!"}]),
+    "nested": ("SELECT name FROM ww", "CREATE OR REPLACE VIEW inner_w AS SELECT id, upper(name) AS name FROM users", [{"name": "USER 1"}]),
+    "sql": ("SELECT label(name) AS name FROM users WHERE id = 1", "CREATE OR REPLACE FUNCTION label(text) RETURNS text LANGUAGE sql AS 'SELECT ''<'' || $1'", [{"name": "<user 1"}]),
+    "plpgsql": ("SELECT mark(name) AS name FROM users WHERE id = 1",
+                "CREATE OR REPLACE FUNCTION mark(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN ''>'' || $1; END'", [{"name": ">user 1"}]),
+    "overload": ("SELECT plain(name) AS name FROM users WHERE id = 1", "CREATE FUNCTION first.plain(text) RETURNS text LANGUAGE sql AS 'SELECT ''first'' '", [{"name": "first"}]),
+    "enum": ("SELECT m FROM moods", "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'", [{"m": "blue"}]),
+    "shadow": ("SELECT v FROM shadowed", "CREATE TABLE first.shadowed AS SELECT 2 AS v; GRANT SELECT ON first.shadowed TO plain", None),
+    "policy": ("SELECT v FROM rows ORDER BY v", "ALTER TABLE rows ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON rows USING (v > 1); CREATE POLICY q ON rows TO readers USING (true)",
+               [{"v": 2}]),
+    "member": ("SELECT v FROM rows ORDER BY v", "GRANT readers TO plain", [{"v": 1}, {"v": 2}]),
+    "altered": ("SELECT v FROM rows ORDER BY v", "DROP POLICY q ON rows; ALTER POLICY p ON rows USING (v < 2)", [{"v": 1}]),
+    "owner": ("SELECT v FROM owned", "ALTER VIEW owned OWNER TO other", None),
+    "revoked": ("SELECT v FROM revoked", "REVOKE SELECT ON revoked FROM plain", None),
+    "column": ("SELECT v FROM part", "REVOKE SELECT (v) ON part FROM plain", None),
+}
+
+
+@contextlib.contextmanager
+def plain_role():
+    """The url of a role that may read the tables, and nothing else."""
+    postgres.sql("SET client_min_messages = warning; DROP ROLE IF EXISTS plain; DROP ROLE IF EXISTS readers; DROP ROLE IF EXISTS other;"
+                 "CREATE ROLE plain LOGIN REPLICATION; CREATE ROLE readers; CREATE ROLE other; GRANT USAGE ON SCHEMA public TO plain;"
+                 "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO plain")
+    try:
+        yield postgres.url.replace("user=test", "user=plain")
+    finally:
+        postgres.sql("DROP OWNED BY plain, readers, other; DROP ROLE plain, readers, other")
+
+
+def what_is_replaced_beside_the_tables_is_seen(database=""):
+    """The role that serves is not the one that installs, and has no rights but to read."""
+    postgres.fresh("DROP SCHEMA IF EXISTS first CASCADE; DROP SCHEMA IF EXISTS hidden CASCADE")
+    with plain_role() as url:
+        postgres.sql(USERS + "CREATE SCHEMA first; GRANT USAGE ON SCHEMA first TO plain; CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE moods AS SELECT 'sad'::mood AS m;"
+                     "CREATE VIEW w AS SELECT id, name FROM users WHERE id = 1; CREATE VIEW inner_w AS SELECT id, name FROM users; CREATE VIEW ww AS SELECT * FROM inner_w WHERE id = 1;"
+                     "CREATE FUNCTION label(text) RETURNS text LANGUAGE sql AS 'SELECT $1'; CREATE FUNCTION mark(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';"
+                     "CREATE FUNCTION plain(text) RETURNS text LANGUAGE sql AS 'SELECT $1'; CREATE TABLE shadowed AS SELECT 1 AS v; CREATE TABLE revoked AS SELECT 1 AS v;"
+                     "CREATE TABLE rows AS SELECT generate_series(1, 2) AS v; CREATE TABLE part AS SELECT 1 AS v, 2 AS other; REVOKE SELECT ON part FROM plain;"
+                     "GRANT SELECT (v, other) ON part TO plain; CREATE SCHEMA hidden; CREATE TABLE hidden.t AS SELECT 1 AS id, 1 AS v; CREATE VIEW owned AS SELECT v FROM hidden.t")
+        queries = {name: sql for name, (sql, _, _) in REPLACED.items()}
+        queries["keyed"] = {"sql": "SELECT v FROM owned_keyed WHERE id = $1", "parameters": ["id"]}
+        postgres.sql("CREATE VIEW owned_keyed AS SELECT * FROM hidden.t")
+        write_config("install.toml", queries, database=database)
+        subprocess.run([DXDB, "install-publication" if database else "install-triggers", "install.toml"], check=True, stdout=subprocess.DEVNULL)
+        with Server(queries, install=False, url=url + " options='-c search_path=first,public'", database=database) as s:
+            assert s.said() == "", s.said()
+            assert json.loads(s.fetch("/q/keyed/describe")[2])["cached"] is True
+            for name, (sql, change, want) in REPLACED.items():
+                before = s.get(name)
+                stream = Events(s, "/q/%s/live" % name)
+                assert stream.next()[1] == before
+                time.sleep(0.3)  # more than a heartbeat: nothing else is to be noticed
+                postgres.sql(change)
+                if want is not None:
+                    until(lambda: s.get(name) == want, PATIENCE)
+                    while stream.next()[1] != want:
+                        pass
+                elif name == "shadow":  # a table that is not watched: read each time, and not followed
+                    until(lambda: s.get(name) == [{"v": 2}])
+                    postgres.sql("DROP TABLE first.shadowed")
+                    until(lambda: s.get(name) == [{"v": 1}])
+                else:
+                    until(lambda: s.fetch("/q/" + name)[0] == 500)
+                    assert "permission denied" in s.get(name, 500)["error"]
+                stream.close()
+            postgres.sql("GRANT SELECT ON revoked TO plain; GRANT USAGE ON SCHEMA hidden TO other; GRANT SELECT ON hidden.t TO other")
+            until(lambda: s.fetch("/q/revoked")[0] == 200 and s.fetch("/q/owner")[0] == 200)
+            time.sleep(1)  # until a heartbeat has noticed it
+            resets = s.metrics()["dxdb_resets_total"]
+            postgres.sql("CREATE TEMP TABLE rows (v int); CREATE TEMP VIEW w AS SELECT 1 AS v; ANALYZE users; CREATE TABLE unrelated (v int)")
+            postgres.sql("VACUUM moods")
+            time.sleep(1)
+            assert s.metrics()["dxdb_resets_total"] == resets, "what concerns no query is noticed"
+            assert s.get("keyed", id=1) == [{"v": 1}]
+    postgres.sql("SET client_min_messages = warning; DROP SCHEMA first CASCADE; DROP SCHEMA hidden CASCADE")
+
+
 def dt_8_a_database_that_restarts_is_come_back_to(database=""):
     postgres.fresh(USERS)
     with Server({"user": ONE_USER}, server="request_ms = 1000", database=database) as s:
@@ -2002,6 +2081,64 @@ def what_depends_on_a_key_is_never_missed(database="", steps=20):
             stream.socket.close()
 
 
+NOCASE = "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+
+
+def follow_changes(queries, changes, options="", database=""):
+    """Follow queries with a parameter; after each change, the result of its query has to come: name, parameter, SQL, result."""
+    queries = {name: {"sql": sql, "parameters": ["p"]} for name, sql in queries.items()}
+    with Server(queries, url="%s options='%s'" % (postgres.url, options), database=database) as s:
+        streams = {(name, value): Events(s, "/q/%s/live?p=%s" % (name, value)) for name, value, _, _ in changes}
+        for stream in streams.values():
+            stream.next()
+        for name, value, change, want in changes:
+            resets = s.metrics()["dxdb_resets_total"]
+            postgres.sql(change)
+            if change.startswith("ALTER TABLE"):  # what comes next is by keys again, or not
+                until(lambda: s.metrics()["dxdb_resets_total"] > resets and s.metrics()["dxdb_up"] == 1)
+            if want is None:
+                continue
+            try:
+                while streams[name, value].next()[1] != want:
+                    pass
+            except TimeoutError:
+                raise AssertionError("%s: after %s it is not %s" % (name, change, want))
+        for stream in streams.values():
+            stream.close()
+
+
+def a_key_is_only_what_equals_by_its_bytes(database=""):
+    """What decides whether two keys are equal is not always printed in a plan. Each change is one of another key than the followed one, by
+    its bytes, and concerns the result all the same."""
+    postgres.fresh(NOCASE + "CREATE TABLE t (id text, v int); CREATE TABLE c (id varchar(9), v int); CREATE TABLE k (id text, v int);"
+                   "CREATE TABLE f (id text, v int); CREATE TABLE x (id text, v int); CREATE INDEX ON x (id COLLATE nocase);"
+                   "INSERT INTO x SELECT 'x' || i, 0 FROM generate_series(1, 5000) i; CREATE VIEW w AS SELECT id COLLATE nocase AS id, v FROM t;"
+                   "INSERT INTO f VALUES ('a', 1); CREATE FUNCTION total() RETURNS bigint LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT sum(v) FROM f); END';"
+                   "CREATE FUNCTION \"to \"\"tal\"() RETURNS bigint LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT sum(v) FROM f); END'")
+    postgres.sql("VACUUM ANALYZE x")
+    queries = {"query": "SELECT v FROM t WHERE id COLLATE nocase = $1 ORDER BY v", "view": "SELECT v FROM w WHERE id = $1 ORDER BY v",
+               "right": "SELECT v FROM t WHERE id = $1 COLLATE nocase ORDER BY v", "varchar": "SELECT v FROM c WHERE id COLLATE nocase = $1",
+               "only": "SELECT count(*) AS n FROM x WHERE id COLLATE nocase = $1", "later": "SELECT v FROM k WHERE id = $1",
+               "function": "SELECT v, total() AS n FROM f WHERE id = $1", "named": "SELECT v, \"to \"\"tal\"() AS n FROM f WHERE id = $1",
+               "text": "SELECT v, query_to_xml('SELECT sum(v) AS n FROM f', false, true, '')::text ~ '<n>3</n>' AS n FROM f WHERE id = $1"}
+    follow_changes(queries, [
+        ("query", "A", "INSERT INTO t VALUES ('a', 1)", [{"v": 1}]), ("view", "A", "UPDATE t SET v = 2", [{"v": 2}]),
+        ("right", "A", "UPDATE t SET v = 3", [{"v": 3}]), ("varchar", "A", "INSERT INTO c VALUES ('a', 1)", [{"v": 1}]),
+        ("only", "A", "INSERT INTO x VALUES ('a', 1)", [{"n": 1}]),
+        ("later", "A", "ALTER TABLE k ALTER id TYPE text COLLATE nocase", None), ("later", "A", "INSERT INTO k VALUES ('a', 1)", [{"v": 1}]),
+        ("function", "a", "INSERT INTO f VALUES ('b', 1)", [{"v": 1, "n": 2}]), ("named", "a", "UPDATE f SET v = v + 3 WHERE id = 'b'", [{"v": 1, "n": 5}]),
+        ("text", "a", "UPDATE f SET v = 2 WHERE id = 'b'", [{"v": 1, "n": True}])],
+        "-c enable_seqscan=off -c enable_bitmapscan=off", database)
+    for type_ in ("int", "varchar"):  # an operator that comes first in the search path
+        postgres.fresh("DROP SCHEMA IF EXISTS own CASCADE; CREATE SCHEMA own; CREATE TABLE n (id %s, v int); INSERT INTO n VALUES (10, 0);"
+                       "CREATE FUNCTION own.near(a %s, b %s) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS "
+                       "'BEGIN RETURN left(a::text, 1) OPERATOR(pg_catalog.=) left(b::text, 1); END';"
+                       "CREATE OPERATOR own.= (LEFTARG = %s, RIGHTARG = %s, FUNCTION = own.near)" % ((type_,) * 5))
+        follow_changes({"near": "SELECT sum(v) AS v FROM n WHERE id = $1"}, [("near", "12", "INSERT INTO n VALUES (15, 5)", [{"v": 5}])],
+                       "-c search_path=own,public,pg_catalog", database)
+    postgres.sql("SET client_min_messages = warning; DROP SCHEMA own CASCADE")
+
+
 def simple(rows):
     return [{name: str(value) for name, value in row.items()} for row in rows]
 
@@ -2721,6 +2858,62 @@ def a_write_is_one_transaction():
             assert s.write(client, "set", "6", "user 6")[1] == [1]
 
 
+SESSION = {  # writes, each of which leaves something in its session
+    "set": "SET search_path = other", "reset": "SET statement_timeout = 1", "custom": "SET app.x = 'set'", "role": "SET ROLE somebody", "auth": "SET SESSION AUTHORIZATION somebody",
+    "config": "SELECT set_config('app.x', 'config', false)", "temp": "CREATE TEMP TABLE users AS SELECT 1 AS id, 'temp' AS name", "into": "SELECT 1 AS id, 'temp' AS name INTO TEMP users",
+    "lock": "SELECT pg_advisory_lock(7)", "listen": "LISTEN something", "hold": "DECLARE held CURSOR WITH HOLD FOR SELECT 1", "prepare": "DO $$BEGIN EXECUTE 'PREPARE mine AS SELECT 1'; END$$",
+    "insert": "INSERT INTO log SELECT leave('insert')", "default": "INSERT INTO log DEFAULT VALUES", "do": "DO $$BEGIN PERFORM leave('do'); END$$", "zone": "SET TimeZone = 'Asia/Tokyo'",
+    "fails": ["SELECT pg_advisory_lock(7)", "SET app.x = 'fails'", "SELECT 1 / 0"], "as": ["SELECT set_config('role', 'somebody', false)", "INSERT INTO log VALUES ('as')"],
+}
+
+
+def a_request_leaves_nothing_in_its_session():
+    """With one connection, whatever a write or a query has changed of its session is gone for the next request."""
+    postgres.fresh("DROP SCHEMA IF EXISTS other CASCADE; DROP ROLE IF EXISTS somebody; CREATE ROLE somebody; " + USERS +
+                   "CREATE SCHEMA other; CREATE TABLE other.users AS SELECT 1 AS id, 'other' AS name; CREATE FUNCTION leave(text) RETURNS text LANGUAGE plpgsql AS $$BEGIN "
+                   "PERFORM set_config('app.x', $1, false), set_config('search_path', 'other', false), pg_advisory_lock(7); RETURN $1; END$$;"
+                   "CREATE TABLE log (v text DEFAULT leave('default')); GRANT ALL ON log TO somebody; GRANT USAGE ON SCHEMA public TO somebody")
+    state = ("SELECT coalesce(current_setting('app.x', true), '') || '/' || current_user || '/' || session_user || '/' || current_setting('search_path') || '/' ||"
+             " current_setting('statement_timeout') || '/' || current_setting('TimeZone') || '/' || current_setting('transaction_read_only') || '/' ||"
+             " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') || '/' || (SELECT count(*) FROM pg_listening_channels()) || '/' ||"
+             " (SELECT count(*) FROM pg_cursors WHERE is_holdable) || '/' || (SELECT count(*) FROM pg_prepared_statements WHERE name = 'mine') AS v")
+    queries = {"state": state, "user": ONE_USER, "configured": "SELECT set_config('app.x', 'query', false) AS v", "locks": "SELECT pg_advisory_lock(7)::text AS v",
+               "leave": "SELECT leave('query') AS v, pg_advisory_unlock(7) AS free", "broken": "SELECT set_config('app.x', 'broken', false), 1 / 0 AS v"}
+    writes = {name: {"sql": sql} for name, sql in SESSION.items()} | {"rename": {"sql": "UPDATE users SET name = $1 WHERE id = 2", "parameters": ["name"]}}
+    with Server(queries, writes=writes, database="pool = 1") as s:
+        clean = s.get("state")
+        assert clean == [{"v": "/test/test/\"$user\", public/5s/UTC/on/0/0/0/0"}], clean
+        backend = "SELECT pid FROM pg_stat_activity WHERE application_name = 'dxdb'"
+        pid = postgres.sql(backend)
+
+        def is_clean(after):
+            now = s.get("state")
+            assert now == clean, (after, now)
+            assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}], after
+            assert s.post("rename", {"name": after})["rows"] == [1]
+        for name in SESSION:
+            s.post(name, {}, 400 if name == "fails" else 200)
+            is_clean(name)
+        for name in ("configured", "locks", "leave", "broken"):
+            s.get(name, 400 if name == "broken" else 200)
+            is_clean(name)
+        assert postgres.sql(backend) == pid, "it was another session"
+    # A database without functions, which then gets one.
+    postgres.fresh(USERS)
+    writes = {name: {"sql": SESSION[name]} for name in ("config", "set", "role")} | {"rename": writes["rename"]}
+    with Server({"state": state, "user": ONE_USER}, writes=writes, database="pool = 1") as s:
+        for name in writes:
+            s.post(name, {"name": "x"} if name == "rename" else {})
+            assert s.get("state") == clean, name
+        resets = s.metrics()["dxdb_resets_total"]
+        postgres.sql("CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('app.x', 'later', false); RETURN NEW; END$$;"
+                     "CREATE TRIGGER later BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION later()")
+        until(lambda: s.metrics()["dxdb_resets_total"] > resets)
+        for i in range(3):
+            assert s.post("rename", {"name": str(i)})["rows"] == [1] and s.get("state") == clean
+    postgres.sql("SET client_min_messages = warning; DROP SCHEMA other CASCADE; DROP OWNED BY somebody; DROP ROLE somebody")
+
+
 def what_became_of_a_write_is_said():
     postgres.fresh(USERS)
     slow = {"slow": {"sql": ["UPDATE users SET name = 'slow' WHERE id = 1", "SELECT pg_sleep($1::float8)"], "parameters": ["s"]}}
@@ -2795,6 +2988,7 @@ def replication_does_what_triggers_do():
     dt_5_nobody_sees_a_version_twice(REPLICATED)
     views_partitions_and_children_are_followed(REPLICATED)
     a_change_of_the_schema_is_seen(REPLICATED)
+    what_is_replaced_beside_the_tables_is_seen(REPLICATED)
 
 
 def replication_comes_back():
@@ -2810,6 +3004,7 @@ def replication_goes_by_key():
 
 def replication_misses_no_key():
     what_depends_on_a_key_is_never_missed(REPLICATED, 8)
+    a_key_is_only_what_equals_by_its_bytes(REPLICATED)
 
 
 def replication_waits_until_a_change_is_visible():
@@ -3532,7 +3727,7 @@ def what_is_missing_is_named_and_installed_at_once():
 CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, every_type_is_what_it_was,
          what_a_record_cannot_hold_is_an_error, dt_7_parameters_are_compared, dt_3_one_query_runs_for_all_who_ask,
          dt_5_who_asks_after_a_change_gets_no_older_result, dt_5_nobody_sees_a_version_twice, dt_2_what_is_not_watched_is_not_kept,
-         triggers_that_come_and_go_are_seen, views_partitions_and_children_are_followed, a_change_of_the_schema_is_seen,
+         triggers_that_come_and_go_are_seen, views_partitions_and_children_are_followed, a_change_of_the_schema_is_seen, what_is_replaced_beside_the_tables_is_seen,
          dt_8_a_database_that_restarts_is_come_back_to, dt_8_a_change_while_nobody_listens_is_not_missed, dt_8_a_database_that_hangs_is_noticed,
          it_starts_before_its_database, dt_2_6_memory_is_bounded, dt_9_failures_are_not_kept, mw_1_5_8_9_every_answer_has_its_time_and_status, nothing_is_injected_and_nothing_written,
          a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
@@ -3543,10 +3738,10 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          each_query_has_metrics, the_examples_of_the_readme_run, the_examples_of_the_readme_run_over_tls, clients_refuse_a_bad_certificate, clients_decode_every_type, clients_carry_much_over_tls,
          tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
-         only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
+         only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed, a_key_is_only_what_equals_by_its_bytes,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
-         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction,
+         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, a_request_leaves_nothing_in_its_session,
          what_became_of_a_write_is_said, who_has_written_reads_nothing_older, a_target_may_have_its_host_and_a_key_escapes, what_is_too_large_is_told_its_limit, a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules,
          mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
