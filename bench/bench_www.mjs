@@ -4,16 +4,14 @@
 // page's layout is up to date, without what other processes use. Painting is not in it: all do it alike.
 // WWW_ONLY=WORD: only operations with that word. WWW_PEERS='NAME ...': these peers only.
 // usage: node bench/bench_www.mjs FOLDER [ROUNDS]      FOLDER: has dx.wasm, compiled.wasm, and peers/NAME.js; gets www.csv
-//        node bench/bench_www.mjs FOLDER check         each operation once, what it did, host calls, and the runtime's size: a test
+//        node bench/bench_www.mjs FOLDER check [chromium|firefox]      each operation once, what it did, host calls, and the runtime's size: a test
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { cpus, loadavg } from 'node:os';
-import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
-import { createRequire } from 'node:module';
-const { chromium } = createRequire(import.meta.url)('../build/playwright/node_modules/playwright-core');
+import { browserOrSkip, startBrowser } from '../tests/ports/browsers.mjs';
 
-const [folder, rounds = '6'] = process.argv.slice(2), check = rounds == 'check', here = new URL('./www/', import.meta.url);
+const [folder, rounds = '6', asked] = process.argv.slice(2), browserName = browserOrSkip('rows', asked), check = rounds == 'check', here = new URL('./www/', import.meta.url);
 const apps = { dx: new URL('ours.js', here), compiled: new URL('ours.js', here), vanilla: new URL('vanilla.js', here) };
 const peers = { solid: 'solid-js', svelte: 'svelte', preact: 'preact', react: 'react' }; // and their packages
 for (const name of (process.env.WWW_PEERS ?? Object.keys(peers).join(' ')).split(' ').filter(Boolean))
@@ -36,9 +34,7 @@ const server = createServer((ask, answer) => {
 });
 await new Promise(done => server.listen(0, '127.0.0.1', done));
 const origin = `http://127.0.0.1:${server.address().port}/`;
-const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
-const browser = await chromium.launch({ executablePath: chrome, headless: true, timeout: 300000,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--js-flags=--expose-gc', '--disable-background-networking'] });
+const browser = await startBrowser(browserName, { args: ['--js-flags=--expose-gc'] });
 
 // What is done before, what is measured, what shows that it was done; `again` brings the page back.
 const operations = {
@@ -70,7 +66,7 @@ async function measure(app, o) {
             for (const id of o.again ?? []) press(id);
             await frame();
             await frame();
-            gc();
+            globalThis.gc?.(); // Chromium's
             await frame();
             const target = o.row ? body.children[10 + i].querySelector(o.row) : document.getElementById(o.click);
             const had = body.children.length, flushes = globalThis.calls?.flushes, first = body.children[1]?.textContent, tenth = body.children[10]?.textContent;
@@ -127,12 +123,12 @@ if (check) {
     };
     for (const app of names)
         for (const [name, o] of Object.entries(operations))
-            await attempt(`df_1 do_5 ${app}: ${name}`, async () => {
+            await attempt(`df_1 do_5 ${browserName}: ${app}: ${name}`, async () => {
                 const { calls } = await measure(app, o);
                 if (calls.some(count => count != 1)) throw new Error(`${calls} host calls`);
                 return calls.length ? ', one host call' : '';
             });
-    await attempt('do_3 do_6 every operation, a ring that wraps, texts that are not ASCII', async () => {
+    await attempt(`do_3 do_6 ${browserName}: every operation, a ring that wraps, texts that are not ASCII`, async () => {
         const page = await browser.newPage();
         await page.goto(origin + 'vanilla');
         const got = await page.evaluate(async () => {
