@@ -115,9 +115,10 @@
 #if defined(DX_PATCH_NO_FLASH) && defined(DX_PATCH_FLASH_SMALL)
   #error DX_PATCH_FLASH_SMALL is about what DX_PATCH_NO_FLASH leaves out: define one of them
 #endif
-#if defined(DX_PATCH_HASH) && \
-    !(defined(DX_PATCH_HASH_START) && defined(DX_PATCH_HASH_UPDATE) && defined(DX_PATCH_HASH_FINISH))
-  #error DX_PATCH_HASH needs DX_PATCH_HASH_START, DX_PATCH_HASH_UPDATE and DX_PATCH_HASH_FINISH
+#if defined(DX_PATCH_HASH) &&                                           \
+    (!defined(DX_PATCH_HASH_START) || !defined(DX_PATCH_HASH_UPDATE) || \
+     !defined(DX_PATCH_HASH_FINISH))
+  #error DX_PATCH_HASH needs DX_PATCH_HASH_START, _UPDATE and _FINISH
 #endif
 #if defined(DX_PATCH_NO_STREAMS) && !defined(DX_PATCH_NO_CREATE)
   #error DX_PATCH_NO_STREAMS is for programs that apply patches only: DX_PATCH_NO_CREATE
