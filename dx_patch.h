@@ -56,7 +56,11 @@
                 DX_PATCH_BLAKE3(offset, p, size, value): stores the chaining value (32 bytes, not as
                 root) of the size bytes at offset of a message; size is 4096, 8192 ... and divides
                 offset (default: that of dx_cas.h if its implementation precedes this one in the
-                same file, several times as fast; else a word at a time)
+                same file, several times as fast; else a word at a time).
+                DX_PATCH_HASH: the type of the state of a BLAKE3 of the program's own, which saves
+                this header's copy (2 KB) where there is one already; the same in all files of a
+                program, with DX_PATCH_HASH_START(state), DX_PATCH_HASH_UPDATE(state, p, size),
+                DX_PATCH_HASH_FINISH(state, hash). Flash patches have their own hash still
     SWITCHES    (the same in all files of a program) bytes of code that each removes from this
                 header on a Cortex-M0 (gcc 12, -Os, NDEBUG); the second figure is the saving with
                 DX_PATCH_NO_CREATE
@@ -110,6 +114,11 @@
 #endif
 #if defined(DX_PATCH_NO_FLASH) && defined(DX_PATCH_FLASH_SMALL)
   #error DX_PATCH_FLASH_SMALL is about what DX_PATCH_NO_FLASH leaves out: define one of them
+#endif
+#if defined(DX_PATCH_HASH) &&                                           \
+    (!defined(DX_PATCH_HASH_START) || !defined(DX_PATCH_HASH_UPDATE) || \
+     !defined(DX_PATCH_HASH_FINISH))
+  #error DX_PATCH_HASH needs DX_PATCH_HASH_START, _UPDATE and _FINISH
 #endif
 #if defined(DX_PATCH_NO_STREAMS) && !defined(DX_PATCH_NO_CREATE)
   #error DX_PATCH_NO_STREAMS is for programs that apply patches only: DX_PATCH_NO_CREATE
@@ -237,6 +246,7 @@ typedef struct dx_patch_applier_desc {
 #endif
 } dx_patch_applier_desc;
 
+#ifndef DX_PATCH_HASH
 typedef struct dx_patch_p_blake3 { /* >>hash */
     uint32_t cv_[8];         /* chaining value of the chunk that is being hashed */
     uint64_t chunk_;         /* its number, which is the count of complete chunks */
@@ -246,6 +256,12 @@ typedef struct dx_patch_p_blake3 { /* >>hash */
     uint8_t stack_size_;     /* entries of stack_: */
     uint32_t stack_[55][8];  /* subtrees without their right sibling yet, the largest first */
 } dx_patch_p_blake3;
+  #define DX_PATCH_HASH dx_patch_p_blake3
+  #define DX_PATCH_HASH_START(state) dx_patch_p_hash_start(state)
+  #define DX_PATCH_HASH_UPDATE(state, p, size) dx_patch_p_hash_update(state, p, size)
+  #define DX_PATCH_HASH_FINISH(state, hash) dx_patch_p_hash_finish(state, hash)
+  #define DX_PATCH_P_OWN_HASH
+#endif
 
 typedef struct dx_patch_p_coder { /* >>coder: reads or writes bits */
     const uint8_t *source_; /* reading: size_ bytes, at_ of them taken */
@@ -347,7 +363,7 @@ typedef struct dx_patch_p_runs { /* >>reader: position in a block patch */
 typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields are private */
     dx_patch_applier_desc desc_;
     dx_patch_header header_;
-    dx_patch_p_blake3 blake3_; /* of the base, then of the target */
+    DX_PATCH_HASH blake3_; /* of the base, then of the target */
     dx_patch_p_delta delta_;
     dx_patch_p_block block_;
 #ifndef DX_PATCH_NO_BLOCKS
@@ -659,6 +675,7 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
    The last compression has the flag ROOT. Therefore no subtree is merged and no block compressed
    until more input is known to follow. A hook may hash subtrees of whole chunks faster, in SIMD
    lanes; the results are the same. */
+#if defined(DX_PATCH_P_OWN_HASH) || !defined(DX_PATCH_NO_FLASH)
 enum { /* flags of a compression */
     DX_PATCH_P_B3_CHUNK_START = 1,
     DX_PATCH_P_B3_CHUNK_END = 2,
@@ -757,6 +774,9 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
 }
 #endif
 
+#endif
+
+#ifdef DX_PATCH_P_OWN_HASH
 /* A faster hash for whole subtrees: the program's hook, or that of dx_cas.h if its implementation
    precedes this one in the same file. */
 #if !defined(DX_PATCH_BLAKE3) && defined(DX_CAS_IMPLEMENTED)
@@ -776,6 +796,7 @@ enum { /* subtrees that the hook takes, as log2 of chunks; a larger one takes se
     DX_PATCH_P_B3_LOG_MIN = 3,
     DX_PATCH_P_B3_LOG_MAX = 10
 };
+#endif
 #endif
 
 /* The word of XOR loops: a vector if the compiler has them. */
@@ -799,6 +820,23 @@ typedef uint64_t dx_patch_p_word;
 #undef DX_PATCH_P_B3_G
 #undef DX_PATCH_P_B3_ROTR
 
+#if defined(DX_PATCH_P_OWN_HASH) || !defined(DX_PATCH_NO_FLASH)
+/* Replace cv, the right child, by its parent's. */
+static void dx_patch_p_hash_parent(uint32_t cv[8], const uint32_t left[8], uint32_t flags)
+{
+    uint8_t pair[64];
+    unsigned i;
+    DX_PATCH_ASSERT(cv != left);
+    for (i = 0; i < 8; i++) {
+        dx_patch_p_store32(pair + 4 * i, left[i]);
+        dx_patch_p_store32(pair + 32 + 4 * i, cv[i]);
+    }
+    dx_patch_p_blake3_iv(cv);
+    dx_patch_p_hash_compress(cv, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
+}
+#endif
+
+#ifdef DX_PATCH_P_OWN_HASH
 static void dx_patch_p_hash_start(dx_patch_p_blake3 *h)
 {
     DX_PATCH_MEMSET(h, 0, sizeof *h);
@@ -814,20 +852,6 @@ static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
     DX_PATCH_ASSERT(h->block_size_ <= DX_PATCH_P_B3_BLOCK);
     h->block_size_ = 0;
     h->blocks_++;
-}
-
-/* Replace cv, the right child, by its parent's. */
-static void dx_patch_p_hash_parent(uint32_t cv[8], const uint32_t left[8], uint32_t flags)
-{
-    uint8_t pair[64];
-    unsigned i;
-    DX_PATCH_ASSERT(cv != left);
-    for (i = 0; i < 8; i++) {
-        dx_patch_p_store32(pair + 4 * i, left[i]);
-        dx_patch_p_store32(pair + 32 + 4 * i, cv[i]);
-    }
-    dx_patch_p_blake3_iv(cv);
-    dx_patch_p_hash_compress(cv, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
 }
 
 /* Merge cv with the left child, the top of the stack. */
@@ -936,6 +960,7 @@ static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
     while (h->stack_size_) dx_patch_p_hash_join(h, h->stack_size_ > 1 ? 0u : root);
     for (i = 0; i < 8; i++) dx_patch_p_store32(hash + 4 * i, h->cv_[i]);
 }
+#endif
 
 /* >>header -------------------------------------------------------------
    128 bytes that identify the patch, its base and target, and the memory it needs:
@@ -3198,7 +3223,7 @@ static int dx_patch_p_give(dx_patch_applier *a, bool all)
     int result = 0;
     DX_PATCH_ASSERT(a->given_ <= a->produced_ && ready <= a->room_);
     if (!all && ready > DX_PATCH_P_LOT) size -= ready % DX_PATCH_P_LOT;
-    if (!d->skip_target_hash) dx_patch_p_hash_update(&a->blake3_, p, size);
+    if (!d->skip_target_hash) DX_PATCH_HASH_UPDATE(&a->blake3_, p, size);
     a->given_ += size;
     DX_PATCH_ASSERT(a->given_ <= a->to_size_);
     if (!d->out && size) result = d->write(d->user, p, size);
@@ -4452,16 +4477,16 @@ static int dx_patch_p_hash_base(dx_patch_applier *a, uint8_t *hash)
     if (!base && part > a->desc_.memory_size) part = a->desc_.memory_size;
     if (part > DX_PATCH_P_LOT) part -= part % DX_PATCH_P_LOT;
     DX_PATCH_ASSERT(part > 0);
-    dx_patch_p_hash_start(&a->blake3_);
+    DX_PATCH_HASH_START(&a->blake3_);
     for (at = 0; at < size && !error; at += part) {
         if (part > size - at) part = (size_t)(size - at);
         result = base ? 0 : a->desc_.read(a->desc_.user, at, buffer, part);
         if (result) return dx_patch_p_callback(a, result, DX_PATCH_ESYS);
-        dx_patch_p_hash_update(&a->blake3_, base ? base + at : buffer, part);
+        DX_PATCH_HASH_UPDATE(&a->blake3_, base ? base + at : buffer, part);
         a->base_done_ = at + part;
         error = dx_patch_p_progress(a);
     }
-    if (!error) dx_patch_p_hash_finish(&a->blake3_, hash);
+    if (!error) DX_PATCH_HASH_FINISH(&a->blake3_, hash);
     return error;
 }
 
@@ -4533,7 +4558,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
     error = dx_patch_p_check_base(a);
     if (error) return error;
-    dx_patch_p_hash_start(&a->blake3_); /* from now on: the target */
+    DX_PATCH_HASH_START(&a->blake3_); /* from now on: the target */
     a->state_ = DX_PATCH_P_PARAMETERS;
 #ifndef DX_PATCH_NO_STREAMS
     if (h->coding == DX_PATCH_CODING_STREAMS) a->state_ = DX_PATCH_P_STREAM_PARAMETERS;
@@ -4597,10 +4622,10 @@ DX_PATCH_API int dx_patch_error_wire(int error)
 
 DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash)
 {
-    dx_patch_p_blake3 h;
-    dx_patch_p_hash_start(&h);
-    dx_patch_p_hash_update(&h, (const uint8_t *)data, size);
-    dx_patch_p_hash_finish(&h, hash);
+    DX_PATCH_HASH h;
+    DX_PATCH_HASH_START(&h);
+    DX_PATCH_HASH_UPDATE(&h, (const uint8_t *)data, size);
+    DX_PATCH_HASH_FINISH(&h, hash);
 }
 
 DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_applier_desc *desc)
@@ -4644,7 +4669,7 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
     DX_PATCH_ASSERT(error || a->given_ == a->produced_);
     if (!error && !a->desc_.skip_target_hash) {
         const uint8_t *to = dx_patch_p_undoes(a) ? h->base_hash : h->target_hash;
-        dx_patch_p_hash_finish(&a->blake3_, hash);
+        DX_PATCH_HASH_FINISH(&a->blake3_, hash);
         if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) error = DX_PATCH_ETARGET;
     }
     a->error_ = error ? error : (int)DX_PATCH_EINVAL; /* done: any later call breaks the contract */

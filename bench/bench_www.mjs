@@ -3,17 +3,17 @@
 // makes them of bench/www/rows.html. CPU time of the page's main thread, from the click until the
 // page's layout is up to date, without what other processes use. Painting is not in it: all do it alike.
 // WWW_ONLY=WORD: only operations with that word. WWW_PEERS='NAME ...': these peers only.
-// usage: node bench/bench_www.mjs FOLDER [ROUNDS]      FOLDER: has dx.wasm, compiled.wasm, and peers/NAME.js; gets www.csv
-//        node bench/bench_www.mjs FOLDER check         each operation once, what it did, host calls, and the runtime's size: a test
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+// And the cache of examples/update: 100 KB written, read by a page that was just loaded, read again, ten written, ten read. Reading hashes.
+// usage: node bench/bench_www.mjs FOLDER [ROUNDS]      FOLDER: has dx.wasm, compiled.wasm, update/ and peers/NAME.js; gets www.csv, www_cache.csv
+//        node bench/bench_www.mjs FOLDER check [chromium|firefox]      each operation once, what it did, host calls, and the runtime's size: a test
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { cpus, loadavg } from 'node:os';
-import { spawnSync } from 'node:child_process';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { createRequire } from 'node:module';
-const { chromium } = createRequire(import.meta.url)('../build/playwright/node_modules/playwright-core');
+import { browserOrSkip, startBrowser } from '../tests/ports/browsers.mjs';
 
-const [folder, rounds = '6'] = process.argv.slice(2), check = rounds == 'check', here = new URL('./www/', import.meta.url);
+const [folder, rounds = '6', asked] = process.argv.slice(2), browserName = browserOrSkip('rows', asked), check = rounds == 'check', here = new URL('./www/', import.meta.url);
 const apps = { dx: new URL('ours.js', here), compiled: new URL('ours.js', here), vanilla: new URL('vanilla.js', here) };
 const peers = { solid: 'solid-js', svelte: 'svelte', preact: 'preact', react: 'react' }; // and their packages
 for (const name of (process.env.WWW_PEERS ?? Object.keys(peers).join(' ')).split(' ').filter(Boolean))
@@ -28,7 +28,8 @@ tr:nth-of-type(odd) { background: #f9f9f9 } .danger td { background: #f2dede } .
 const server = createServer((ask, answer) => {
     const path = ask.url.slice(1), app = path.match(/^app\/(.*)\.js$/)?.[1];
     const files = { 'app/dx.wasm': `${folder}/dx.wasm`, 'app/compiled.wasm': `${folder}/compiled.wasm`, 'app/page_ops.js': new URL('../examples/www/page_ops.js', here.href.replace(/www\/$/, '')) };
-    const body = apps[path] ? html(path) : app && apps[app] ? readFileSync(apps[app]) : files[path] ? readFileSync(files[path]) : null;
+    const update = path.match(/^update\/([\w-]+\.(js|wasm))$/)?.[1];
+    const body = update ? readFileSync(`${folder}/update/${update}`) : apps[path] ? html(path) : app && apps[app] ? readFileSync(apps[app]) : files[path] ? readFileSync(files[path]) : null;
     const type = path.endsWith('.wasm') ? 'application/wasm' : path.endsWith('.js') ? 'text/javascript' : 'text/html';
     // Isolated, so that its clock ticks every 5 us.
     answer.writeHead(body === null ? 404 : 200, { 'Content-Type': type, 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' });
@@ -36,9 +37,7 @@ const server = createServer((ask, answer) => {
 });
 await new Promise(done => server.listen(0, '127.0.0.1', done));
 const origin = `http://127.0.0.1:${server.address().port}/`;
-const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
-const browser = await chromium.launch({ executablePath: chrome, headless: true, timeout: 300000,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--js-flags=--expose-gc', '--disable-background-networking'] });
+const browser = await startBrowser(browserName, { args: ['--js-flags=--expose-gc'] });
 
 // What is done before, what is measured, what shows that it was done; `again` brings the page back.
 const operations = {
@@ -70,7 +69,7 @@ async function measure(app, o) {
             for (const id of o.again ?? []) press(id);
             await frame();
             await frame();
-            gc();
+            globalThis.gc?.(); // Chromium's
             await frame();
             const target = o.row ? body.children[10 + i].querySelector(o.row) : document.getElementById(o.click);
             const had = body.children.length, flushes = globalThis.calls?.flushes, first = body.children[1]?.textContent, tenth = body.children[10]?.textContent;
@@ -112,6 +111,49 @@ async function memory(app) {
     return size;
 }
 
+// The milliseconds of each step, for a browser's IndexedDB or a directory in Node. Whatever is read has to be what was written.
+const cacheSteps = ['write 100 KB', 'cold read', 'warm read', '10 writes', '10 reads'];
+async function useCache({ module, directory, step, open = null }) {
+    const { openCache, hashOf } = await import(module), cache = open ? await open(directory) : openCache({ name: directory });
+    const bytesOf = i => Uint8Array.from({ length: 100000 }, (_, k) => k * (i + 3) >> 3), times = {};
+    const write = async i => {
+        const bytes = bytesOf(i), hash = await hashOf(bytes), began = performance.now();
+        if (!await cache.put(`k${i}`, { bytes, hash })) throw new Error(`k${i} is not kept`);
+        return performance.now() - began;
+    };
+    const read = async i => {
+        const began = performance.now(), { entry } = await cache.get(`k${i}`), hash = entry && await hashOf(entry.bytes), took = performance.now() - began;
+        if (hash != await hashOf(bytesOf(i))) throw new Error(`k${i} is not what was written`);
+        return took;
+    };
+    const ten = async one => {
+        let sum = 0;
+        for (let i = 1; i <= 10; i++) sum += await one(i);
+        return sum;
+    };
+    await hashOf(bytesOf(0)); // the module is compiled
+    if (step == 'write') times['write 100 KB'] = await write(0);
+    else for (const [name, run] of [['cold read', () => read(0)], ['warm read', () => read(0)], ['10 writes', () => ten(write)], ['10 reads', () => ten(read)]]) times[name] = await run();
+    if (open) await cache.close();
+    return times;
+}
+async function cacheInBrowser() {
+    const page = await browser.newPage(), o = { module: '/update/dx-update.js', directory: 'bench' };
+    await page.goto(origin + 'vanilla');
+    const first = await page.evaluate(useCache, { ...o, step: 'write' });
+    await page.reload();
+    const rest = await page.evaluate(useCache, { ...o, step: 'rest' });
+    await page.close();
+    return { ...first, ...rest };
+}
+async function cacheInNode() {
+    const directory = mkdtempSync(`${tmpdir()}/dx-bench-`), { openCacheIn } = await import(resolve(folder, 'update/node.js'));
+    const o = { module: resolve(folder, 'update/dx-update.js'), directory, open: openCacheIn };
+    const times = { ...await useCache({ ...o, step: 'write' }), ...await useCache({ ...o, step: 'rest' }) };
+    rmSync(directory, { recursive: true });
+    return times;
+}
+
 const median = list => [...list].sort((a, b) => a - b)[list.length >> 1], names = Object.keys(apps);
 
 if (check) {
@@ -127,12 +169,12 @@ if (check) {
     };
     for (const app of names)
         for (const [name, o] of Object.entries(operations))
-            await attempt(`df_1 do_5 ${app}: ${name}`, async () => {
+            await attempt(`df_1 do_5 ${browserName}: ${app}: ${name}`, async () => {
                 const { calls } = await measure(app, o);
                 if (calls.some(count => count != 1)) throw new Error(`${calls} host calls`);
                 return calls.length ? ', one host call' : '';
             });
-    await attempt('do_3 do_6 every operation, a ring that wraps, texts that are not ASCII', async () => {
+    await attempt(`do_3 do_6 ${browserName}: every operation, a ring that wraps, texts that are not ASCII`, async () => {
         const page = await browser.newPage();
         await page.goto(origin + 'vanilla');
         const got = await page.evaluate(async () => {
@@ -167,6 +209,12 @@ if (check) {
         await page.close();
         if (got) throw new Error(got);
     });
+    for (const [where, run] of [[browserName, cacheInBrowser], ['node', cacheInNode]])
+        await attempt(`ec_14 ${where}: 100 KB into the cache, cold, warm, ten times`, async () => {
+            const times = await run();
+            if (cacheSteps.some(step => !(times[step] >= 0))) throw new Error(JSON.stringify(times));
+            return `: ${cacheSteps.map(step => `${step} ${times[step].toFixed(1)} ms`).join(', ')}`;
+        });
     await attempt('the runtime with its glue is at most 20 KB gzipped, 50 KB raw', () => {
         const files = [readFileSync(`${folder}/dx.wasm`), readFileSync(new URL('../examples/www/page_ops.js', import.meta.url))];
         const raw = files.reduce((sum, f) => sum + f.length, 0), packed = files.reduce((sum, f) => sum + gzipSync(f, { level: 9 }).length, 0);
@@ -204,6 +252,14 @@ const lines = [[`# CPU time of the main thread; medians of ${rounds} rounds; Chr
     ['geometric mean of vanilla', ...names.map(app => mean(app).toFixed(3))], ['bytes after 10000 rows', ...names.map(app => bytes[app])], ['version', ...names.map(app => versions[app])]];
 console.log(names.map(app => `${app} ${versions[app]}`).join(', ') + `; Chromium ${browser.version()}, Node ${process.version}`);
 writeFileSync(`${folder}/www.csv`, `${lines.map(line => line.join()).join('\n')}\n`);
+const cached = { [browserName]: [], node: [] };
+for (let round = 0; round < 5 * +rounds; round++) {
+    cached[browserName].push(await cacheInBrowser());
+    cached.node.push(await cacheInNode());
+}
+const cacheLines = cacheSteps.map(step => [`${step} ms`, ...Object.values(cached).map(list => median(list.map(times => times[step])).toFixed(2))].join());
+console.log(cacheLines.join('\n'));
+writeFileSync(`${folder}/www_cache.csv`, `# medians of ${5 * +rounds}; IndexedDB of ${browserName} ${browser.version()}; a directory in Node ${process.version} (fsync); ${cpus()[0].model}; load ${loadavg()[0].toFixed(1)}\nstep,IndexedDB,directory\n${cacheLines.join('\n')}\n`);
 await browser.close();
 server.close();
 if ([...hostCalls].some(count => count != 1)) process.exit(1);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build bench/www/rows.c for WebAssembly and run bench/bench_www.mjs. usage: bench_www.sh [ROUNDS|check]
+# Build bench/www/rows.c for WebAssembly and run bench/bench_www.mjs. usage: bench_www.sh [ROUNDS | check [chromium|firefox]]
 set -eu
 cd "$(dirname "$0")/.."
 for tool in node clang wasm-ld chromium python3; do
@@ -7,6 +7,7 @@ for tool in node clang wasm-ld chromium python3; do
 done
 [ -d build/playwright/node_modules/playwright-core ] || { echo "missing: playwright-core (make deps-all)"; exit 1; }
 mkdir -p build/bench_www
+examples/update/build.sh build/bench_www/update
 rows() { # NAME FLAGS...
     name=$1
     shift
@@ -24,5 +25,5 @@ if [ "${1:-6}" != check ] && command -v npm >/dev/null; then
     }
     [ ! -f build/bench_www/peers/package.json ] || node bench/www/peers/build.mjs build/bench_www/peers
 fi
-node bench/bench_www.mjs build/bench_www "${1:-6}"
-[ "${1:-6}" = check ] || cp build/bench_www/www.csv bench/results/www.csv
+node bench/bench_www.mjs build/bench_www "${1:-6}" ${2:+"$2"}
+[ "${1:-6}" = check ] || cp build/bench_www/www.csv build/bench_www/www_cache.csv bench/results/

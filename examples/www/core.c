@@ -15,12 +15,18 @@
 #define DX_CHUNKS_STATIC
 #define DX_CHUNKS_IMPLEMENTATION
 #include "../../layers/dx_chunks.h"
-#define DX_PATCH_STATIC
-#define DX_PATCH_IMPLEMENTATION
-#include "../../dx_patch.h"
 #define DX_CAS_STATIC
 #define DX_CAS_IMPLEMENTATION
 #include "../../dx_cas.h"
+/* One BLAKE3 for the exports and for patches. */
+#define DX_PATCH_HASH dx_cas_blake3
+#define DX_PATCH_HASH_START(state) dx_cas_blake3_init(state)
+#define DX_PATCH_HASH_UPDATE(state, p, size) dx_cas_blake3_update(state, p, size)
+#define DX_PATCH_HASH_FINISH(state, hash) dx_cas_blake3_final(state, hash, 32)
+#define DX_PATCH_NO_FLASH
+#define DX_PATCH_STATIC
+#define DX_PATCH_IMPLEMENTATION
+#include "../../dx_patch.h"
 
 #define EXPORT(name) __attribute__((export_name(#name))) name
 #define IMPORT(name) __attribute__((import_module("host"), import_name(#name))) name

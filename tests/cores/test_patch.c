@@ -630,7 +630,7 @@ DX_TEST(w_7_growing_inside_the_last_partial_block)
 }
 
 /* >>edge inputs ---------------------------------------------------------- */
-DX_TEST(pt_6_w_51_empty_identical_and_shrinking)
+DX_TEST(pt_6_w_6_w_51_empty_identical_growing_and_shrinking)
 {
     static const size_t sizes[] = {0, 1, 11, 12, 13, 63, 64, 65, 4095, 4096, 4097, 5000, 70000};
     enum { COUNT = sizeof sizes / sizeof *sizes };
@@ -638,10 +638,13 @@ DX_TEST(pt_6_w_51_empty_identical_and_shrinking)
         for (size_t i = 0; i < COUNT; i++)
             for (size_t k = 0; k < COUNT; k++) {
                 dx_patch_create_desc d = describe((dx_patch_kind)kind);
+                dx_patch_header h;
                 size_t got, size;
                 fill(base, sizes[i], 3);
                 fill(target, sizes[k], 3); /* one is a prefix of the other */
                 size = create(&d, sizes[i], sizes[k]);
+                DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
+                DX_CHECK(h.base_size == sizes[i] && h.target_size == sizes[k]); /* W-6: both are stated */
                 DX_CHECK_EQ(apply(base, sizes[i], patch, size, &got), 0);
                 DX_CHECK_EQ(got, sizes[k]);
                 DX_CHECK_MEM(out, target, got);

@@ -72,7 +72,8 @@ static int try_markup(const char *markup)
 
 static size_t vector(const char *name, uint8_t *bytes) { return dx_test_vector("docs/formats/htip.md", name, bytes, 512); }
 
-DX_TEST(ht_1_vectors)
+/* W-18: the bytes in the document are those of the writer, header included. */
+DX_TEST(ht_1_w_18_vectors)
 {
     uint8_t bytes[512];
     htip_page page;

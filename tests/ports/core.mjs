@@ -136,6 +136,14 @@ for (const [file, deltas] of [['core-blocks.wasm', false], ['site/core.wasm', tr
         }
         return `, ${vectors.cases.length} of them`;
     });
+    attempt(`${file}: w_14 wx_1 every function that is promised is exported`, () => {
+        const streams = ['init_streaming', 'feed_chunk_data', 'poll_and_process_chunk', 'is_stream_finished', 'finalize_stream'];
+        const patches = ['init_patcher', 'set_old_binary', 'set_patch_data', 'apply_patch_and_get_length', 'get_patched_binary', 'apply_patch_inplace'];
+        const wanted = [...streams, ...patches, 'init', 'reset', ...deltas ? ['render_stream', 'get_node_count'] : []];
+        const missing = wanted.filter(name => typeof core[name] != 'function');
+        expect(missing.length == 0, `not there: ${missing}`);
+        return `, ${wanted.length} of them`;
+    });
     attempt(`${file}: wx_1 wx_5 a stream in pieces of any size gives its chunks, templates and state`, () => {
         const data = app(1), wasm = readFileSync(`${folder}/app-1.wasm`);
         for (const piece of [1, 2, 3, 5, 64, 1000, 65536, data.length]) {

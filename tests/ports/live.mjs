@@ -1,15 +1,14 @@
-// The live feed over WebSocket (examples/www/live.c, ws_bridge.mjs, live.js) in headless Chromium: connections are cut at random bytes,
+// The live feed over WebSocket (examples/www/live.c, ws_bridge.mjs, live.js) in a headless browser: connections are cut at random bytes,
 // its server is killed, and the page is compared with the rows that a server makes of the same quotes.
-// usage: node live.mjs FOLDER      FOLDER: output of examples/www/build.sh. DX_TEST_SEED: another course of events
+// usage: node live.mjs FOLDER [chromium|firefox]      FOLDER: output of examples/www/build.sh. DX_TEST_SEED: another course of events
 import { spawnSync } from 'node:child_process';
 import { appendFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
-import { createRequire } from 'node:module';
 import { makeFeed, startServer } from '../../examples/www/server.mjs';
+import { browserOrSkip, startBrowser } from './browsers.mjs';
 import { attempt, expect, finish } from './cases.mjs';
-const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
 
-const [folder] = process.argv.slice(2), first = Number(process.env.DX_TEST_SEED ?? 1), ROUNDS = 20;
+const [folder, asked] = process.argv.slice(2), name = browserOrSkip('live', asked), first = Number(process.env.DX_TEST_SEED ?? 1), ROUNDS = 20;
 let seed = first;
 const random = n => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0, Math.floor(seed / 65536) % n);
 const server = await startServer({ folder, everyMs: 0 });
@@ -36,10 +35,7 @@ const forwarder = net.createServer(near => {
     });
 }).listen(0, '127.0.0.1');
 await new Promise(done => forwarder.once('listening', done));
-const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
-const browser = await chromium.launch({ executablePath: chrome, headless: true, timeout: 300000,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking'] });
-const page = await browser.newPage(), troubles = [];
+const browser = await startBrowser(name), page = await browser.newPage(), troubles = [];
 page.setDefaultTimeout(60000);
 page.on('pageerror', error => troubles.push(error.message));
 
@@ -70,19 +66,20 @@ async function compare() {
 }
 const cut = () => line.sockets.forEach(both => both.cut());
 
-await attempt('ht_9 the whole, then changes of one row', async () => {
+await attempt(`ht_9 ${name}: the whole, then changes of one row`, async () => {
     await publish();
     await page.goto(`http://127.0.0.1:${forwarder.address().port}/live.html`);
     await compare();
-    const before = await compare(), row = await page.evaluateHandle(() => document.querySelectorAll('#rows tr')[500]);
+    const before = await compare();
+    await page.evaluate(() => void (globalThis.row = document.querySelectorAll('#rows tr')[500]));
     feed.step(1);
     await publish();
     const after = await compare();
     expect(after.wholes == 1 && after.changes == before.changes + 1 && after.bytes - before.bytes < 300, JSON.stringify({ before, after }));
-    expect(await row.evaluate(row => row == document.querySelectorAll('#rows tr')[500]), 'the rows were made again');
+    expect(await page.evaluate(() => row == document.querySelectorAll('#rows tr')[500]), 'the rows were made again');
     return `${before.bytes} bytes, then ${after.bytes - before.bytes}`;
 });
-await attempt(`hb_14 ht_9 connections cut at random bytes, and the server killed: the page gets what it missed (seed ${first})`, async () => {
+await attempt(`hb_14 ht_9 ${name}: connections cut at random bytes, and the server killed: the page gets what it missed (seed ${first})`, async () => {
     const before = await compare();
     let restarts = 0, published = 0;
     // How often a connection is cut depends on the machine: until it was often enough.
@@ -108,7 +105,7 @@ await attempt(`hb_14 ht_9 connections cut at random bytes, and the server killed
     expect(line.cuts > 5 && restarts > 2 && connections - before.connections > 5 && changes - before.changes > ROUNDS / 2, `${line.cuts} cuts, ${restarts} restarts, ${connections} connections`);
     return `${published} versions, ${connections - before.connections} connections, ${line.cuts} cut inside of frames, ${restarts} restarts: ${changes - before.changes} changes of ${bytes - before.bytes} bytes, never the whole`;
 });
-await attempt('hb_14 a record torn in the journal is cut off, and the page resumes', async () => {
+await attempt(`hb_14 ${name}: a record torn in the journal is cut off, and the page resumes`, async () => {
     const { wholes } = await compare();
     appendFileSync(`${folder}/live.journal`, Buffer.from('9c18000012345678', 'hex'));
     await server.live.kill();
@@ -118,7 +115,7 @@ await attempt('hb_14 a record torn in the journal is cut off, and the page resum
     const after = await compare();
     expect(after.wholes == wholes, `${after.wholes - wholes} wholes`);
 });
-await attempt('hb_14 who was away for too many changes gets the whole', async () => {
+await attempt(`hb_14 ${name}: who was away for too many changes gets the whole`, async () => {
     const { wholes } = await compare();
     line.away = true;
     cut();
@@ -130,7 +127,7 @@ await attempt('hb_14 who was away for too many changes gets the whole', async ()
     const after = await compare();
     expect(after.wholes == wholes + 1, `${after.wholes - wholes} wholes`);
 });
-await attempt('hb_14 without its journal the server has another history, and the page gets the whole of it', async () => {
+await attempt(`hb_14 ${name}: without its journal the server has another history, and the page gets the whole of it`, async () => {
     const { wholes } = await compare(), { epoch } = last;
     rmSync(`${folder}/live.journal`);
     await server.live.kill();
@@ -138,7 +135,7 @@ await attempt('hb_14 without its journal the server has another history, and the
     const after = await compare();
     expect(after.wholes > wholes && last.epoch != epoch, `${after.wholes} wholes, epoch ${last.epoch}`);
 });
-await attempt('what is not a feed is refused, and nothing changes', async () => {
+await attempt(`${name}: what is not a feed is refused, and nothing changes`, async () => {
     const quote = (...numbers) => Buffer.from(Uint32Array.from(numbers.flatMap(n => [n, 1, 1, 1])).buffer), said = [];
     for (const bytes of [Buffer.alloc(7), Buffer.alloc(16), quote(2, 2), quote(3, 1), Buffer.alloc(16 * 1601)])
         said.push(await server.live.publish(bytes).then(() => 'taken', error => error.status));
@@ -147,7 +144,7 @@ await attempt('what is not a feed is refused, and nothing changes', async () => 
     await compare();
     return said.join();
 });
-await attempt('WebSocket: what is not one, or of another site, is refused', async () => {
+await attempt(`${name}: WebSocket: what is not one, or of another site, is refused`, async () => {
     const key = 'dGhlIHNhbXBsZSBub25jZQ==', host = `127.0.0.1:${server.port}`;
     const ask = (headers, more = Buffer.alloc(0)) => new Promise(done => {
         const socket = net.connect(server.port, '127.0.0.1', () => socket.write(Buffer.concat([Buffer.from(
@@ -167,7 +164,7 @@ await attempt('WebSocket: what is not one, or of another site, is refused', asyn
     expect(codes.join() == '1002,1003,1002,1002,1009,1002,1000', codes.join());
     return `${said}; ${codes}`;
 });
-await attempt('no page had an error', async () => {
+await attempt(`${name}: no page had an error`, async () => {
     expect(troubles.length == 0, troubles.join('; '));
     return 'none';
 });

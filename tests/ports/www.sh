@@ -1,5 +1,5 @@
 #!/bin/bash
-# The runtime of examples/www and the module of examples/update in node, and both in browsers. usage: www.sh [SCREENSHOT]
+# The runtime of examples/www and the module of examples/update in node, and both in Chromium and Firefox. usage: www.sh [SCREENSHOT]
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 skip() {
@@ -12,13 +12,21 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null || comm
 [ -d build/playwright/node_modules/playwright-core ] || skip "no playwright-core (make deps-all)"
 make -s build/dxup build/dxpatch || exit 1
 examples/www/build.sh build/www || exit 1
-timeout 200 node tests/ports/core.mjs build/www | tee build/www/core.log
-timeout 400 node tests/ports/www.mjs build/www "$@" | tee build/www/page.log
-timeout 400 node tests/ports/feed.mjs build/www | tee build/www/feed.log
-timeout 400 node tests/ports/live.mjs build/www | tee build/www/live.log
+suite() { # NAME SECONDS COMMAND...      its output is kept for the counts
+    local log=build/www/$1.log
+    timeout "$2" "${@:3}" | tee "$log"
+    logs+=("$log")
+}
+logs=()
+suite core 200 node tests/ports/core.mjs build/www
+suite page 400 node tests/ports/www.mjs build/www chromium "$@"
+suite feed 400 node tests/ports/feed.mjs build/www chromium
+suite live 400 node tests/ports/live.mjs build/www chromium
+suite rows 400 bench/bench_www.sh check chromium
+for part in www feed live; do suite $part-firefox 400 node tests/ports/$part.mjs build/www firefox; done
+suite rows-firefox 400 bench/bench_www.sh check firefox
 make -s build/update_rules || exit 1
 examples/update/build.sh build/update || exit 1
-timeout 600 node tests/ports/update.mjs build/update | tee build/www/update.log
-timeout 400 bench/bench_www.sh check | tee build/www/rows.log
-cat build/www/core.log build/www/page.log build/www/feed.log build/www/live.log build/www/update.log build/www/rows.log | awk '/ passed, .* failed, .* skipped$/ { p += $2; f += $4; s += $6; n++ }
-    END { printf "www: %d passed, %d failed, %d skipped\n", p, f + (n != 6), s; exit f > 0 || n != 6 }'
+suite update 600 node tests/ports/update.mjs build/update
+awk -v logs="${#logs[@]}" '/ passed, .* failed, .* skipped$/ { p += $2; f += $4; s += $6; n++ }
+    END { printf "www: %d passed, %d failed, %d skipped\n", p, f + (n != logs), s; exit f > 0 || n != logs }' "${logs[@]}"
