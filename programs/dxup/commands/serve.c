@@ -22,17 +22,17 @@
 
 #include "../../common/json.h"
 #include "../../common/os.h"
-#include "../net/address.h"
-#include "../net/bundle.h"
+#include "../../sync/address.h"
+#include "../../sync/bundle.h"
 #include "../net/guests.h"
 #include "../net/http.h"
 #include "../net/http_fields.h"
-#include "../net/loop.h"
-#include "../net/listing.h"
+#include "../../sync/loop.h"
+#include "../../sync/listing.h"
 #include "../net/log.h"
 #include "../net/patches.h"
-#include "../net/whole.h"
-#include "../net/wire.h"
+#include "../../sync/whole.h"
+#include "../../sync/wire.h"
 #include "../../versions/tree/content.h"
 
 #include <assert.h>

@@ -7,9 +7,9 @@
 #include "../../../dx_cas.h"
 #include "../../common/backend.h"
 #include "../../common/os.h"
-#include "../net/address.h"
+#include "../../sync/address.h"
 #include "../net/http_fields.h"
-#include "../net/silence.h"
+#include "../../sync/silence.h"
 #include "../../containers/container.h"
 
 /* Bits for commands, in options and statuses. */

@@ -6,9 +6,8 @@
 
 #include "address.h"
 #include "loop.h"
-#include "ranges.h"
 #include "wire.h"
-#include "../../common/os.h"
+#include "../common/os.h"
 
 #include <assert.h>
 #include <stdlib.h>

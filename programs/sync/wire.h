@@ -2,9 +2,9 @@
 #ifndef DXUP_WIRE_H
 #define DXUP_WIRE_H
 
-#include "../../common/common.h"
+#include "../common/common.h"
 
-#include "../../../dx_teleport.h"
+#include "../../dx_teleport.h"
 
 enum { DXUP_WIRE_VERSION = 1 };
 
