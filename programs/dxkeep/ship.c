@@ -36,6 +36,7 @@ enum {
 #define REPLY_NS     INT64_C(15000000000) /* for a lease */
 #define STALL_NS     INT64_C(60000000000) /* for an offer, without a request or an answer */
 #define TELL_NS      INT64_C(1000000000)
+#define RELEASE_NS   INT64_C(300000000)
 
 enum { ASKED_LEASE = 1, ASKED_OFFER = 2 };
 
@@ -70,7 +71,7 @@ struct keep_ship {
     dxup_bundler    *bundler;
     versions_store  *store;
     bool             leased;  /* the lease was granted on this connection */
-    bool             asks_lease, offers;
+    bool             asks_lease, offers, releases;
     int64_t          lease_due_ns, asked_ns, moved_ns, due_ns, pause_ns, told_ns;
     uint8_t          before[KEEP_SHIP_HOLDER];
     bool             known;   /* the remote's latest version is: */
@@ -81,6 +82,7 @@ struct keep_ship {
     uint32_t         transfer;
     uint16_t         sequence;
     bool             said;    /* that something is wrong */
+    bool             told;    /* the record in the store has the state */
 };
 
 static const char *const state_names[KEEP_SHIP_STATES] = {"away", "waits", "ready", "refused", "other",
@@ -116,7 +118,7 @@ static bool get_hex(const char *text, uint8_t *out, size_t size)
 }
 
 /* A hint: an error costs only what status shows, and a wait for the lease at the next start. */
-static void write_record(const keep_options *o, const keep_ship_record *r)
+static bool write_record(const keep_options *o, const keep_ship_record *r)
 {
     char path[PROG_PATH_SIZE_MAX + 96], made[PROG_PATH_SIZE_MAX + 96], text[RECORD_SIZE];
     char holder[2 * KEEP_SHIP_HOLDER + 1], root[65];
@@ -129,14 +131,16 @@ static void write_record(const keep_options *o, const keep_ship_record *r)
                               (long long)r->since_ns, (unsigned long long)r->skipped,
                               (unsigned long long)r->sent, (unsigned long long)r->epoch, holder,
                               prog_hash_text(r->root, root), r->remote, r->why);
+    if (!versions_store_is_at(o->store)) return false; /* in a folder with files no store is made */
     path_of(o->store, o->name, "", path);
     path_of(o->store, o->name, "-new", made);
     const int file = os_open_staging(made, false);
-    if (file < 0) return;
-    if (os_empty(file) == 0 && os_write(file, text, (size_t)size) == 0 &&
-        os_replace(file, made, path, false) == 0)
-        os_close(file);
+    if (file < 0) return false;
+    const bool good = os_empty(file) == 0 && os_write(file, text, (size_t)size) == 0 &&
+                      os_replace(file, made, path, false) == 0;
+    if (good) os_close(file);
     else os_drop_staging(file, made);
+    return good;
 }
 
 static bool parse_record(char *text, keep_ship_record *r)
@@ -204,7 +208,7 @@ static void tell(keep_ship *s)
     const keep_ship_record now = s->now;
     pthread_mutex_unlock(&s->lock);
     s->told_ns = prog_now_ns();
-    write_record(s->o, &now);
+    s->told = write_record(s->o, &now);
 }
 
 /* Enter a state, and say so if it is another one. */
@@ -244,7 +248,6 @@ static void count_behind(keep_ship *s, uint64_t behind, int64_t since_ns)
     r->log_size = size;
     r->behind = behind;
     r->since_ns = since_ns;
-    r->bytes = behind && s->size > size ? s->size - size : 0;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -287,7 +290,7 @@ static void ask_lease(keep_ship *s)
     lease_request_writer w;
     size_t size = 0;
     lease_request_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
-    lease_request_set_lease_ms(&w, (uint32_t)(s->o->lease_ns / 1000000));
+    lease_request_set_lease_ms(&w, s->releases ? 0 : (uint32_t)(s->o->lease_ns / 1000000));
     lease_request_set_holder(&w, s->now.holder);
     lease_request_set_before(&w, s->before);
     lease_request_put_name(&w, s->remote.name, strlen(s->remote.name));
@@ -390,6 +393,7 @@ static void handle_lease(keep_ship *s, const dx_hbtp_result *r)
     lease_reply_view v;
     char why[KEEP_SHIP_WHY];
     s->asks_lease = false;
+    if (s->releases) return;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND) {
         fail(s, KEEP_SHIP_AWAY, "it takes no versions: its dxup serves without --push on this address");
         return;
@@ -560,6 +564,7 @@ static void offer_next(keep_ship *s)
 static int64_t step(keep_ship *s, bool *looked, bool added)
 {
     const int64_t now = prog_now_ns();
+    if (!s->told && now - s->told_ns > TELL_NS / 10) tell(s);
     if (state_of(s) == KEEP_SHIP_FENCED) return 1000000000;
     if (!s->id) {
         if (now >= s->due_ns) connect_now(s);
@@ -626,6 +631,17 @@ static int open_loop(keep_ship *s)
     return PROG_OK;
 }
 
+/* Nothing more is sent: another dxkeep need not wait. */
+static void release(keep_ship *s)
+{
+    const int64_t until_ns = prog_now_ns() + RELEASE_NS;
+    if (!s->id || !s->leased || s->offers) return;
+    s->releases = true;
+    ask_lease(s);
+    while (s->id && s->asks_lease && prog_now_ns() < until_ns)
+        dx_reactor_run_once(&s->reactor, until_ns - prog_now_ns());
+}
+
 static void run(keep_ship *s)
 {
     uint64_t seen = 0;
@@ -636,12 +652,13 @@ static void run(keep_ship *s)
         const bool ends = s->ending, added = s->latest != seen;
         seen = s->latest;
         pthread_mutex_unlock(&s->lock);
-        if (ends) return;
+        if (ends) break;
         if (!s->known || s->there.version != there) looked = false;
         there = s->there.version;
         const int64_t wait = step(s, &looked, added);
         dx_reactor_run_once(&s->reactor, wait);
     }
+    release(s);
 }
 
 static void *ship(void *user)
@@ -725,7 +742,11 @@ void keep_ship_now(keep_ship *s, keep_ship_record *out)
 {
     pthread_mutex_lock(&s->lock);
     *out = s->now;
-    if (s->latest > out->version && !out->behind) out->behind = 1; /* it was added just now */
+    uint64_t behind = 0;
+    const uint64_t size = size_at(s, out->version);
+    for (size_t i = 0; i < SIZES_MAX; i++) behind += s->sizes[i].version > out->version;
+    if (behind > out->behind) out->behind = behind; /* those were added meanwhile */
+    out->bytes = out->behind && s->size > size ? s->size - size : 0;
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -22,7 +22,7 @@ typedef struct keep_ship_record { /* also in the store, for status and the next 
     int64_t  time_ns;    /* of that version */
     uint64_t log_size;   /* of the store when it was added, as far as that is known */
     uint64_t behind;     /* later versions, which the remote lacks */
-    uint64_t bytes;      /* by which the store has grown since */
+    uint64_t bytes;      /* by which the store has grown since; not in the record */
     int64_t  since_ns;   /* time of the oldest of these versions; 0: none */
     uint64_t skipped;    /* versions left out since the start, because too many waited */
     uint64_t sent;       /* bytes on the wire since the start */

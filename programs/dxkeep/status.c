@@ -74,6 +74,12 @@ static void print_keeper(const keep_keeper *k, int64_t now_ns)
     else prog_say("none: no change waits\n");
 }
 
+/* How much the store has grown since the version that the remote has. */
+static uint64_t behind_bytes(const summary *u)
+{
+    return u->behind && u->size > u->remote.log_size ? u->size - u->remote.log_size : 0;
+}
+
 /* What the remote has, and why it does not have more. */
 static void print_remote(const summary *u, int64_t now_ns)
 {
@@ -86,7 +92,7 @@ static void print_remote(const summary *u, int64_t now_ns)
     else prog_say("has no version; ");
     if (u->behind)
         prog_say("%s later %s, %s bytes, for %s", prog_count_text(u->behind, count),
-                 u->behind == 1 ? "version waits" : "versions wait", prog_count_text(r->bytes, bytes),
+                 u->behind == 1 ? "version waits" : "versions wait", prog_count_text(behind_bytes(u), bytes),
                  age_text(now_ns - u->since_ns, age[1]));
     else prog_say("none waits");
     if (*r->why) prog_say("; %s", r->why);
@@ -152,7 +158,7 @@ static void print_json(const summary *u, int64_t now_ns)
         prog_json_number(&j, "remote_version", r->version);
         if (r->version) prog_json_time(&j, "remote_time", r->time_ns);
         prog_json_number(&j, "behind_versions", u->behind);
-        prog_json_number(&j, "behind_bytes", u->behind ? r->bytes : 0);
+        prog_json_number(&j, "behind_bytes", behind_bytes(u));
         const int64_t lag_ns = u->behind ? now_ns - u->since_ns : 0;
         prog_json_number(&j, "remote_lag_ms", lag_ns > 0 ? (uint64_t)lag_ns / 1000000 : 0);
         prog_json_number(&j, "skipped_versions", r->skipped);

@@ -166,7 +166,8 @@ enum dxup_outcome {
     F(bool, snapshot)
 
 /* Ask for the lease of a name, or renew it. holder: random, of this sender; before: of the one that it
-   continues, or zeros. lease_ms 0: only ask for the latest version. */
+   continues, or zeros. lease_ms 0: end it, or only ask for the latest
+   version. */
 #define DXUP_LEASE_REQUEST(F, S, A, ...) \
     F(u32, lease_ms)                     \
     A(u8, holder, 16)                    \

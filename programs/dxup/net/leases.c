@@ -130,6 +130,13 @@ void dxup_leases_renew(dxup_leases *l, const char *name, const dxup_lease *now)
     c->until_ns = prog_now_ns() + (int64_t)now->lease_ms * 1000000;
 }
 
+void dxup_leases_end(dxup_leases *l, const char *name, const dxup_lease *now)
+{
+    clock_of *c = find_clock(l, name, now);
+    c->epoch = now->epoch;
+    c->until_ns = prog_now_ns();
+}
+
 bool dxup_leases_free(dxup_leases *l, const char *name, const dxup_lease *now,
                       const uint8_t holder[DXUP_HOLDER_SIZE], const uint8_t before[DXUP_HOLDER_SIZE],
                       bool *renews, uint32_t *left_ms)

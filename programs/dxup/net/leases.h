@@ -26,6 +26,8 @@ bool dxup_leases_free(dxup_leases *l, const char *name, const dxup_lease *now,
                       bool *renews, uint32_t *left_ms);
 /* The holder was heard: the lease begins anew. */
 void dxup_leases_renew(dxup_leases *l, const char *name, const dxup_lease *now);
+/* The holder needs it no longer. */
+void dxup_leases_end(dxup_leases *l, const char *name, const dxup_lease *now);
 /* Durable when it returns. Only with the lock of the store. */
 int dxup_leases_write(const dxup_leases *l, const char *name, const dxup_lease *lease);
 

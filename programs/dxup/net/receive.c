@@ -155,6 +155,7 @@ static int decide(dxup_receiver *r, const char *name, lease_request_view *v, dxu
     lease_request_copy_holder(v, 0, holder, sizeof holder);
     lease_request_copy_before(v, 0, before, sizeof before);
     *granted = dxup_leases_free(r->leases, name, lease, holder, before, &renews, left_ms) && lease_ms;
+    if (!lease_ms && renews) dxup_leases_end(r->leases, name, lease);
     if (!*granted) return 0;
     if (!renews || lease->lease_ms != lease_ms) {
         /* the file may have changed before the store was locked */
