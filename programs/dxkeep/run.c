@@ -346,6 +346,9 @@ static int wait_for_lease(keeper *k)
     bool failed = false;
     if (!o->standby) return PROG_OK;
     if (!o->remote) return prog_fail(PROG_USAGE, "--standby needs --remote");
+    if (keep_is_filled(o->directory))
+        return prog_fail(PROG_REFUSED, "%s is not empty, and --standby restores it: move it away first",
+                         o->directory);
     if (o->verbose) prog_warn("waiting for the lease of %s", o->remote);
     while (!keep_ship_leads(k->ship, &failed)) {
         if (failed) return prog_fail(PROG_REFUSED, "remote %s: another dxkeep has taken over", o->remote);

@@ -36,7 +36,7 @@ enum {
 #define REPLY_NS     INT64_C(15000000000) /* for a lease */
 #define STALL_NS     INT64_C(60000000000) /* for an offer, without a request or an answer */
 #define TELL_NS      INT64_C(1000000000)
-#define RELEASE_NS   INT64_C(300000000)
+#define RELEASE_NS   INT64_C(1500000000)
 
 enum { ASKED_LEASE = 1, ASKED_OFFER = 2 };
 

@@ -493,6 +493,8 @@ def two_never_write(dice):
             assert b"late" not in text or b"second" not in text
             turned |= b"second" in text
         assert turned
+    keep("daemon", "store", "data", "--standby", "--remote", remote.address(), status=6)
+    keep("daemon", "store", "data", "--standby", status=1)
     assert remote.is_sound()
     remote.kill()
 
