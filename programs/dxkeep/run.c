@@ -374,6 +374,7 @@ static int run(keeper *k)
     if (!status) status = make_directory(o);
     if (!status) status = open_all(k);
     if (status) return status;
+    keep_ship_begin(k->ship);
     capture(k);
     if (k->status && o->program)
         return prog_fail(k->status, "the program was not started: %s could not be captured", o->directory);

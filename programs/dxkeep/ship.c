@@ -53,6 +53,7 @@ struct keep_ship {
     pthread_mutex_t  lock;    /* guards the following */
     bool             open;    /* messages may be posted to the reactor */
     bool             ending;
+    bool             begun;   /* versions are sent */
     keep_ship_record now;
     uint64_t         latest;  /* version in the store */
     uint64_t         size;    /* of the store */
@@ -561,7 +562,7 @@ static void offer_next(keep_ship *s)
 
 /* >>thread ----------------------------------------------------------------- */
 /* What does not wait for an event. Returns how long there is nothing to do. */
-static int64_t step(keep_ship *s, bool *looked, bool added)
+static int64_t step(keep_ship *s, bool *looked, bool added, bool begun)
 {
     const int64_t now = prog_now_ns();
     if (!s->told && now - s->told_ns > TELL_NS / 10) tell(s);
@@ -574,7 +575,7 @@ static int64_t step(keep_ship *s, bool *looked, bool added)
     if (s->asks_lease && now - s->asked_ns > REPLY_NS) fail(s, KEEP_SHIP_AWAY, "it does not answer");
     else if (s->offers && now - s->moved_ns > STALL_NS) fail(s, KEEP_SHIP_AWAY, "it has stopped answering");
     else if (!s->asks_lease && (!s->leased || now >= s->lease_due_ns)) ask_lease(s);
-    if (!s->id || !s->leased || !s->known || s->offers) return 100000000;
+    if (!s->id || !s->leased || !s->known || s->offers || !begun) return 100000000;
     if (*looked && !added) return 100000000;
     *looked = true;
     offer_next(s);
@@ -649,13 +650,13 @@ static void run(keep_ship *s)
     bool looked = false;
     for (;;) {
         pthread_mutex_lock(&s->lock);
-        const bool ends = s->ending, added = s->latest != seen;
+        const bool ends = s->ending, added = s->latest != seen, begun = s->begun;
         seen = s->latest;
         pthread_mutex_unlock(&s->lock);
         if (ends) break;
         if (!s->known || s->there.version != there) looked = false;
         there = s->there.version;
-        const int64_t wait = step(s, &looked, added);
+        const int64_t wait = step(s, &looked, added, begun);
         dx_reactor_run_once(&s->reactor, wait);
     }
     release(s);
@@ -722,6 +723,15 @@ static void wake(keep_ship *s)
 {
     dx_reactor_message message = {{0, 0, 0}};
     if (s->open) dx_reactor_post(&s->reactor, &message); /* full: it will wake anyway */
+}
+
+void keep_ship_begin(keep_ship *s)
+{
+    if (!s) return;
+    pthread_mutex_lock(&s->lock);
+    s->begun = true;
+    wake(s);
+    pthread_mutex_unlock(&s->lock);
 }
 
 void keep_ship_added(keep_ship *s, const versions_version *v, uint64_t store_size)

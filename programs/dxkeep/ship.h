@@ -37,8 +37,10 @@ typedef struct keep_ship_record { /* also in the store, for status and the next 
 const char *keep_ship_state_name(keep_ship_state state);
 
 typedef struct keep_ship keep_ship;
-/* Start the thread that sends. NULL without --remote. */
+/* Start the thread. It holds the lease, and sends once keep_ship_begin() was called: the store has its first
+   versions then. NULL without --remote. */
 int  keep_ship_open(keep_ship **out, const keep_options *o);
+void keep_ship_begin(keep_ship *s); /* s may be NULL */
 /* Is the lease held? *failed: it never will be. */
 bool keep_ship_leads(keep_ship *s, bool *failed);
 /* A version was added; the store has this size now. s may be NULL. */
