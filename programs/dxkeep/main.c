@@ -4,6 +4,7 @@
 #include "diffkeeper.h"
 #include "gc.h"
 #include "in_place.h"
+#include "remote.h"
 #include "../versions/filter.h"
 #include "../common/os.h"
 
@@ -14,10 +15,15 @@ static int verify(const keep_options *o)
     return versions_store_check(o->store, o->json, o->quiet);
 }
 
+static int restore(const keep_options *o)
+{
+    return o->remote ? keep_remote_restore(o) : keep_restore(o);
+}
+
 static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_RUN] = keep_run, [KEEP_DAEMON] = keep_run,      [KEEP_CAPTURE] = keep_capture_once,
     [KEEP_LOG] = keep_log, [KEEP_LS] = keep_ls,           [KEEP_CAT] = keep_cat,
-    [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
+    [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = restore, [KEEP_VERIFY] = verify,
     [KEEP_GC] = keep_collect, [KEEP_PIN] = keep_pin, [KEEP_STATUS] = keep_status,
     [KEEP_TIMELINE] = keep_timeline, [KEEP_EXPORT] = keep_export,
 };

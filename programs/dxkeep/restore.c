@@ -4,7 +4,6 @@
 #include "keep.h"
 
 #include "in_place.h"
-#include "remote.h"
 #include "../common/json.h"
 #include "../common/os.h"
 #include "../versions/tree/entries.h"
@@ -144,7 +143,6 @@ int keep_restore(const keep_options *o)
     versions_store *s;
     versions_version v;
     int partial = PROG_OK;
-    if (o->remote) return keep_remote_restore(o);
     assert(o->moment && o->target);
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;

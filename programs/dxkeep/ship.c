@@ -714,7 +714,7 @@ int keep_ship_open(keep_ship **out, const keep_options *o)
     if (!os_random(s->now.holder, sizeof s->now.holder))
         return prog_fail(PROG_SYSTEM, "the system's random numbers are not available");
     if (pthread_create(&s->thread, NULL, ship, s))
-        return prog_fail(PROG_SYSTEM, "cannot start a thread");
+        return prog_fail(PROG_SYSTEM, "remote %s: cannot start the thread that sends", o->remote);
     s->started = true;
     return PROG_OK;
 }

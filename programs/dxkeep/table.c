@@ -50,7 +50,7 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "read.\n"
                     "\n"
                     "With --remote each version also goes to a server elsewhere, beside the captures.\n"
-                    "If that is away, slow or full, captures go on, and the versions follow later.\n"
+                    "If that is away, slow or full, capturing continues, and the versions follow later.\n"
                     "If STORE has no versions, it continues with the latest one of the remote.\n"
                     "\n"
                     "`dxkeep --state-dir=DIR --store=STORE [FLAG...] -- PROGRAM [ARGUMENT...]` does the\n"

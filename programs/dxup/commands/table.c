@@ -149,7 +149,7 @@ static const prog_command commands[DXUP_COMMANDS] = {
                     "log and patch-max change at once, other changes are reported and wait for a\n"
                     "restart, and a file with an error changes nothing.\n"
                     "\n"
-                    "With --push it writes to the store, and makes it if there is none. Nothing is\n"
+                    "With --push it writes to the store, and creates it if it is missing. Nothing is\n"
                     "encrypted and there is no password: let only those reach that address who may\n"
                     "add versions, for example with unix:PATH and ssh.",
          .examples = "dxup serve store --listen 127.0.0.1:7000"},
