@@ -607,6 +607,10 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s);
    version expected; 0 = it must not exist, or DX_CAS_ANY_VERSION. */
 DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
                               uint64_t *version);
+/* The same with a number of the caller's, for copies of another store's versions: ECONFLICT also
+   unless it is above every number that the name has had; EINVAL: 0 or above 2^64 - 3. */
+DX_CAS_API int dx_cas_ref_set_as(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
+                                 uint64_t version);
 /* version 0 = the latest, O(1); others are searched back from the latest, and through the whole log
    if a version between is damaged. DX_CAS_ENOTFOUND. */
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out);
@@ -3642,24 +3646,43 @@ static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t pla
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
-                              uint64_t *version)
+/* Give a name the version *number; 0: the next one. */
+static int dx_cas_p_set_ref(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
+                            uint64_t *number)
 {
     dx_cas_ext_record root;
     dx_cas_p_ref old, r;
+    DX_CAS_ASSERT(number);
     if (!s || !ref || ref->info_size > DX_CAS_INFO_MAX) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_name_change(s, ref->name, expected, &old));
     if (old.ref.version >= UINT64_MAX - 2) return DX_CAS_ETOOBIG;
+    if (*number && *number <= old.ref.version) return DX_CAS_ECONFLICT;
     DX_CAS_P_TRY(dx_cas_p_find(s, &ref->root, &root, NULL));
     r.op = DX_CAS_EXT_SET;
     r.ref = *ref;
-    r.ref.version = old.ref.version + 1;
+    r.ref.version = *number ? *number : old.ref.version + 1;
     r.ref.oldest = old.exists ? old.ref.oldest : r.ref.version;
     r.ref.previous_ = old.newest;
     DX_CAS_ASSERT(r.ref.oldest <= r.ref.version);
     DX_CAS_P_TRY(dx_cas_p_put_ref(s, &r));
-    if (version) *version = r.ref.version;
+    *number = r.ref.version;
     return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
+                              uint64_t *version)
+{
+    uint64_t number = 0;
+    DX_CAS_P_TRY(dx_cas_p_set_ref(s, ref, expected, &number));
+    if (version) *version = number;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_ref_set_as(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
+                                 uint64_t version)
+{
+    if (version == 0 || version > UINT64_MAX - 3) return DX_CAS_EINVAL;
+    return dx_cas_p_set_ref(s, ref, expected, &version);
 }
 
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)

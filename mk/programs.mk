@@ -11,10 +11,13 @@ HEADER    = $(1:%=programs/common/dx_%_impl.c)
 VERSIONS := $(wildcard programs/versions/*.c programs/versions/store/*.c programs/versions/tree/*.c)
 # What is compressed in files, for patches between them.
 CONTAINERS := $(wildcard programs/containers/*.c)
+# Versions and their objects between two machines.
+SYNC     := $(wildcard programs/sync/*.c)
 # The files of dxup lie in rooms.
-DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIONS) $(CONTAINERS) $(COMMON) $(CONFIGURED) \
+DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(SYNC) $(VERSIONS) $(CONTAINERS) $(COMMON) $(CONFIGURED) \
             $(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)
-DXKEEP   := $(wildcard programs/dxkeep/*.c) $(VERSIONS) $(COMMON) $(call HEADER,cas crc32c patch reactor tree watch)
+DXKEEP   := $(wildcard programs/dxkeep/*.c) $(SYNC) $(VERSIONS) $(CONTAINERS) $(COMMON) \
+            $(call HEADER,cas crc32c hbtp patch reactor teleport link tree watch)
 DXWAN    := $(sort $(shell find programs/dxwan -name '*.c' 2>/dev/null)) $(COMMON) \
             $(call HEADER,bulk cas crc32c hbtp patch reactor link)
 DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(CONTAINERS) $(wildcard programs/versions/*.c) $(COMMON) \
@@ -41,9 +44,9 @@ build/asan/obj/%.o: %.c build/flags
 
 build/obj/programs/dxkeep/mount.o build/asan/obj/programs/dxkeep/mount.o: PROGRAM_CC += $(FUSE_CFLAGS)
 build/dxkeep: $(DXKEEP:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(FUSE_LIBS) -lpthread
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) $(FUSE_LIBS) -lpthread
 build/asan/dxkeep: $(DXKEEP:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(FUSE_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) $(FUSE_LIBS) -lpthread
 
 # The only C++ file. A program with it is linked by $(CXX).
 TOML_OBJECT = $(if $(filter 1,$(TOML)),build/$(1)obj/programs/common/toml.o)

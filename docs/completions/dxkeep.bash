@@ -50,6 +50,15 @@ _dxkeep() {
     --include)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --remote)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --remote-behind)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --remote-lease)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --metrics-addr)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -80,14 +89,14 @@ _dxkeep() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --by | --path | --time | --as) ((i++)) ;;
+        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --by | --path | --time | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -99,7 +108,7 @@ _dxkeep() {
         }
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -155,7 +164,7 @@ _dxkeep() {
         }
         ;;
     restore)
-        options='--name --no-owner --no-xattrs --entries-max --size-max --workers --path --force --json --quiet --help'
+        options='--name --no-owner --no-xattrs --remote --entries-max --size-max --workers --path --time --force --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

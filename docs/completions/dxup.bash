@@ -41,6 +41,9 @@ _dxup() {
     --listen)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --push)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --http)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -83,7 +86,7 @@ _dxup() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --config | --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --allow-origin | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --timeout | --exec | --interval | --as) ((i++)) ;;
+        --config | --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --push | --http | --allow-origin | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --timeout | --exec | --interval | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -182,7 +185,7 @@ _dxup() {
         }
         ;;
     serve)
-        options='--config --workers --json --listen --http --allow-origin --status --log --patch-max --connections --connections-per-address --backend --help'
+        options='--config --workers --entries-max --size-max --json --listen --push --http --allow-origin --status --log --patch-max --connections --connections-per-address --backend --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

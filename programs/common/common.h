@@ -15,7 +15,8 @@
    dx_*_impl.c                            the implementation of one header each; each program links
                                           the ones that it uses
 
-   Versions of files and directories are one floor above, in programs/versions/. */
+   Versions of files and directories are one floor above, in programs/versions/, and their
+   transfer between two machines above that, in programs/sync/. */
 #ifndef COMMON_H
 #define COMMON_H
 

@@ -18,11 +18,13 @@
    guard.c    a process between dxkeep and the program, which outlives a kill of dxkeep
    processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
+   ship.c     sends versions to another machine     remote.c  fetches them from there
    metrics.c  counts captures, and serves the counts over HTTP
    moment.c   finds the version of a moment that the command line names
    capture.c  one capture: the directory becomes the next version
 
-   All stand on ../common/ and on ../versions/ with the store and the snapshots (store/, tree/). */
+   All stand on ../common/, on ../versions/ with the store and the snapshots (store/, tree/), and ship.c and
+   remote.c on ../sync/. */
 #ifndef DXKEEP_H
 #define DXKEEP_H
 
@@ -64,6 +66,10 @@ typedef struct keep_options {
     bool          whole;     /* no deltas: chunks are stored whole, compressed */
     bool          smallest;  /* deltas take as much time as they need */
     uint32_t      interval;  /* of interval states of a chunk in a row, one is stored whole; 0: the default */
+    const char   *remote;    /* ADDR:PORT[/NAME] of a dxup serve --push; NULL: none */
+    uint64_t      behind_max; /* versions that may wait for it; older ones are left out */
+    uint64_t      lease_ns;  /* how long the remote waits for this dxkeep before another may take over */
+    bool          standby;   /* run, daemon: wait until no other dxkeep has the lease */
     const char   *metrics;   /* serve metrics at this address; NULL: nowhere */
     bool          force;     /* restore: replace a directory that is not empty */
     bool          fresh;     /* run: do not restore an empty directory */
@@ -164,6 +170,9 @@ int  keep_capture_once(const keep_options *o);
    time (UTC), or a duration before now. If there is none, a message gives the reason. */
 int  keep_moment_find(versions_store *s, const keep_options *o, const char *text,
                       versions_version *out);
+/* The same in a list, newest first. */
+int  keep_moment_choose(const versions_version *list, size_t count, const char *text,
+                        versions_version *out);
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 

@@ -4,6 +4,7 @@
 #include "diffkeeper.h"
 #include "gc.h"
 #include "in_place.h"
+#include "remote.h"
 #include "../versions/filter.h"
 #include "../common/os.h"
 
@@ -14,10 +15,15 @@ static int verify(const keep_options *o)
     return versions_store_check(o->store, o->json, o->quiet);
 }
 
+static int restore(const keep_options *o)
+{
+    return o->remote ? keep_remote_restore(o) : keep_restore(o);
+}
+
 static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_RUN] = keep_run, [KEEP_DAEMON] = keep_run,      [KEEP_CAPTURE] = keep_capture_once,
     [KEEP_LOG] = keep_log, [KEEP_LS] = keep_ls,           [KEEP_CAT] = keep_cat,
-    [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
+    [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = restore, [KEEP_VERIFY] = verify,
     [KEEP_GC] = keep_collect, [KEEP_PIN] = keep_pin, [KEEP_STATUS] = keep_status,
     [KEEP_TIMELINE] = keep_timeline, [KEEP_EXPORT] = keep_export, [KEEP_MOUNT] = keep_mount,
 };
@@ -48,6 +54,22 @@ static int leave_out_journal(prog_list *rules)
     return PROG_OK;
 }
 
+/* STORE MOMENT TARGET, or with --remote only TARGET. */
+static int parse_restore(keep_options *o, char **plain)
+{
+    if (o->remote && plain[1])
+        return prog_fail(PROG_USAGE, "with --remote there is no STORE: dxkeep restore --remote "
+                                     "ADDR:PORT[/NAME] TARGET [--time MOMENT]");
+    if (!o->remote && (!plain[2] || o->moment))
+        return prog_fail(PROG_USAGE, "usage: dxkeep restore STORE MOMENT TARGET; --time is for --remote");
+    if (o->remote && o->path)
+        return prog_fail(PROG_USAGE, "--path is not for --remote: restore all of it");
+    o->store = o->remote ? "" : os_path(plain[0]);
+    if (!o->remote) o->moment = plain[1];
+    o->target = os_path(plain[o->remote ? 0 : 2]);
+    return PROG_OK;
+}
+
 /* Fill *o. argv begins after the command, and is NULL-terminated. */
 static int parse(keep_options *o, int command, int argc, char **argv)
 {
@@ -58,11 +80,9 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     if (command == KEEP_RUN && !o->program)
         return prog_fail(PROG_USAGE, "'run' needs a program; usage: dxkeep run STORE DIR -- "
                                      "PROGRAM [ARGUMENT...]");
+    if (command == KEEP_RESTORE) return parse_restore(o, plain);
     o->store = os_path(plain[0]);
-    if (command == KEEP_RESTORE) {
-        o->moment = plain[1];
-        o->target = os_path(plain[2]);
-    } else if (command == KEEP_EXPORT) {
+    if (command == KEEP_EXPORT) {
         o->target = strcmp(plain[1], "-") ? os_path(plain[1]) : plain[1];
         if (!o->moment) o->moment = "latest";
     } else if (command == KEEP_MOUNT) {
@@ -103,7 +123,7 @@ int main(int argc, char **argv)
 {
     keep_options o = {.name = "dir", .quiet_ns = 100000000, .hold_ns = 1000000000,
                       .pause_ns = 50000000, .held_max = 64 << 20, .grace_ns = 8000000000,
-                      .hook_ns = 10000000000,
+                      .hook_ns = 10000000000, .behind_max = 256, .lease_ns = 10000000000,
                       .scan_ns = 60000000000,
                       .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
     int command;

@@ -1,6 +1,7 @@
 /* Metrics of captures. See metrics.h. */
 #include "metrics.h"
 
+#include "ship.h"
 #include "../common/scrape.h"
 
 #include "../../dx_cas.h"
@@ -20,6 +21,7 @@ struct keep_metrics {
     prog_scrape    *scrape;
     pthread_mutex_t lock;
     numbers         now;     /* guarded by the lock */
+    keep_ship      *ship;    /* the same; NULL: there is no remote */
 };
 
 /* >>text --------------------------------------------------------------- */
@@ -126,6 +128,33 @@ static void put_all(prog_line *l, const numbers *n)
     put(l, "deltas_total", "counter", "Objects stored as deltas.", (double)c->deltas);
 }
 
+static void put_gauge(prog_line *l, const char *name, const char *kind, const char *help, double value)
+{
+    char text[400];
+    snprintf(text, sizeof text, "# HELP dxkeep_remote_%s %s\n# TYPE dxkeep_remote_%s %s\n"
+             "dxkeep_remote_%s %.17g\n", name, help, name, kind, name, value);
+    prog_line_put_text(l, text);
+}
+
+static void put_ship(prog_line *l, keep_ship *ship)
+{
+    keep_ship_record r;
+    keep_ship_now(ship, &r);
+    const int64_t now_ns = prog_time_ns();
+    const double age = r.version && now_ns > r.time_ns ? (double)(now_ns - r.time_ns) / 1e9 : 0;
+    const double lag = r.since_ns && now_ns > r.since_ns ? (double)(now_ns - r.since_ns) / 1e9 : 0;
+    put_gauge(l, "up", "gauge", "1 while the remote takes versions.", r.state == KEEP_SHIP_READY);
+    put_gauge(l, "version", "gauge", "The latest version that the remote has.", (double)r.version);
+    put_gauge(l, "behind_versions", "gauge", "Versions that the remote lacks.", (double)r.behind);
+    put_gauge(l, "behind_bytes", "gauge", "Growth of the store since the version that the remote has.",
+              (double)r.bytes);
+    put_gauge(l, "lag_seconds", "gauge", "Age of the oldest version that the remote lacks.", lag);
+    put_gauge(l, "age_seconds", "gauge", "Age of the latest version that the remote has.", age);
+    put_gauge(l, "skipped_versions_total", "counter", "Versions left out because too many waited.",
+              (double)r.skipped);
+    put_gauge(l, "sent_bytes_total", "counter", "Bytes sent to the remote.", (double)r.sent);
+}
+
 /* >>server ------------------------------------------------------------- */
 /* The function of prog_scrape_open(). */
 static void put_now(void *user, prog_line *l)
@@ -133,8 +162,10 @@ static void put_now(void *user, prog_line *l)
     keep_metrics *m = user;
     pthread_mutex_lock(&m->lock);
     const numbers now = m->now;
+    keep_ship *ship = m->ship;
     pthread_mutex_unlock(&m->lock);
     put_all(l, &now);
+    if (ship) put_ship(l, ship);
 }
 
 int keep_metrics_open(keep_metrics **out, const char *address)
@@ -157,6 +188,14 @@ void keep_metrics_close(keep_metrics *m)
 }
 
 /* >>counts ------------------------------------------------------------- */
+void keep_metrics_ships(keep_metrics *m, keep_ship *ship)
+{
+    if (!m) return;
+    pthread_mutex_lock(&m->lock);
+    m->ship = ship;
+    pthread_mutex_unlock(&m->lock);
+}
+
 void keep_metrics_captured(keep_metrics *m, const keep_capture *c, int64_t began_ns, bool failed)
 {
     if (!m) return;

@@ -3,6 +3,7 @@
 #define DXKEEP_METRICS_H
 
 #include "keep.h"
+#include "ship.h"
 
 typedef struct keep_metrics keep_metrics;
 
@@ -11,6 +12,8 @@ typedef struct keep_metrics keep_metrics;
 int  keep_metrics_open(keep_metrics **out, const char *address);
 void keep_metrics_close(keep_metrics *m);
 /* A capture that began at began_ns (prog_now_ns()) has ended. m may be NULL, as below. */
+/* Also serve the state of the remote. ship NULL: there is none. */
+void keep_metrics_ships(keep_metrics *m, keep_ship *ship);
 void keep_metrics_captured(keep_metrics *m, const keep_capture *c, int64_t began_ns, bool failed);
 /* The directory was restored. */
 void keep_metrics_restored(keep_metrics *m, int64_t began_ns, bool failed);

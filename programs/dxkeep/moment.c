@@ -111,6 +111,28 @@ static int find_consistent(versions_store *s, const keep_options *o, versions_ve
                      o->store, o->name, o->store);
 }
 
+int keep_moment_choose(const versions_version *list, size_t count, const char *text,
+                       versions_version *out)
+{
+    int64_t time_ns = 0;
+    uint64_t version = 0;
+    const bool latest = !strcmp(text, "latest"), consistent = !strcmp(text, "consistent");
+    const bool timed = parse_time(text, &time_ns) || parse_ago(text, &time_ns);
+    if (!latest && !consistent && !timed) {
+        int status = prog_parse_number("--time", text, 1, UINT64_MAX, &version);
+        if (status) return status;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const versions_version *v = &list[i];
+        if (latest || (consistent && v->consistent) || (timed && v->time_ns <= time_ns) ||
+            (version && v->version == version)) {
+            *out = *v;
+            return PROG_OK;
+        }
+    }
+    return prog_fail(PROG_NOT_FOUND, "the remote has no version of the moment '%s'", text);
+}
+
 int keep_moment_find(versions_store *s, const keep_options *o, const char *text,
                      versions_version *out)
 {

@@ -9,6 +9,8 @@
 #include "keep.h"
 #include "keeper.h"
 #include "metrics.h"
+#include "remote.h"
+#include "ship.h"
 
 #include "../../layers/dx_watch.h"
 #include "../common/os.h"
@@ -35,6 +37,7 @@ typedef struct keeper {
     keep_freezer freezer;
     keep_metrics *metrics; /* NULL: not served */
     keep_gc     *gc;      /* NULL: no version is removed */
+    keep_ship   *ship;    /* NULL: there is no remote */
     dx_reactor   reactor;
     dx_watch     watch;
     void        *reactor_memory;
@@ -122,6 +125,8 @@ static void capture(keeper *k)
     }
     k->retry_ns = RETRY_MIN_NS;
     k->added += k->capture.added;
+    if (k->capture.added)
+        keep_ship_added(k->ship, &k->capture.last, versions_store_size(k->capture.store));
     if (k->capture.closed && !k->closed && !k->o->quiet) {
         char text[KEEP_CLOSED_SIZE];
         prog_warn("not captured: %s", keep_capture_closed_text(&k->capture, text));
@@ -228,6 +233,7 @@ static void close_all(keeper *k)
     keep_gc_close(k->gc);
     if (k->told_fd >= 0) os_close(k->told_fd);
     keep_metrics_close(k->metrics);
+    keep_ship_close(k->ship);
     keep_freezer_close(&k->freezer);
     keep_guard_close(&k->guard);
     free(k->watch_memory);
@@ -333,6 +339,25 @@ static void say_summary(const keeper *k)
               c->last.consistent ? "consistent" : "torn");
 }
 
+/* --standby: wait for the lease. A signal ends it: PROG_REFUSED without a message. */
+static int wait_for_lease(keeper *k)
+{
+    const keep_options *o = k->o;
+    bool failed = false;
+    if (!o->standby) return PROG_OK;
+    if (!o->remote) return prog_fail(PROG_USAGE, "--standby needs --remote");
+    if (keep_is_filled(o->directory))
+        return prog_fail(PROG_REFUSED, "%s is not empty, and --standby restores it: move it away first",
+                         o->directory);
+    if (o->verbose) prog_warn("waiting for the lease of %s", o->remote);
+    while (!keep_ship_leads(k->ship, &failed)) {
+        if (failed) return prog_fail(PROG_REFUSED, "remote %s: another dxkeep has taken over", o->remote);
+        os_sleep_ns(50000000);
+    }
+    if (o->verbose) prog_warn("this dxkeep has the lease of %s now", o->remote);
+    return PROG_OK;
+}
+
 static int run(keeper *k)
 {
     const keep_options *o = k->o;
@@ -340,10 +365,16 @@ static int run(keeper *k)
     if (!status) status = keep_in_place_recover(o->directory);
     if (!status) status = open_guard(k);
     if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
+    if (!status) status = keep_ship_open(&k->ship, o);
+    keep_metrics_ships(k->metrics, k->ship);
+    if (!status) status = wait_for_lease(k);
+    if (!status) status = keep_remote_continue(o);
+    if (status == PROG_NOT_FOUND) status = PROG_OK; /* the remote has no version */
     if (!status) status = restore_latest(k);
     if (!status) status = make_directory(o);
     if (!status) status = open_all(k);
     if (status) return status;
+    keep_ship_begin(k->ship);
     capture(k);
     if (k->status && o->program)
         return prog_fail(k->status, "the program was not started: %s could not be captured", o->directory);
@@ -355,6 +386,7 @@ static int run(keeper *k)
     watch(k);
     keep_gc_stop(k->gc);
     finish(k);
+    keep_ship_finish(k->ship, prog_now_ns() + (int64_t)o->grace_ns);
     say_summary(k);
     return k->child.status ? k->child.status : k->status;
 }

@@ -4,6 +4,7 @@
 
 #include "keeper.h"
 #include "pins.h"
+#include "ship.h"
 #include "../common/json.h"
 #include "../versions/tree/collect.h"
 
@@ -19,6 +20,10 @@ typedef struct summary {
     keep_torn        torn;   /* why the latest version is torn */
     uint64_t         unused; /* bytes of objects that no version needs, before compression */
     bool             counted;
+    keep_ship_record remote;
+    bool             shipped; /* it is there */
+    uint64_t         behind;  /* versions that the remote lacks */
+    int64_t          since_ns; /* time of the oldest of these */
 } summary;
 
 static int read_versions(versions_store *s, const keep_options *o, summary *out)
@@ -29,6 +34,10 @@ static int read_versions(versions_store *s, const keep_options *o, summary *out)
     if (status) return status;
     while (!(status = versions_history_next(&history, s, o->name, &out->oldest))) {
         if (!out->versions++) out->latest = out->oldest;
+        if (out->shipped && out->oldest.version > out->remote.version) {
+            out->behind++;
+            out->since_ns = out->oldest.time_ns;
+        }
         out->consistent += out->oldest.consistent;
         out->pinned += keep_pins_have(&pins, out->oldest.version);
     }
@@ -65,6 +74,32 @@ static void print_keeper(const keep_keeper *k, int64_t now_ns)
     else prog_say("none: no change waits\n");
 }
 
+/* How much the store has grown since the version that the remote has. */
+static uint64_t behind_bytes(const summary *u)
+{
+    return u->behind && u->size > u->remote.log_size ? u->size - u->remote.log_size : 0;
+}
+
+/* What the remote has, and why it does not have more. */
+static void print_remote(const summary *u, int64_t now_ns)
+{
+    const keep_ship_record *r = &u->remote;
+    char count[32], bytes[32], age[2][32];
+    prog_say("remote     %s: ", r->remote);
+    if (r->version)
+        prog_say("has version %llu of %s ago; ", (unsigned long long)r->version,
+                 age_text(now_ns - r->time_ns, age[0]));
+    else prog_say("has no version; ");
+    if (u->behind)
+        prog_say("%s later %s, %s bytes, for %s", prog_count_text(u->behind, count),
+                 u->behind == 1 ? "version waits" : "versions wait", prog_count_text(behind_bytes(u), bytes),
+                 age_text(now_ns - u->since_ns, age[1]));
+    else prog_say("none waits");
+    if (*r->why) prog_say("; %s", r->why);
+    if (r->skipped) prog_say("; %s left out", prog_count_text(r->skipped, count));
+    prog_say("\n");
+}
+
 static void print_text(const summary *u, int64_t now_ns)
 {
     char numbers[3][32], when[40], age[32], torn[KEEP_TORN_LINE_SIZE];
@@ -84,6 +119,7 @@ static void print_text(const summary *u, int64_t now_ns)
     } else {
         prog_say("latest     none\n");
     }
+    if (u->shipped) print_remote(u, now_ns);
     prog_say("store      %s bytes", prog_count_text(u->size, numbers[0]));
     if (u->counted)
         prog_say("; no version needs %s bytes (before compression)",
@@ -114,6 +150,20 @@ static void print_json(const summary *u, int64_t now_ns)
         prog_json_number(&j, "consistent_versions", u->consistent);
         prog_json_number(&j, "pinned_versions", u->pinned);
     }
+    if (u->shipped) {
+        const keep_ship_record *r = &u->remote;
+        prog_json_text(&j, "remote", r->remote);
+        prog_json_text(&j, "remote_state", keep_ship_state_name(r->state));
+        prog_json_text(&j, "remote_why", r->why);
+        prog_json_number(&j, "remote_version", r->version);
+        if (r->version) prog_json_time(&j, "remote_time", r->time_ns);
+        prog_json_number(&j, "behind_versions", u->behind);
+        prog_json_number(&j, "behind_bytes", behind_bytes(u));
+        const int64_t lag_ns = u->behind ? now_ns - u->since_ns : 0;
+        prog_json_number(&j, "remote_lag_ms", lag_ns > 0 ? (uint64_t)lag_ns / 1000000 : 0);
+        prog_json_number(&j, "skipped_versions", r->skipped);
+        prog_json_number(&j, "epoch", r->epoch);
+    }
     prog_json_number(&j, "store_size", u->size);
     if (u->counted) prog_json_number(&j, "unreferenced", u->unused);
     prog_json_end(&j);
@@ -127,6 +177,7 @@ int keep_status(const keep_options *o)
     prog_progress_off();
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (!status) {
+        u->shipped = keep_ship_read(o->store, o->name, &u->remote);
         status = read_versions(s, o, u);
         if (!status) status = versions_unused(s, &u->unused, &u->counted);
         u->size = versions_store_size(s);

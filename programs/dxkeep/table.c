@@ -50,6 +50,10 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "Different files may be from different moments between the first and the last\n"
                     "read.\n"
                     "\n"
+                    "With --remote each version also goes to a server elsewhere, beside the captures.\n"
+                    "If that is away, slow or full, capturing continues, and the versions follow later.\n"
+                    "If STORE has no versions, it continues with the latest one of the remote.\n"
+                    "\n"
                     "`dxkeep --state-dir=DIR --store=STORE [FLAG...] -- PROGRAM [ARGUMENT...]` does the\n"
                     "same; README.md lists the flags, which are those of DiffKeeper.",
          .examples = "dxkeep run store data -- sh -c 'echo 1 >data/a; sleep 1; echo 2 >data/b'"},
@@ -101,7 +105,7 @@ static const prog_command commands[KEEP_COMMANDS] = {
                      "dxkeep diff store 1 consistent --json"},
     [KEEP_RESTORE] =
         {.name = "restore",
-         .arguments = "STORE MOMENT TARGET",
+         .arguments = "[STORE] [MOMENT] TARGET",
          .summary = "Write the directory as it was at a moment to TARGET",
          .details = "MOMENT is `latest`, `consistent` (the latest version that `log` calls so), a\n"
                     "version number, a UTC time as `log` prints it ('2026-11-23 13:05:00', with or\n"
@@ -113,7 +117,11 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "crash the next run or restore completes it.\n"
                     "\n"
                     "With --path only that directory or file is restored, and TARGET becomes it. A\n"
-                    "file in it whose first name is outside becomes a file of its own.",
+                    "file in it whose first name is outside becomes a file of its own.\n"
+                    "\n"
+                    "With --remote there is no STORE and no MOMENT: the version of --time is fetched\n"
+                    "from that server alone. Until TARGET is replaced, what was fetched is beside it,\n"
+                    "so an interrupted restore continues.",
          .examples = "dxkeep restore store latest ./copy\n"
                      "dxkeep restore store 1 ./copy --force\n"
                      "dxkeep restore store latest ./a --path a"},
@@ -236,6 +244,16 @@ static const prog_option options[] = {
      .help = "leave out extended attributes and access\ncontrol lists"},
     {"--no-restore", PROG_OPTION_FLAG, FIELD(fresh), .commands = WATCHERS,
      .help = "do not restore the latest version into an empty DIR"},
+    {"--remote", PROG_OPTION_TEXT, FIELD(remote), .commands = WATCHERS | RESTORE,
+     .value = "ADDR", .help = "send every version to the `dxup serve --push` at\nADDR: HOST:PORT[/NAME] or unix:PATH; restore from it"},
+    {"--remote-behind", PROG_OPTION_NUMBER, FIELD(behind_max), .min = 1, .max = 100000, .unit = 1,
+     .commands = WATCHERS, .value = "N",
+     .help = "leave out older versions when more than N wait for\nthe remote (default 256)"},
+    {"--remote-lease", PROG_OPTION_NUMBER, FIELD(lease_ns), .min = 1, .max = 3600, .unit = 1000000000,
+     .commands = WATCHERS, .value = "S",
+     .help = "another dxkeep may take over when the remote has not\nheard this one for S seconds (default 10)"},
+    {"--standby", PROG_OPTION_FLAG, FIELD(standby), .commands = WATCHERS,
+     .help = "wait until no other dxkeep sends to the remote, then\nrestore its latest version and begin"},
     {"--metrics-addr", PROG_OPTION_TEXT, FIELD(metrics), .commands = WATCHERS, .value = "ADDR",
      .help = "serve metrics for Prometheus over HTTP, without\nencryption, at HOST:PORT or :PORT, path /metrics"},
     {"--entries-max", PROG_OPTION_NUMBER, FIELD(limits.entries_max), .min = 1, .max = UINT64_MAX,
@@ -261,7 +279,7 @@ static const prog_option options[] = {
      .help = "also list subdirectories"},
     {"--path", PROG_OPTION_TEXT, FIELD(path), .commands = RESTORE, .value = "PATH",
      .help = "restore only this directory or file"},
-    {"--time", PROG_OPTION_TEXT, FIELD(moment), .commands = EXPORT, .value = "MOMENT",
+    {"--time", PROG_OPTION_TEXT, FIELD(moment), .commands = EXPORT | RESTORE, .value = "MOMENT",
      .help = "as of this moment, which 'dxkeep help restore'\nexplains (default latest)"},
     {"--torn", PROG_OPTION_FLAG, FIELD(torn), .commands = EXPORT,
      .help = "export the latest version of that moment, also if\nit is torn"},

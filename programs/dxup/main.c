@@ -3,7 +3,9 @@
        commands/          publish log ls cat checkout diff tag rm verify gc serve
                           pull watch; the table of all
           |
-         net/             wire, event loop, ranges of a transfer, HTTP, patches made for clients
+         net/             ranges of a transfer, HTTP, patches made for clients
+          |
+       ../sync/           messages, event loop, objects of a snapshot between two machines
           |
        ../versions/tree/    directories as snapshots; the content of any version
           |

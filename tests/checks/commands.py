@@ -279,7 +279,7 @@ def dxup(folder):
              "dxup publish store old ../README.md", "dxup tag store old first", "dxup rm store old --dry-run --force --json",
              "dxup publish store old ../LICENSE", "dxup publish store other-kind ../README.md", "dxup publish store other-kind ../examples --force", "dxup rm store old@1 --older --force --quiet", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
              "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
-             "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9 --connections-per-address 8 --log serve.log --allow-origin '*'",
+             "dxup serve store --listen 127.0.0.1:7001 --push 127.0.0.1:7012 --entries-max 1000000 --size-max 1000000000 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9 --connections-per-address 8 --log serve.log --allow-origin '*'",
              "dxup serve store --listen 127.0.0.1:7006 --json", "dxup pull 127.0.0.1:7006 file got-json --json", "dxup ls 127.0.0.1:7006 tree", "dxup pull 127.0.0.1:7006 tree got-none --dry-run",
              f"dxup pull 127.0.0.1:7001 tree got-less --owner {pulled}",
              "dxup pull 127.0.0.1:7001 tree@1 got-first --entries-max 100000 --size-max 1000000000",
@@ -356,11 +356,14 @@ def dxkeep(folder):
              "dxkeep pin store latest --name app --json --quiet", "dxkeep pin store latest --name app --remove",
              "dxkeep gc store --name app --keep last=9 --dry-run --json --quiet",
              "dxkeep verify store --json --quiet"]
-    endless = f"dxkeep daemon store data {watched} {hooks} --keep last=9 --verbose --quiet"
+    # fetched in tests/programs/test_dxkeep_remote.py
+    remote = "dxkeep restore --remote 127.0.0.1:7012 copy --time latest"
+    away = "--remote 127.0.0.1:7012/app --remote-behind 9 --remote-lease 5"
+    endless = f"dxkeep daemon store data {watched} {hooks} {away} --keep last=9 --verbose --quiet"
     # tested in tests/programs/test_dxkeep.py, with a process tree, a process group and a mount
-    frozen = "dxkeep daemon store data --freeze-pid 2 --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
+    frozen = "dxkeep daemon store data --standby --freeze-pid 2 --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
     mounted = "dxkeep mount store history --name app --quiet"
-    calls_of("dxkeep", folder, calls + [endless, frozen, mounted])
+    calls_of("dxkeep", folder, calls + [endless, frozen, mounted, remote])
     for call in calls:
         run(inside, call)
     run(inside, "cmp data/a copy/a")

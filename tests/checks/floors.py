@@ -4,8 +4,8 @@
     usage: floors.py TOP            prints one finding a line, nothing when all is well
            floors.py TOP --draw     prints the floors instead: each layer and program with what it stands on
 
-    programs/NAME   examples/NAME    a program may use programs/versions, containers and common, of which each may use those
-                                     behind it; an example the files beside the examples' folders
+    programs/NAME   examples/NAME    a program may use programs/sync, versions, containers and common, of which each may use
+                                     those behind it; an example the files beside the examples' folders
          |               |
          v               v
        layers/dx_*.h  ------> another layer, never in a circle
@@ -23,7 +23,7 @@ import sys
 
 CODE = (".c", ".h", ".cc")
 # Shared by the programs, from bottom to top.
-SHARED = ["programs/common", "programs/containers", "programs/versions"]
+SHARED = ["programs/common", "programs/containers", "programs/versions", "programs/sync"]
 FLOORS = re.compile(r"(?<![\w./-])(layers|programs|examples)/")
 
 

@@ -787,6 +787,44 @@ DX_TEST(md_1_names_versions_history)
     sim_free(d);
 }
 
+DX_TEST(md_1_numbers_of_another_store)
+{
+    sim *d = sim_new(1 << 20);
+    dx_cas_store s;
+    dx_cas_id id;
+    dx_cas_ref r, back;
+    uint64_t v = 0;
+    OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
+    OK(dx_cas_put(&s, "one", 3, &id));
+    r = make_ref("a", &id, 3);
+    OK(dx_cas_ref_set_as(&s, &r, 0, 17));
+    DX_CHECK_EQ(dx_cas_ref_set_as(&s, &r, 0, 18), DX_CAS_ECONFLICT);
+    DX_CHECK_EQ(dx_cas_ref_set_as(&s, &r, 17, 17), DX_CAS_ECONFLICT);
+    DX_CHECK_EQ(dx_cas_ref_set_as(&s, &r, 17, UINT64_MAX - 2), DX_CAS_EINVAL);
+    r.time_ns = 4;
+    OK(dx_cas_ref_set_as(&s, &r, 17, 40));
+    OK(dx_cas_ref_set(&s, &r, 40, &v));
+    DX_CHECK_EQ(v, 41);
+    OK(dx_cas_commit(&s));
+    dx_cas_close(&s);
+    OK(open_sim(&s, d, DX_CAS_WRITE));
+    OK(dx_cas_ref_get(&s, r.name, 0, &back));
+    OK(dx_cas_ref_previous(&s, &back));
+    DX_CHECK_EQ(back.version, 40);
+    OK(dx_cas_ref_previous(&s, &back));
+    DX_CHECK_EQ(back.version, 17);
+    DX_CHECK_EQ(back.oldest, 17);
+    DX_CHECK_EQ(dx_cas_ref_previous(&s, &back), DX_CAS_ENOTFOUND);
+    DX_CHECK_EQ(dx_cas_ref_get(&s, r.name, 18, &back), DX_CAS_ENOTFOUND);
+    OK(dx_cas_ref_delete(&s, r.name, 41));
+    DX_CHECK_EQ(dx_cas_ref_set_as(&s, &r, 0, 41), DX_CAS_ECONFLICT);
+    OK(dx_cas_ref_set_as(&s, &r, 0, UINT64_MAX - 3));
+    DX_CHECK_EQ(dx_cas_ref_set(&s, &r, DX_CAS_ANY_VERSION, &v), 0);
+    DX_CHECK_EQ(dx_cas_ref_set(&s, &r, DX_CAS_ANY_VERSION, &v), DX_CAS_ETOOBIG);
+    dx_cas_close(&s);
+    sim_free(d);
+}
+
 DX_TEST(md_2_name_rules)
 {
     sim *d = sim_new(1 << 20);

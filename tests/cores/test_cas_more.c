@@ -645,6 +645,11 @@ DX_TEST(ca_each_required_pointer_alone)
     NOT_WITH(dx_cas_ref_set(NULL, &ref, 1, NULL));
     NOT_WITH(dx_cas_ref_set(&closed, &ref, 1, NULL));
     NOT_WITH(dx_cas_ref_set(&s, NULL, 1, NULL));
+    NOT_WITH(dx_cas_ref_set_as(NULL, &ref, 1, 7));
+    NOT_WITH(dx_cas_ref_set_as(&closed, &ref, 1, 7));
+    NOT_WITH(dx_cas_ref_set_as(&s, NULL, 1, 7));
+    NOT_WITH(dx_cas_ref_set_as(&s, &ref, 1, 0));
+    NOT_WITH(dx_cas_ref_set_as(&s, &ref, 1, UINT64_MAX - 2));
     OK(dx_cas_ref_get(&s, "name", 1, &back));
     NOT_WITH(dx_cas_ref_get(&s, "name", 1, NULL));
     NOT_WITH(dx_cas_ref_get(&s, NULL, 1, &back));

@@ -4,7 +4,7 @@
 #include "../../dx_cas.h"
 #include "../../dx_hbtp.h"
 #include "../../dx_patch.h"
-#include "../../programs/dxup/net/wire.h"
+#include "../../programs/sync/wire.h"
 
 #include <arpa/inet.h>
 #include <signal.h>

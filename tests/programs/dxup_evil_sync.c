@@ -8,11 +8,11 @@
 #define _GNU_SOURCE
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_crc32c.h"
-#include "../../programs/dxup/net/contained.h"
-#include "../../programs/dxup/net/bundle.h"
+#include "../../programs/sync/contained.h"
+#include "../../programs/sync/bundle.h"
 #include "../../programs/dxup/net/patches.h"
-#include "../../programs/dxup/net/whole.h"
-#include "../../programs/dxup/net/wire.h"
+#include "../../programs/sync/whole.h"
+#include "../../programs/sync/wire.h"
 #include "../../programs/versions/tree/content.h"
 
 #include <arpa/inet.h>

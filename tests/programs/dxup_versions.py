@@ -14,7 +14,7 @@ base = sys.argv[5] if len(sys.argv) > 5 else None
 OTHER_VERSION = 426
 HELLO, CLOSE, CALL, RESPONSE, ERROR, CHUNK = 0x03, 0x02, 0x30, 0x31, 0x32, 0x51
 FINAL, EXPECTS = 0x08, 0x04
-AT, OBJECTS, CONTAINERS = 1, 8, 16  # the offset of a request's flags, after the method; programs/dxup/net/wire.h
+AT, OBJECTS, CONTAINERS = 1, 8, 16  # the offset of a request's flags, after the method; programs/sync/wire.h
 
 
 def exactly(s, size):

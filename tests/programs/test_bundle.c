@@ -1,8 +1,8 @@
 /* Requests and answers of docs/formats/sync.md, with a store of a few objects in memory. */
 #define DX_PATCH_IMPLEMENTATION
 #define DX_TELEPORT_IMPLEMENTATION
-#include "../../programs/dxup/net/bundle.c"
-#include "../../programs/dxup/net/wire.h"
+#include "../../programs/sync/bundle.c"
+#include "../../programs/sync/wire.h"
 
 #define DX_TEST_MAIN
 #include "../dx_test.h"

@@ -9,7 +9,7 @@ top = os.getcwd()
 DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
 SEED = os.environ.get("DX_TEST_SEED", "1")
 ROUNDS = int(os.environ.get("DX_ROUNDS", "12"))
-PATIENCE = 60  # seconds that a capture may take on a busy machine
+PATIENCE = int(os.environ.get("DX_PATIENCE", "60"))  # seconds that a capture may take on a busy machine
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 
 

@@ -5,7 +5,7 @@
 
 #include "../../common/backend.h"
 #include "../../common/os.h"
-#include "../net/silence.h"
+#include "../../sync/silence.h"
 
 static void set_defaults(dxup_options *o)
 {

@@ -20,6 +20,7 @@ typedef struct dxup_options {
     const char   *http;        /* serve: HOST:PORT, or NULL */
     const char   *allow_origin; /* serve: whose pages may read over http, or NULL */
     const char   *status;      /* serve: HOST:PORT, or NULL */
+    const char   *push;        /* the same: where versions are received */
     const char   *log;         /* serve: a file; "-": standard error; or NULL */
     const char   *seed;        /* pull: a directory with similar content, or NULL */
     const char   *exec;        /* pull, watch: a command to run after a change, or NULL */

@@ -6,7 +6,7 @@
 #include "../net/patches.h"
 #include "../../containers/container.h"
 #include "../net/price.h"
-#include "../net/wire.h"
+#include "../../sync/wire.h"
 #include "../../versions/tree/content.h"
 #include "../../versions/tree/diff.h"
 

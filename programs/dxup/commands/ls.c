@@ -3,7 +3,7 @@
 #include "commands.h"
 #include "names.h"
 
-#include "../net/listing.h"
+#include "../../sync/listing.h"
 #include "../../common/os.h"
 #include "../../versions/tree/show.h"
 

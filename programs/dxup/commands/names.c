@@ -2,7 +2,7 @@
 #include "names.h"
 
 #include "../../versions/tree/tree.h"
-#include "../net/address.h"
+#include "../../sync/address.h"
 
 #include <assert.h>
 #include <stdlib.h>

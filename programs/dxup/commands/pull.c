@@ -11,7 +11,7 @@
 #include "pull.h"
 #include "names.h"
 
-#include "../net/wire.h"
+#include "../../sync/wire.h"
 #include "../../common/json.h"
 #include "../../common/os.h"
 

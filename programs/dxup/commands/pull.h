@@ -12,10 +12,10 @@
 
 #include "commands.h"
 
-#include "../net/address.h"
-#include "../net/question.h"
+#include "../../sync/address.h"
+#include "../../sync/question.h"
 #include "../net/ranges.h"
-#include "../net/silence.h"
+#include "../../sync/silence.h"
 #include "../../common/window.h"
 #include "../../containers/container.h"
 #include "../../versions/dest.h"

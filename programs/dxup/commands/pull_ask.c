@@ -9,8 +9,8 @@
    The first failure sets the status and stops the event loop. */
 #include "pull.h"
 
-#include "../net/loop.h"
-#include "../net/wire.h"
+#include "../../sync/loop.h"
+#include "../../sync/wire.h"
 #include "../../common/os.h"
 
 #include <assert.h>

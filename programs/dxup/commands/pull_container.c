@@ -3,8 +3,8 @@
    is checked against the reply and DXUP_CONTAINER_MAX before memory is allocated for it. */
 #include "pull.h"
 
-#include "../net/contained.h"
-#include "../net/wire.h"
+#include "../../sync/contained.h"
+#include "../../sync/wire.h"
 
 #include <assert.h>
 #include <string.h>

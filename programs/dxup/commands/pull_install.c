@@ -2,7 +2,7 @@
    atomically, and records the version, so that no older one replaces it. */
 #include "pull.h"
 
-#include "../net/wire.h"
+#include "../../sync/wire.h"
 #include "../../common/os.h"
 #include "../../versions/tree/details.h"
 

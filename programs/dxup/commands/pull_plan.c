@@ -1,7 +1,7 @@
 /* Prepares a pull: hashes the destination for the request, and checks that no data is lost. */
 #include "pull.h"
 
-#include "../net/wire.h"
+#include "../../sync/wire.h"
 #include "../../common/os.h"
 #include "../../versions/image.h"
 

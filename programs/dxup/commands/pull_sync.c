@@ -4,7 +4,7 @@
    directory is written from both. */
 #include "pull.h"
 
-#include "../net/sync.h"
+#include "../../sync/sync.h"
 #include "../../common/os.h"
 #include "../../versions/image.h"
 

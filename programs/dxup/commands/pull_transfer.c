@@ -8,8 +8,8 @@
        finish_transfer()            compare the hash */
 #include "pull.h"
 
-#include "../net/loop.h"
-#include "../net/wire.h"
+#include "../../sync/loop.h"
+#include "../../sync/wire.h"
 #include "../../common/os.h"
 
 #include <assert.h>

@@ -12,6 +12,9 @@
    all workers, and each checks its waiting connections. Chunks are written into blocks that all links
    of a worker share, so only connections with a transfer hold blocks.
 
+   With --push one more worker listens on that address. It also takes versions (net/receive.c), so that
+   writing to the store holds up no pull of the others.
+
    SIGHUP reopens the log, reads the configuration again, and makes every worker look for a new store at
    the path.
 
@@ -22,17 +25,18 @@
 
 #include "../../common/json.h"
 #include "../../common/os.h"
-#include "../net/address.h"
-#include "../net/bundle.h"
+#include "../../sync/address.h"
+#include "../../sync/bundle.h"
 #include "../net/guests.h"
 #include "../net/http.h"
 #include "../net/http_fields.h"
-#include "../net/loop.h"
-#include "../net/listing.h"
+#include "../../sync/loop.h"
+#include "../../sync/listing.h"
 #include "../net/log.h"
 #include "../net/patches.h"
-#include "../net/whole.h"
-#include "../net/wire.h"
+#include "../net/receive.h"
+#include "../../sync/whole.h"
+#include "../../sync/wire.h"
 #include "../../versions/tree/content.h"
 
 #include <assert.h>
@@ -55,6 +59,8 @@ enum {
     ANSWERS_MAX      = 64,   /* per worker: answers with objects, of 961 KiB at most */
     REQUESTS_PENDING = 2,    /* per connection: one whose patch is being made, and one more */
     ANNOUNCED_MAX    = 64,   /* snapshots whose objects were not requested yet */
+    PUSHERS_MAX      = 64,   /* connections for --push */
+    PUSH_ASKED       = 4,    /* requests to a sender, and a Ping */
     COUNTED          = -1    /* announced.outcome */
 };
 
@@ -94,6 +100,7 @@ typedef struct connection {
     int               synced_outcome; /* of the pull whose objects it fetches, or COUNTED */
     uint64_t          synced_size; /* of the version whose objects it fetches; 0: unknown */
     uint64_t          synced_sent; /* bytes of these objects so far */
+    dxup_incoming    *incoming;    /* a version that arrives on it */
 } connection;
 
 struct worker {
@@ -114,6 +121,9 @@ struct worker {
     size_t          connection_count;
     size_t          connections_max;
     dxup_guests    *guests;
+    dxup_receiver  *receiver; /* it takes versions; NULL: it does not */
+    bool            pushes;   /* it shall */
+    dx_op           second_op;
     int             status;
     bool            draining;
     bool            open; /* guarded by server.lock: messages may be posted, */
@@ -139,7 +149,8 @@ struct server {
     dxup_http          *status; /* the same, for --status */
     dxup_metrics        metrics;
     dxup_logger        *log; /* NULL: not requested */
-    unsigned            worker_count;
+    unsigned            worker_count; /* the last one is for --push, if that is given */
+    dx_reactor_address  push_address;
     worker             *workers;
     bool                ending; /* guarded by lock */
     size_t              network_max; /* the same: connections per network and worker */
@@ -765,6 +776,77 @@ static int on_names(const dx_hbtp_context *context)
     return handle(context, on_names_asked, "names", false);
 }
 
+/* >>push: docs/formats/push.md ------------------------------------------- */
+static int on_lease(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    heard(c);
+    return dxup_receive_lease(c->worker->receiver, context);
+}
+
+static int on_offer_made(const dx_hbtp_context *context)
+{
+    char name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t version;
+    connection *c = context->session->desc.user;
+    if (c->active || c->waiting || c->incoming) return DX_HBTP_EAGAIN;
+    heard(c);
+    const int result = dxup_receive_offer(c->worker->receiver, context, &c->incoming, name, &version);
+    dxup_log_name(c->log, name, version);
+    dxup_log_result(c->log, "received");
+    c->guest.busy = c->incoming != NULL;
+    return result;
+}
+
+static int on_offer(const dx_hbtp_context *context)
+{
+    return handle(context, on_offer_made, "push", false);
+}
+
+/* The version that arrived is complete, or was refused. */
+static void end_incoming(connection *c, int status)
+{
+    if (status < 0) return;
+    dxup_receive_end(c->incoming);
+    c->incoming = NULL;
+    c->guest.busy = false;
+    dxup_log_end(log_of(c), c->log, status ? "refused" : NULL, status);
+    (void)dx_link_wake(&c->worker->links, c->id);
+}
+
+static int on_pushed_chunk(const dx_hbtp_context *context)
+{
+    int status;
+    connection *c = context->session->desc.user;
+    if (!c->incoming) return 0; /* of a version that was refused */
+    heard(c);
+    dxup_receive_chunk(c->incoming, context->frame, &status);
+    end_incoming(c, status);
+    return 0;
+}
+
+static void on_pushed_result(dx_hbtp_session *session, const dx_hbtp_result *result)
+{
+    int status;
+    connection *c = session->desc.user;
+    if (!c || !c->incoming) return;
+    dxup_receive_result(c->incoming, result, &status);
+    end_incoming(c, status);
+}
+
+static void on_second(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    worker *w = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0) return;
+    dxup_receiver_tick(w->receiver);
+    for (connection *c = w->connections, *next; c; c = next) {
+        next = c->next;
+        if (c->incoming && dxup_receive_stalls(c->incoming)) (void)dx_link_abort(&w->links, c->id);
+    }
+    dx_reactor_timer(r, op, 1000000000);
+}
+
 /* A patch has become ready; check whether c waits for it. */
 static void retry_waiting(connection *c)
 {
@@ -911,8 +993,10 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     w->connection_count--;
     end_announced(c);
     count_synced(c);
+    const bool arrived = c->incoming != NULL;
+    if (arrived) dxup_receive_end(c->incoming);
     dxup_guests_leave(w->guests, &c->guest);
-    dxup_log_end(log_of(c), c->log, c->active || c->waiting ? "cut" : NULL, 0);
+    dxup_log_end(log_of(c), c->log, c->active || c->waiting || arrived ? "cut" : NULL, 0);
     end_transfer(c);
     dxup_count_down(&w->server->metrics.connections); /* the last: then all of it is counted */
     free(c->log);
@@ -994,6 +1078,12 @@ static int open_links(worker *w)
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_OBJECTS, on_objects, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_NAMES, on_names, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_WHOLE, on_file, NULL);
+    if (w->receiver) {
+        dx_hbtp_router_set_method(&w->router, DXUP_RPC_LEASE, on_lease, NULL);
+        dx_hbtp_router_set_method(&w->router, DXUP_RPC_OFFER, on_offer, NULL);
+        dx_hbtp_router_set(&w->router, DX_HBTP_OP_FILE_CHUNK, on_pushed_chunk, NULL);
+        desc.session.on_result = on_pushed_result;
+    }
     desc.links_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE;
     desc.out_size = OUT_SIZE;
     desc.block_count = desc.links_max < BLOCKS_MAX / 2 ? 2 * desc.links_max : BLOCKS_MAX;
@@ -1001,8 +1091,8 @@ static int open_links(worker *w)
     desc.high_water = 2 * BLOCK_SIZE;
     desc.idle_ns = (uint64_t)SILENCE_LIMIT_S * 1000000000; /* waiting clients send Pings */
     desc.session.router = &w->router;
-    desc.session.payload_max = PAYLOAD_MAX;
-    desc.session.outstanding_max = 1;
+    desc.session.payload_max = w->receiver ? PIECE_SIZE : PAYLOAD_MAX;
+    desc.session.outstanding_max = w->receiver ? PUSH_ASKED : 1;
     desc.session.pending_max = REQUESTS_PENDING;
     desc.session.keepalive_ns = UINT64_MAX;
     desc.opened = on_opened;
@@ -1026,6 +1116,8 @@ static void serve_until_stopped(worker *w)
     w->status = open_links(w);
     dx_reactor_receive(&w->reactor, &w->message_op, w->messages,
                        sizeof w->messages / sizeof *w->messages);
+    dx_reactor_op_init(&w->second_op, on_second, w);
+    if (w->receiver) dx_reactor_timer(&w->reactor, &w->second_op, 1000000000);
     set_open(w, true);
     sem_post(&w->server->started);
     int error = w->status ? 0 : dx_reactor_run(&w->reactor);
@@ -1045,6 +1137,8 @@ static void *run_worker(void *user)
     worker *w = user;
     dx_reactor_desc desc = {0};
     w->connections_max = w->server->o->connections ? w->server->o->connections : CONNECTIONS_MAX;
+    if (w->pushes && w->connections_max > PUSHERS_MAX) w->connections_max = PUSHERS_MAX;
+    if (w->pushes) w->receiver = dxup_receiver_open(w->server->o->store, &w->server->o->limits);
     w->guests = dxup_guests_open(w->connections_max, network_max(w->server->o));
     desc.descriptors_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE + 16;
     desc.pending_max = 3 * desc.descriptors_max;
@@ -1061,6 +1155,7 @@ static void *run_worker(void *user)
     } else {
         sem_post(&w->server->started);
     }
+    dxup_receiver_close(w->receiver);
     versions_store_close(w->store);
     dxup_bundler_close(w->bundler);
     dxup_guests_close(w->guests);
@@ -1096,11 +1191,12 @@ static int listen_all(server *s, dx_reactor_address *address)
     int status = dxup_addresses_find_mine(&found, s->o->address, "--listen");
     if (status) return status;
     *address = found.list[0];
-    for (unsigned i = 0; i < s->worker_count; i++) {
+    const unsigned pullers = s->worker_count - (s->o->push != NULL);
+    for (unsigned i = 0; i < pullers; i++) {
         dx_reactor_address bound;
         uint32_t flags = DX_REACTOR_NODELAY | (i > 0 ? DX_REACTOR_REUSEPORT : 0);
         if (dx_reactor_listen(NULL, address, flags, 0, &s->workers[i].listener, &bound) ||
-            (i == 0 && s->worker_count > 1 && os_share_port(s->workers[i].listener) < 0)) {
+            (i == 0 && pullers > 1 && os_share_port(s->workers[i].listener) < 0)) {
             errno = os_socket_errno();
             prog_fail_errno("%s: cannot listen", s->o->address);
             return PROG_SYSTEM;
@@ -1110,22 +1206,43 @@ static int listen_all(server *s, dx_reactor_address *address)
     return PROG_OK;
 }
 
+/* The listener of the worker that takes versions: the last one. */
+static int listen_for_pushes(server *s)
+{
+    dxup_addresses found;
+    worker *w = &s->workers[s->worker_count - 1];
+    if (!s->o->push) return PROG_OK;
+    int status = dxup_addresses_find_mine(&found, s->o->push, "--push");
+    if (status) return status;
+    w->pushes = true;
+    if (!dx_reactor_listen(NULL, &found.list[0], DX_REACTOR_NODELAY, 0, &w->listener, &s->push_address))
+        return PROG_OK;
+    errno = os_socket_errno();
+    prog_fail_errno("%s: cannot listen", s->o->push);
+    return PROG_SYSTEM;
+}
+
 /* Print the address, for scripts that wait for it. */
 static void say_where(const server *s, const char *address)
 {
+    char push[DX_REACTOR_ADDRESS_TEXT_SIZE];
+    if (s->o->push) dx_reactor_address_format(&s->push_address, push, sizeof push);
+    const unsigned workers = s->worker_count - (s->o->push != NULL);
     if (s->o->json) {
         prog_json j;
         prog_json_begin(&j);
         prog_json_text(&j, "listening", address);
         if (s->http) prog_json_text(&j, "http", dxup_http_address(s->http));
         if (s->status) prog_json_text(&j, "status", dxup_http_address(s->status));
-        prog_json_number(&j, "workers", s->worker_count);
+        if (s->o->push) prog_json_text(&j, "push", push);
+        prog_json_number(&j, "workers", workers);
         prog_json_text(&j, "backend", dx_reactor_backend_name(&s->workers[0].reactor));
         prog_json_end(&j);
     } else {
-        prog_say("listening on %s with %u %s on %s\n", address, s->worker_count,
-                 s->worker_count == 1 ? "worker" : "workers",
+        prog_say("listening on %s with %u %s on %s\n", address, workers,
+                 workers == 1 ? "worker" : "workers",
                  dx_reactor_backend_name(&s->workers[0].reactor));
+        if (s->o->push) prog_say("listening on %s for pushes\n", push);
         if (s->http) prog_say("listening on %s for HTTP\n", dxup_http_address(s->http));
         if (s->status) prog_say("listening on %s for status\n", dxup_http_address(s->status));
     }
@@ -1277,13 +1394,26 @@ static int serve_all(server *s, const dx_reactor_address *address)
     return status ? status : error;
 }
 
+/* A store that others fill need not be there yet. */
+static int make_store(const dxup_options *o)
+{
+    versions_store *s;
+    if (!o->push || versions_store_is_at(o->store)) return PROG_OK;
+    int status = versions_store_open(&s, o->store, VERSIONS_CREATE);
+    if (!status) status = versions_store_commit(s);
+    if (!status) versions_store_close(s);
+    return status;
+}
+
 int dxup_serve(const dxup_options *o)
 {
     server s = {.o = o, .network_max = network_max(o)};
     dx_reactor_address address;
     int status = check_origin(o);
+    if (!status) status = make_store(o);
     if (status) return status;
     s.worker_count = is_local(o) ? 1 : prog_thread_count(o->workers, OS_WORKERS_MAX);
+    s.worker_count += o->push != NULL;
     s.workers = prog_alloc(s.worker_count * sizeof *s.workers);
     memset(s.workers, 0, s.worker_count * sizeof *s.workers);
     for (unsigned i = 0; i < s.worker_count; i++) {
@@ -1294,6 +1424,7 @@ int dxup_serve(const dxup_options *o)
     pthread_mutex_init(&s.lock, NULL);
     sem_init(&s.started, 0, 0);
     status = listen_all(&s, &address);
+    if (!status) status = listen_for_pushes(&s);
     if (!status && o->log) status = dxup_log_open(&s.log, o->log, &s.metrics);
     if (!status) status = dxup_patches_start(&s.patches, o->store, o->patch_max, patch_ready, &s);
     if (!status) {

@@ -7,9 +7,9 @@
 #include "../../../dx_cas.h"
 #include "../../common/backend.h"
 #include "../../common/os.h"
-#include "../net/address.h"
+#include "../../sync/address.h"
 #include "../net/http_fields.h"
-#include "../net/silence.h"
+#include "../../sync/silence.h"
 #include "../../containers/container.h"
 
 /* Bits for commands, in options and statuses. */
@@ -147,7 +147,11 @@ static const prog_command commands[DXUP_COMMANDS] = {
                     "SIGHUP reopens the log, and the store if it was replaced, without interrupting\n"
                     "transfers. It also reads --config again: allow-origin, connections-per-address,\n"
                     "log and patch-max change at once, other changes are reported and wait for a\n"
-                    "restart, and a file with an error changes nothing.",
+                    "restart, and a file with an error changes nothing.\n"
+                    "\n"
+                    "With --push it writes to the store, and creates it if it is missing. Nothing is\n"
+                    "encrypted and there is no password: let only those reach that address who may\n"
+                    "add versions, for example with unix:PATH and ssh.",
          .examples = "dxup serve store --listen 127.0.0.1:7000"},
     [DXUP_PULL] =
         {.name = "pull",
@@ -220,10 +224,10 @@ static const prog_option options[] = {
     {"--no-cost", PROG_OPTION_FLAG, FIELD(no_cost), .commands = DIFF,
      .help = "do not measure what a pull would transfer"},
     {"--entries-max", PROG_OPTION_NUMBER, FIELD(limits.entries_max), .min = 1, .max = UINT64_MAX,
-     .commands = WRITERS, .value = "N",
+     .commands = WRITERS | SERVE, .value = "N",
      .help = "refuse a tree with more entries\n(default 10000000)"},
     {"--size-max", PROG_OPTION_NUMBER, FIELD(limits.size_max), .min = 1, .max = UINT64_MAX,
-     .commands = WRITERS, .value = "BYTES",
+     .commands = WRITERS | SERVE, .value = "BYTES",
      .help = "refuse a tree with more bytes, holes counted\nas zeros (default 1 TiB)"},
     {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
      .help = "list subdirectories, too"},
@@ -240,6 +244,9 @@ static const prog_option options[] = {
     {"--listen", PROG_OPTION_TEXT, FIELD(address), .check = dxup_address_check, .commands = SERVE,
      .value = "HOST:PORT",
      .help = "address to serve dxup pull on (required)"},
+    {"--push", PROG_OPTION_TEXT, FIELD(push), .check = dxup_address_check, .commands = SERVE,
+     .value = "HOST:PORT",
+     .help = "also take versions here, from dxkeep --remote, and\nserve pulls; whoever reaches it may add versions"},
     {"--http", PROG_OPTION_TEXT, FIELD(http), .check = dxup_address_check, .commands = SERVE,
      .value = "HOST:PORT",
      .help = "also serve browsers and curl: GET /NAME, files\nand index pages of trees, ranges, ETags, A-IM:\ndx-patch"},

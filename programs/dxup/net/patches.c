@@ -8,8 +8,8 @@
    least recently used of the others is evicted when room is needed. One lock guards everything; it is
    not held while a patch is made. */
 #include "patches.h"
-#include "contained.h"
-#include "wire.h"
+#include "../../sync/contained.h"
+#include "../../sync/wire.h"
 #include "../../common/os.h"
 #include "../../containers/container.h"
 

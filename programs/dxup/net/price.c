@@ -11,7 +11,7 @@
 
 #ifndef VERSIONS_NO_SNAPSHOTS
 #include "patches.h"
-#include "question.h"
+#include "../../sync/question.h"
 #include "../../versions/tree/content.h"
 
 #include <assert.h>

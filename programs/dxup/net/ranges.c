@@ -9,9 +9,9 @@
    finishes the ranges that it has begun and refuses the others, which become free, too. */
 #include "ranges.h"
 #include "../../common/os.h"
-#include "loop.h"
-#include "silence.h"
-#include "wire.h"
+#include "../../sync/loop.h"
+#include "../../sync/silence.h"
+#include "../../sync/wire.h"
 
 #include "../../../layers/dx_link.h"
 

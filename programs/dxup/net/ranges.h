@@ -2,21 +2,13 @@
 #ifndef DXUP_RANGES_H
 #define DXUP_RANGES_H
 
-#include "rate.h"
+#include "../../sync/rate.h"
 
 #include "../../common/common.h"
 
 #include "../../../dx_reactor.h"
 
 typedef struct dxup_ranges dxup_ranges;
-
-/* Input buffers of a client's event loop. One connection may fill all of them before it stops reading
-   to make room for Pongs; then their content is in the blocks of its links, of 16 KiB each. */
-enum {
-    DXUP_INPUT_BUFFERS = 8,
-    DXUP_INPUT_SIZE    = 1 << 15,
-    DXUP_INPUT_BLOCKS  = DXUP_INPUT_BUFFERS * DXUP_INPUT_SIZE / 16384 + 8 /* and for the Pongs */
-};
 
 typedef struct dxup_ranges_desc {
     dx_reactor               *reactor;

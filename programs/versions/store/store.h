@@ -148,6 +148,9 @@ int versions_name_check(const char *name);
 /* Make *v the next version of its name, and commit everything stored so far. Sets v->version
    and v->time_ns. */
 int versions_version_add(versions_store *s, versions_version *v);
+/* The same with the number v->version, which must be above those of all versions of the name.
+   PROG_REFUSED without a message: the latest version of the name is not `expected` (0: none). */
+int versions_version_copy(versions_store *s, versions_version *v, uint64_t expected);
 /* Remove versions below oldest; durable after versions_store_commit(). */
 int versions_version_trim(versions_store *s, const char *name, uint64_t oldest);
 int versions_store_commit(versions_store *s);

@@ -145,25 +145,41 @@ int versions_name_check(const char *name)
                                  "NAME:PATH means a path in a version", name);
 }
 
+static void fill_ref(dx_cas_ref *ref, const versions_version *v)
+{
+    memset(ref, 0, sizeof *ref);
+    assert(v->kind == PROG_FILE || v->kind == PROG_TREE);
+    assert(!v->snapshot || v->kind == PROG_TREE);
+    snprintf(ref->name, sizeof ref->name, "%s", v->name);
+    memcpy(ref->root.bytes, v->root, sizeof v->root);
+    memcpy(ref->content.bytes, v->hash, sizeof v->hash);
+    ref->size = v->size;
+    ref->time_ns = (uint64_t)v->time_ns;
+    ref->kind = v->snapshot ? VERSIONS_SNAPSHOT : (uint32_t)v->kind;
+    ref->info_size = 2;
+    ref->info[0] = (uint8_t)(v->mode & 0xff);
+    ref->info[1] = (uint8_t)(v->mode >> 8);
+    assert(!v->consistent || !v->torn);
+    put_torn(ref, v->torn);
+    if (v->consistent) ref->info[ref->info_size++] = CONSISTENT_MARK;
+}
+
 int versions_version_add(versions_store *s, versions_version *v)
 {
-    dx_cas_ref ref = {0};
-    assert(v->kind == PROG_FILE || v->kind == PROG_TREE);
+    dx_cas_ref ref;
     v->time_ns = v->content_ns ? v->content_ns : prog_time_ns();
-    assert(!v->snapshot || v->kind == PROG_TREE);
-    snprintf(ref.name, sizeof ref.name, "%s", v->name);
-    memcpy(ref.root.bytes, v->root, sizeof v->root);
-    memcpy(ref.content.bytes, v->hash, sizeof v->hash);
-    ref.size = v->size;
-    ref.time_ns = (uint64_t)v->time_ns;
-    ref.kind = v->snapshot ? VERSIONS_SNAPSHOT : (uint32_t)v->kind;
-    ref.info_size = 2;
-    ref.info[0] = (uint8_t)(v->mode & 0xff);
-    ref.info[1] = (uint8_t)(v->mode >> 8);
-    assert(!v->consistent || !v->torn);
-    put_torn(&ref, v->torn);
-    if (v->consistent) ref.info[ref.info_size++] = CONSISTENT_MARK;
+    fill_ref(&ref, v);
     int error = dx_cas_ref_set(&s->cas, &ref, DX_CAS_ANY_VERSION, &v->version);
+    return error ? versions_store_fail(s, error, v->name) : versions_store_commit(s);
+}
+
+int versions_version_copy(versions_store *s, versions_version *v, uint64_t expected)
+{
+    dx_cas_ref ref;
+    assert(v->version);
+    fill_ref(&ref, v);
+    int error = dx_cas_ref_set_as(&s->cas, &ref, expected, v->version);
+    if (error == DX_CAS_ECONFLICT) return PROG_REFUSED;
     return error ? versions_store_fail(s, error, v->name) : versions_store_commit(s);
 }
 

@@ -93,6 +93,9 @@ struct versions_missing {
     size_t          held_chunks; /* and their chunks */
     uint8_t         root[32], old_root[32];
     bool            has_old;     /* old_root is a snapshot */
+    bool            trusts;      /* all of it is in the store */
+    bool            based[ASKED_MAX]; /* then: the first base of each asked object */
+    uint8_t         bases[ASKED_MAX][32];
     item           *added;       /* files that wait until all directories are there */
     size_t          added_count, added_room;
     versions_renames *renames;   /* NULL: not needed yet */
@@ -148,6 +151,9 @@ static void push_entry(versions_missing *l, const dx_tree_entry *e, unsigned dep
         if (id) push(l, AN_EXTRA, id)->size = size;
     }
     if (e->level == DX_TREE_INLINE) return;
+    if (l->trusts && old->known && old->level == e->level && old->size == e->size &&
+        old->count == e->count && !memcmp(old->id, e->id, sizeof old->id))
+        return;
     item *i = push(l, e->type == DX_TREE_DIR ? A_DIR_PART : A_FILE_PART, e->id);
     i->level = e->level;
     i->depth = (uint16_t)depth;
@@ -401,6 +407,8 @@ versions_missing *versions_missing_open(versions_store *s, const uint8_t root[32
     return l;
 }
 
+void versions_missing_trust_old(versions_missing *l) { l->trusts = true; }
+
 void versions_missing_close(versions_missing *l)
 {
     if (!l) return;
@@ -593,6 +601,8 @@ int versions_missing_next(versions_missing *l, versions_missing_object *out, uin
             break;
         }
         *ticket = keep(l, &i);
+        l->based[*ticket] = l->trusts && out->base_count;
+        if (l->based[*ticket]) memcpy(l->bases[*ticket], out->bases[0], sizeof out->bases[0]);
         return PROG_OK;
     }
     *none = true;
@@ -634,7 +644,9 @@ int versions_missing_store(versions_missing *l, uint32_t ticket, const uint8_t *
     }
     int status = PROG_OK;
     if (is_list) l->file->keep(l->file->user, i.id, bytes, size);
-    else status = versions_object_put(l->store, bytes, size, id);
+    else
+        status = versions_object_put_after(l->store, bytes, size,
+                                           l->based[ticket] ? l->bases[ticket] : NULL, id);
     if (status || !leads(&i)) return status;
     if (is_new(l, &i)) return visit(l, &i, bytes, size);
     pass(l, &i);

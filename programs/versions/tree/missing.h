@@ -33,6 +33,9 @@ typedef struct versions_missing_file {
 } versions_missing_file;
 versions_missing *versions_missing_open_file(versions_store *s, const versions_missing_file *file);
 void              versions_missing_close(versions_missing *l);
+/* `old` is complete in s: what it has at the same path is not visited, and objects are stored as deltas of
+   their bases. */
+void              versions_missing_trust_old(versions_missing *l);
 /* The next object that is neither present nor requested; *none: there is none now. Pass *ticket to
    versions_missing_store() or versions_missing_return(). */
 int versions_missing_next(versions_missing *l, versions_missing_object *out, uint32_t *ticket,

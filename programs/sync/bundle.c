@@ -7,7 +7,7 @@
    once, and content that an object shares with a base named by the client is not sent at all. */
 #include "bundle.h"
 
-#include "../../../dx_patch.h"
+#include "../../dx_patch.h"
 
 #include <assert.h>
 #include <stdlib.h>

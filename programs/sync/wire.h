@@ -2,9 +2,9 @@
 #ifndef DXUP_WIRE_H
 #define DXUP_WIRE_H
 
-#include "../../common/common.h"
+#include "../common/common.h"
 
-#include "../../../dx_teleport.h"
+#include "../../dx_teleport.h"
 
 enum { DXUP_WIRE_VERSION = 1 };
 
@@ -42,8 +42,20 @@ enum {
     DXUP_RPC_SYNC    = 4, /* docs/formats/sync.md */
     DXUP_RPC_OBJECTS = 5,
     DXUP_RPC_NAMES   = 6,
-    DXUP_RPC_WHOLE   = 7  /* a patch of one file of a snapshot */
+    DXUP_RPC_WHOLE   = 7, /* a patch of one file of a snapshot */
+    DXUP_RPC_LEASE   = 8, /* docs/formats/push.md */
+    DXUP_RPC_OFFER   = 9
 };
+
+/* The answers to an offer, besides those of dx_hbtp.h. */
+enum {
+    DXUP_STATUS_OTHER  = 409, /* the name has other versions than the sender's */
+    DXUP_STATUS_GONE   = 410, /* the sender no longer has an object of the version */
+    DXUP_STATUS_EPOCH  = 412, /* another sender has the lease */
+    DXUP_STATUS_LIMIT  = 413, /* the version is larger than the receiver takes */
+    DXUP_STATUS_FULL   = 507  /* the receiver cannot store it */
+};
+enum { DXUP_HOLDER_SIZE = 16 };
 
 /* features in the reply for a snapshot */
 enum {
@@ -138,7 +150,8 @@ enum dxup_outcome {
     F(u64, skip)                      \
     S(name)
 
-/* tagged: for a tag, NAME@TAG, the version that it points to; otherwise 0. */
+/* tagged: for a tag, NAME@TAG, the version that it points to; otherwise 0. hash: the root of a snapshot.
+   The fields after the name are zero from older servers. */
 #define DXUP_NAMES_ENTRY(F, S, A, L, E, ...) \
     F(u64, version)                          \
     F(u64, size)                             \
@@ -146,8 +159,50 @@ enum dxup_outcome {
     F(u64, tagged)                           \
     E(u8, kind, 3)                           \
     A(u8, hash, 32)                          \
+    S(name)                                  \
+    F(u32, torn)                             \
+    F(u16, mode)                             \
+    F(bool, consistent)                      \
+    F(bool, snapshot)
+
+/* Ask for the lease of a name, or renew it. holder: random, of this sender; before: of the one that it
+   continues, or zeros. lease_ms 0: end it, or only ask for the latest
+   version. */
+#define DXUP_LEASE_REQUEST(F, S, A, ...) \
+    F(u32, lease_ms)                     \
+    A(u8, holder, 16)                    \
+    A(u8, before, 16)                    \
     S(name)
 
+/* version: the latest one of the name, 0: none; time and root are its. epoch: of the lease. Not granted:
+   it is another's, for lease_ms more. */
+#define DXUP_LEASE_REPLY(F, S, A, ...) \
+    F(u64, epoch)                      \
+    F(u64, version)                    \
+    F(u64, size)                       \
+    F(i64, time_ns)                    \
+    F(u32, lease_ms)                   \
+    F(bool, granted)                   \
+    A(u8, root, 32)
+
+/* Version `version` of the name, which follows version `previous` with root `base` (0: the first one). The
+   receiver fetches what it lacks by DXUP_RPC_OBJECTS, commits the version, and replies: empty. */
+#define DXUP_OFFER_REQUEST(F, S, A, ...) \
+    F(u64, epoch)                        \
+    F(u64, version)                      \
+    F(u64, previous)                     \
+    F(u64, size)                         \
+    F(i64, time_ns)                      \
+    F(u32, torn)                         \
+    F(u16, mode)                         \
+    F(bool, consistent)                  \
+    A(u8, root, 32)                      \
+    A(u8, base, 32)                      \
+    S(name)
+
+DX_TELEPORT_DEFINE(lease_request, DXUP_LEASE_REQUEST)
+DX_TELEPORT_DEFINE(lease_reply, DXUP_LEASE_REPLY)
+DX_TELEPORT_DEFINE(offer_request, DXUP_OFFER_REQUEST)
 DX_TELEPORT_DEFINE(names_request, DXUP_NAMES_REQUEST)
 DX_TELEPORT_DEFINE(names_entry, DXUP_NAMES_ENTRY)
 DX_TELEPORT_DEFINE(whole_request, DXUP_WHOLE_REQUEST)

@@ -3,7 +3,7 @@
 #ifndef DXUP_SILENCE_H
 #define DXUP_SILENCE_H
 
-#include "../../common/common.h"
+#include "../common/common.h"
 
 /* A server closes a connection from which nothing comes for a minute: longer waits have no use. */
 enum { DXUP_SILENCE_MAX_S = 60 };

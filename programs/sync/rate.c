@@ -2,7 +2,7 @@
    has filled, up to BURST_NS. */
 #include "rate.h"
 
-#include "../../common/os.h"
+#include "../common/os.h"
 
 enum { BURST_NS = 100000000, BUFFER_SIZE = 128 << 10 };
 

@@ -6,9 +6,8 @@
 
 #include "address.h"
 #include "loop.h"
-#include "ranges.h"
 #include "wire.h"
-#include "../../common/os.h"
+#include "../common/os.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -48,6 +47,10 @@ static bool put_entry(answer *a, const versions_version *v)
     names_entry_set_kind(&w, (uint8_t)v->kind);
     names_entry_set_hash(&w, v->snapshot ? v->root : v->hash);
     names_entry_put_name(&w, v->name, strlen(v->name));
+    names_entry_set_torn(&w, v->torn);
+    names_entry_set_mode(&w, (uint16_t)v->mode);
+    names_entry_set_consistent(&w, v->consistent);
+    names_entry_set_snapshot(&w, v->snapshot);
     const int error = names_entry_finish(&w, &size);
     assert(!error && size < ENTRY_MAX);
     (void)error;
@@ -180,6 +183,11 @@ static bool parse_entry(listing *l, const uint8_t *bytes, size_t size)
     out->tagged = names_entry_get_tagged(&v);
     out->kind = kind;
     names_entry_copy_hash(&v, 0, out->hash, sizeof out->hash);
+    out->torn = names_entry_get_torn(&v);
+    out->mode = names_entry_get_mode(&v);
+    out->consistent = names_entry_get_consistent(&v) && !out->torn;
+    out->snapshot = names_entry_get_snapshot(&v) && kind == PROG_TREE;
+    if (out->snapshot) memcpy(out->root, out->hash, sizeof out->root);
     if (out->tagged && !versions_tag_in(out->name)) return false;
     ++*l->count;
     return true;

@@ -3,9 +3,9 @@
 #ifndef DXUP_BUNDLE_H
 #define DXUP_BUNDLE_H
 
-#include "../../common/common.h"
-#include "../../versions/store/codec.h"
-#include "../../versions/store/store.h"
+#include "../common/common.h"
+#include "../versions/store/codec.h"
+#include "../versions/store/store.h"
 
 enum {
     DXUP_BUNDLE_IDS_MAX     = 248, /* wanted and bases, per request */

@@ -1,7 +1,7 @@
 /* Opens an event loop with a backend given by name, and links on it. See loop.h. */
 #include "loop.h"
 
-#include "../../common/backend.h"
+#include "../common/backend.h"
 
 #include <assert.h>
 

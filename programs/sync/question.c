@@ -1,7 +1,7 @@
 /* See question.h. */
 #include "question.h"
 
-#include "../../../dx_hbtp.h"
+#include "../../dx_hbtp.h"
 
 #include <string.h>
 

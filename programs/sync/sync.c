@@ -20,11 +20,10 @@
    answers the requests that it has begun; the rest is requested from its successor. */
 #include "sync.h"
 
-#include "../../versions/tree/missing.h"
+#include "../versions/tree/missing.h"
 #include "bundle.h"
 #include "loop.h"
 #include "question.h"
-#include "ranges.h"
 #include "silence.h"
 #include "wire.h"
 

@@ -2,7 +2,7 @@
 #ifndef DXUP_RATE_H
 #define DXUP_RATE_H
 
-#include "../../common/common.h"
+#include "../common/common.h"
 
 /* Zero except bytes_per_s at the start. One thread. */
 typedef struct dxup_rate {

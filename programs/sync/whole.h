@@ -3,8 +3,8 @@
 #ifndef DXUP_WHOLE_H
 #define DXUP_WHOLE_H
 
-#include "../../containers/container.h"
-#include "../../versions/tree/missing.h"
+#include "../containers/container.h"
+#include "../versions/tree/missing.h"
 
 enum {
     DXUP_WHOLE_REQUEST_MAX = 256,

@@ -2,9 +2,9 @@
 #ifndef DXUP_ADDRESS_H
 #define DXUP_ADDRESS_H
 
-#include "../../common/common.h"
+#include "../common/common.h"
 
-#include "../../../dx_reactor.h"
+#include "../../dx_reactor.h"
 
 enum { DXUP_ADDRESSES_MAX = 8 };
 

@@ -2,7 +2,7 @@
 #ifndef DXUP_CONTAINED_H
 #define DXUP_CONTAINED_H
 
-#include "../../containers/container.h"
+#include "../containers/container.h"
 
 /* Memory limit of a library, here and at the client, which refuses parameters that need more. */
 #define DXUP_CONTAINER_MEMORY ((uint64_t)256 << 20)

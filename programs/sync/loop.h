@@ -2,13 +2,21 @@
 #ifndef DXUP_LOOP_H
 #define DXUP_LOOP_H
 
-#include "../../common/common.h"
+#include "../common/common.h"
 
-#include "../../../layers/dx_link.h"
+#include "../../layers/dx_link.h"
 
 #define DXUP_AGENT "dxup 0.3.0" /* name and version in the Hello */
 
 enum { DXUP_DRAIN_S = 10 }; /* seconds for open transfers when a server shuts down */
+
+/* Input buffers of a client's event loop. One connection may fill all of them before it stops reading
+   to make room for Pongs; then their content is in the blocks of its links, of 16 KiB each. */
+enum {
+    DXUP_INPUT_BUFFERS = 8,
+    DXUP_INPUT_SIZE    = 1 << 15,
+    DXUP_INPUT_BLOCKS  = DXUP_INPUT_BUFFERS * DXUP_INPUT_SIZE / 16384 + 8 /* and for the Pongs */
+};
 
 /* Open the event loop with the backend of that name (NULL: automatic). The caller frees *memory
    after closing it. */

@@ -5,7 +5,7 @@
 
 #include "bundle.h"
 #include "whole.h"
-#include "../../versions/tree/missing.h"
+#include "../versions/tree/missing.h"
 
 enum {
     DXUP_ASKED_AT_ONCE = 2,  /* requests per connection: servers queue no more */

@@ -1,6 +1,6 @@
 /* Addresses of servers. See address.h. */
 #include "address.h"
-#include "../../common/os.h"
+#include "../common/os.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef DXUP_LISTING_H
 #define DXUP_LISTING_H
 
-#include "../../versions/store/store.h"
+#include "../versions/store/store.h"
 
 enum { DXUP_NAMES_TRANSFER = 1 };
 

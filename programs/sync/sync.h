@@ -5,9 +5,9 @@
 
 #include "question.h"
 #include "rate.h"
-#include "../../versions/tree/missing.h"
+#include "../versions/tree/missing.h"
 
-#include "../../../dx_reactor.h"
+#include "../../dx_reactor.h"
 
 typedef struct dxup_sync_desc {
     const dx_reactor_address *address;
