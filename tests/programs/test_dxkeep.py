@@ -2,13 +2,15 @@
 """dxkeep against a model: a writer changes a directory at random and records its contents; whatever dxkeep restores, now and
 later, must equal that record. dxkeep is killed, stopped, denied disk space, and run as the first process.
 usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
-       DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n"""
+       DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n
+       DX_MOMENTS=n (default 20: of random_moments_equal_plain_copies; 10000 take half an hour)"""
 import contextlib, ctypes, fcntl, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, time
 
 top = os.getcwd()
 DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
 SEED = os.environ.get("DX_TEST_SEED", "1")
 ROUNDS = int(os.environ.get("DX_ROUNDS", "12"))
+MOMENTS = int(os.environ.get("DX_MOMENTS", "20"))
 PATIENCE = 60  # seconds that a capture may take on a busy machine
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 
@@ -289,6 +291,82 @@ def any_version_is_what_the_directory_was(dice):
     noted[captured(model, process)] = model.expected()
     stop(process)
     all_as_noted(noted)
+
+
+def rsync_finds(a, b):
+    """The differences of two directories: content, modes, times, owners, hard links, attributes, access control lists, names."""
+    done = subprocess.run(["rsync", "-nacHAXS", "--delete", "--itemize-changes", a + "/", b + "/"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          stdin=subprocess.DEVNULL)
+    return done.stdout.decode(errors="replace") + ("status %d" % done.returncode if done.returncode else "")
+
+
+def change_what_is_no_content(model, dice):
+    """Attributes, owners, times and a pipe, which the model does not know."""
+    path = model.real(dice.choice(sorted(model.entries)))
+    what = dice.choice(["xattr", "times", "owner", "pipe"])
+    if what == "times":
+        os.utime(path, ns=(dice.randrange(1 << 60), dice.randrange(1 << 60)), follow_symlinks=False)
+    elif what == "xattr" and not os.path.islink(path):
+        os.setxattr(path, "user.%d" % dice.randrange(3), dice.randbytes(dice.randrange(300)))
+    elif what == "owner" and not os.geteuid():
+        os.chown(path, dice.randrange(1, 5), dice.randrange(1, 5), follow_symlinks=False)
+    elif what == "pipe":
+        os.mkfifo(model.real(model.fresh_name()))
+
+
+def a_history_with_copies(dice, states):
+    """A daemon captures a directory. Returns, for each state at rest, the time from which and up to which it was, and a plain copy."""
+    model, rests = Model("data", dice), []
+    process = start("--scan-s", "1", "--quiet-ms", "10", "--hold-ms", "100")
+    wait_for("the start", lambda: said("watching"), process)
+    for at in range(states):
+        model.some(dice.choice([1, 1, 3, 10, 40]))
+        for _ in range(dice.randrange(3)):
+            change_what_is_no_content(model, dice)
+        looked_at = 0
+
+        def is_there():
+            nonlocal looked_at
+            if latest() == looked_at:
+                return False
+            looked_at = latest()
+            keep("restore", "store", str(looked_at), "back", "--force", "--quiet")
+            return not rsync_finds("data", "back")
+
+        wait_for("a version that equals the directory", is_there, process)
+        since_ns = time.time_ns()
+        subprocess.run(["cp", "-a", "--sparse=always", "data", "copy-%d" % at], check=True)
+        assert not rsync_finds("data", "copy-%d" % at), "cp has made another directory"
+        rests.append((since_ns, time.time_ns(), "copy-%d" % at))
+    stop(process)
+    return rests
+
+
+def random_moments_equal_plain_copies(dice):
+    """DK-8: any moment while the directory was at rest is restored as the plain copy that was made then; rsync finds no difference.
+    Every 250 moments are of another history."""
+    if not shutil.which("rsync"):
+        raise Skip("rsync is not installed")
+    top_of_case, done, versions_seen = os.getcwd(), 0, 0
+    while done < MOMENTS:
+        os.mkdir("history")
+        os.chdir("history")
+        rests = a_history_with_copies(dice, 25 if MOMENTS > 250 else 5)
+        for _ in range(min(250, MOMENTS - done)):
+            since_ns, until_ns, copy = dice.choice(rests)
+            moment = dice.randrange(since_ns, until_ns + 1)
+            text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment // 10**9)) + ".%09d" % (moment % 10**9)
+            shutil.rmtree("back", ignore_errors=True)
+            keep("restore", "store", text, "back", "--quiet")
+            found = rsync_finds(copy, "back")
+            assert not found, "%s is not %s: %s" % (text, copy, found)
+            done += 1
+        assert "is sound" in keep("verify", "store")
+        versions_seen += latest()
+        os.chdir(top_of_case)
+        shutil.rmtree("history")
+        if MOMENTS > 250:
+            print("     %d moments in %d versions equal plain copies" % (done, versions_seen), flush=True)
 
 
 def notified_changes_need_no_scan(dice):
@@ -2614,7 +2692,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
-         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
+         any_version_is_what_the_directory_was, random_moments_equal_plain_copies, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
          a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,
          consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest, a_database_at_every_version,
          examples_of_the_help]
