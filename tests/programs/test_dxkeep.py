@@ -278,7 +278,7 @@ def all_as_noted(noted):
 
 # ---- cases
 def any_version_is_what_the_directory_was(dice):
-    """Random operations; the state after each batch is captured, and each version keeps its content."""
+    """DK-8: Random operations; the state after each batch is captured, and each version keeps its content."""
     model, noted = Model("data", dice), {}
     process = start("--scan-s", "1")
     wait_for("the start", lambda: said("watching"), process)
@@ -643,10 +643,12 @@ def what_is_said_in_the_end(dice):
 
 
 def the_program_and_its_status(dice):
+    """CL-2, W-71: The program is a child, which is captured while it runs; its status is passed on."""
     os.makedirs("data")
     keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/a; exit 7", status=7)
     assert restored("latest")["a"] == seen("data")["a"], "its end was not captured"
     keep("run", "store", "data", "--", "sh", "-c", "kill -9 $$", status=137)
+    keep("run", "store", "data", "--", "sh", "-c", 'echo 2 >data/during; until "$0" cat store latest during; do sleep 0.1; done', DXKEEP, timeout=PATIENCE)
     out = keep("run", "store", "data", "--", "./nothing", status=127)
     assert "nothing" in out, out
     keep("run", "store", "data", "--", "data", status=127)
@@ -658,6 +660,7 @@ def the_program_and_its_status(dice):
 
 
 def signals_are_passed_on(dice):
+    """CL-2: To the program, whose status after them is dxkeep's; what it wrote then is captured."""
     os.makedirs("data")
     for number, name in ((signal.SIGTERM, "TERM"), (signal.SIGHUP, "HUP"), (signal.SIGUSR1, "USR1"), (signal.SIGINT, "INT")):
         process = start(command="run", program=("--", "sh", "-c", "trap 'echo %s >data/got; exit 9' %s; echo ready >data/r; while :; do sleep 0.05; done"
@@ -1573,7 +1576,7 @@ def old_versions_are_removed_by_a_rule(dice):
 
 
 def a_collection_killed_at_any_moment(dice):
-    """SIGKILL of gc: every version that the rule or a pin keeps is as it was, and the store stays sound."""
+    """CA-4: SIGKILL of gc: every version that the rule or a pin keeps is as it was, and the store stays sound."""
     found = a_history(dice, 16)
     pinned = set(dice.sample(sorted(found), 3))
     for version in pinned:
@@ -1647,7 +1650,7 @@ def status(*more):
 
 
 def status_of_a_store(dice):
-    """Without a daemon, with one, while changes wait, after a failure, and after a kill; unreferenced bytes are what gc removes."""
+    """CA-4: Without a daemon, with one, while changes wait, after a failure, and after a kill; unreferenced bytes are what gc removes."""
     os.makedirs("data")
     assert "there is no store" in keep("status", "store", status=2)
     with open("data/f", "wb") as f:
@@ -1901,7 +1904,7 @@ def dk(*arguments, status=0, program=("true",), flags=("--state-dir=data", "--st
 
 
 def the_flags_of_diffkeeper(dice):
-    """The program runs, its status is passed on, and the flags win over the variables. What dxkeep does not do, and values that are
+    """CL-1, CL-3, W-79: The program runs, its status is passed on, and the flags win over the variables. What dxkeep does not do, and values that are
     none, are errors that name the flag or variable."""
     said = dk("--debug", program=("sh", "-c", "echo 1 >data/f; exit 7"), status=7)
     assert "watching data" in said and latest() == 2, said
@@ -1927,7 +1930,7 @@ def the_flags_of_diffkeeper(dice):
 
 
 def deltas_as_diffkeeper_asks_for_them(dice):
-    """One byte of a file changes: stored as a delta, or the whole chunk if there must be none."""
+    """DK-1: One byte of a file changes: stored as a delta, or the whole chunk if there must be none."""
     os.makedirs("data")
     content = bytearray(dice.randbytes(200000))
 
@@ -1948,6 +1951,86 @@ def deltas_as_diffkeeper_asks_for_them(dice):
         content[dice.randrange(150000, 200000)] ^= 1
         more = grown(*flags, **variables)
         assert (more > 8192) == whole, (flags, variables, more)
+
+
+# ---- rows of the requirements: DiffKeeper's behaviour, and its weaknesses
+def written(path, content):
+    with open(path, "wb") as f:
+        f.write(content)
+
+
+def size_of_log(store="store"):
+    return os.path.getsize(store + "/objects")
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return (crc ^ 0xffffffff).to_bytes(4, "little")
+
+
+def bytes_of(folder):
+    return {name: open(os.path.join(folder, name), "rb").read() for name in sorted(os.listdir(folder))}
+
+
+def a_store_of_a_newer_format_is_refused(dice):
+    """DK-2: by every command, with the reason, and not one byte of it changes. Names in DIR have nothing to do with those of the store."""
+    os.makedirs("data")
+    for name in ("objects", "lock", "index", "keeper", "version", "schema_version"):
+        written("data/" + name, dice.randbytes(1000))
+    keep("capture", "store", "data")
+    assert not difference(seen("data"), restored("latest"))
+    shutil.copytree("store", "old")
+    for offset, value in ((8, 2), (9, 1), (12, 2), (40, 1)):  # the version, its second byte, a feature, a reserved byte
+        shutil.rmtree("store")
+        shutil.copytree("old", "store")
+        with open("store/objects", "r+b") as f:
+            head = bytearray(f.read(128))
+            for at in (0, 64):
+                head[at + offset] = value
+                head[at + 60:at + 64] = crc32c(head[at:at + 60])
+            f.seek(0)
+            f.write(head)
+        before = bytes_of("store")
+        for words in ("run store data -- touch started", "daemon store data", "capture store data", "log store", "ls store latest", "cat store latest lock",
+                      "diff store 1 latest", "restore store latest new", "export store new.tar", "verify store", "gc store --keep last=1", "pin store latest",
+                      "status store", "timeline store"):
+            out = keep(*words.split(), status=5)
+            assert "written by a newer release" in out, (words, out)
+            assert bytes_of("store") == before, (offset, words)
+    assert not os.path.exists("started") and not os.path.exists("new") and not os.path.exists("new.tar")
+
+
+def a_store_without_a_part(dice):
+    """CL-7 (bucket error): what only makes things faster, or is for status, may be missing or be nonsense; the rest is named."""
+    os.makedirs("data")
+    written("data/f", dice.randbytes(50000))
+    keep("run", "store", "data", "--", "true")
+    keep("pin", "store", "1")
+    expected, parts = seen("data"), sorted(os.listdir("store"))
+    assert len(parts) >= 5, parts
+    shutil.copytree("store", "old")
+    for part in parts:
+        for nonsense in (None, b"", b"nonsense", dice.randbytes(5000)):
+            shutil.rmtree("store")
+            shutil.copytree("old", "store")
+            os.unlink("store/" + part)
+            if nonsense is not None:
+                written("store/" + part, nonsense)
+            if part == "objects":
+                out = keep("restore", "store", "latest", "back", "--force", status=4 if nonsense else 2)
+                assert ("is damaged" if nonsense else "is not a store") in out, out
+                continue
+            if part == "pins" and nonsense:
+                assert "store/pins is damaged" in keep("log", "store", status=4)
+            assert not difference(expected, restored("latest")), part
+            written("data/g", dice.randbytes(10))
+            keep("capture", "store", "data")
+            assert not difference(seen("data"), restored("latest")), part
+            os.unlink("data/g")
 
 
 def free_port():
@@ -1982,7 +2065,7 @@ def metrics(port):
 
 
 def metrics_of_a_run(dice):
-    """They equal what was done, also while clients send too much, too little, or nothing at all."""
+    """CL-6: They equal what was done, also while clients send too much, too little, or nothing at all."""
     os.makedirs("data")
     content = bytearray(dice.randbytes(300000))
     with open("data/large", "wb") as f:
@@ -2051,7 +2134,7 @@ def slow_captures_leave_no_long_gaps(dice):
 
 
 def a_second_dxkeep_waits_for_the_first(dice):
-    """For a second: then the first may have ended, or the second is refused."""
+    """DK-10: For a second: then the first may have ended, or the second is refused."""
     os.makedirs("data")
     first = start()
     wait_for("a version", lambda: latest() == 1, first)
@@ -2094,6 +2177,7 @@ def what_is_refused(dice):
 
 
 def damage_is_found(dice):
+    """DK-7, MK-4, W-75: Chunks are read again and hashed, and a restore of what is damaged fails and writes nothing."""
     os.makedirs("data")
     with open("data/f", "wb") as f:
         f.write(dice.randbytes(100000))
@@ -2688,6 +2772,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
+         a_store_of_a_newer_format_is_refused, a_store_without_a_part,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
