@@ -95,6 +95,7 @@ static void set_deltas(keep_capture *c)
     const bool whole = o->whole || o->interval == 1;
     versions_store_hurry(c->store, whole ? 0 : from_ns, o->smallest);
     if (o->interval > 1) versions_store_set_chain(c->store, o->interval - 1);
+    versions_store_set_paranoid(c->store, o->paranoid);
 }
 
 static int open_store(keep_capture *c)
@@ -203,7 +204,8 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
     desc.rules = &o->rules;
     desc.workers = o->workers;
     desc.omit = o->omit;
-    if (!c->prints) c->prints = versions_prints_open();
+    /* A fingerprint would spare the comparison, too. */
+    if (!c->prints && !c->o->paranoid) c->prints = versions_prints_open();
     desc.prints = c->prints;
     desc.torn = warn_of_torn;
     desc.torn_user = c;

@@ -62,6 +62,7 @@ typedef struct keep_options {
     uint64_t      limit;     /* log, timeline: number of lines; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */
     bool          whole;     /* no deltas: chunks are stored whole, compressed */
+    bool          paranoid;  /* compare content that the store has already */
     bool          smallest;  /* deltas take as much time as they need */
     uint32_t      interval;  /* of interval states of a chunk in a row, one is stored whole; 0: the default */
     const char   *metrics;   /* serve metrics at this address; NULL: nowhere */

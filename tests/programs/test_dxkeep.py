@@ -2004,6 +2004,39 @@ def a_store_of_a_newer_format_is_refused(dice):
     assert not os.path.exists("started") and not os.path.exists("new") and not os.path.exists("new.tar")
 
 
+def content_under_a_known_hash_is_compared(dice):
+    """CA-5: with --paranoid. A capture of content that the store has, damaged behind its hash, fails; without it nobody looks. In a sound
+    store it makes the same versions in as many bytes."""
+    os.makedirs("data")
+    content = dice.randbytes(300000)
+    text = b"".join(b"line %d\n" % dice.randrange(100) for _ in range(40000))  # compressed
+    written("data/f", content)
+    written("data/text", text)
+    for store, more in (("store", ()), ("sound", ("--paranoid",))):
+        keep("capture", store, "data", *more)
+    for turn in range(4):  # known content, new content, deltas, and what is only half new
+        written("data/again%d" % turn, content[:200000 + turn] + text)
+        for store, more in (("store", ()), ("sound", ("--paranoid",))):
+            keep("capture", store, "data", *more)
+    assert abs(size_of_log() - size_of_log("sound")) < 4096, (size_of_log(), size_of_log("sound"))
+    keep("restore", "sound", "latest", "back", "--quiet")
+    assert not difference(seen("data"), seen("back"))
+    raw = open("sound/objects", "rb").read()
+    at = raw.find(content[150000:150050])
+    assert at > 0
+    with open("sound/objects", "r+b") as f:
+        f.seek(at)
+        f.write(bytes([raw[at] ^ 1]))
+    written("data/once more", content)
+    count = len(keep("log", "sound").splitlines())
+    for words in ("capture sound data --paranoid", "run sound data --paranoid -- touch started", "daemon sound data --paranoid"):
+        assert "other content under the hash" in keep(*words.split(), status=4), words
+    assert not os.path.exists("started") and len(keep("log", "sound").splitlines()) == count
+    keep("capture", "sound", "data")
+    assert len(keep("log", "sound").splitlines()) == count + 1
+    keep("verify", "sound", status=4)
+
+
 def a_store_without_a_part(dice):
     """CL-7 (bucket error): what only makes things faster, or is for status, may be missing or be nonsense; the rest is named."""
     os.makedirs("data")
@@ -2772,7 +2805,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
-         a_store_of_a_newer_format_is_refused, a_store_without_a_part,
+         a_store_of_a_newer_format_is_refused, content_under_a_known_hash_is_compared, a_store_without_a_part,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,

@@ -546,6 +546,8 @@ void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smalles
 
 void versions_store_set_plain(versions_store *s, bool plain) { s->plain = plain; }
 
+void versions_store_set_paranoid(versions_store *s, bool paranoid) { s->paranoid = paranoid; }
+
 void versions_store_set_chain(versions_store *s, uint32_t deltas_max)
 {
     assert(deltas_max && deltas_max <= DX_CAS_DELTA_DEPTH_MAX);
