@@ -155,7 +155,8 @@ void keep_capture_print(const keep_capture *c);
 /* "1 entry without read permission (the first is NAME)" */
 enum { KEEP_CLOSED_SIZE = PROG_PATH_SIZE_MAX + 100 };
 char *keep_capture_closed_text(const keep_capture *c, char out[KEEP_CLOSED_SIZE]);
-/* Fail if the store can neither be there nor be made; the message ends with the consequence. */
+/* Fail if the store can neither be there nor be made, or is there and cannot be written; the message ends
+   with the consequence. */
 int  keep_store_check(const keep_options *o, const char *consequence);
 /* The command. */
 int  keep_capture_once(const keep_options *o);

@@ -2004,6 +2004,41 @@ def a_store_of_a_newer_format_is_refused(dice):
     assert not os.path.exists("started") and not os.path.exists("new") and not os.path.exists("new.tar")
 
 
+def a_store_that_cannot_be_written(dice):
+    """DK-10: a full or read-only disk, or the store of another user, is said at once and not at the first change: the program is not
+    started, though nothing has changed that would have to be stored."""
+    os.makedirs("data")
+    written("data/f", b"1")
+
+    def refused(why, *prefix):
+        for words, end in (("run disk/store data -- touch started", "the program was not started"), ("daemon disk/store data", "nothing is captured")):
+            done = subprocess.run([*prefix, DXKEEP, *words.split()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=PATIENCE)
+            out = done.stdout.decode()
+            assert done.returncode == 5 and "disk/store cannot be written: " + why in out and end in out and out.count("\n") == 1, (words, done.returncode, out)
+        assert not os.path.exists("started") and "probe" not in os.listdir("disk/store")
+
+    with mounted("disk"):
+        keep("capture", "disk/store", "data")
+        keep("run", "disk/store", "data", "--", "true")
+        before = bytes_of("disk/store")
+        subprocess.run(["mount", "-o", "remount,size=1m", "disk"], check=True)
+        with contextlib.suppress(OSError), open("disk/filler", "wb", buffering=0) as f:
+            while f.write(bytes(4096)):
+                pass
+        refused("No space left on device")
+        os.unlink("disk/filler")
+        subprocess.run(["mount", "-o", "remount,ro", "disk"], check=True)
+        refused("Read-only file system")
+        subprocess.run(["mount", "-o", "remount,rw", "disk"], check=True)
+        if shutil.which("setpriv"):
+            for name in (DXKEEP, os.getcwd()):
+                assert os.stat(name).st_mode & 5 == 5, name
+            refused("Permission denied", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+        assert bytes_of("disk/store") == before
+        keep("run", "disk/store", "data", "--", "sh", "-c", "echo 2 >data/f")
+        assert b"2\n" == subprocess.run([DXKEEP, "cat", "disk/store", "latest", "f"], stdout=subprocess.PIPE).stdout
+
+
 def content_under_a_known_hash_is_compared(dice):
     """CA-5: with --paranoid. A capture of content that the store has, damaged behind its hash, fails; without it nobody looks. In a sound
     store it makes the same versions in as many bytes."""
@@ -2805,7 +2840,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
-         a_store_of_a_newer_format_is_refused, content_under_a_known_hash_is_compared, a_store_without_a_part,
+         a_store_of_a_newer_format_is_refused, a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, a_store_without_a_part,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
