@@ -2101,6 +2101,31 @@ def a_store_without_a_part(dice):
             os.unlink("data/g")
 
 
+def many_small_changes(dice):
+    """W-70, W-77, W-82, DK-7: a hundred versions of a file of 512 KiB, one byte changes in each. The store does not grow with the size of
+    the file, all versions can be restored, and a restore tells how many entries it has made."""
+    os.makedirs("data/d")
+    content, contents = bytearray(dice.randbytes(512 << 10)), {}
+    for i in range(10):
+        written("data/d/%d" % i, b"%d" % i)
+    process = start("--quiet-ms", "1", "--hold-ms", "1", "--scan-s", "0")
+    for i in range(100):
+        content[dice.randrange(len(content))] ^= 1 + dice.randrange(255)
+        written("data/new", content)
+        os.rename("data/new", "data/f")
+        wait_for("a version", lambda: subprocess.run([DXKEEP, "cat", "store", "latest", "f"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout == content, process)
+        contents[latest()] = bytes(content)
+        if i == 0:
+            first = size_of_log()
+    stop(process)
+    assert size_of_log() < 3 * first, (first, size_of_log())
+    for version, content in contents.items():
+        told = json.loads(keep("restore", "store", str(version), "back", "--force", "--json"))
+        assert open("back/f", "rb").read() == content, version
+        assert told["entries"] == len(seen("back")) - 1 == 12 and told["ms"] < 1000 * PATIENCE, told
+    assert "12 entries" in keep("restore", "store", "latest", "back", "--force")
+
+
 def free_port():
     """One that no other program is given meanwhile: below the ports that the system hands out."""
     while True:
@@ -2841,7 +2866,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
          a_store_of_a_newer_format_is_refused, a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, a_store_without_a_part,
-         the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
+         many_small_changes, the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
