@@ -2004,6 +2004,133 @@ def a_store_of_a_newer_format_is_refused(dice):
     assert not os.path.exists("started") and not os.path.exists("new") and not os.path.exists("new.tar")
 
 
+def whole_chunks_and_deltas_continue_each_other(dice):
+    """DK-1, DK-3: each start decides anew whether chunks are stored whole (DiffKeeper's schema 1) or as deltas (schema 2). A store of
+    one is read and continued by the other, both ways, whatever kills it meanwhile; nothing is converted, so to turn deltas off is the
+    roll-back."""
+    for first in (0, 1):
+        for left in ("store", "data"):
+            shutil.rmtree(left, ignore_errors=True)
+        os.makedirs("data")
+        content, noted = bytearray(dice.randbytes(200000)), {}
+        written("data/f", content)
+        dk("--enable-diff=false" if first else "--enable-diff")
+        for turn in range(6):
+            whole = (turn + first) % 2 == 0
+            flag = "--enable-diff=false" if whole else "--enable-diff=true"
+            process = subprocess.Popen([DXKEEP, "--state-dir=data", "--store=store", flag, "--no-exec", "--debug"], stdin=subprocess.DEVNULL,
+                                       stderr=open("log", "ab"))
+            for _ in range(dice.randrange(1, 5)):
+                content[dice.randrange(50000, 150000)] ^= 1
+                written("data/f", content)
+                time.sleep(dice.random() * 0.2)
+            process.kill()
+            process.wait()
+            for more in range(2):
+                content[dice.randrange(50000, 150000)] ^= 1
+                written("data/f", content)
+                before = size_of_log()
+                dk(flag)
+                grown = size_of_log() - before
+                noted[latest()] = seen("data")
+            assert (grown > 8192) == whole, (flag, grown)
+        all_as_noted(noted)
+        for flag in ("--enable-diff=false", "--enable-diff"):
+            shutil.rmtree("data")
+            dk(flag)
+            assert open("data/f", "rb").read() == content, "restored by " + flag
+
+
+def depths_of_deltas():
+    """How many deltas lead to each object that is stored as one: docs/formats/cas.md, sections 5 and 16."""
+    raw = open("store/objects", "rb").read()
+    return [raw[at.start() + 64 + 32] for at in re.finditer(rb"DXCR\x01\x02", raw)]
+
+
+def when_a_chunk_is_stored_whole(dice):
+    """DK-5, W-70: in the first version, when a delta would not be smaller, and when the chunk before it is damaged. In all other
+    versions it is a delta, and each is the content of its time. After --snapshot-interval - 1 deltas in a row the next one is made
+    of an earlier version, so that no restore needs more."""
+    content = bytearray(dice.randbytes(7000))
+
+    def is_whole(*flags):
+        before = size_of_log() if os.path.exists("store") else 0
+        written("data/f", content)
+        dk(*flags)
+        noted[latest()] = seen("data")
+        return size_of_log() - before > 7000
+
+    for interval in (1, 2, 4, 16, 32, 0):
+        for left in ("store", "data"):
+            shutil.rmtree(left, ignore_errors=True)
+        os.makedirs("data")
+        found, noted = [], {}
+        for _ in range(36 if interval == 32 else 20):
+            found.append(is_whole(*["--snapshot-interval=%d" % interval] if interval else []))
+            content[dice.randrange(7000)] ^= 1
+        assert found == ([True] * 20 if interval == 1 else [True] + [False] * (len(found) - 1)), (interval, found)
+        assert max(depths_of_deltas(), default=0) == (interval or 16) - 1, (interval, depths_of_deltas())
+        all_as_noted(noted)
+    content[:] = dice.randbytes(7000)
+    assert is_whole(), "a delta of other content"
+    content[100] ^= 1
+    assert not is_whole()
+    content[200:210] = b"0123456789"
+    shutil.rmtree("store")
+    noted.clear()
+    is_whole()
+    raw = open("store/objects", "rb").read()
+    at = raw.find(content[3000:3050])
+    assert at > 0 and raw.find(content[3000:3050], at + 1) < 0
+    with open("store/objects", "r+b") as f:
+        f.seek(at)
+        f.write(bytes([raw[at] ^ 1]))
+    content[300] ^= 1
+    assert is_whole(), "a delta of what cannot be read"
+    assert restored("latest")["f"] == seen("data")["f"]
+    keep("restore", "store", "1", "none", status=4)
+
+
+def a_restore_stays_in_its_directory(dice):
+    """DK-9: names such as ../x and /x are refused, also in a store that somebody has made for it; links are restored as links, and never
+    followed, neither while capturing nor while restoring."""
+    craft = os.path.join(top, "build/dxup_craft")
+    done = subprocess.run(["make", "-C", top, "-s", "build/dxup_craft"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()
+    os.makedirs("outside/d")
+    for name in ("outside/secret", "outside/d/secret"):
+        written(name, b"mine")
+    before = seen("outside")
+    for case in ("name-up", "name-dot", "name-slash", "name-root", "name-zero", "name-empty", "name-long", "link-and-dir"):
+        shutil.rmtree("store", ignore_errors=True)
+        subprocess.run([craft, "store", "dir", case], check=True)
+        keep("restore", "store", "latest", "back", status=4)
+        keep("export", "store", "back", "--torn", status=4)
+        keep("run", "store", "back", "--", "touch", "started", status=4)
+        assert not os.path.exists("back") and not os.path.exists("started"), case
+    shutil.rmtree("store")
+    os.makedirs("data/d")
+    written("data/d/secret", b"stored")
+    keep("capture", "store", "data")
+    shutil.rmtree("data/d")
+    for name, target in (("data/d", "../outside/d"), ("data/up", "../../../../outside"), ("data/root", os.path.abspath("outside")), ("data/f", "../outside/secret")):
+        os.symlink(target, name)
+    keep("capture", "store", "data")
+    assert set(restored("latest")) == {"", "d", "up", "root", "f"}, "a link was followed"
+    for moment in ("1", "2", "1"):  # where the version has a directory, the target has a link, and the other way
+        keep("restore", "store", moment, "data", "--force")
+        assert os.path.islink("data/d") == (moment == "2") and not difference(before, seen("outside")), moment
+    keep("restore", "store", "2", "data", "--force")
+    for path in ("../outside", "/etc", "d/secret", "up/secret", "..", "a/../d"):
+        keep("restore", "store", "latest", "part", "--path", path, status=2 if path in ("d/secret", "up/secret") else 1)
+        assert not os.path.exists("part"), path
+    assert "part is as it was" in keep("restore", "store", "latest", "part", "--path", "")
+    assert not difference(seen("data"), seen("part"))
+    for path in ("../outside/secret", "/etc/passwd", "up/secret"):
+        assert "mine" not in keep("cat", "store", "latest", path, status=2 if path[0] == "u" else 1), path
+    assert not difference(before, seen("outside"))
+
+
 def a_store_that_cannot_be_written(dice):
     """DK-10: a full or read-only disk, or the store of another user, is said at once and not at the first change: the program is not
     started, though nothing has changed that would have to be stored."""
@@ -2072,6 +2199,41 @@ def content_under_a_known_hash_is_compared(dice):
     keep("verify", "sound", status=4)
 
 
+def every_damaged_byte_is_found(dice):
+    """MK-4, CL-7: one byte of the log is another: in content as it is, compressed, or stored as a delta, in directories, headers, commits.
+    verify reads all of it again; a restore is what it was, or fails and writes nothing."""
+    os.makedirs("data/d")
+    content = bytearray(dice.randbytes(60000))
+    written("data/text", b"".join(b"line %d\n" % dice.randrange(1000) for _ in range(20000)))
+    for turn in range(3):
+        content[dice.randrange(60000)] ^= 1
+        written("data/f", content)
+        written("data/d/%d" % turn, dice.randbytes(100))
+        keep("capture", "store", "data")
+    os.unlink("store/index")
+    expected, raw = seen("data"), open("store/objects", "rb").read()
+    found = 0
+    for turn in range(80):
+        at = dice.randrange(len(raw))
+        with open("store/objects", "r+b") as f:
+            f.seek(at)
+            f.write(bytes([raw[at] ^ 1 << dice.randrange(8)]))
+        if turn % 8 == 0:
+            with open("store/objects", "r+b") as f:  # cut
+                f.truncate(at)
+        shutil.rmtree("back", ignore_errors=True)
+        done = subprocess.run([DXKEEP, "verify", "store"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        restore = subprocess.run([DXKEEP, "restore", "store", "3", "back"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode in (0, 2, 4) and restore.returncode in (0, 2, 4), (at, done, restore)
+        assert restore.returncode or not difference(expected, seen("back")), "byte %d: it is another directory" % at
+        assert not restore.returncode or not os.path.exists("back"), at
+        assert not restore.returncode or done.returncode or turn % 8 == 0, "byte %d: verify has not found it: %r" % (at, done.stdout)
+        found += done.returncode != 0
+        written("store/objects", raw)
+    assert found > 60, "%d of 80" % found
+    assert "is sound" in keep("verify", "store")
+
+
 def a_store_without_a_part(dice):
     """CL-7 (bucket error): what only makes things faster, or is for status, may be missing or be nonsense; the rest is named."""
     os.makedirs("data")
@@ -2101,6 +2263,106 @@ def a_store_without_a_part(dice):
             os.unlink("data/g")
 
 
+def files_around_the_size_of_a_chunk(dice):
+    """CK-4, CL-7 (empty, large): a file is cut if it is larger than a chunk, strictly; every size is restored. DiffKeeper's threshold
+    changes nothing, so that stores share chunks."""
+    port, count = free_port(), 0
+    for threshold in ("1", "1024"):
+        os.makedirs("data")
+        sizes = [0, 1, 8191, 8192, 8193, 131071, 131072, 131073, 262144, 262145, 1 << 20, (1 << 20) + 1]
+        for size in sizes:
+            written("data/%d" % size, b"x" * size)  # content without a place to cut: only the maximum does
+        process = subprocess.Popen([DXKEEP, "--state-dir=data", "--store=store%s" % threshold, "--metrics-addr", "127.0.0.1:%d" % port, "--", "sleep", "1000"],
+                                   stdin=subprocess.DEVNULL, stderr=open("log", "ab"), env={**os.environ, "DIFFKEEPER_CHUNK_THRESHOLD_MB": threshold})
+        wait_for("a capture", lambda: metrics_or_none(port).get('capture_total{result="success"}'), process)
+        assert metrics(port)["large_files_total"] == len([size for size in sizes if size > 131072]), metrics(port)
+        stop(process, status=128 + signal.SIGTERM)
+        keep("restore", "store%s" % threshold, "latest", "back%s" % threshold, "--quiet")
+        assert not difference(seen("data"), seen("back" + threshold))
+        shutil.rmtree("data")
+    assert size_of_log("store1") == size_of_log("store1024")
+
+
+def a_daemon_ends_gracefully(dice):
+    """CL-5: on SIGTERM and SIGINT it captures what has changed until then, also in the middle of a capture, and ends with 0."""
+    os.makedirs("data")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        process = start("--quiet-ms", "60000", "--hold-ms", "60000", "--scan-s", "0")
+        wait_for("the start", lambda: the_log().rstrip().endswith("watching data"), process)
+        written("data/f", dice.randbytes(3000000))
+        time.sleep(dice.random() * 0.1)
+        stop(process, number)
+        assert not difference(seen("data"), restored("latest")), number
+    process = start("--quiet-ms", "1", "--hold-ms", "1")
+    wait_for("the start", lambda: the_log().rstrip().endswith("watching data"), process)
+    written("data/f", dice.randbytes(30000000))
+    time.sleep(0.05)
+    stop(process)
+    assert not difference(seen("data"), restored("latest"))
+
+
+def what_has_not_changed_is_not_stored(dice):
+    """W-80, CL-7 (no change, no delta): neither content that was written again, nor that of a file with another name, time or mode; and a
+    capture that finds nothing adds no version."""
+    os.makedirs("data")
+    content = dice.randbytes(3000000)
+    written("data/f", content)
+    keep("capture", "store", "data")
+    before = size_of_log()
+
+    def after(what, change, versions_added=1):
+        nonlocal before
+        count = latest()
+        change()
+        told = json.loads(keep("capture", "store", "data", "--json"))
+        assert latest() == count + versions_added and told["unchanged"] == (versions_added == 0), what
+        assert size_of_log() - before == told["added"] < 4000 * versions_added + 1, (what, told)
+        assert not difference(seen("data"), restored("latest"))
+        before = size_of_log()
+
+    info = os.stat("data/f")
+    after("nothing", lambda: None, 0)
+    after("written again", lambda: written("data/f", content))
+    after("another time", lambda: os.utime("data/f", ns=(1, 1)))
+    after("the first time again", lambda: os.utime("data/f", ns=(info.st_atime_ns, info.st_mtime_ns)))
+    after("another mode", lambda: os.chmod("data/f", 0o600))
+    after("another name", lambda: os.rename("data/f", "data/g"))
+    after("a copy", lambda: shutil.copy("data/g", "data/copy"))
+    after("nothing", lambda: None, 0)
+
+
+def a_large_file_in_little_memory(dice):
+    """W-78: a file is never read as a whole; memory does not grow with it, neither for a capture, nor for one with deltas, nor for a
+    restore."""
+    if "asan" in DXKEEP:
+        raise Skip("the sanitizer takes memory of its own")
+    os.makedirs("data")
+
+    def memory_of(*words):
+        process = subprocess.Popen([DXKEEP, *words, "--quiet", "--workers", "2"], stdin=subprocess.DEVNULL)
+        _, code, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(code)
+        assert process.returncode == 0, words
+        return used.ru_maxrss  # KiB
+
+    most = {}
+    for megabytes in (16, 256):
+        block = dice.randbytes(1 << 20)
+        with open("data/f", "wb") as f:
+            for at in range(megabytes):
+                f.write(at.to_bytes(8, "little") + block[8:])
+        made = memory_of("capture", "store%d" % megabytes, "data")
+        with open("data/f", "r+b") as f:
+            for at in range(0, megabytes << 20, 1 << 16):
+                f.seek(at + 1000)
+                f.write(b"changed")
+        changed = memory_of("capture", "store%d" % megabytes, "data")
+        most[megabytes] = (made, changed, memory_of("restore", "store%d" % megabytes, "latest", "back", "--force"))
+        assert seen("back")["f"] == seen("data")["f"]
+    assert max(most[256]) < 150000, most
+    assert all(large < small + 40000 for small, large in zip(most[16], most[256])), most
+
+
 def many_small_changes(dice):
     """W-70, W-77, W-82, DK-7: a hundred versions of a file of 512 KiB, one byte changes in each. The store does not grow with the size of
     the file, all versions can be restored, and a restore tells how many entries it has made."""
@@ -2124,6 +2386,43 @@ def many_small_changes(dice):
         assert open("back/f", "rb").read() == content, version
         assert told["entries"] == len(seen("back")) - 1 == 12 and told["ms"] < 1000 * PATIENCE, told
     assert "12 entries" in keep("restore", "store", "latest", "back", "--force")
+
+
+def the_named_tests_of_diffkeeper(dice):
+    """CL-7: for each test that DiffKeeper's document names, the cases here, which exist."""
+    cases = {case.__name__ for case in CASES}
+    for name, ours in NAMED_BY_DIFFKEEPER.items():
+        assert ours and set(ours.split()) <= cases, (name, set(ours.split()) - cases)
+
+
+NAMED_BY_DIFFKEEPER = {
+    "compress and decompress": "every_damaged_byte_is_found content_under_a_known_hash_is_compared",
+    "lifecycle": "what_is_missing_is_made the_program_and_its_status a_daemon_ends_gracefully",
+    "restore of several files": "a_missing_directory_is_restored any_version_is_what_the_directory_was",
+    "no change, no delta": "what_has_not_changed_is_not_stored what_is_unchanged_is_not_read",
+    "subdirectory": "any_version_is_what_the_directory_was a_part_of_a_version",
+    "large files": "a_large_file_in_little_memory a_large_file_that_never_rests_is_read_at_rest files_around_the_size_of_a_chunk",
+    "permission errors": "what_must_not_be_read a_store_that_cannot_be_written",
+    "watch loop, changes": "notified_changes_need_no_scan only_what_changed_is_looked_at",
+    "watch loop, new directories": "any_version_is_what_the_directory_was notified_changes_need_no_scan",
+    "watch loop, lost events": "events_that_were_lost_lead_to_a_scan mapped_files_are_found",
+    "watch loop, its end": "a_daemon_ends_gracefully a_program_that_ends_at_any_moment",
+    "close of nothing": "a_store_that_cannot_be_made what_is_refused",
+    "bucket error": "a_store_without_a_part a_store_of_a_newer_format_is_refused",
+    "decompress error": "every_damaged_byte_is_found commands_on_a_damaged_store",
+    "empty": "files_around_the_size_of_a_chunk a_missing_directory_is_restored",
+    "outside of the state directory": "a_restore_stays_in_its_directory",
+    "corrupted data": "damage_is_found every_damaged_byte_is_found a_mount_of_a_damaged_store",
+    "large content, compressed": "a_changed_file_has_the_chunks_of_a_new_one content_under_a_known_hash_is_compared",
+    "read-only": "a_store_that_cannot_be_written",
+    "end to end": "a_database_at_every_version killed_at_any_moment random_moments_equal_plain_copies",
+    "migration": "whole_chunks_and_deltas_continue_each_other",
+    "chain": "when_a_chunk_is_stored_whole many_small_changes",
+    "chunking": "files_around_the_size_of_a_chunk a_changed_file_has_the_chunks_of_a_new_one",
+    "Merkle": "every_damaged_byte_is_found",
+    "deduplication": "what_has_not_changed_is_not_stored",
+    "interval": "when_a_chunk_is_stored_whole deltas_as_diffkeeper_asks_for_them",
+}
 
 
 def free_port():
@@ -2865,8 +3164,11 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
-         a_store_of_a_newer_format_is_refused, a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, a_store_without_a_part,
-         many_small_changes, the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
+         a_store_of_a_newer_format_is_refused, whole_chunks_and_deltas_continue_each_other, when_a_chunk_is_stored_whole, a_restore_stays_in_its_directory,
+         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, every_damaged_byte_is_found, a_store_without_a_part,
+         files_around_the_size_of_a_chunk, a_daemon_ends_gracefully, what_has_not_changed_is_not_stored, a_large_file_in_little_memory,
+         many_small_changes, the_named_tests_of_diffkeeper,
+         the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
