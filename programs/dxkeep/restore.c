@@ -111,7 +111,7 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     return status;
 }
 
-/* entries: in the directory, at any depth; 0: of one file. */
+/* entries: in the directory, at any depth; only if all of it was restored. */
 static void print_summary(const keep_options *o, const versions_version *v, uint64_t entries,
                           int64_t taken_ns)
 {
@@ -126,7 +126,7 @@ static void print_summary(const keep_options *o, const versions_version *v, uint
         prog_json_text(&j, "path", o->target);
         if (part) prog_json_text(&j, "part", o->path);
         prog_json_number(&j, "size", v->size);
-        prog_json_number(&j, "entries", entries);
+        if (!part) prog_json_number(&j, "entries", entries);
         prog_json_number(&j, "ms", (uint64_t)taken_ns / 1000000);
         prog_json_number(&j, "torn", v->torn);
         prog_json_hash(&j, "root", v->root);

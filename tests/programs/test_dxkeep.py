@@ -1100,7 +1100,7 @@ def commands_on_a_damaged_store(dice):
     os.remove("data/sub/3")
     keep("capture", "store", "data")
     commands = [line.split() for line in READING_COMMANDS]
-    right = [keep(*line) for line in commands]
+    right = [without_duration(keep(*line)) for line in commands]
     with open("store/objects", "rb") as f:
         whole = f.read()
     for _ in range(40):
@@ -1112,9 +1112,13 @@ def commands_on_a_damaged_store(dice):
         for line, answer in zip(commands, right):
             done = subprocess.run([DXKEEP, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
             assert done.returncode in (0, 2, 4, 5), (at, line, done.returncode, done.stderr)
-            assert done.returncode or done.stdout.decode() == answer, (at, line, done.stdout)
+            assert done.returncode or without_duration(done.stdout.decode()) == answer, (at, line, done.stdout)
             assert not done.returncode or done.stderr, (at, line, "no message")
         assert seen("out") == seen("data/sub") and seen("out.file") == seen("data/sub/new"), at  # all or nothing, whatever is damaged
+
+
+def without_duration(text):
+    return re.sub(r'"ms":\d+', '"ms":0', text)
 
 
 READING_COMMANDS = ["diff store 1 2 --json", "timeline store", "gc store --keep last=1 --dry-run", "restore store 2 out --path sub --force --json", "restore store 2 out.file --path sub/new --force --json"]
@@ -2339,11 +2343,11 @@ def a_large_file_in_little_memory(dice):
     os.makedirs("data")
 
     def memory_of(*words):
-        process = subprocess.Popen([DXKEEP, *words, "--quiet", "--workers", "2"], stdin=subprocess.DEVNULL)
-        _, code, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(code)
-        assert process.returncode == 0, words
-        return used.ru_maxrss  # KiB
+        # By a small process: what this one has before the exec counts, too.
+        script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        done = subprocess.run([sys.executable, "-c", script, DXKEEP, *words, "--quiet", "--workers", "2"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert done.returncode == 0, words
+        return int(done.stdout)  # KiB
 
     most = {}
     for megabytes in (16, 256):
@@ -2359,8 +2363,8 @@ def a_large_file_in_little_memory(dice):
         changed = memory_of("capture", "store%d" % megabytes, "data")
         most[megabytes] = (made, changed, memory_of("restore", "store%d" % megabytes, "latest", "back", "--force"))
         assert seen("back")["f"] == seen("data")["f"]
-    assert max(most[256]) < 150000, most
-    assert all(large < small + 40000 for small, large in zip(most[16], most[256])), most
+    assert max(most[256]) < 60000, most
+    assert all(large < small + 20000 for small, large in zip(most[16], most[256])), most
 
 
 def many_small_changes(dice):
