@@ -2201,6 +2201,23 @@ def content_under_a_known_hash_is_compared(dice):
     keep("capture", "sound", "data")
     assert len(keep("log", "sound").splitlines()) == count + 1
     keep("verify", "sound", status=4)
+    written("data/gone", dice.randbytes(400000))  # of which no version captured below needs anything
+    keep("capture", "store", "data")
+    os.unlink("data/gone")
+    refused = []
+    for turn in range(40):  # whatever is damaged: a version that was captured can be restored
+        shutil.rmtree("hurt", ignore_errors=True)
+        shutil.copytree("store", "hurt")
+        raw = bytearray(open("hurt/objects", "rb").read())
+        raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
+        written("hurt/objects", raw)
+        done = subprocess.run([DXKEEP, "capture", "hurt", "data", "--name", "other", "--paranoid"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        refused.append(done.returncode == 4)
+        assert done.returncode in (0, 4), done
+        if not done.returncode:
+            keep("restore", "hurt", "latest", "back", "--name", "other", "--force", "--quiet")
+            assert not difference(seen("data"), seen("back"))
+    assert 10 < sum(refused) < 40, refused
 
 
 def every_damaged_byte_is_found(dice):
