@@ -96,7 +96,7 @@ _dxkeep() {
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -108,7 +108,7 @@ _dxkeep() {
         }
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -117,7 +117,7 @@ _dxkeep() {
         }
         ;;
     capture)
-        options='--name --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --workers --json --quiet --help'
+        options='--name --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --paranoid --workers --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

@@ -95,6 +95,7 @@ static void set_deltas(keep_capture *c)
     const bool whole = o->whole || o->interval == 1;
     versions_store_hurry(c->store, whole ? 0 : from_ns, o->smallest);
     if (o->interval > 1) versions_store_set_chain(c->store, o->interval - 1);
+    versions_store_set_paranoid(c->store, o->paranoid);
 }
 
 static int open_store(keep_capture *c)
@@ -203,7 +204,8 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
     desc.rules = &o->rules;
     desc.workers = o->workers;
     desc.omit = o->omit;
-    if (!c->prints) c->prints = versions_prints_open();
+    /* A fingerprint would spare the comparison, too. */
+    if (!c->prints && !c->o->paranoid) c->prints = versions_prints_open();
     desc.prints = c->prints;
     desc.torn = warn_of_torn;
     desc.torn_user = c;
@@ -728,7 +730,7 @@ void keep_capture_print(const keep_capture *c)
 }
 
 /* A store is made if it is missing; the directory for it is not. */
-int keep_store_check(const keep_options *o, const char *consequence)
+static int check_parent(const keep_options *o, const char *consequence)
 {
     char parent[PROG_PATH_SIZE_MAX + 1];
     os_info info;
@@ -744,11 +746,37 @@ int keep_store_check(const keep_options *o, const char *consequence)
                      parent, consequence);
 }
 
+/* Write a small file next to the log, and remove it: a disk that is full or read-only is found now, not
+   at the first capture that has something to store, which may be hours later. */
+static int probe(const keep_options *o, const char *consequence)
+{
+    static const char bytes[4096];
+    char path[PROG_PATH_SIZE_MAX + 16];
+    snprintf(path, sizeof path, "%s/probe", o->store);
+    const int file = os_open_staging(path, false);
+    if (file < 0 && errno == EWOULDBLOCK) return PROG_OK; /* another dxkeep tries it */
+    bool writes = file >= 0 && os_write_at(file, 0, bytes, sizeof bytes) == 0 && os_sync(file) == 0;
+    int error = errno;
+    if (file >= 0 && os_drop_staging(file, path) < 0 && writes) {
+        error = errno;
+        writes = false;
+    }
+    if (writes) return PROG_OK;
+    return prog_fail(PROG_SYSTEM, "the store %s cannot be written: %s; %s", o->store,
+                     os_error_text(error), consequence);
+}
+
+int keep_store_check(const keep_options *o, const char *consequence)
+{
+    const int status = check_parent(o, consequence);
+    return status || !versions_store_is_at(o->store) ? status : probe(o, consequence);
+}
+
 int keep_capture_once(const keep_options *o)
 {
     keep_capture c = {.o = o, .all = true};
     int status = keep_in_place_recover(o->directory);
-    if (!status) status = keep_store_check(o, "nothing was captured");
+    if (!status) status = check_parent(o, "nothing was captured");
     if (status) return status;
     do {
         status = keep_capture_now(&c);

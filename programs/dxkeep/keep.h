@@ -64,6 +64,7 @@ typedef struct keep_options {
     uint64_t      limit;     /* log, timeline: number of lines; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */
     bool          whole;     /* no deltas: chunks are stored whole, compressed */
+    bool          paranoid;  /* compare content that the store has already */
     bool          smallest;  /* deltas take as much time as they need */
     uint32_t      interval;  /* of interval states of a chunk in a row, one is stored whole; 0: the default */
     const char   *remote;    /* ADDR:PORT[/NAME] of a dxup serve --push; NULL: none */
@@ -160,7 +161,8 @@ void keep_capture_print(const keep_capture *c);
 /* "1 entry without read permission (the first is NAME)" */
 enum { KEEP_CLOSED_SIZE = PROG_PATH_SIZE_MAX + 100 };
 char *keep_capture_closed_text(const keep_capture *c, char out[KEEP_CLOSED_SIZE]);
-/* Fail if the store can neither be there nor be made; the message ends with the consequence. */
+/* Fail if the store can neither be there nor be made, or is there and cannot be written; the message ends
+   with the consequence. */
 int  keep_store_check(const keep_options *o, const char *consequence);
 /* The command. */
 int  keep_capture_once(const keep_options *o);

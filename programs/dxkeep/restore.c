@@ -111,30 +111,38 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     return status;
 }
 
-static void print_summary(const keep_options *o, const versions_version *v)
+/* entries: in the directory, at any depth; only if all of it was restored. */
+static void print_summary(const keep_options *o, const versions_version *v, uint64_t entries,
+                          int64_t taken_ns)
 {
-    char size[32], when[40];
+    char size[32], count[32], when[40];
+    const bool part = o->path && *o->path;
     prog_json j;
+    assert(taken_ns >= 0);
     if (o->json) {
         prog_json_begin(&j);
         prog_json_number(&j, "version", v->version);
         prog_json_time(&j, "time", v->time_ns);
         prog_json_text(&j, "path", o->target);
-        if (o->path) prog_json_text(&j, "part", o->path);
+        if (part) prog_json_text(&j, "part", o->path);
         prog_json_number(&j, "size", v->size);
+        if (!part) prog_json_number(&j, "entries", entries);
+        prog_json_number(&j, "ms", (uint64_t)taken_ns / 1000000);
         prog_json_number(&j, "torn", v->torn);
         prog_json_hash(&j, "root", v->root);
         prog_json_end(&j);
         return;
     }
     keep_moment_text(v->time_ns, when);
-    if (o->path) {
+    if (part) {
         prog_say("%s is %s as it was at %s (version %llu), verified\n", o->target, o->path, when,
                  (unsigned long long)v->version);
         return;
     }
-    prog_say("%s is as it was at %s (version %llu): %s bytes, verified\n", o->target, when,
-             (unsigned long long)v->version, prog_count_text(v->size, size));
+    prog_say("%s is as it was at %s (version %llu): %s %s, %s bytes, in %.2f s, verified\n", o->target,
+             when, (unsigned long long)v->version, prog_count_text(entries, count),
+             entries == 1 ? "entry" : "entries", prog_count_text(v->size, size),
+             (double)taken_ns / 1e9);
     if (v->torn) prog_say("%u files in it changed during their capture\n", v->torn);
 }
 
@@ -142,14 +150,18 @@ int keep_restore(const keep_options *o)
 {
     versions_store *s;
     versions_version v;
+    dx_tree_entry root = {0};
     int partial = PROG_OK;
+    const int64_t began_ns = prog_now_ns();
     assert(o->moment && o->target);
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     status = keep_moment_find(s, o, o->moment, &v);
     if (!status) status = keep_in_place_recover(o->target);
     if (!status) status = keep_restore_to(s, &v, o->target, o, &partial);
-    if (!status && !o->quiet) print_summary(o, &v);
+    if (!status && !o->quiet && (!o->path || !*o->path))
+        status = versions_snapshot_root(s, v.root, &root, NULL);
+    if (!status && !o->quiet) print_summary(o, &v, root.count, prog_now_ns() - began_ns);
     versions_store_close(s);
     return status ? status : partial;
 }

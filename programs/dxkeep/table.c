@@ -262,6 +262,8 @@ static const prog_option options[] = {
     {"--size-max", PROG_OPTION_NUMBER, FIELD(limits.size_max), .min = 1, .max = UINT64_MAX,
      .commands = RESTORE | EXPORT | WATCHERS, .value = "BYTES",
      .help = "refuse to restore a directory with more bytes,\nholes counted as zeros (default 1 TiB)"},
+    {"--paranoid", PROG_OPTION_FLAG, FIELD(paranoid), .commands = WRITERS,
+     .help = "compare content that is read with what the store\nhas under the same hash, byte by byte"},
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = OS_WORKERS_MAX,
      .commands = WRITERS | RESTORE, .value = "N",
      .help = "threads (default: one for each processor)"},

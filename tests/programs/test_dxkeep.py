@@ -2,13 +2,15 @@
 """dxkeep against a model: a writer changes a directory at random and records its contents; whatever dxkeep restores, now and
 later, must equal that record. dxkeep is killed, stopped, denied disk space, and run as the first process.
 usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
-       DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n"""
+       DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n
+       DX_MOMENTS=n (default 20: of random_moments_equal_plain_copies; 10000 take half an hour)"""
 import contextlib, ctypes, fcntl, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, time
 
 top = os.getcwd()
 DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
 SEED = os.environ.get("DX_TEST_SEED", "1")
 ROUNDS = int(os.environ.get("DX_ROUNDS", "12"))
+MOMENTS = int(os.environ.get("DX_MOMENTS", "20"))
 PATIENCE = int(os.environ.get("DX_PATIENCE", "60"))  # seconds that a capture may take on a busy machine
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 
@@ -276,7 +278,7 @@ def all_as_noted(noted):
 
 # ---- cases
 def any_version_is_what_the_directory_was(dice):
-    """Random operations; the state after each batch is captured, and each version keeps its content."""
+    """DK-8: Random operations; the state after each batch is captured, and each version keeps its content."""
     model, noted = Model("data", dice), {}
     process = start("--scan-s", "1")
     wait_for("the start", lambda: said("watching"), process)
@@ -289,6 +291,82 @@ def any_version_is_what_the_directory_was(dice):
     noted[captured(model, process)] = model.expected()
     stop(process)
     all_as_noted(noted)
+
+
+def rsync_finds(a, b):
+    """The differences of two directories: content, modes, times, owners, hard links, attributes, access control lists, names."""
+    done = subprocess.run(["rsync", "-nacHAXS", "--delete", "--itemize-changes", a + "/", b + "/"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          stdin=subprocess.DEVNULL)
+    return done.stdout.decode(errors="replace") + ("status %d" % done.returncode if done.returncode else "")
+
+
+def change_what_is_no_content(model, dice):
+    """Attributes, owners, times and a pipe, which the model does not know."""
+    path = model.real(dice.choice(sorted(model.entries)))
+    what = dice.choice(["xattr", "times", "owner", "pipe"])
+    if what == "times":
+        os.utime(path, ns=(dice.randrange(1 << 60), dice.randrange(1 << 60)), follow_symlinks=False)
+    elif what == "xattr" and not os.path.islink(path):
+        os.setxattr(path, "user.%d" % dice.randrange(3), dice.randbytes(dice.randrange(300)))
+    elif what == "owner" and not os.geteuid():
+        os.chown(path, dice.randrange(1, 5), dice.randrange(1, 5), follow_symlinks=False)
+    elif what == "pipe":
+        os.mkfifo(model.real(model.fresh_name()))
+
+
+def a_history_with_copies(dice, states):
+    """A daemon captures a directory. Returns, for each state at rest, the time from which and up to which it was, and a plain copy."""
+    model, rests = Model("data", dice), []
+    process = start("--scan-s", "1", "--quiet-ms", "10", "--hold-ms", "100")
+    wait_for("the start", lambda: said("watching"), process)
+    for at in range(states):
+        model.some(dice.choice([1, 1, 3, 10, 40]))
+        for _ in range(dice.randrange(3)):
+            change_what_is_no_content(model, dice)
+        looked_at = 0
+
+        def is_there():
+            nonlocal looked_at
+            if latest() == looked_at:
+                return False
+            looked_at = latest()
+            keep("restore", "store", str(looked_at), "back", "--force", "--quiet")
+            return not rsync_finds("data", "back")
+
+        wait_for("a version that equals the directory", is_there, process)
+        since_ns = time.time_ns()
+        subprocess.run(["cp", "-a", "--sparse=always", "data", "copy-%d" % at], check=True)
+        assert not rsync_finds("data", "copy-%d" % at), "cp has made another directory"
+        rests.append((since_ns, time.time_ns(), "copy-%d" % at))
+    stop(process)
+    return rests
+
+
+def random_moments_equal_plain_copies(dice):
+    """DK-8: any moment while the directory was at rest is restored as the plain copy that was made then; rsync finds no difference.
+    Every 250 moments are of another history."""
+    if not shutil.which("rsync"):
+        raise Skip("rsync is not installed")
+    top_of_case, done, versions_seen = os.getcwd(), 0, 0
+    while done < MOMENTS:
+        os.mkdir("history")
+        os.chdir("history")
+        rests = a_history_with_copies(dice, 25 if MOMENTS > 250 else 5)
+        for _ in range(min(250, MOMENTS - done)):
+            since_ns, until_ns, copy = dice.choice(rests)
+            moment = dice.randrange(since_ns, until_ns + 1)
+            text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment // 10**9)) + ".%09d" % (moment % 10**9)
+            shutil.rmtree("back", ignore_errors=True)
+            keep("restore", "store", text, "back", "--quiet")
+            found = rsync_finds(copy, "back")
+            assert not found, "%s is not %s: %s" % (text, copy, found)
+            done += 1
+        assert "is sound" in keep("verify", "store")
+        versions_seen += latest()
+        os.chdir(top_of_case)
+        shutil.rmtree("history")
+        if MOMENTS > 250:
+            print("     %d moments in %d versions equal plain copies" % (done, versions_seen), flush=True)
 
 
 def notified_changes_need_no_scan(dice):
@@ -565,10 +643,12 @@ def what_is_said_in_the_end(dice):
 
 
 def the_program_and_its_status(dice):
+    """CL-2, W-71: The program is a child, which is captured while it runs; its status is passed on."""
     os.makedirs("data")
     keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/a; exit 7", status=7)
     assert restored("latest")["a"] == seen("data")["a"], "its end was not captured"
     keep("run", "store", "data", "--", "sh", "-c", "kill -9 $$", status=137)
+    keep("run", "store", "data", "--", "sh", "-c", 'echo 2 >data/during; until "$0" cat store latest during; do sleep 0.1; done', DXKEEP, timeout=PATIENCE)
     out = keep("run", "store", "data", "--", "./nothing", status=127)
     assert "nothing" in out, out
     keep("run", "store", "data", "--", "data", status=127)
@@ -580,6 +660,7 @@ def the_program_and_its_status(dice):
 
 
 def signals_are_passed_on(dice):
+    """CL-2: To the program, whose status after them is dxkeep's; what it wrote then is captured."""
     os.makedirs("data")
     for number, name in ((signal.SIGTERM, "TERM"), (signal.SIGHUP, "HUP"), (signal.SIGUSR1, "USR1"), (signal.SIGINT, "INT")):
         process = start(command="run", program=("--", "sh", "-c", "trap 'echo %s >data/got; exit 9' %s; echo ready >data/r; while :; do sleep 0.05; done"
@@ -1019,7 +1100,7 @@ def commands_on_a_damaged_store(dice):
     os.remove("data/sub/3")
     keep("capture", "store", "data")
     commands = [line.split() for line in READING_COMMANDS]
-    right = [keep(*line) for line in commands]
+    right = [without_duration(keep(*line)) for line in commands]
     with open("store/objects", "rb") as f:
         whole = f.read()
     for _ in range(40):
@@ -1031,9 +1112,13 @@ def commands_on_a_damaged_store(dice):
         for line, answer in zip(commands, right):
             done = subprocess.run([DXKEEP, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
             assert done.returncode in (0, 2, 4, 5), (at, line, done.returncode, done.stderr)
-            assert done.returncode or done.stdout.decode() == answer, (at, line, done.stdout)
+            assert done.returncode or without_duration(done.stdout.decode()) == answer, (at, line, done.stdout)
             assert not done.returncode or done.stderr, (at, line, "no message")
         assert seen("out") == seen("data/sub") and seen("out.file") == seen("data/sub/new"), at  # all or nothing, whatever is damaged
+
+
+def without_duration(text):
+    return re.sub(r'"ms":\d+', '"ms":0', text)
 
 
 READING_COMMANDS = ["diff store 1 2 --json", "timeline store", "gc store --keep last=1 --dry-run", "restore store 2 out --path sub --force --json", "restore store 2 out.file --path sub/new --force --json"]
@@ -1495,7 +1580,7 @@ def old_versions_are_removed_by_a_rule(dice):
 
 
 def a_collection_killed_at_any_moment(dice):
-    """SIGKILL of gc: every version that the rule or a pin keeps is as it was, and the store stays sound."""
+    """CA-4: SIGKILL of gc: every version that the rule or a pin keeps is as it was, and the store stays sound."""
     found = a_history(dice, 16)
     pinned = set(dice.sample(sorted(found), 3))
     for version in pinned:
@@ -1569,7 +1654,7 @@ def status(*more):
 
 
 def status_of_a_store(dice):
-    """Without a daemon, with one, while changes wait, after a failure, and after a kill; unreferenced bytes are what gc removes."""
+    """CA-4: Without a daemon, with one, while changes wait, after a failure, and after a kill; unreferenced bytes are what gc removes."""
     os.makedirs("data")
     assert "there is no store" in keep("status", "store", status=2)
     with open("data/f", "wb") as f:
@@ -1823,7 +1908,7 @@ def dk(*arguments, status=0, program=("true",), flags=("--state-dir=data", "--st
 
 
 def the_flags_of_diffkeeper(dice):
-    """The program runs, its status is passed on, and the flags win over the variables. What dxkeep does not do, and values that are
+    """CL-1, CL-3, W-79: The program runs, its status is passed on, and the flags win over the variables. What dxkeep does not do, and values that are
     none, are errors that name the flag or variable."""
     said = dk("--debug", program=("sh", "-c", "echo 1 >data/f; exit 7"), status=7)
     assert "watching data" in said and latest() == 2, said
@@ -1849,7 +1934,7 @@ def the_flags_of_diffkeeper(dice):
 
 
 def deltas_as_diffkeeper_asks_for_them(dice):
-    """One byte of a file changes: stored as a delta, or the whole chunk if there must be none."""
+    """DK-1: One byte of a file changes: stored as a delta, or the whole chunk if there must be none."""
     os.makedirs("data")
     content = bytearray(dice.randbytes(200000))
 
@@ -1870,6 +1955,495 @@ def deltas_as_diffkeeper_asks_for_them(dice):
         content[dice.randrange(150000, 200000)] ^= 1
         more = grown(*flags, **variables)
         assert (more > 8192) == whole, (flags, variables, more)
+
+
+# ---- rows of the requirements: DiffKeeper's behaviour, and its weaknesses
+def written(path, content):
+    with open(path, "wb") as f:
+        f.write(content)
+
+
+def size_of_log(store="store"):
+    return os.path.getsize(store + "/objects")
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return (crc ^ 0xffffffff).to_bytes(4, "little")
+
+
+def bytes_of(folder):
+    return {name: open(os.path.join(folder, name), "rb").read() for name in sorted(os.listdir(folder))}
+
+
+def a_store_of_a_newer_format_is_refused(dice):
+    """DK-2: by every command, with the reason, and not one byte of it changes. Names in DIR have nothing to do with those of the store."""
+    os.makedirs("data")
+    for name in ("objects", "lock", "index", "keeper", "version", "schema_version"):
+        written("data/" + name, dice.randbytes(1000))
+    keep("capture", "store", "data")
+    assert not difference(seen("data"), restored("latest"))
+    shutil.copytree("store", "old")
+    for offset, value in ((8, 2), (9, 1), (12, 2), (40, 1)):  # the version, its second byte, a feature, a reserved byte
+        shutil.rmtree("store")
+        shutil.copytree("old", "store")
+        with open("store/objects", "r+b") as f:
+            head = bytearray(f.read(128))
+            for at in (0, 64):
+                head[at + offset] = value
+                head[at + 60:at + 64] = crc32c(head[at:at + 60])
+            f.seek(0)
+            f.write(head)
+        before = bytes_of("store")
+        for words in ("run store data -- touch started", "daemon store data", "capture store data", "log store", "ls store latest", "cat store latest lock",
+                      "diff store 1 latest", "restore store latest new", "export store new.tar", "verify store", "gc store --keep last=1", "pin store latest",
+                      "status store", "timeline store"):
+            out = keep(*words.split(), status=5)
+            assert "written by a newer release" in out, (words, out)
+            assert bytes_of("store") == before, (offset, words)
+    assert not os.path.exists("started") and not os.path.exists("new") and not os.path.exists("new.tar")
+
+
+def whole_chunks_and_deltas_continue_each_other(dice):
+    """DK-1, DK-3: each start decides anew whether chunks are stored whole (DiffKeeper's schema 1) or as deltas (schema 2). A store of
+    one is read and continued by the other, both ways, whatever kills it meanwhile; nothing is converted, so to turn deltas off is the
+    roll-back."""
+    for first in (0, 1):
+        for left in ("store", "data"):
+            shutil.rmtree(left, ignore_errors=True)
+        os.makedirs("data")
+        content, noted = bytearray(dice.randbytes(200000)), {}
+        written("data/f", content)
+        dk("--enable-diff=false" if first else "--enable-diff")
+        for turn in range(6):
+            whole = (turn + first) % 2 == 0
+            flag = "--enable-diff=false" if whole else "--enable-diff=true"
+            process = subprocess.Popen([DXKEEP, "--state-dir=data", "--store=store", flag, "--no-exec", "--debug"], stdin=subprocess.DEVNULL,
+                                       stderr=open("log", "ab"))
+            for _ in range(dice.randrange(1, 5)):
+                content[dice.randrange(50000, 150000)] ^= 1
+                written("data/f", content)
+                time.sleep(dice.random() * 0.2)
+            process.kill()
+            process.wait()
+            for more in range(2):
+                content[dice.randrange(50000, 150000)] ^= 1
+                written("data/f", content)
+                before = size_of_log()
+                dk(flag)
+                grown = size_of_log() - before
+                noted[latest()] = seen("data")
+            assert (grown > 8192) == whole, (flag, grown)
+        all_as_noted(noted)
+        for flag in ("--enable-diff=false", "--enable-diff"):
+            shutil.rmtree("data")
+            dk(flag)
+            assert open("data/f", "rb").read() == content, "restored by " + flag
+
+
+def depths_of_deltas():
+    """How many deltas lead to each object that is stored as one: docs/formats/cas.md, sections 5 and 16."""
+    raw = open("store/objects", "rb").read()
+    return [raw[at.start() + 64 + 32] for at in re.finditer(rb"DXCR\x01\x02", raw)]
+
+
+def when_a_chunk_is_stored_whole(dice):
+    """DK-5, W-70: in the first version, when a delta would not be smaller, and when the chunk before it is damaged. In all other
+    versions it is a delta, and each is the content of its time. After --snapshot-interval - 1 deltas in a row the next one is made
+    of an earlier version, so that no restore needs more."""
+    content = bytearray(dice.randbytes(7000))
+
+    def is_whole(*flags):
+        before = size_of_log() if os.path.exists("store") else 0
+        written("data/f", content)
+        dk(*flags)
+        noted[latest()] = seen("data")
+        return size_of_log() - before > 7000
+
+    for interval in (1, 2, 4, 16, 32, 0):
+        for left in ("store", "data"):
+            shutil.rmtree(left, ignore_errors=True)
+        os.makedirs("data")
+        found, noted = [], {}
+        for _ in range(36 if interval == 32 else 20):
+            found.append(is_whole(*["--snapshot-interval=%d" % interval] if interval else []))
+            content[dice.randrange(7000)] ^= 1
+        assert found == ([True] * 20 if interval == 1 else [True] + [False] * (len(found) - 1)), (interval, found)
+        assert max(depths_of_deltas(), default=0) == (interval or 16) - 1, (interval, depths_of_deltas())
+        all_as_noted(noted)
+    content[:] = dice.randbytes(7000)
+    assert is_whole(), "a delta of other content"
+    content[100] ^= 1
+    assert not is_whole()
+    content[200:210] = b"0123456789"
+    shutil.rmtree("store")
+    noted.clear()
+    is_whole()
+    raw = open("store/objects", "rb").read()
+    at = raw.find(content[3000:3050])
+    assert at > 0 and raw.find(content[3000:3050], at + 1) < 0
+    with open("store/objects", "r+b") as f:
+        f.seek(at)
+        f.write(bytes([raw[at] ^ 1]))
+    content[300] ^= 1
+    assert is_whole(), "a delta of what cannot be read"
+    assert restored("latest")["f"] == seen("data")["f"]
+    keep("restore", "store", "1", "none", status=4)
+
+
+def a_restore_stays_in_its_directory(dice):
+    """DK-9: names such as ../x and /x are refused, also in a store that somebody has made for it; links are restored as links, and never
+    followed, neither while capturing nor while restoring."""
+    craft = os.path.join(top, "build/dxup_craft")
+    done = subprocess.run(["make", "-C", top, "-s", "build/dxup_craft"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()
+    os.makedirs("outside/d")
+    for name in ("outside/secret", "outside/d/secret"):
+        written(name, b"mine")
+    before = seen("outside")
+    for case in ("name-up", "name-dot", "name-slash", "name-root", "name-zero", "name-empty", "name-long", "link-and-dir"):
+        shutil.rmtree("store", ignore_errors=True)
+        subprocess.run([craft, "store", "dir", case], check=True)
+        keep("restore", "store", "latest", "back", status=4)
+        keep("export", "store", "back", "--torn", status=4)
+        keep("run", "store", "back", "--", "touch", "started", status=4)
+        assert not os.path.exists("back") and not os.path.exists("started"), case
+    shutil.rmtree("store")
+    os.makedirs("data/d")
+    written("data/d/secret", b"stored")
+    keep("capture", "store", "data")
+    shutil.rmtree("data/d")
+    for name, target in (("data/d", "../outside/d"), ("data/up", "../../../../outside"), ("data/root", os.path.abspath("outside")), ("data/f", "../outside/secret")):
+        os.symlink(target, name)
+    keep("capture", "store", "data")
+    assert set(restored("latest")) == {"", "d", "up", "root", "f"}, "a link was followed"
+    for moment in ("1", "2", "1"):  # where the version has a directory, the target has a link, and the other way
+        keep("restore", "store", moment, "data", "--force")
+        assert os.path.islink("data/d") == (moment == "2") and not difference(before, seen("outside")), moment
+    keep("restore", "store", "2", "data", "--force")
+    for path in ("../outside", "/etc", "d/secret", "up/secret", "..", "a/../d"):
+        keep("restore", "store", "latest", "part", "--path", path, status=2 if path in ("d/secret", "up/secret") else 1)
+        assert not os.path.exists("part"), path
+    assert "part is as it was" in keep("restore", "store", "latest", "part", "--path", "")
+    assert not difference(seen("data"), seen("part"))
+    for path in ("../outside/secret", "/etc/passwd", "up/secret"):
+        assert "mine" not in keep("cat", "store", "latest", path, status=2 if path[0] == "u" else 1), path
+    assert not difference(before, seen("outside"))
+
+
+def a_store_that_cannot_be_written(dice):
+    """DK-10: a full or read-only disk, or the store of another user, is said at once and not at the first change: the program is not
+    started, though nothing has changed that would have to be stored."""
+    os.makedirs("data")
+    written("data/f", b"1")
+
+    def refused(why, *prefix):
+        for words, end in (("run disk/store data -- touch started", "the program was not started"), ("daemon disk/store data", "nothing is captured")):
+            done = subprocess.run([*prefix, DXKEEP, *words.split()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=PATIENCE)
+            out = done.stdout.decode()
+            assert done.returncode == 5 and "disk/store cannot be written: " + why in out and end in out and out.count("\n") == 1, (words, done.returncode, out)
+        assert not os.path.exists("started") and "probe" not in os.listdir("disk/store")
+
+    with mounted("disk"):
+        keep("capture", "disk/store", "data")
+        keep("run", "disk/store", "data", "--", "true")
+        before = bytes_of("disk/store")
+        subprocess.run(["mount", "-o", "remount,size=1m", "disk"], check=True)
+        with contextlib.suppress(OSError), open("disk/filler", "wb", buffering=0) as f:
+            while f.write(bytes(4096)):
+                pass
+        refused("No space left on device")
+        os.unlink("disk/filler")
+        subprocess.run(["mount", "-o", "remount,ro", "disk"], check=True)
+        refused("Read-only file system")
+        subprocess.run(["mount", "-o", "remount,rw", "disk"], check=True)
+        if shutil.which("setpriv"):
+            for name in (DXKEEP, os.getcwd()):
+                assert os.stat(name).st_mode & 5 == 5, name
+            refused("Permission denied", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+        assert bytes_of("disk/store") == before
+        keep("run", "disk/store", "data", "--", "sh", "-c", "echo 2 >data/f")
+        assert b"2\n" == subprocess.run([DXKEEP, "cat", "disk/store", "latest", "f"], stdout=subprocess.PIPE).stdout
+
+
+def content_under_a_known_hash_is_compared(dice):
+    """CA-5: with --paranoid. A capture of content that the store has, damaged behind its hash, fails; without it nobody looks. In a sound
+    store it makes the same versions in as many bytes."""
+    os.makedirs("data")
+    content = dice.randbytes(300000)
+    text = b"".join(b"line %d\n" % dice.randrange(100) for _ in range(40000))  # compressed
+    written("data/f", content)
+    written("data/text", text)
+    for store, more in (("store", ()), ("sound", ("--paranoid",))):
+        keep("capture", store, "data", *more)
+    for turn in range(4):  # known content, new content, deltas, and what is only half new
+        written("data/again%d" % turn, content[:200000 + turn] + text)
+        for store, more in (("store", ()), ("sound", ("--paranoid",))):
+            keep("capture", store, "data", *more)
+    assert abs(size_of_log() - size_of_log("sound")) < 4096, (size_of_log(), size_of_log("sound"))
+    keep("restore", "sound", "latest", "back", "--quiet")
+    assert not difference(seen("data"), seen("back"))
+    raw = open("sound/objects", "rb").read()
+    at = raw.find(content[150000:150050])
+    assert at > 0
+    with open("sound/objects", "r+b") as f:
+        f.seek(at)
+        f.write(bytes([raw[at] ^ 1]))
+    written("data/once more", content)
+    count = len(keep("log", "sound").splitlines())
+    for words in ("capture sound data --paranoid", "run sound data --paranoid -- touch started", "daemon sound data --paranoid"):
+        assert "other content under the hash" in keep(*words.split(), status=4), words
+    assert not os.path.exists("started") and len(keep("log", "sound").splitlines()) == count
+    keep("capture", "sound", "data")
+    assert len(keep("log", "sound").splitlines()) == count + 1
+    keep("verify", "sound", status=4)
+    written("data/gone", dice.randbytes(400000))  # of which no version captured below needs anything
+    keep("capture", "store", "data")
+    os.unlink("data/gone")
+    refused = []
+    for turn in range(40):  # whatever is damaged: a version that was captured can be restored
+        shutil.rmtree("hurt", ignore_errors=True)
+        shutil.copytree("store", "hurt")
+        raw = bytearray(open("hurt/objects", "rb").read())
+        raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
+        written("hurt/objects", raw)
+        done = subprocess.run([DXKEEP, "capture", "hurt", "data", "--name", "other", "--paranoid"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        refused.append(done.returncode == 4)
+        assert done.returncode in (0, 4), done
+        if not done.returncode:
+            keep("restore", "hurt", "latest", "back", "--name", "other", "--force", "--quiet")
+            assert not difference(seen("data"), seen("back"))
+    assert 10 < sum(refused) < 40, refused
+
+
+def every_damaged_byte_is_found(dice):
+    """MK-4, CL-7: one byte of the log is another: in content as it is, compressed, or stored as a delta, in directories, headers, commits.
+    verify reads all of it again; a restore is what it was, or fails and writes nothing."""
+    os.makedirs("data/d")
+    content = bytearray(dice.randbytes(60000))
+    written("data/text", b"".join(b"line %d\n" % dice.randrange(1000) for _ in range(20000)))
+    for turn in range(3):
+        content[dice.randrange(60000)] ^= 1
+        written("data/f", content)
+        written("data/d/%d" % turn, dice.randbytes(100))
+        keep("capture", "store", "data")
+    os.unlink("store/index")
+    expected, raw = seen("data"), open("store/objects", "rb").read()
+    found = 0
+    for turn in range(80):
+        at = dice.randrange(len(raw))
+        with open("store/objects", "r+b") as f:
+            f.seek(at)
+            f.write(bytes([raw[at] ^ 1 << dice.randrange(8)]))
+        if turn % 8 == 0:
+            with open("store/objects", "r+b") as f:  # cut
+                f.truncate(at)
+        shutil.rmtree("back", ignore_errors=True)
+        done = subprocess.run([DXKEEP, "verify", "store"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        restore = subprocess.run([DXKEEP, "restore", "store", "3", "back"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode in (0, 2, 4) and restore.returncode in (0, 2, 4), (at, done, restore)
+        assert restore.returncode or not difference(expected, seen("back")), "byte %d: it is another directory" % at
+        assert not restore.returncode or not os.path.exists("back"), at
+        assert not restore.returncode or done.returncode or turn % 8 == 0, "byte %d: verify has not found it: %r" % (at, done.stdout)
+        found += done.returncode != 0
+        written("store/objects", raw)
+    assert found > 60, "%d of 80" % found
+    assert "is sound" in keep("verify", "store")
+
+
+def a_store_without_a_part(dice):
+    """CL-7 (bucket error): what only makes things faster, or is for status, may be missing or be nonsense; the rest is named."""
+    os.makedirs("data")
+    written("data/f", dice.randbytes(50000))
+    keep("run", "store", "data", "--", "true")
+    keep("pin", "store", "1")
+    expected, parts = seen("data"), sorted(os.listdir("store"))
+    assert len(parts) >= 5, parts
+    shutil.copytree("store", "old")
+    for part in parts:
+        for nonsense in (None, b"", b"nonsense", dice.randbytes(5000)):
+            shutil.rmtree("store")
+            shutil.copytree("old", "store")
+            os.unlink("store/" + part)
+            if nonsense is not None:
+                written("store/" + part, nonsense)
+            if part == "objects":
+                out = keep("restore", "store", "latest", "back", "--force", status=4 if nonsense else 2)
+                assert ("is damaged" if nonsense else "is not a store") in out, out
+                continue
+            if part == "pins" and nonsense:
+                assert "store/pins is damaged" in keep("log", "store", status=4)
+            assert not difference(expected, restored("latest")), part
+            written("data/g", dice.randbytes(10))
+            keep("capture", "store", "data")
+            assert not difference(seen("data"), restored("latest")), part
+            os.unlink("data/g")
+
+
+def files_around_the_size_of_a_chunk(dice):
+    """CK-4, CL-7 (empty, large): a file is cut if it is larger than a chunk, strictly; every size is restored. DiffKeeper's threshold
+    changes nothing, so that stores share chunks."""
+    port, count = free_port(), 0
+    for threshold in ("1", "1024"):
+        os.makedirs("data")
+        sizes = [0, 1, 8191, 8192, 8193, 131071, 131072, 131073, 262144, 262145, 1 << 20, (1 << 20) + 1]
+        for size in sizes:
+            written("data/%d" % size, b"x" * size)  # content without a place to cut: only the maximum does
+        process = subprocess.Popen([DXKEEP, "--state-dir=data", "--store=store%s" % threshold, "--metrics-addr", "127.0.0.1:%d" % port, "--", "sleep", "1000"],
+                                   stdin=subprocess.DEVNULL, stderr=open("log", "ab"), env={**os.environ, "DIFFKEEPER_CHUNK_THRESHOLD_MB": threshold})
+        wait_for("a capture", lambda: metrics_or_none(port).get('capture_total{result="success"}'), process)
+        assert metrics(port)["large_files_total"] == len([size for size in sizes if size > 131072]), metrics(port)
+        stop(process, status=128 + signal.SIGTERM)
+        keep("restore", "store%s" % threshold, "latest", "back%s" % threshold, "--quiet")
+        assert not difference(seen("data"), seen("back" + threshold))
+        shutil.rmtree("data")
+    assert size_of_log("store1") == size_of_log("store1024")
+
+
+def a_daemon_ends_gracefully(dice):
+    """CL-5: on SIGTERM and SIGINT it captures what has changed until then, also in the middle of a capture, and ends with 0."""
+    os.makedirs("data")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        process = start("--quiet-ms", "60000", "--hold-ms", "60000", "--scan-s", "0")
+        wait_for("the start", lambda: the_log().rstrip().endswith("watching data"), process)
+        written("data/f", dice.randbytes(3000000))
+        time.sleep(dice.random() * 0.1)
+        stop(process, number)
+        assert not difference(seen("data"), restored("latest")), number
+    process = start("--quiet-ms", "1", "--hold-ms", "1")
+    wait_for("the start", lambda: the_log().rstrip().endswith("watching data"), process)
+    written("data/f", dice.randbytes(30000000))
+    time.sleep(0.05)
+    stop(process)
+    assert not difference(seen("data"), restored("latest"))
+
+
+def what_has_not_changed_is_not_stored(dice):
+    """W-80, CL-7 (no change, no delta): neither content that was written again, nor that of a file with another name, time or mode; and a
+    capture that finds nothing adds no version."""
+    os.makedirs("data")
+    content = dice.randbytes(3000000)
+    written("data/f", content)
+    keep("capture", "store", "data")
+    before = size_of_log()
+
+    def after(what, change, versions_added=1):
+        nonlocal before
+        count = latest()
+        change()
+        told = json.loads(keep("capture", "store", "data", "--json"))
+        assert latest() == count + versions_added and told["unchanged"] == (versions_added == 0), what
+        assert size_of_log() - before == told["added"] < 4000 * versions_added + 1, (what, told)
+        assert not difference(seen("data"), restored("latest"))
+        before = size_of_log()
+
+    info = os.stat("data/f")
+    after("nothing", lambda: None, 0)
+    after("written again", lambda: written("data/f", content))
+    after("another time", lambda: os.utime("data/f", ns=(1, 1)))
+    after("the first time again", lambda: os.utime("data/f", ns=(info.st_atime_ns, info.st_mtime_ns)))
+    after("another mode", lambda: os.chmod("data/f", 0o600))
+    after("another name", lambda: os.rename("data/f", "data/g"))
+    after("a copy", lambda: shutil.copy("data/g", "data/copy"))
+    after("nothing", lambda: None, 0)
+
+
+def a_large_file_in_little_memory(dice):
+    """W-78: a file is never read as a whole; memory does not grow with it, neither for a capture, nor for one with deltas, nor for a
+    restore."""
+    if "asan" in DXKEEP:
+        raise Skip("the sanitizer takes memory of its own")
+    os.makedirs("data")
+
+    def memory_of(*words):
+        # By a small process: what this one has before the exec counts, too.
+        script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        done = subprocess.run([sys.executable, "-c", script, DXKEEP, *words, "--quiet", "--workers", "2"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert done.returncode == 0, words
+        return int(done.stdout)  # KiB
+
+    most = {}
+    for megabytes in (16, 256):
+        block = dice.randbytes(1 << 20)
+        with open("data/f", "wb") as f:
+            for at in range(megabytes):
+                f.write(at.to_bytes(8, "little") + block[8:])
+        made = memory_of("capture", "store%d" % megabytes, "data")
+        with open("data/f", "r+b") as f:
+            for at in range(0, megabytes << 20, 1 << 16):
+                f.seek(at + 1000)
+                f.write(b"changed")
+        changed = memory_of("capture", "store%d" % megabytes, "data")
+        most[megabytes] = (made, changed, memory_of("restore", "store%d" % megabytes, "latest", "back", "--force"))
+        assert seen("back")["f"] == seen("data")["f"]
+    assert max(most[256]) < 60000, most
+    assert all(large < small + 20000 for small, large in zip(most[16], most[256])), most
+
+
+def many_small_changes(dice):
+    """W-70, W-77, W-82, DK-7: a hundred versions of a file of 512 KiB, one byte changes in each. The store does not grow with the size of
+    the file, all versions can be restored, and a restore tells how many entries it has made."""
+    os.makedirs("data/d")
+    content, contents = bytearray(dice.randbytes(512 << 10)), {}
+    for i in range(10):
+        written("data/d/%d" % i, b"%d" % i)
+    process = start("--quiet-ms", "1", "--hold-ms", "1", "--scan-s", "0")
+    for i in range(100):
+        content[dice.randrange(len(content))] ^= 1 + dice.randrange(255)
+        written("data/new", content)
+        os.rename("data/new", "data/f")
+        wait_for("a version", lambda: subprocess.run([DXKEEP, "cat", "store", "latest", "f"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout == content, process)
+        contents[latest()] = bytes(content)
+        if i == 0:
+            first = size_of_log()
+    stop(process)
+    assert size_of_log() < 3 * first, (first, size_of_log())
+    for version, content in contents.items():
+        told = json.loads(keep("restore", "store", str(version), "back", "--force", "--json"))
+        assert open("back/f", "rb").read() == content, version
+        assert told["entries"] == len(seen("back")) - 1 == 12 and told["ms"] < 1000 * PATIENCE, told
+    assert "12 entries" in keep("restore", "store", "latest", "back", "--force")
+
+
+def the_named_tests_of_diffkeeper(dice):
+    """CL-7: for each test that DiffKeeper's document names, the cases here, which exist."""
+    cases = {case.__name__ for case in CASES}
+    for name, ours in NAMED_BY_DIFFKEEPER.items():
+        assert ours and set(ours.split()) <= cases, (name, set(ours.split()) - cases)
+
+
+NAMED_BY_DIFFKEEPER = {
+    "compress and decompress": "every_damaged_byte_is_found content_under_a_known_hash_is_compared",
+    "lifecycle": "what_is_missing_is_made the_program_and_its_status a_daemon_ends_gracefully",
+    "restore of several files": "a_missing_directory_is_restored any_version_is_what_the_directory_was",
+    "no change, no delta": "what_has_not_changed_is_not_stored what_is_unchanged_is_not_read",
+    "subdirectory": "any_version_is_what_the_directory_was a_part_of_a_version",
+    "large files": "a_large_file_in_little_memory a_large_file_that_never_rests_is_read_at_rest files_around_the_size_of_a_chunk",
+    "permission errors": "what_must_not_be_read a_store_that_cannot_be_written",
+    "watch loop, changes": "notified_changes_need_no_scan only_what_changed_is_looked_at",
+    "watch loop, new directories": "any_version_is_what_the_directory_was notified_changes_need_no_scan",
+    "watch loop, lost events": "events_that_were_lost_lead_to_a_scan mapped_files_are_found",
+    "watch loop, its end": "a_daemon_ends_gracefully a_program_that_ends_at_any_moment",
+    "close of nothing": "a_store_that_cannot_be_made what_is_refused",
+    "bucket error": "a_store_without_a_part a_store_of_a_newer_format_is_refused",
+    "decompress error": "every_damaged_byte_is_found commands_on_a_damaged_store",
+    "empty": "files_around_the_size_of_a_chunk a_missing_directory_is_restored",
+    "outside of the state directory": "a_restore_stays_in_its_directory",
+    "corrupted data": "damage_is_found every_damaged_byte_is_found a_mount_of_a_damaged_store",
+    "large content, compressed": "a_changed_file_has_the_chunks_of_a_new_one content_under_a_known_hash_is_compared",
+    "read-only": "a_store_that_cannot_be_written",
+    "end to end": "a_database_at_every_version killed_at_any_moment random_moments_equal_plain_copies",
+    "migration": "whole_chunks_and_deltas_continue_each_other",
+    "chain": "when_a_chunk_is_stored_whole many_small_changes",
+    "chunking": "files_around_the_size_of_a_chunk a_changed_file_has_the_chunks_of_a_new_one",
+    "Merkle": "every_damaged_byte_is_found",
+    "deduplication": "what_has_not_changed_is_not_stored",
+    "interval": "when_a_chunk_is_stored_whole deltas_as_diffkeeper_asks_for_them",
+}
 
 
 def free_port():
@@ -1904,7 +2478,7 @@ def metrics(port):
 
 
 def metrics_of_a_run(dice):
-    """They equal what was done, also while clients send too much, too little, or nothing at all."""
+    """CL-6: They equal what was done, also while clients send too much, too little, or nothing at all."""
     os.makedirs("data")
     content = bytearray(dice.randbytes(300000))
     with open("data/large", "wb") as f:
@@ -1973,7 +2547,7 @@ def slow_captures_leave_no_long_gaps(dice):
 
 
 def a_second_dxkeep_waits_for_the_first(dice):
-    """For a second: then the first may have ended, or the second is refused."""
+    """DK-10: For a second: then the first may have ended, or the second is refused."""
     os.makedirs("data")
     first = start()
     wait_for("a version", lambda: latest() == 1, first)
@@ -2016,6 +2590,7 @@ def what_is_refused(dice):
 
 
 def damage_is_found(dice):
+    """DK-7, MK-4, W-75: Chunks are read again and hashed, and a restore of what is damaged fails and writes nothing."""
     os.makedirs("data")
     with open("data/f", "wb") as f:
         f.write(dice.randbytes(100000))
@@ -2610,11 +3185,15 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
+         a_store_of_a_newer_format_is_refused, whole_chunks_and_deltas_continue_each_other, when_a_chunk_is_stored_whole, a_restore_stays_in_its_directory,
+         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, every_damaged_byte_is_found, a_store_without_a_part,
+         files_around_the_size_of_a_chunk, a_daemon_ends_gracefully, what_has_not_changed_is_not_stored, a_large_file_in_little_memory,
+         many_small_changes, the_named_tests_of_diffkeeper,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
-         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
+         any_version_is_what_the_directory_was, random_moments_equal_plain_copies, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
          a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,
          consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest, a_database_at_every_version,
          examples_of_the_help]

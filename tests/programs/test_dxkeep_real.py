@@ -2,19 +2,25 @@
 """dxkeep with real programs: PostgreSQL under pgbench, Redis with its append-only file, SQLite with its log, the logs of nginx.
 The program, dxkeep or both are killed at random moments, and sometimes the directory is lost, too. Then every version is restored:
 one that is called consistent must pass the program's own check, and have all rows acknowledged before its time, and none that was
-begun later.
+begun later. Kills come in rounds of ten, each with a directory and a store of its own: otherwise a version would have more rows than
+can be checked for each of them.
 usage: test_dxkeep_real.py [FILTER...]
-       DX_KILLS=n (default 3) DX_TEST_SEED=n DX_PAUSE_MS=n (default 2000) DX_SECONDS=n (default 15: no more kills after this time)
-       DX_VERSIONS=n (default 8: check this many versions, the last and a sample of the others; 0: all) DX_KEEP_FAILED=folder"""
-import ctypes, ctypes.util, glob, hashlib, os, pwd, random, re, shutil, signal, socket, sqlite3, subprocess, sys, threading, time
+       DX_KILLS=n (of each program; default 3) DX_TEST_SEED=n DX_PAUSE_MS=n (default 2000)
+       DX_SECONDS=n (no more kills of a program after this time; default 15, with more than 3 kills no limit)
+       DX_VERSIONS=n (of a round check this many, the last and a sample of the others; 0: all; default 8, with more than 3 kills all)
+       DX_KEEP_FAILED=folder
+       The long proof, which restores every version: DX_KILLS=500 tests/programs/test_dxkeep_real.py"""
+import collections, ctypes, ctypes.util, glob, hashlib, os, pwd, random, re, shutil, signal, socket, sqlite3, subprocess, sys, threading, time
 
 import test_dxkeep as kit
 from test_dxkeep import PATIENCE, Skip, keep, latest, said, start, the_log, versions, wait_for
 
 KILLS = int(os.environ.get("DX_KILLS", "3"))
 PAUSE_MS = os.environ.get("DX_PAUSE_MS", "2000")
-SECONDS = int(os.environ.get("DX_SECONDS", "15"))
-VERSIONS = int(os.environ.get("DX_VERSIONS", "8"))
+FEW = 3
+SECONDS = float(os.environ.get("DX_SECONDS", "15" if KILLS <= FEW else "inf"))
+VERSIONS = int(os.environ.get("DX_VERSIONS", "8" if KILLS <= FEW else "0"))
+KILLS_A_ROUND = 10
 
 
 def note(row):
@@ -524,8 +530,10 @@ def killed_once(program, process, dice):
 
 
 class Series:
+    """A round: kills, then the check of its versions."""
+
     def __init__(self, program, dice):
-        self.program, self.dice, self.kills = program, dice, {}
+        self.program, self.dice, self.counts, self.bad, self.stops = program, dice, collections.Counter(), [], []
         self.histories = []  # (up to which version, the client's record then)
 
     def turn(self, client):
@@ -549,7 +557,7 @@ class Series:
             self.program.end_load()
             kill(process.pid)
             process.wait()
-        self.kills[what] = self.kills.get(what, 0) + 1
+        self.counts["kills of " + what] += 1
         assert not client.fault, client.fault
 
     def lose(self, client):
@@ -562,7 +570,7 @@ class Series:
         self.histories.append((last["version"], list(client.record)))
         client.record = [line for line in client.record if line[1] <= rows]
         shutil.rmtree("data")
-        self.kills["and the directory"] = self.kills.get("and the directory", 0) + 1
+        self.counts["losses of the directory"] += 1
 
     def check_rows(self, version, rows, record):
         least = max([row for kind, row, at in record if kind == "done" and at < version["time_ns"]], default=0) - self.program.slack
@@ -572,9 +580,8 @@ class Series:
         assert not rows or any(row == rows for _, row, _ in record), "it has part of a transaction: %d rows" % rows
 
     def check(self, record):
+        """Restores the versions. Those that are called consistent, and are not, go to bad."""
         self.histories.append((float("inf"), record))
-        good = torn = unsound = most = 0
-        bad = []
         every = sorted(versions(), key=lambda v: v["version"])
         if VERSIONS and len(every) > VERSIONS:
             every = sorted(self.dice.sample(every[:-1], VERSIONS - 1), key=lambda v: v["version"]) + every[-1:]
@@ -583,33 +590,29 @@ class Series:
             shutil.rmtree("back", ignore_errors=True)
             keep("restore", "store", str(number), "back", "--quiet")
             own = next(lines for upto, lines in self.histories if number <= upto)
+            kind = "consistent" if version["consistent"] else "torn"
+            self.counts[kind] += 1
             try:
                 rows = self.program.check("back")
                 if version["consistent"]:
                     self.check_rows(version, rows, own)
-                most = max(most, rows)
+                self.counts["rows"] += rows
             except (AssertionError, ValueError) as e:
-                unsound += 1
+                self.counts["unsound, " + kind] += 1
                 if version["consistent"]:
-                    bad.append("version %d: %s" % (number, e))
-            good, torn = good + version["consistent"], torn + (not version["consistent"])
-        stops = sorted(float(x) for x in re.findall(r"stopped for ([0-9.]+) ms", open("log", errors="replace").read()))
-        print("     %r; %d versions consistent, %d torn, %d unsound; %d rows; stopped for %s to %s ms"
-              % (self.kills, good, torn, unsound, most, stops[len(stops) // 2] if stops else "-", stops[-1] if stops else "-"), flush=True)
-        if bad and os.environ.get("DX_KEEP_FAILED"):
-            shutil.copytree(".", os.path.join(os.environ["DX_KEEP_FAILED"], os.path.basename(os.getcwd())), dirs_exist_ok=True, symlinks=True,
+                    self.bad.append("version %d: %s" % (number, e))
+        self.stops = [float(x) for x in re.findall(r"stopped for ([0-9.]+) ms", open("log", errors="replace").read())]
+        if self.bad and os.environ.get("DX_KEEP_FAILED"):
+            shutil.copytree(".", os.path.join(os.environ["DX_KEEP_FAILED"], "-".join(os.getcwd().split("/")[-2:])), dirs_exist_ok=True, symlinks=True,
                             ignore=lambda _, names: [n for n in names if n in ("socket", "sockets", "redis", "copy")])
-        assert not bad, "%d versions that are called consistent are not:\n%s" % (len(bad), "\n".join(bad)[:3000])
-        assert good > 1 and most, "%d consistent versions with up to %d rows:\n%s" % (good, most, the_log())
 
 
-def series(program, dice):
+def a_round(program, dice, kills, end):
     program.setup()
     client = program.client(random.Random(dice.random()))
     s = Series(program, dice)
-    end = time.monotonic() + SECONDS
     try:
-        for turn in range(KILLS):
+        for turn in range(kills):
             if time.monotonic() > end:
                 break
             s.turn(client)
@@ -626,22 +629,49 @@ def series(program, dice):
         client.asked = False
         client.join(PATIENCE)
     s.check(client.record)
+    return s
+
+
+def series(make, dice):
+    total, bad, stops, place = collections.Counter(), [], [], os.getcwd()
+    end = time.monotonic() + SECONDS
+    for at in range(0, KILLS, KILLS_A_ROUND):
+        if time.monotonic() > end:
+            break
+        folder = os.path.join(place, str(at))
+        os.mkdir(folder)
+        os.chdir(folder)
+        s = a_round(make(), dice, min(KILLS_A_ROUND, KILLS - at), end)
+        bad += ["kills from %d on, %s" % (at, text) for text in s.bad]
+        total, stops = total + s.counts, sorted(stops + s.stops)
+        print("     %s; %s consistent versions are not; stopped for %s to %s ms"
+              % (", ".join("%d %s" % (count, what) for what, count in sorted(total.items())), len(bad) or "no",
+                 stops[len(stops) // 2] if stops else "-", stops[-1] if stops else "-"), flush=True)
+        os.chdir(place)
+        last = the_log_of(folder)
+        shutil.rmtree(folder)
+    assert not bad, "%d versions that are called consistent are not:\n%s" % (len(bad), "\n".join(bad)[:3000])
+    assert total["consistent"] > 1 and total["rows"], "%r:\n%s" % (total, last)
+
+
+def the_log_of(folder):
+    return open(folder + "/log", errors="replace").read()[-2000:]
 
 
 def a_postgres_under_pgbench(dice):
-    series(Postgres(), dice)
+    series(Postgres, dice)
 
 
 def a_redis_with_its_log(dice):
-    series(Redis(), dice)
+    series(Redis, dice)
 
 
 def a_sqlite_with_its_log(dice):
-    series(Sqlite(), dice)
+    series(Sqlite, dice)
 
 
 def logs_of_nginx(dice):
-    series(Nginx(), dice)
+    series(Nginx, dice)
 
 
 if __name__ == "__main__":

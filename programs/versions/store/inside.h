@@ -37,6 +37,7 @@ struct versions_store {
     bool             checks;   /* VERSIONS_CHECK */
     bool             hurry;    /* versions_store_hurry() */
     bool             plain;    /* versions_store_set_plain() */
+    bool             paranoid; /* versions_store_set_paranoid() */
     int64_t          whole_from_ns;
     dx_cas_codec     delta_codec;
     uint64_t         deltas;    /* stored */

@@ -3,6 +3,7 @@
 #include "inside.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 static dx_cas_id id_of(const uint8_t bytes[PROG_HASH_SIZE])
@@ -12,11 +13,41 @@ static dx_cas_id id_of(const uint8_t bytes[PROG_HASH_SIZE])
     return id;
 }
 
+int versions_object_same(versions_store *s, const uint8_t id[PROG_HASH_SIZE], const void *data,
+                         size_t size)
+{
+    if (!s->paranoid) return PROG_OK;
+    const dx_cas_id wanted = id_of(id);
+    char text[2 * PROG_HASH_SIZE + 1];
+    size_t got = 0;
+    void *bytes = prog_alloc(size + 1);
+    const int error = dx_cas_get(&s->cas, &wanted, bytes, size, &got);
+    const bool same = !error && got == size && !memcmp(bytes, data, size);
+    free(bytes);
+    if (same) return PROG_OK;
+    if (error == DX_CAS_ESYS) return versions_store_fail(s, error, s->path);
+    prog_hash_text(id, text);
+    return prog_fail(PROG_DAMAGED, "%s has other content under the hash %s than the directory; "
+                     "'dxkeep verify %s' lists the versions that need it", s->path, text, s->path);
+}
+
+/* The same before a put, which stores nothing if the object is there. */
+static int check_same(versions_store *s, const void *data, size_t size)
+{
+    dx_cas_id id;
+    uint64_t is;
+    if (!s->paranoid) return PROG_OK;
+    dx_cas_hash(data, size, &id);
+    return dx_cas_object_size(&s->cas, &id, &is) ? PROG_OK : versions_object_same(s, id.bytes, data, size);
+}
+
 int versions_object_put(versions_store *s, const void *data, size_t size,
                         uint8_t id[PROG_HASH_SIZE])
 {
     dx_cas_id made;
     assert(data || !size);
+    int status = check_same(s, data, size);
+    if (status) return status;
     int error = dx_cas_put(&s->cas, data, size, &made);
     if (error) return versions_store_fail(s, error, s->path);
     memcpy(id, made.bytes, sizeof made.bytes);
@@ -29,6 +60,8 @@ int versions_object_put_like(versions_store *s, const void *data, size_t size,
     assert(data || !size);
     dx_cas_id like = id_of(base);
     dx_cas_id made;
+    int status = check_same(s, data, size);
+    if (status) return status;
     int error = dx_cas_delta_put(&s->delta, data, size, &like, limit, &made);
     if (error) return versions_store_fail(s, error, s->path);
     memcpy(id, made.bytes, sizeof made.bytes);

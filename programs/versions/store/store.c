@@ -37,6 +37,10 @@ int versions_store_fail(versions_store *s, int error, const char *what)
     case DX_CAS_ENOTSUP:
         return prog_fail(PROG_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
                          what);
+    case DX_CAS_EVERSION:
+    case DX_CAS_EZERO:
+        return prog_fail(PROG_SYSTEM, "%s was written by a newer release, whose format this one does "
+                         "not know; it was not changed", what);
     case DX_CAS_ENOSPACE: return prog_fail(PROG_SYSTEM, "%s: no space left on the device", what);
     case DX_CAS_ESYS:
         if (s->file.system_error)
@@ -232,7 +236,9 @@ static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *
     error = dx_cas_open(&s->cas, &desc);
     if (!error) return PROG_OK;
     *again = more && error == DX_CAS_EAGAIN;
-    int status = *again ? PROG_OK : versions_store_fail(s, error, s->path);
+    int status = PROG_OK;
+    if (error == DX_CAS_ENOTFOUND) status = prog_fail(PROG_NOT_FOUND, "%s is not a store", s->path);
+    else if (!*again) status = versions_store_fail(s, error, s->path);
     free_block(&s->memory);
     close_files(s);
     return status;
@@ -539,6 +545,8 @@ void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smalles
 }
 
 void versions_store_set_plain(versions_store *s, bool plain) { s->plain = plain; }
+
+void versions_store_set_paranoid(versions_store *s, bool paranoid) { s->paranoid = paranoid; }
 
 void versions_store_set_chain(versions_store *s, uint32_t deltas_max)
 {

@@ -72,6 +72,9 @@ uint64_t versions_store_kept(versions_store *s);
 void versions_store_hurry(versions_store *s, int64_t whole_from_ns, bool smallest);
 /* Store new objects without compression, for a store that is soon removed, or compress them again. */
 void versions_store_set_plain(versions_store *s, bool plain);
+/* Whenever an object is stored that the store has already, compare the bytes: PROG_DAMAGED if they
+   differ. This finds damage, and two contents with the same hash. */
+void versions_store_set_paranoid(versions_store *s, bool paranoid);
 /* The maximum number of deltas of a chunk in a row: 1 to 31. */
 void versions_store_set_chain(versions_store *s, uint32_t deltas_max);
 /* Nothing is done with the store for a while: take the pages of a large index out of memory. */
@@ -185,6 +188,10 @@ int versions_object_put_after(versions_store *s, const void *data, size_t size, 
                               uint8_t id[PROG_HASH_SIZE]);
 /* Does it exist, with that size (0: any)? */
 bool versions_object_has(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size);
+/* The store has this object, and its caller was about to store these bytes: with
+   versions_store_set_paranoid(), compare them. */
+int  versions_object_same(versions_store *s, const uint8_t id[PROG_HASH_SIZE], const void *data,
+                          size_t size);
 bool versions_object_size(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t *size);
 /* The object that it is stored as a delta of; base may be id. False: none. */
 bool versions_object_base(versions_store *s, const uint8_t id[PROG_HASH_SIZE],

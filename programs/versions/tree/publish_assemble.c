@@ -111,7 +111,8 @@ static int put_piece(assembler *a, assembler_level *l, uint8_t id[32])
     if (!a->has_last) return versions_object_put(a->store, l->piece.bytes, l->piece.size, id);
     dx_cas_hash(l->piece.bytes, l->piece.size, &is);
     memcpy(id, is.bytes, sizeof is.bytes);
-    if (versions_object_has(a->store, id, l->piece.size)) return PROG_OK;
+    if (versions_object_has(a->store, id, l->piece.size))
+        return versions_object_same(a->store, id, l->piece.bytes, l->piece.size);
     if (old_dir(a)->has_old) {
         versions_follow was = {find_part, &l->parts, l->old.level ? l->parts.size : 1, 0};
         base = versions_follow_base(&was, l->at, l->piece.size);
@@ -368,7 +369,9 @@ static int add_chunk(assembler *a, const versions_batch *b, const versions_chunk
         a->locates->locate(a->locates->locate_user, a->located, c->id, at, c->size);
     if (c->known) versions_follow_note(&a->follow, c->id, at, c->size);
     else base = versions_follow_base(&a->follow, at, c->size);
-    if (!c->known && c->follows)
+    if (c->known && !a->locates)
+        status = versions_object_same(a->store, c->id, b->bytes + c->at, c->size);
+    else if (!c->known && c->follows)
         status = versions_object_put_after(a->store, b->bytes + c->at, c->size, base, id);
     else if (!c->known)
         status = versions_object_put_packed(a->store, b->bytes + c->at, c->size,
