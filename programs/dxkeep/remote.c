@@ -206,5 +206,5 @@ int keep_remote_continue(const keep_options *o)
                           "without those of the remote", o->remote, o->store);
     free(list);
     versions_store_close(s);
-    return status;
+    return status == PROG_NOT_FOUND ? PROG_OK : status; /* the remote has no version */
 }

@@ -369,7 +369,6 @@ static int run(keeper *k)
     keep_metrics_ships(k->metrics, k->ship);
     if (!status) status = wait_for_lease(k);
     if (!status) status = keep_remote_continue(o);
-    if (status == PROG_NOT_FOUND) status = PROG_OK; /* the remote has no version */
     if (!status) status = restore_latest(k);
     if (!status) status = make_directory(o);
     if (!status) status = open_all(k);
