@@ -104,6 +104,7 @@ need_for_all() {
     need redis-server has redis-server
     need redis-tools has redis-check-aof
     need nginx eval 'has nginx || test -x /usr/sbin/nginx'
+    need iproute2 has ip
     need rdiff has rdiff
     need bsdiff has bsdiff
     # Encoders of deflate besides zlib: their streams are rebuilt.
