@@ -2220,6 +2220,54 @@ def content_under_a_known_hash_is_compared(dice):
     assert 10 < sum(refused) < 40, refused
 
 
+def what_a_fingerprint_would_spare_is_compared(dice):
+    """CA-5: a daemon with --paranoid compares all of a large file of which a part has changed; without, it does not read the rest again."""
+    for paranoid in (False, True):
+        for left in ("store", "data", "log"):
+            subprocess.run(["rm", "-rf", left], check=True)
+        os.makedirs("data")
+        process = start("--scan-s", "0", *["--paranoid"] * paranoid)
+        try:
+            wait_for("the start", lambda: said("watching"), process)
+            last = damage_a_chunk_that_stays(dice, process)
+            if paranoid:
+                wait_for("its refusal", lambda: said("other content under the hash"), process)
+                assert latest() == last and process.poll() is None
+            else:
+                wait_for("a version", lambda: latest() > last, process)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def damage_a_chunk_that_stays(dice, process):
+    """A large file is captured twice, damaged in the store, and changed once more at another place. Returns the last version before."""
+    content = bytearray(dice.randbytes(3000000))
+    written("new", content)
+    before = latest()
+    os.rename("new", "data/f")
+    wait_for("a version", lambda: latest() > before, process)
+    before = latest()
+
+    def change(at):
+        content[at] ^= 1
+        with open("data/f", "r+b") as f:
+            f.seek(at)
+            f.write(content[at:at + 1])
+
+    change(2)
+    wait_for("a version", lambda: latest() > before, process)
+    raw = open("store/objects", "rb").read()
+    at = raw.find(content[2000000:2000050])
+    assert at > 0
+    with open("store/objects", "r+b") as f:
+        f.seek(at)
+        f.write(bytes([raw[at] ^ 1]))
+    before = latest()
+    change(5)
+    return before
+
+
 def every_damaged_byte_is_found(dice):
     """MK-4, CL-7: one byte of the log is another: in content as it is, compressed, or stored as a delta, in directories, headers, commits.
     verify reads all of it again; a restore is what it was, or fails and writes nothing."""
@@ -3186,7 +3234,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
          a_store_of_a_newer_format_is_refused, whole_chunks_and_deltas_continue_each_other, when_a_chunk_is_stored_whole, a_restore_stays_in_its_directory,
-         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, every_damaged_byte_is_found, a_store_without_a_part,
+         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, what_a_fingerprint_would_spare_is_compared, every_damaged_byte_is_found, a_store_without_a_part,
          files_around_the_size_of_a_chunk, a_daemon_ends_gracefully, what_has_not_changed_is_not_stored, a_large_file_in_little_memory,
          many_small_changes, the_named_tests_of_diffkeeper,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
