@@ -114,7 +114,8 @@ static const char *reason_of(int error)
     case DX_TOKEN_ESIGNATURE: return "the token is not signed with this server's secret";
     case DX_TOKEN_EEXPIRED: return "the token has expired, or has no \"exp\"";
     case DX_TOKEN_EEARLY: return "the token is not valid yet: see its \"nbf\"";
-    case DX_TOKEN_EAUDIENCE: return "the token is from another issuer, or for another audience";
+    case DX_TOKEN_EISSUER: return "the token is from another issuer: see its \"iss\"";
+    case DX_TOKEN_EAUDIENCE: return "the token is for another audience: see its \"aud\"";
     case DX_TOKEN_ETOOBIG: return "the token is too long";
     case DX_TOKEN_ENOTSUP: return "the token must be signed with HS256, and have no \"crit\"";
     default: return "this is not a JSON Web Token";
