@@ -387,12 +387,14 @@ static int on_watch(const dx_hbtp_context *c)
     const uint8_t *record = NULL; /* its epoch and checksum */
     arguments a;
     uint32_t query = 0;
-    if (bytes.size < 2 || bytes.bytes[1] > 1) return count(h, DXDB_BAD_REQUEST);
+    if (bytes.size < 2 || bytes.bytes[1] > 1)
+        return refuse(c, h, DXDB_BAD_REQUEST, "it begins with a method, and with 0 or 1");
     while (query < config->query_count && config->queries[query].method != bytes.bytes[0]) query++;
-    if (query == config->query_count) return count(h, DXDB_NOT_FOUND);
+    if (query == config->query_count) return refuse(c, h, DXDB_NOT_FOUND, "no query has this method");
     if (bytes.bytes[1]) record = bytes.bytes + 2;
     const size_t head = record ? 2 + 8 + 16 : 2;
-    if (bytes.size < head) return count(h, DXDB_BAD_REQUEST);
+    if (bytes.size < head)
+        return refuse(c, h, DXDB_BAD_REQUEST, "the epoch and the checksum of the record are missing");
     bytes.bytes += head;
     bytes.size -= head;
     const char *why = parse(&bytes, config->queries[query].parameter_count, a.values, a.texts, sizeof a.texts);
@@ -462,7 +464,7 @@ static int describe(const dx_hbtp_context *c)
     const int write = dxdb_config_find_write(h->results->config, (const char *)c->payload,
                                              c->payload_size);
     uint16_t status = DXDB_OK;
-    if (query < 0 && write < 0) return count(h, DXDB_NOT_FOUND);
+    if (query < 0 && write < 0) return refuse(c, h, DXDB_NOT_FOUND, "there is no such query or write");
     if (write >= 0) dxdb_results_describe_write(h->results, (uint32_t)write, &text);
     else status = dxdb_results_describe(h->results, (uint32_t)query, &text);
     count(h, status);
@@ -483,9 +485,8 @@ static int on_admit(void *user, dx_hbtp_session *session, const dx_hbtp_offer *o
 {
     dxdb_hbtp *h = user;
     const dx_hbtp_text *token = &offer->who.token;
-    const char *why;
     return dxdb_guard_admit(h->guard, token->size ? token->bytes : NULL, token->size,
-                            &peer_of(session)->subject, &why);
+                            &peer_of(session)->subject, offer->why);
 }
 
 /* The peer no longer waits for the answer. */
