@@ -148,6 +148,11 @@ uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject)
     return subject->expires_s > now_s() ? 0 : DX_HBTP_STATUS_UNAUTHORIZED;
 }
 
+const char *dxdb_guard_why(const dxdb_subject *subject)
+{
+    return subject->expires_s ? "the token has expired" : "a token is required";
+}
+
 bool dxdb_guard_is_origin(const dxdb_guard *g, const char *origin, size_t size, const char *host,
                           size_t host_size)
 {

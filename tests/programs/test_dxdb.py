@@ -930,7 +930,7 @@ def mw_4_6_only_who_has_a_token_is_answered():
                 assert "401" in e.text and text in e.text, (one, e.text)
         with dx_hbtp.Client(*s.at["hbtp"], hello=False) as client:
             refused(401, client, 1, arguments("1"))
-            refused(401, client, 0, b"user")
+            assert refusal_of(lambda: client.call(0, b"user")) == (401, "a token is required")
         assert s.fetch("/healthz")[0] == 200 and s.fetch("/metrics")[0] == 200
         answer = s.fetch("/q/user?id=1", {"authorization": "bearer " + good})
         assert answer[0] == 200 and answer[1]["X-RateLimit-Limit"] == "5" and answer[1]["X-RateLimit-Remaining"] == "4"
@@ -948,7 +948,7 @@ def mw_4_6_only_who_has_a_token_is_answered():
         with hbtp_as(s, short) as client:
             assert client.call(1, arguments("1"))
             time.sleep(2.1)
-            refused(401, client, 1, arguments("1"))
+            assert refusal_of(lambda: client.call(1, arguments("1"))) == (401, "the token has expired")
     with open("secret", "w") as f:
         f.write("short")
     done = subprocess.run([DXDB, "serve", "dxdb.toml"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
@@ -2666,6 +2666,35 @@ def answers_that_nobody_reads_are_bounded():
         assert b"user 5" in idle.answer()
 
 
+def who_does_not_read_leaves_room_for_others():
+    """Three clients ask for more than all may keep, and read nothing: who reads still gets all of many large answers."""
+    hogs, calls, size = 3, 40, 900000
+    postgres.fresh(USERS)
+    queries = {"t": {"sql": "SELECT repeat(md5($1), %d) AS v" % (size // 32), "parameters": ["p"]}}
+    with Server(queries, server="request_ms = 60000", cache="bytes = 2000000\n[subscribe]\nlag_ms = 600000") as s:
+        def ask(raw, name, count):
+            for number in range(1, count + 1):
+                value = arguments("%d of %s" % (number, name))
+                raw.socket.sendall(struct.pack("<BBHI", dx_hbtp.CALL, 4, number, 1 + len(value)) + b"\1" + value)
+        def loaded(count):
+            until(lambda: s.metrics()["dxdb_loads_total"] == count and not s.metrics()["dxdb_pool_running"] + s.metrics()["dxdb_pool_waiting"])
+        raws = [Raw(s, receive=4096) for _ in range(hogs)]
+        for place, raw in enumerate(raws):
+            ask(raw, place, calls)
+            loaded((place + 1) * calls)
+        found = s.metrics()
+        assert (40 << 20) < found["dxdb_hbtp_unread_bytes"] < 60 << 20 and found["dxdb_hbtp_unread_refused_total"] > 10, found
+        with Raw(s, receive=4096) as late:
+            ask(late, "late", 8)
+            loaded(hogs * calls + 8)
+            for _ in range(8):
+                opcode, body = late.frame()
+                assert opcode == dx_hbtp.RESPONSE and size < len(body) < size + 200, (opcode, body[:100])
+        for raw in raws:
+            raw.close()
+        until(lambda: s.metrics()["dxdb_hbtp_unread_bytes"] == 0)
+
+
 def mw_4_6_a_web_socket_needs_a_token_in_its_hello():
     postgres.fresh(USERS)
     secret = "a secret of thirty-two bytes or more"
@@ -3020,8 +3049,15 @@ def a_target_may_have_its_host_and_a_key_escapes():
 
 def what_is_too_large_is_told_its_limit():
     postgres.fresh(USERS)
-    queries = {"user": ONE_USER, "text": {"sql": "SELECT $1::text AS t", "parameters": ["p"], "ttl_s": 1}}
+    queries = {"user": ONE_USER, "text": {"sql": "SELECT $1::text AS t", "parameters": ["p"], "ttl_s": 1},
+               "wide": "SELECT " + ", ".join("%d AS c%d" % (i, i) for i in range(1500)),
+               "texts": "SELECT " + ", ".join("'' AS c%d" % i for i in range(513)), "fits": "SELECT " + ", ".join("'' AS c%d" % i for i in range(512))}
     with Server(queries) as s, s.hbtp() as client:
+        for name, count in (("wide", 1500), ("texts", 513)):
+            status, why = refusal_of(lambda: client.call(s.methods[name], b""))
+            assert status == 500 and "it has %d columns: a row has at most 1024 fields" % count in why, why
+            assert why in json.loads(s.fetch("/q/" + name)[2])["error"]
+        assert len(s.get("fits")[0]) == 512
         for head, status, text in ((b"GET /q/text?p=" + b"x" * 17000 + b" HTTP/1.1\r\n\r\n", b" 414 ", b"its target alone"),
                                    (b"GET /q/text?p=x HTTP/1.1\r\nA: " + b"x" * 17000 + b"\r\n\r\n", b" 431 ", b"at most 16382 bytes"),
                                    (b"GET /q/text?p=x HTTP/1.1\r\n" + b"A: x\r\n" * 3000 + b"\r\n", b" 431 ", b"at most 16382 bytes")):
@@ -3031,6 +3067,21 @@ def what_is_too_large_is_told_its_limit():
                             (arguments("a\0b"), "a zero byte"), (struct.pack("<I", 100) + b"x", "longer than the request")):
             status, why = refusal_of(lambda: client.call(s.methods["text"], given))
             assert status == 400 and text in why, (status, why)
+        for given, want, text in ((b"\0", 400, "begins with a method"), (b"\1\2", 400, "begins with a method"), (b"\xc8\0", 404, "no query has this method"),
+                                  (b"\1\1x", 400, "the epoch and the checksum")):
+            status, why = refusal_of(lambda: client.call(255, given))
+            assert status == want and text in why, (status, why)
+        assert refusal_of(lambda: client.call(0, b"nothing")) == (404, "there is no such query or write")
+    # The subscription beyond the limit of a connection, and one to nothing.
+    with Server({"user": ONE_USER}) as s, Raw(s) as raw:
+        for user in range(1, 65):
+            raw.follow(1, arguments(str(user)))
+        raw.send(dx_hbtp.CALL, bytes([255, 1, 0]) + arguments("65"))
+        for number, want, text in ((struct.unpack_from("<I", raw.answer())[0], 429, b"a connection may have 64, and all of a worker 4160"),
+                                   (12345678, 404, b"no result is followed by this number")):
+            raw.send(dx_hbtp.STATE_SUBSCRIBE, struct.pack("<IQQ", number, 0, 0))
+            opcode, body = raw.frame()
+            assert opcode == dx_hbtp.ERROR and struct.unpack_from("<H", body)[0] == want and text in body, body
     # At the start: what the system says, and no secret without an end.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         write_config("x.toml", {"user": ONE_USER})
@@ -3547,7 +3598,8 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
-         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction,
+         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded,
+         who_does_not_read_leaves_room_for_others, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction,
          what_became_of_a_write_is_said, who_has_written_reads_nothing_older, a_target_may_have_its_host_and_a_key_escapes, what_is_too_large_is_told_its_limit, a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules,
          mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
