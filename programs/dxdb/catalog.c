@@ -419,12 +419,14 @@ static void begin_queries(dxdb_catalog *c)
 }
 
 /* From here on cached results may be outdated. */
-static void go_down(dxdb_catalog *c, const char *why)
+static void go_down_for(dxdb_catalog *c, const char *why, const char *reason)
 {
     if (!c->is_up) return;
     c->is_up = false;
-    c->calls->down(c, why);
+    c->calls->down(c, why, reason);
 }
+
+static void go_down(dxdb_catalog *c, const char *why) { go_down_for(c, why, why); }
 
 void dxdb_catalog_reload(dxdb_catalog *c, const char *why)
 {
@@ -598,7 +600,7 @@ static void handle_types(dxdb_catalog *c, const PGresult *result)
 {
     if (c->answer++ == 0) {
         if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-            dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+            dxdb_connection_fail(&c->connection, PQresultErrorMessage(result));
             return;
         }
         for (uint32_t i = 0; i < c->config->query_count; i++) handle_columns(c, i, result);
@@ -612,15 +614,15 @@ static void handle_types(dxdb_catalog *c, const PGresult *result)
 }
 
 /* Begin again, with another stream. */
-static void restart(dxdb_catalog *c, const char *why)
+static void restart(dxdb_catalog *c, const char *why, const char *reason)
 {
-    dxdb_connection_drop(&c->connection, why);
+    dxdb_connection_drop_for(&c->connection, why, reason);
     dxdb_stream_stop(&c->stream, why);
-    go_down(c, why);
+    go_down_for(c, why, reason);
 }
 
 /* Say why replication does not start. PostgreSQL does not say how many slots and walsenders it needs. */
-static void say(dxdb_catalog *c, const char *why)
+static void say(dxdb_catalog *c, const char *why, const char *reason)
 {
     char text[DXDB_TEXT_SIZE + 160];
     const unsigned workers = dxdb_health_workers();
@@ -628,13 +630,15 @@ static void say(dxdb_catalog *c, const char *why)
     snprintf(text, sizeof text, is_full ? "%s. Each worker needs one: set max_wal_senders and "
              "max_replication_slots of the database to %u more than others use, and restart it" : "%s",
              why, workers);
-    dxdb_health_set(c->index, "changes cannot be received", text);
+    if (is_full) reason = "no replication slot is free: max_wal_senders and max_replication_slots";
+    dxdb_health_set(c->index, "changes cannot be received", text, reason);
 }
 
 /* Handle an answer to ask_publication(). If replication cannot be, the next heartbeat asks again. */
 static void handle_publication(dxdb_catalog *c, const PGresult *result)
 {
     const char *name = c->config->publication;
+    const char *reason = NULL;
     char why[DXDB_TEXT_SIZE] = "";
     if (c->answer++ > 0) { /* the sync */
         if (!c->publication[0]) return;
@@ -643,24 +647,30 @@ static void handle_publication(dxdb_catalog *c, const PGresult *result)
         return;
     }
     c->publication[0] = 0;
-    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        reason = "the publication cannot be read";
         dxdb_first_line(why, sizeof why, PQresultErrorMessage(result));
-    else if (strcmp(PQgetvalue(result, 0, 0), "t"))
-        snprintf(why, sizeof why, "wal_level is not logical: set it in postgresql.conf, and restart "
-                 "the database");
-    else if (strcmp(PQgetvalue(result, 0, 1), "t"))
-        snprintf(why, sizeof why, "the role may not replicate: ALTER ROLE ... REPLICATION");
-    else if (PQgetisnull(result, 0, 4))
-        snprintf(why, sizeof why, "there is no publication %s: 'dxdb install-publication' creates it",
-                 name);
-    else if (strcmp(PQgetvalue(result, 0, 2), "t"))
+    } else if (strcmp(PQgetvalue(result, 0, 0), "t")) {
+        reason = "wal_level is not logical";
+        snprintf(why, sizeof why, "%s: set it in postgresql.conf, and restart the database", reason);
+    } else if (strcmp(PQgetvalue(result, 0, 1), "t")) {
+        reason = "the role may not replicate";
+        snprintf(why, sizeof why, "%s: ALTER ROLE ... REPLICATION", reason);
+    } else if (PQgetisnull(result, 0, 4)) {
+        reason = "there is no publication";
+        snprintf(why, sizeof why, "%s %s: 'dxdb install-publication' creates it", reason, name);
+    } else if (strcmp(PQgetvalue(result, 0, 2), "t")) {
+        reason = "the publication leaves out changes";
         snprintf(why, sizeof why, "publication %s leaves out some of insert, update, delete and truncate",
                  name);
-    else if (!strcmp(PQgetvalue(result, 0, 3), "t"))
+    } else if (!strcmp(PQgetvalue(result, 0, 3), "t")) {
+        reason = "the publication leaves out changes";
         snprintf(why, sizeof why, "publication %s has publish_via_partition_root, which leaves out a "
                  "TRUNCATE of a partition", name);
-    else snprintf(c->publication, sizeof c->publication, "%s", PQgetvalue(result, 0, 4));
-    if (why[0]) say(c, why);
+    } else {
+        snprintf(c->publication, sizeof c->publication, "%s", PQgetvalue(result, 0, 4));
+    }
+    if (reason) say(c, why, reason);
 }
 
 /* Is there a reason to ask which transactions are visible? */
@@ -763,7 +773,7 @@ static void handle_snapshot(dxdb_catalog *c, const PGresult *result)
     } else if (c->asks_flush) {
         c->cannot_flush = true;
     } else {
-        dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+        dxdb_connection_fail(&c->connection, PQresultErrorMessage(result));
     }
 }
 
@@ -781,7 +791,7 @@ static void handle_position(dxdb_catalog *c, const PGresult *result)
         if (!c->reload) end_reached(c);
         if (!c->connection.unanswered) begin_next(c);
     } else {
-        dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+        dxdb_connection_fail(&c->connection, PQresultErrorMessage(result));
     }
 }
 
@@ -807,20 +817,20 @@ static void handle_check(dxdb_catalog *c, const PGresult *result)
             c->generation++;
             c->stream.gather.generation = c->generation;
             c->sees_all = true;
-            dxdb_health_set(c->index, NULL, NULL);
+            dxdb_health_set(c->index, NULL, NULL, NULL);
             c->calls->up(c);
         }
         if (!c->connection.unanswered) begin_next(c);
         return;
     }
     if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
-        dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+        dxdb_connection_fail(&c->connection, PQresultErrorMessage(result));
         return;
     }
     now = PQgetvalue(result, 0, 0);
     c->log_end = strtoull(PQgetvalue(result, 0, 2), NULL, 10);
     if (c->config->replicates && strcmp(PQgetvalue(result, 0, 1), c->publication)) {
-        restart(c, "the publication has changed");
+        restart(c, "the publication has changed", "the publication has changed");
         return;
     }
     if (c->phase == UP && strcmp(now, c->fingerprint)) {
@@ -840,7 +850,7 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
     switch (c->phase) {
     case SETUP:
         if (PQresultStatus(result) == PGRES_FATAL_ERROR)
-            dxdb_connection_drop(connection, PQresultErrorMessage(result));
+            dxdb_connection_fail(connection, PQresultErrorMessage(result));
         else if (++c->answer < SETUP_ANSWERS) break;
         else if (c->config->replicates) ask_publication(c);
         else begin_queries(c);
@@ -878,8 +888,8 @@ static void on_lost(dxdb_connection *connection, const char *why)
     c->is_check_due = false;
     c->reload = false;
     if (c->config->replicates) dxdb_stream_stop(&c->stream, why);
-    go_down(c, why);
-    dxdb_health_set(c->index, "the database cannot be reached", why);
+    go_down_for(c, why, connection->reason);
+    dxdb_health_set(c->index, "the database cannot be reached", why, connection->reason);
 }
 
 static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost, NULL, NULL};
@@ -905,10 +915,10 @@ static void on_stream_lost(dxdb_stream *s, const char *why)
     dxdb_catalog *c = s->user;
     char text[DXDB_TEXT_SIZE + 32];
     if (c->phase == STREAM) {
-        say(c, why);
+        say(c, why, s->connection.reason);
     } else if (c->phase > STREAM) {
         snprintf(text, sizeof text, "the replication was lost: %s", why);
-        restart(c, text);
+        restart(c, text, "the replication was lost");
     }
 }
 

@@ -49,8 +49,9 @@ struct dxdb_wait {
 typedef struct dxdb_catalog_calls {
     /* The queries are described, again after each `down`. From here on every change is reported. */
     void (*up)(dxdb_catalog *c);
-    /* Changes may be missed from here on, until `up`; also called when the schema has changed. */
-    void (*down)(dxdb_catalog *c, const char *why);
+    /* Changes may be missed from here on, until `up`; also called when the schema has changed.
+       why: for the log; reason: the same without names. */
+    void (*down)(dxdb_catalog *c, const char *why, const char *reason);
     /* The content of a table has changed. If it is not whole, it lists the keys of every column that
        is the key of a query for this table. */
     void (*changed)(dxdb_catalog *c, Oid root, const dxdb_change *change);

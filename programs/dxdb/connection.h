@@ -46,7 +46,8 @@ struct dxdb_connection { /* not to be moved; the first fields may be read */
     dx_op       read_op;
     dx_op       write_op;
     dx_op       timer_op;    /* an attempt takes too long, or the next one is due */
-    char        why[DXDB_TEXT_SIZE];
+    char        why[DXDB_TEXT_SIZE];    /* it was lost, in full: for the log */
+    char        reason[DXDB_TEXT_SIZE]; /* the same without names: for clients, who may have no token */
 };
 
 /* Start connecting. All pointers must stay valid until the event loop is closed. seed: a different
@@ -58,6 +59,9 @@ void dxdb_connection_begin_replication(dxdb_connection *c, dx_reactor *r, const 
                                        const dxdb_connection_calls *calls, void *user, uint64_t seed);
 /* Drop the connection as if it were lost, and reconnect. May be called inside a callback. */
 void dxdb_connection_drop(dxdb_connection *c, const char *why);
+/* The same for a message of libpq, which may name roles, hosts and files; `reason` is its class. */
+void dxdb_connection_fail(dxdb_connection *c, const char *message);
+void dxdb_connection_drop_for(dxdb_connection *c, const char *why, const char *reason);
 /* Drop it without reconnecting. It is in use until dxdb_connection_is_ended(). */
 void dxdb_connection_end(dxdb_connection *c);
 bool dxdb_connection_is_ended(const dxdb_connection *c);

@@ -8,7 +8,8 @@
 #include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char     reasons[DXDB_WORKERS_MAX][DXDB_HEALTH_SIZE]; /* empty: the worker can answer */
+static char     reasons[DXDB_WORKERS_MAX][DXDB_HEALTH_SIZE]; /* for clients; empty: the worker can answer */
+static char     said[DXDB_WORKERS_MAX][DXDB_HEALTH_SIZE];    /* the same in full */
 static uint32_t count;
 static bool     was_said; /* why some worker cannot answer */
 
@@ -18,6 +19,8 @@ void dxdb_health_begin(uint32_t workers)
     (void)pthread_mutex_lock(&lock);
     count = workers;
     was_said = false;
+    for (uint32_t i = 0; i < count; i++)
+        said[i][0] = 0;
     for (uint32_t i = 0; i < count; i++)
         snprintf(reasons[i], sizeof reasons[i], "the database has not answered yet");
     (void)pthread_mutex_unlock(&lock);
@@ -31,24 +34,26 @@ static const char *first_reason(void)
     return NULL;
 }
 
-static bool is_known(const char *reason)
+static bool is_known(const char *text)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (!strcmp(reasons[i], reason)) return true;
+        if (!strcmp(said[i], text)) return true;
     return false;
 }
 
-void dxdb_health_set(uint32_t worker, const char *what, const char *why)
+void dxdb_health_set(uint32_t worker, const char *what, const char *why, const char *reason)
 {
-    char reason[DXDB_HEALTH_SIZE] = "";
+    char shown[DXDB_HEALTH_SIZE] = "", text[DXDB_HEALTH_SIZE] = "";
     assert(worker < count);
-    if (what) snprintf(reason, sizeof reason, "%s: %s", what, why);
+    if (what) snprintf(shown, sizeof shown, "%s: %s", what, reason);
+    if (what) snprintf(text, sizeof text, "%s: %s", what, why);
     (void)pthread_mutex_lock(&lock);
-    if (what && !is_known(reason)) {
+    if (what && !is_known(text)) {
         prog_warn("%s, so nothing is answered; retrying: %s", what, why);
         was_said = true;
     }
-    memcpy(reasons[worker], reason, sizeof reason);
+    memcpy(reasons[worker], shown, sizeof shown);
+    memcpy(said[worker], text, sizeof text);
     if (was_said && !first_reason()) {
         prog_warn("the database answers, and results are cached again");
         was_said = false;

@@ -307,7 +307,7 @@ static void handle_failure(dxdb_pooled *c, const PGresult *result)
     dxdb_job *job = c->job;
     char why[DXDB_TEXT_SIZE];
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    dxdb_first_line(why, sizeof why, message ? message : PQresultErrorMessage(result));
+    dxdb_first_line(why, sizeof why, message ? message : "the connection to the database was lost");
     c->generation = c->pool->generation - 1;
     if (job->is_write && job->phase == POSITION)
         report(job, DXDB_FAILED, NULL, "it was committed, but its position is not known");
@@ -389,7 +389,7 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
     if (c->setup) {
         c->setup--;
         if (status == PGRES_FATAL_ERROR)
-            dxdb_connection_drop(connection, PQresultErrorMessage(result));
+            dxdb_connection_fail(connection, PQresultErrorMessage(result));
         else if (!c->setup) match(c->pool);
         return;
     }
@@ -409,13 +409,14 @@ static void on_notified(dxdb_connection *connection, const char *channel, const 
 static void on_lost(dxdb_connection *connection, const char *why)
 {
     dxdb_pooled *c = connection->user;
-    char text[DXDB_TEXT_SIZE + 40];
+    char text[DXDB_TEXT_SIZE + 48];
+    (void)why;
     c->setup = 0;
     if (c->was_open) c->pool->open--;
     c->was_open = false;
     if (!c->job) return;
     if (!c->job->is_write) {
-        snprintf(text, sizeof text, "the connection to the database was lost: %s", why);
+        snprintf(text, sizeof text, "the connection to the database was lost: %s", connection->reason);
         report(c->job, DXDB_UNAVAILABLE, NULL, text);
     } else {
         report(c->job, DXDB_FAILED, NULL, c->job->phase == POSITION || c->job->phase == RESULT

@@ -705,6 +705,38 @@ def dt_8_a_database_that_hangs_is_noticed():
             os.kill(pid, signal.SIGCONT)
 
 
+def why_it_is_away_is_said_without_names():
+    """Whoever reaches a port sees /healthz: the class of the reason is there, and the names are in the log."""
+    postgres.fresh(USERS)
+    for change, name, reason in ((("user=test", "user=hidden"), 'role "hidden" does not exist', "it refuses the role"),
+                                 (("dbname=postgres", "dbname=hidden"), 'database "hidden" does not exist', "it has no database of this name"),
+                                 ((postgres.place, "/hidden"), "/hidden/.s.PGSQL", "there is no connection")):
+        with Server({"user": ONE_USER}, install=False, ready=False, server="request_ms = 300", url=postgres.url.replace(*change)) as s, s.hbtp() as client:
+            until(lambda: name in s.said())
+            want = "the database cannot be reached: " + reason
+            assert json.loads(s.fetch("/healthz")[2])["error"] == want
+            for path in ("/q/user?id=1", "/q/user/describe"):
+                status, _, body = s.fetch(path)
+                assert status == 503 and json.loads(body)["error"] == want, body
+            for call in ((1, arguments("1")), (0, b"user")):
+                assert refusal_of(lambda: client.call(*call, timeout=PATIENCE)) == (503, want)
+            status, why = refusal_of(lambda: client.call(255, b"\1\0" + arguments("1"), timeout=PATIENCE))
+            assert status == 503 and "hidden" not in why, why
+            lines = s.said().splitlines()
+            assert lines and all(line.startswith("dxdb: ") for line in lines) and "SQLSTATE" not in s.said() and "28000" not in s.said(), lines
+    # The connection of a query that runs, and of the catalog.
+    with Server({"slow": "SELECT 1 AS one, pg_sleep(20)"}) as s:
+        answer = []
+        thread = threading.Thread(target=lambda: answer.append(s.fetch("/q/slow")))
+        thread.start()
+        until(lambda: s.metrics()["dxdb_pool_running"] == 1)
+        postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dxdb%' AND (application_name = 'dxdb catalog' OR query LIKE '%pg_sleep(20)%')")
+        thread.join()
+        status, _, body = answer[0]
+        assert status == 503 and (b"terminating" in body or b"lost" in body) and postgres.place.encode() not in body and b"LOCATION" not in body, body
+        until(lambda: s.fetch("/healthz")[0] == 200)
+
+
 def it_starts_before_its_database():
     postgres.fresh(USERS)
     write_config("x.toml", {"user": ONE_USER})
@@ -2952,13 +2984,13 @@ def replication_that_cannot_be_says_why():
     postgres.sql("DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN; GRANT USAGE ON SCHEMA public TO plain; GRANT SELECT ON users TO plain")
     plain = postgres.url.replace("user=test", "user=plain")
 
-    def starts(why, url=None, **change):
-        """It does not, for this reason, until the change."""
+    def starts(why, reason, url=None, **change):
+        """It does not, until the change: why says the log, and the reason, which names nothing, everybody."""
         with Server({"user": ONE_USER}, install=False, ready=False, server="request_ms = 300", database=REPLICATED, url=url) as s:
             until(lambda: why in s.said())
             for path in ("/healthz", "/q/user?id=1"):
                 status, _, body = s.fetch(path)
-                assert status == 503 and why in json.loads(body)["error"], body
+                assert status == 503 and json.loads(body)["error"] == "changes cannot be received: " + reason, body
             assert s.said().count("changes cannot be received") == 1, s.said()
             for sql in change.values():
                 postgres.sql(sql)
@@ -2966,20 +2998,21 @@ def replication_that_cannot_be_says_why():
                 until(lambda: s.fetch("/healthz")[0] == 200)
                 until(lambda: "cached again" in s.said())
                 until(lambda: s.fetch("/q/user?id=1")[2] == b'[{"id":1,"name":"user 1"}]')
-    starts("there is no publication dxdb", add="CREATE PUBLICATION dxdb FOR TABLE users")
-    starts("may not replicate", plain, allow="ALTER ROLE plain REPLICATION")
+    starts("there is no publication dxdb", "there is no publication", add="CREATE PUBLICATION dxdb FOR TABLE users")
+    starts("may not replicate", "the role may not replicate", plain, allow="ALTER ROLE plain REPLICATION")
     postgres.sql("ALTER PUBLICATION dxdb SET (publish = 'insert, update')")
-    starts("leaves out some of insert", add="ALTER PUBLICATION dxdb SET (publish = 'insert, update, delete, truncate')")
+    starts("leaves out some of insert", "the publication leaves out changes", add="ALTER PUBLICATION dxdb SET (publish = 'insert, update, delete, truncate')")
     postgres.sql("ALTER PUBLICATION dxdb SET (publish_via_partition_root = true)")
-    starts("publish_via_partition_root", add="ALTER PUBLICATION dxdb SET (publish_via_partition_root = false)")
+    starts("publish_via_partition_root", "the publication leaves out changes", add="ALTER PUBLICATION dxdb SET (publish_via_partition_root = false)")
     until(lambda: postgres.sql("SELECT count(*) FROM pg_replication_slots") == "0")
     slots = int(postgres.sql("SHOW max_replication_slots"))
     postgres.sql("SELECT pg_create_physical_replication_slot('full' || i) FROM generate_series(1, %d) i" % slots)
-    starts("all replication slots are in use. Each worker needs one: set max_wal_senders", free="SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'full%'")
+    starts("all replication slots are in use. Each worker needs one: set max_wal_senders",
+           "no replication slot is free: max_wal_senders and max_replication_slots", free="SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'full%'")
     postgres.stop()
     postgres.start("-c wal_level=replica")
     try:
-        starts("wal_level is not logical")
+        starts("wal_level is not logical: set it in", "wal_level is not logical")
         postgres.stop()
         # One walsender for three workers: one of them has it, and no worker says that all is well.
         postgres.start("-c max_wal_senders=1")
@@ -2987,8 +3020,9 @@ def replication_that_cannot_be_says_why():
             until(lambda: "max_wal_senders" in s.said())
             for _ in range(30):
                 status, _, body = s.fetch("/healthz")
-                assert status == 503 and b"to 3 more than others use" in body, body
+                assert status == 503 and b"no replication slot is free: max_wal_senders and" in body, body
                 time.sleep(0.05)
+            assert "to 3 more than others use" in s.said()
             assert s.said().count("changes cannot be received") == 1, s.said()
     finally:
         postgres.stop()
@@ -3599,7 +3633,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
          a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded,
-         who_does_not_read_leaves_room_for_others, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction,
+         who_does_not_read_leaves_room_for_others, why_it_is_away_is_said_without_names, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction,
          what_became_of_a_write_is_said, who_has_written_reads_nothing_older, a_target_may_have_its_host_and_a_key_escapes, what_is_too_large_is_told_its_limit, a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules,
          mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
