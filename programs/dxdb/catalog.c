@@ -1,11 +1,13 @@
 /* Describes the queries, and watches for changes of the tables that they read. See catalog.h.
 
-       AWAY --opened--> SETUP --> QUERIES --> TYPES --> LOOK --> UP --heartbeat--> (LOOK's answer)
-        ^                            ^                           |
-        '------------ lost           '---- the schema changed ---'
+       AWAY --opened--> SETUP --> QUERIES --> TYPES --> WRITES --> LOOK --> UP --heartbeat--> (LOOK's answer)
+        ^                            ^                                      |
+        '------------ lost           '-------- the schema changed ----------'
 
    With replication, PUBLICATION and STREAM are between SETUP and QUERIES: the publication is looked at,
    then the stream begins. If that is lost, so is the connection of the catalog: all begins again.
+
+   WRITES only says which writes the database would refuse.
 
    LISTEN comes before the descriptions, so that no change is missed in between. The server's lock
    table says which tables a query reads: within a transaction the parser locks each of them, also
@@ -15,10 +17,13 @@
 #include "health.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { AWAY, SETUP, PUBLICATION, STREAM, QUERIES, TYPES, LOOK, UP };
+enum { AWAY, SETUP, PUBLICATION, STREAM, QUERIES, TYPES, WRITES, LOOK, UP };
+
+enum { TEXT_OID = 25 };
 
 enum {
     STUCK_MAX        = 3,  /* heartbeats without an answer: the connection is dropped */
@@ -214,6 +219,34 @@ static void ask_types(dxdb_catalog *c)
             put_oid(&list, d->parameters[k].oid);
     }
     ask_with_oids(c, type_names, 1, &list);
+}
+
+/* Does a statement mention $number? In a string, too: then the database has to find out the type of
+   the parameter, and says if it cannot. */
+static bool mentions(const char *sql, int number)
+{
+    char name[16];
+    const int size = snprintf(name, sizeof name, "$%d", number);
+    for (const char *at = strstr(sql, name); at; at = strstr(at + 1, name))
+        if (!isdigit((unsigned char)at[size])) return true;
+    return false;
+}
+
+void dxdb_parameter_types(const char *sql, uint32_t count, Oid types[DXDB_PARAMETERS_MAX])
+{
+    assert(count <= DXDB_PARAMETERS_MAX);
+    for (uint32_t i = 0; i < count; i++) types[i] = mentions(sql, (int)i + 1) ? 0 : TEXT_OID;
+}
+
+/* Have a statement of a write prepared, which is never executed here. */
+static void ask_write(dxdb_catalog *c)
+{
+    const dxdb_write_config *w = &c->config->writes[c->query];
+    const char *sql = w->statements[c->answer];
+    Oid types[DXDB_PARAMETERS_MAX];
+    dxdb_parameter_types(sql, w->parameter_count, types);
+    (void)(dxdb_connection_prepare(&c->connection, "", sql, (int)w->parameter_count, types) &&
+           dxdb_connection_sync(&c->connection));
 }
 
 static void ask_check(dxdb_catalog *c)
@@ -596,6 +629,17 @@ static void handle_columns(dxdb_catalog *c, uint32_t query, const PGresult *type
     d->columns = NULL;
 }
 
+static void ask_next_write(dxdb_catalog *c)
+{
+    c->answer = 0;
+    if (c->query < c->config->write_count) {
+        ask_write(c);
+        return;
+    }
+    c->phase = LOOK;
+    ask_check(c);
+}
+
 static void handle_types(dxdb_catalog *c, const PGresult *result)
 {
     if (c->answer++ == 0) {
@@ -609,8 +653,27 @@ static void handle_types(dxdb_catalog *c, const PGresult *result)
     for (uint32_t i = 0; i < c->config->query_count; i++)
         if (!c->queries[i].is_ready && !c->is_quiet)
             prog_warn("query %s cannot be answered: %s", c->config->queries[i].name, c->queries[i].why);
-    c->phase = LOOK;
-    ask_check(c);
+    c->phase = WRITES;
+    c->query = 0;
+    ask_next_write(c);
+}
+
+/* Handle an answer to ask_write(): say what is wrong with this write, and go on. */
+static void handle_write(dxdb_catalog *c, const PGresult *result)
+{
+    const dxdb_write_config *w = &c->config->writes[c->query];
+    char why[DXDB_TEXT_SIZE];
+    if (PQresultStatus(result) == PGRES_FATAL_ERROR && !c->is_quiet) {
+        dxdb_first_line(why, sizeof why, PQresultErrorMessage(result));
+        prog_warn("write %s: statement %u cannot be prepared now: %s", w->name, (unsigned)c->answer + 1, why);
+    }
+    if (PQresultStatus(result) != PGRES_PIPELINE_SYNC) return;
+    if (++c->answer == w->statement_count) {
+        c->query++;
+        ask_next_write(c);
+    } else {
+        ask_write(c);
+    }
 }
 
 /* Begin again, with another stream. */
@@ -861,6 +924,7 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
         else handle_query(c, result);
         break;
     case TYPES: handle_types(c, result); break;
+    case WRITES: handle_write(c, result); break;
     default: handle_check(c, result); break;
     }
 }

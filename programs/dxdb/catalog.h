@@ -109,6 +109,9 @@ struct dxdb_catalog { /* the first fields may be read */
    tables that this transaction has locked by preparing the query. $2: the publication that has to
    have them; NULL: triggers are to notify. */
 extern const char dxdb_tables_sql[];
+/* The types to prepare a statement of a write with. The statements share the list of parameters; those
+   that one does not use have type text, because the server cannot infer their type. */
+void dxdb_parameter_types(const char *sql, uint32_t count, Oid types[DXDB_PARAMETERS_MAX]);
 /* Selects the end of the log, as a number. */
 extern const char dxdb_position_sql[];
 /* A position in PostgreSQL's notation, such as 0/16B3748. False: malformed. */

@@ -8,7 +8,6 @@
 #include "health.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +21,6 @@ static const char settings[] =
     " set_config('bytea_output', 'hex', false), set_config('extra_float_digits', '1', false),"
     " set_config('default_transaction_read_only', 'on', false),"
     " set_config('statement_timeout', $1, false)";
-
-enum { TEXT_OID = 25 };
 
 /* Phases of a job. */
 enum { FIRST, POSITION, RESULT, ROLLING_BACK };
@@ -166,23 +163,11 @@ static void send_query(dxdb_pooled *c, dxdb_job *job)
            dxdb_connection_sync(&c->connection));
 }
 
-/* Does a statement mention $number? In a string, too: then the database has to find out the type of
-   the parameter, and says if it cannot. */
-static bool mentions(const char *sql, int number)
-{
-    char name[16];
-    const int size = snprintf(name, sizeof name, "$%d", number);
-    for (const char *at = strstr(sql, name); at; at = strstr(at + 1, name))
-        if (!isdigit((unsigned char)at[size])) return true;
-    return false;
-}
-
-/* Prepare a statement of a write. The statements share the list of parameters; those that one does
-   not use have type text, because the server cannot infer their type. */
+/* Prepare a statement of a write. */
 static bool prepare_statement(dxdb_pooled *c, dxdb_job *job, const char *name, const char *sql)
 {
     Oid types[DXDB_PARAMETERS_MAX];
-    for (int i = 0; i < job->count; i++) types[i] = mentions(sql, i + 1) ? 0 : TEXT_OID;
+    dxdb_parameter_types(sql, (uint32_t)job->count, types);
     job->expects[job->expected++] = EXPECT_NOTHING;
     return dxdb_connection_prepare(&c->connection, name, sql, job->count, types);
 }
