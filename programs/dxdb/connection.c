@@ -120,6 +120,7 @@ static const char *reason_of(const char *state)
 void dxdb_connection_fail(dxdb_connection *c, const char *message)
 {
     char state[6] = "";
+    if (c->last[0]) message = c->last;
     (void)skip_head(message, state);
     dxdb_connection_drop_for(c, message, reason_of(state));
 }
@@ -182,18 +183,34 @@ static void step(dxdb_connection *c)
     }
 }
 
+void dxdb_notice(void *user, const PGresult *notice)
+{
+    dxdb_connection *c = user;
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    char text[DXDB_TEXT_SIZE];
+    if (!severity) severity = "";
+    if (c && (!strcmp(severity, "FATAL") || !strcmp(severity, "PANIC"))) {
+        snprintf(c->last, sizeof c->last, "%s", PQresultErrorMessage(notice));
+    } else if (!strcmp(severity, "WARNING")) {
+        dxdb_first_line(text, sizeof text, PQresultErrorMessage(notice));
+        prog_warn("the database warns: %s", text);
+    }
+}
+
 static void attempt(dxdb_connection *c)
 {
     const char *const names[] = {"dbname", "replication", "client_encoding", "application_name", NULL};
     const char *const values[] = {c->url, "database", "UTF8", "dxdb replication", NULL};
     c->phase = CONNECTING;
     c->is_copying = c->is_paused = false;
+    c->last[0] = 0;
     c->pg = c->replicates ? PQconnectStartParams(names, values, 1) : PQconnectStart(c->url);
     c->opened_ns = dx_reactor_now_ns(c->reactor);
     if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
         dxdb_connection_fail(c, c->pg ? PQerrorMessage(c->pg) : "no memory");
         return;
     }
+    (void)PQsetNoticeReceiver(c->pg, dxdb_notice, c);
     (void)PQsetErrorVerbosity(c->pg, PQERRORS_VERBOSE); /* with the SQLSTATE, for reason_of() */
     (void)dx_reactor_timer(c->reactor, &c->timer_op, CONNECT_MS * MILLISECOND);
     watch(c, &c->write_op, DX_REACTOR_WRITABLE);

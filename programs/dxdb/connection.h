@@ -46,6 +46,7 @@ struct dxdb_connection { /* not to be moved; the first fields may be read */
     dx_op       read_op;
     dx_op       write_op;
     dx_op       timer_op;    /* an attempt takes too long, or the next one is due */
+    char        last[DXDB_TEXT_SIZE];   /* what the server said before it closed; empty: nothing */
     char        why[DXDB_TEXT_SIZE];    /* it was lost, in full: for the log */
     char        reason[DXDB_TEXT_SIZE]; /* the same without names: for clients, who may have no token */
 };
@@ -86,7 +87,10 @@ bool dxdb_connection_copy(dxdb_connection *c, const void *bytes, size_t size);
 void dxdb_connection_pause(dxdb_connection *c);
 void dxdb_connection_resume(dxdb_connection *c);
 
-/* Copy the first line of an error message, without "ERROR: ". */
+/* A notice receiver of libpq, which would print them as they are, in several lines. user: a connection, or
+   NULL. Why the server closes is kept for dxdb_connection_fail(); a warning is printed. */
+void dxdb_notice(void *user, const PGresult *notice);
+/* Copy the first line of an error message, without "ERROR: " and SQLSTATE. */
 void dxdb_first_line(char *out, size_t size, const char *text);
 
 #endif

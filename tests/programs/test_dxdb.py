@@ -146,6 +146,8 @@ class Server:
         self.log.close()
         assert status == 0, "status %d: %s" % (status, said)
         assert "Sanitizer" not in said, said
+        bare = [line for line in said.splitlines() if not line.startswith("dxdb: ")]
+        assert not bare, "lines without a prefix: %s" % bare
         return False
 
     def said(self):
@@ -2783,6 +2785,36 @@ def a_write_is_one_transaction():
             assert s.write(client, "set", "6", "user 6")[1] == [1]
 
 
+def a_write_that_cannot_be_is_named_at_the_start():
+    postgres.fresh(USERS)
+    writes = {"good": {"sql": ["UPDATE users SET name = $1 WHERE id = $2", "SELECT $2::int"], "parameters": ["name", "id"]},
+              "lost": {"sql": ["UPDATE users SET name = $1", "INSERT INTO nowhere VALUES ($2)"], "parameters": ["a", "b"]}}
+    with Server({"user": ONE_USER}, writes=writes, server="workers = 2") as s:
+        until(lambda: s.metrics()["dxdb_up"] == 2)
+        want = 'write lost: statement 2 cannot be prepared now: relation "nowhere" does not exist'
+        assert s.said().count(want) == 1 and s.said().count("write ") == 1, s.said()
+        assert s.post("good", {"name": "x", "id": 1})["rows"] == [1, 1] and s.get("user", id=1) == [{"id": 1, "name": "x"}]
+        postgres.sql("NOTIFY dxdb, '*'")  # a new description says so again
+        until(lambda: s.said().count(want) == 2)
+        postgres.sql("CREATE TABLE nowhere (x text)")
+        until(lambda: s.fetch("/healthz")[0] == 200)
+        assert s.post("lost", {"a": "y", "b": "z"})["rows"] == [100, 1]
+
+
+def what_the_database_says_has_a_prefix():
+    """Also what libpq would print by itself, in several lines: why a connection ends that nobody uses, and warnings."""
+    postgres.fresh(USERS)
+    warns = {"warns": {"sql": "DO $x$ BEGIN RAISE NOTICE 'not this'; RAISE WARNING 'a warning' USING DETAIL = 'and a second line'; END $x$"}}
+    with Server({"user": ONE_USER}, writes=warns) as s:
+        s.get("user", id=1)
+        postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dxdb%'")
+        until(lambda: "caching is suspended: terminating connection due to administrator command" in s.said())
+        until(lambda: s.fetch("/healthz")[0] == 200)
+        s.post("warns", {})
+        until(lambda: "the database warns: a warning\n" in s.said())
+        assert "not this" not in s.said() and "a second line" not in s.said() and "57P01" not in s.said(), s.said()
+
+
 def what_became_of_a_write_is_said():
     postgres.fresh(USERS)
     slow = {"slow": {"sql": ["UPDATE users SET name = 'slow' WHERE id = 1", "SELECT pg_sleep($1::float8)"], "parameters": ["s"]}}
@@ -3634,7 +3666,7 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
          a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded,
          who_does_not_read_leaves_room_for_others, why_it_is_away_is_said_without_names, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction,
-         what_became_of_a_write_is_said, who_has_written_reads_nothing_older, a_target_may_have_its_host_and_a_key_escapes, what_is_too_large_is_told_its_limit, a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules,
+         a_write_that_cannot_be_is_named_at_the_start, what_the_database_says_has_a_prefix, what_became_of_a_write_is_said, who_has_written_reads_nothing_older, a_target_may_have_its_host_and_a_key_escapes, what_is_too_large_is_told_its_limit, a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules,
          mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
          replication_sees_what_happens_to_tables, replication_of_a_storm_and_of_a_large_transaction, who_has_written_reads_nothing_older_by_replication,
