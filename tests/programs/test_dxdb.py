@@ -873,7 +873,7 @@ def http_keeps_to_its_rules():
         out = s.raw(b"GET /q/slow HTTP/1.1\r\nHost: x\r\n\r\nGET /q/user?id=3 HTTP/1.1\r\n\r\nGET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n")
         assert [int(x) for x in re.findall(rb"HTTP/1.1 (\d+)", out)] == [200, 200, 404] and out.index(b"user 3") > out.index(b'"a":1'), out
         for bad, want in ((b"nonsense\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 400),
-                          (b"GET /q/user?id=1 HTTP/1.1\r\nBad Field: 1\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nX: " + b"y" * 20000 + b"\r\n\r\n", 400)):
+                          (b"GET /q/user?id=1 HTTP/1.1\r\nBad Field: 1\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nX: " + b"y" * 20000 + b"\r\n\r\n", 431)):
             out = s.raw(bad)
             assert out.startswith(b"HTTP/1.1 %d" % want) and b"Connection: close" in out, (bad[:40], out[:100])
         pieces = socket.create_connection(s.at["http"], timeout=PATIENCE)
