@@ -26,12 +26,15 @@ void dxdb_health_begin(uint32_t workers)
     (void)pthread_mutex_unlock(&lock);
 }
 
-/* The first reason of any worker, or NULL. */
+/* The first reason of any worker, or NULL. That one has not answered yet is the least of them. */
 static const char *first_reason(void)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (reasons[i][0]) return reasons[i];
-    return NULL;
+    const char *reason = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        if (said[i][0]) return reasons[i];
+        if (!reason && reasons[i][0]) reason = reasons[i];
+    }
+    return reason;
 }
 
 static bool is_known(const char *text)
@@ -65,7 +68,7 @@ bool dxdb_health_get(char out[DXDB_HEALTH_SIZE])
 {
     (void)pthread_mutex_lock(&lock);
     const char *reason = first_reason();
-    snprintf(out, DXDB_HEALTH_SIZE, "%s", reason ? reason : "");
+    snprintf(out, DXDB_HEALTH_SIZE, "%.*s", DXDB_HEALTH_SIZE - 1, reason ? reason : "");
     (void)pthread_mutex_unlock(&lock);
     return !reason;
 }
