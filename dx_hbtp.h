@@ -782,6 +782,7 @@ typedef struct dx_hbtp_offer { /* content of a Hello; valid during admit */
     uint32_t     needs;
     dx_hbtp_peer limits;
     dx_hbtp_who  who;
+    const char **why;      /* of admit: the text of a refusal, copied when it returns */
 } dx_hbtp_offer;
 
 typedef struct dx_hbtp_hello { /* our Hello; zero: nothing stated. Limits: the session's */
@@ -790,8 +791,9 @@ typedef struct dx_hbtp_hello { /* our Hello; zero: nothing stated. Limits: the s
     uint32_t     credit;   /* initial credit of each stream that the peer
                               opens, bytes; below 2^31 */
     dx_hbtp_who  who;
-    /* For the side that accepts. Returns 0, or a status that refuses the peer (401). It may set
-       session->desc.user, for the handlers, and must not write. NULL: every peer is accepted. */
+    /* For the side that accepts. Returns 0, or a status that refuses the peer (401), and may set
+       *offer->why to its text. It may set session->desc.user, for the handlers, and must not
+       write. NULL: every peer is accepted. */
     int        (*admit)(void *user, dx_hbtp_session *session, const dx_hbtp_offer *offer);
     void        *user;     /* for admit */
 } dx_hbtp_hello;
@@ -3113,7 +3115,7 @@ static int dx_hbtp_p_parse_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
     return left ? DX_HBTP_ECORRUPT : DX_HBTP_OK;
 }
 
-static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status);
+static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status, const char *why);
 
 /* Before the handler: parse the fields and decide whether the frame may be handled at all. Returns
    an error, or the status that refuses it. */
@@ -3144,7 +3146,7 @@ static int dx_hbtp_p_on_v2_frame(const dx_hbtp_context *c)
     int error;
     if (c->frame->opcode == DX_HBTP_OP_HELLO && s->hello_seq_ &&
         dx_hbtp_p_is_request(c->frame->opcode, c->frame->flags))
-        return dx_hbtp_p_refuse_hello(c, DX_HBTP_STATUS_BAD_REQUEST);
+        return dx_hbtp_p_refuse_hello(c, DX_HBTP_STATUS_BAD_REQUEST, NULL);
     if (s->peer.version < DX_HBTP_P_VERSION ||
         (!drain && c->frame->opcode != DX_HBTP_OP_RPC_CANCEL))
         return dx_hbtp_p_refuse_route(c);
@@ -3338,10 +3340,11 @@ static void dx_hbtp_p_close_refused(dx_hbtp_session *s, uint16_t status, int err
     dx_hbtp_p_close_session(s, error, NULL);
 }
 
-/* Refuse the peer's Hello. */
-static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status)
+/* Refuse the peer's Hello; why: NULL, or the text. Where that has no room, the status remains. */
+static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status, const char *why)
 {
-    (void)dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, NULL);
+    if (dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, why))
+        (void)dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, NULL);
     dx_hbtp_p_close_refused(c->session, status, DX_HBTP_EVERSION, c->frame);
     return DX_HBTP_OK;
 }
@@ -3408,15 +3411,17 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
     const dx_hbtp_hello *mine = (const dx_hbtp_hello *)c->user;
     dx_hbtp_session *s = c->session;
     dx_hbtp_offer offer;
+    const char *why = NULL;
     size_t size;
     int status = s->hello_seq_ || !c->frame->sequence ? DX_HBTP_STATUS_BAD_REQUEST : 0;
     if (!(c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (room < extra || !dx_hbtp_p_put_hello(s, mine, dx_hbtp_out_next(c->out), room - extra))
         return DX_HBTP_ENOSPACE; /* before admit runs */
     if (!status) status = dx_hbtp_p_read_hello(mine, c->payload, c->payload_size, &offer);
+    offer.why = &why;
     if (!status && mine->admit) status = mine->admit(mine->user, s, &offer);
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_OK; /* by admit */
-    if (status) return dx_hbtp_p_refuse_hello(c, dx_hbtp_p_status(status));
+    if (status) return dx_hbtp_p_refuse_hello(c, dx_hbtp_p_status(status), why);
     size = dx_hbtp_p_put_hello(s, mine, dx_hbtp_out_next(c->out), room - extra);
     status = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, dx_hbtp_out_next(c->out), size);
     if (status) return status;

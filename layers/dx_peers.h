@@ -59,7 +59,7 @@
                 that does not read cannot exhaust the blocks of the others.
     LIMITS      2^24 peers, 2^24 blocks of up to 2^24 bytes. Needs desc.buffer_count of the
                 reactor, and dx_reactor_run() or dx_reactor_run_once(), not dx_reactor_wait().
-    SIZE        code: x86-64 8,803; objects: dx_peers 520, plus dx_peers_memory_size()
+    SIZE        code: x86-64 8,882; objects: dx_peers 520, plus dx_peers_memory_size()
     THREADS     One: the reactor's. For more, a reactor and a dx_peers for each.
     CONFIG      DX_PEERS_STATIC, DX_PEERS_API, DX_PEERS_ASSERT(c), DX_PEERS_MEMCPY, DX_PEERS_MEMSET,
                 DX_PEERS_MEMMOVE

@@ -44,7 +44,7 @@
     LIMITS      Keys of 32 bytes and more. JSON: 31 levels of arrays and objects; numbers are
                 checked as text, and only those from 0 to 2^53 are converted; strings are not
                 checked to be UTF-8. Verify a token once a connection, not once a frame.
-    SIZE        code: x86-64 4,589, Cortex-M0 3,040; objects: dx_token_rules 64, dx_token_key 144,
+    SIZE        code: x86-64 4,751, Cortex-M0 3,213; objects: dx_token_rules 64, dx_token_key 144,
                 dx_token_claims 32
     THREADS     One at a time for each dx_token_rules, because it holds the memory; a key may be
                 shared.
@@ -97,7 +97,8 @@ extern "C" {
     X(-42, ESIGNATURE, 401) /* not signed with this key */                                \
     X(-43, EEXPIRED, 401)   /* it has expired */                                          \
     X(-44, EEARLY, 401)     /* it is not valid yet */                                     \
-    X(-45, EAUDIENCE, 401)  /* for another audience, or from another issuer */
+    X(-45, EAUDIENCE, 401)  /* for another audience */                                    \
+    X(-46, EISSUER, 401)    /* from another issuer */
 
 typedef enum dx_token_error {
 #define DX_TOKEN_P_ERROR_IS(value, constant, status) DX_TOKEN_##constant = value,
@@ -169,7 +170,7 @@ typedef struct dx_token_claims { /* in the memory of the rules until the next to
 /* The signature is compared, in constant time, before anything is parsed. ECORRUPT: not three parts
    of strict base64url, not JSON, a date that is not an integer up to 2^53, or a duplicate of a name
    that is used here; ETOOBIG; ESIGNATURE; ENOTSUP: another "alg", or "crit"; ENOTFOUND: another
-   key_id; EEXPIRED (also: no "exp"), EEARLY, EAUDIENCE; ESYS: hmac failed; EINVAL. */
+   key_id; EEXPIRED (also: no "exp"), EEARLY, EISSUER, EAUDIENCE; ESYS: hmac failed; EINVAL. */
 DX_TOKEN_API int dx_token_verify(const dx_token_rules *rules, const char *token, size_t size,
                                  uint64_t now_s, dx_token_claims *claims);
 /* A claim's value as written in the JSON, strings with quotes, as begin and end of a
@@ -706,7 +707,7 @@ static int dx_token_p_check_claims(const dx_token_rules *rules, const char *part
     if (now_s < claims->not_before_s && claims->not_before_s - now_s > rules->leeway_s)
         return DX_TOKEN_EEARLY;
     if (rules->issuer && !dx_token_json_equals(&found[DX_TOKEN_P_ISS], rules->issuer))
-        return DX_TOKEN_EAUDIENCE;
+        return DX_TOKEN_EISSUER;
     if (rules->audience && !dx_token_json_contains(&found[DX_TOKEN_P_AUD], rules->audience))
         return DX_TOKEN_EAUDIENCE;
     return DX_TOKEN_OK;

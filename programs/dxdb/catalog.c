@@ -1,11 +1,13 @@
 /* Describes the queries, and watches for changes of the tables that they read. See catalog.h.
 
-       AWAY --opened--> SETUP --> QUERIES --> TYPES --> LOOK --> UP --heartbeat--> (LOOK's answer)
-        ^                            ^                           |
-        '------------ lost           '---- the schema changed ---'
+       AWAY --opened--> SETUP --> QUERIES --> TYPES --> WRITES --> LOOK --> UP --heartbeat--> (LOOK's answer)
+        ^                            ^                                      |
+        '------------ lost           '-------- the schema changed ----------'
 
    With replication, PUBLICATION and STREAM are between SETUP and QUERIES: the publication is looked at,
    then the stream begins. If that is lost, so is the connection of the catalog: all begins again.
+
+   WRITES only says which writes the database would refuse.
 
    LISTEN comes before the descriptions, so that no change is missed in between. The server's lock
    table says which tables a query reads: within a transaction the parser locks each of them, also
@@ -15,10 +17,13 @@
 #include "health.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { AWAY, SETUP, PUBLICATION, STREAM, QUERIES, TYPES, LOOK, UP };
+enum { AWAY, SETUP, PUBLICATION, STREAM, QUERIES, TYPES, WRITES, LOOK, UP };
+
+enum { TEXT_OID = 25 };
 
 enum {
     STUCK_MAX        = 3,  /* heartbeats without an answer: the connection is dropped */
@@ -273,6 +278,34 @@ static void ask_types(dxdb_catalog *c)
     dxdb_text_free(&list);
 }
 
+/* Does a statement mention $number? In a string, too: then the database has to find out the type of
+   the parameter, and says if it cannot. */
+static bool mentions(const char *sql, int number)
+{
+    char name[16];
+    const int size = snprintf(name, sizeof name, "$%d", number);
+    for (const char *at = strstr(sql, name); at; at = strstr(at + 1, name))
+        if (!isdigit((unsigned char)at[size])) return true;
+    return false;
+}
+
+void dxdb_parameter_types(const char *sql, uint32_t count, Oid types[DXDB_PARAMETERS_MAX])
+{
+    assert(count <= DXDB_PARAMETERS_MAX);
+    for (uint32_t i = 0; i < count; i++) types[i] = mentions(sql, (int)i + 1) ? 0 : TEXT_OID;
+}
+
+/* Have a statement of a write prepared, which is never executed here. */
+static void ask_write(dxdb_catalog *c)
+{
+    const dxdb_write_config *w = &c->config->writes[c->query];
+    const char *sql = w->statements[c->answer];
+    Oid types[DXDB_PARAMETERS_MAX];
+    dxdb_parameter_types(sql, w->parameter_count, types);
+    (void)(dxdb_connection_prepare(&c->connection, "", sql, (int)w->parameter_count, types) &&
+           dxdb_connection_sync(&c->connection));
+}
+
 static void ask_check(dxdb_catalog *c)
 {
     dxdb_text list = {0};
@@ -489,12 +522,14 @@ static void begin_queries(dxdb_catalog *c)
 }
 
 /* From here on cached results may be outdated. */
-static void go_down(dxdb_catalog *c, const char *why)
+static void go_down_for(dxdb_catalog *c, const char *why, const char *reason)
 {
     if (!c->is_up) return;
     c->is_up = false;
-    c->calls->down(c, why);
+    c->calls->down(c, why, reason);
 }
+
+static void go_down(dxdb_catalog *c, const char *why) { go_down_for(c, why, why); }
 
 void dxdb_catalog_reload(dxdb_catalog *c, const char *why)
 {
@@ -672,11 +707,40 @@ static void handle_columns(dxdb_catalog *c, uint32_t query, const PGresult *type
     d->columns = NULL;
 }
 
+/* The descriptions hold. */
+static void go_up(dxdb_catalog *c)
+{
+    for (uint32_t i = 0; i < c->config->query_count && !c->is_quiet; i++) {
+        const dxdb_described *d = &c->queries[i];
+        const char *name = c->config->queries[i].name;
+        if (d->note[0]) prog_warn("query %s is not cached: %s", name, d->note);
+        if (!d->is_ready) prog_warn("query %s cannot be answered: %s", name, d->why);
+    }
+    c->phase = UP;
+    c->is_up = true;
+    c->generation++;
+    c->stream.gather.generation = c->generation;
+    c->sees_all = true;
+    dxdb_health_set(c->index, NULL, NULL, NULL);
+    c->calls->up(c);
+}
+
+/* The descriptions hold: say which writes the database would refuse, then go up. */
+static void ask_next_write(dxdb_catalog *c)
+{
+    c->answer = 0;
+    if (c->query < c->config->write_count) {
+        ask_write(c);
+        return;
+    }
+    go_up(c);
+}
+
 static void handle_types(dxdb_catalog *c, const PGresult *result)
 {
     if (c->answer++ == 0) {
         if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-            dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+            dxdb_connection_fail(&c->connection, PQresultErrorMessage(result));
             return;
         }
         for (uint32_t i = 0; i < c->config->query_count; i++) handle_columns(c, i, result);
@@ -686,16 +750,34 @@ static void handle_types(dxdb_catalog *c, const PGresult *result)
     ask_check(c);
 }
 
-/* Begin again, with another stream. */
-static void restart(dxdb_catalog *c, const char *why)
+/* Handle an answer to ask_write(): say what is wrong with this write, and go on. */
+static void handle_write(dxdb_catalog *c, const PGresult *result)
 {
-    dxdb_connection_drop(&c->connection, why);
+    const dxdb_write_config *w = &c->config->writes[c->query];
+    char why[DXDB_TEXT_SIZE];
+    if (PQresultStatus(result) == PGRES_FATAL_ERROR && !c->is_quiet) {
+        dxdb_first_line(why, sizeof why, PQresultErrorMessage(result));
+        prog_warn("write %s: statement %u cannot be prepared now: %s", w->name, (unsigned)c->answer + 1, why);
+    }
+    if (PQresultStatus(result) != PGRES_PIPELINE_SYNC) return;
+    if (++c->answer == w->statement_count) {
+        c->query++;
+        ask_next_write(c);
+    } else {
+        ask_write(c);
+    }
+}
+
+/* Begin again, with another stream. */
+static void restart(dxdb_catalog *c, const char *why, const char *reason)
+{
+    dxdb_connection_drop_for(&c->connection, why, reason);
     dxdb_stream_stop(&c->stream, why);
-    go_down(c, why);
+    go_down_for(c, why, reason);
 }
 
 /* Say why replication does not start. PostgreSQL does not say how many slots and walsenders it needs. */
-static void say(dxdb_catalog *c, const char *why)
+static void say(dxdb_catalog *c, const char *why, const char *reason)
 {
     char text[DXDB_TEXT_SIZE + 160];
     const unsigned workers = dxdb_health_workers();
@@ -703,13 +785,15 @@ static void say(dxdb_catalog *c, const char *why)
     snprintf(text, sizeof text, is_full ? "%s. Each worker needs one: set max_wal_senders and "
              "max_replication_slots of the database to %u more than others use, and restart it" : "%s",
              why, workers);
-    dxdb_health_set(c->index, "changes cannot be received", text);
+    if (is_full) reason = "no replication slot is free: max_wal_senders and max_replication_slots";
+    dxdb_health_set(c->index, "changes cannot be received", text, reason);
 }
 
 /* Handle an answer to ask_publication(). If replication cannot be, the next heartbeat asks again. */
 static void handle_publication(dxdb_catalog *c, const PGresult *result)
 {
     const char *name = c->config->publication;
+    const char *reason = NULL;
     char why[DXDB_TEXT_SIZE] = "";
     if (c->answer++ > 0) { /* the sync */
         if (!c->publication[0]) return;
@@ -718,24 +802,30 @@ static void handle_publication(dxdb_catalog *c, const PGresult *result)
         return;
     }
     c->publication[0] = 0;
-    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        reason = "the publication cannot be read";
         dxdb_first_line(why, sizeof why, PQresultErrorMessage(result));
-    else if (strcmp(PQgetvalue(result, 0, 0), "t"))
-        snprintf(why, sizeof why, "wal_level is not logical: set it in postgresql.conf, and restart "
-                 "the database");
-    else if (strcmp(PQgetvalue(result, 0, 1), "t"))
-        snprintf(why, sizeof why, "the role may not replicate: ALTER ROLE ... REPLICATION");
-    else if (PQgetisnull(result, 0, 4))
-        snprintf(why, sizeof why, "there is no publication %s: 'dxdb install-publication' creates it",
-                 name);
-    else if (strcmp(PQgetvalue(result, 0, 2), "t"))
+    } else if (strcmp(PQgetvalue(result, 0, 0), "t")) {
+        reason = "wal_level is not logical";
+        snprintf(why, sizeof why, "%s: set it in postgresql.conf, and restart the database", reason);
+    } else if (strcmp(PQgetvalue(result, 0, 1), "t")) {
+        reason = "the role may not replicate";
+        snprintf(why, sizeof why, "%s: ALTER ROLE ... REPLICATION", reason);
+    } else if (PQgetisnull(result, 0, 4)) {
+        reason = "there is no publication";
+        snprintf(why, sizeof why, "%s %s: 'dxdb install-publication' creates it", reason, name);
+    } else if (strcmp(PQgetvalue(result, 0, 2), "t")) {
+        reason = "the publication leaves out changes";
         snprintf(why, sizeof why, "publication %s leaves out some of insert, update, delete and truncate",
                  name);
-    else if (!strcmp(PQgetvalue(result, 0, 3), "t"))
+    } else if (!strcmp(PQgetvalue(result, 0, 3), "t")) {
+        reason = "the publication leaves out changes";
         snprintf(why, sizeof why, "publication %s has publish_via_partition_root, which leaves out a "
                  "TRUNCATE of a partition", name);
-    else snprintf(c->publication, sizeof c->publication, "%s", PQgetvalue(result, 0, 4));
-    if (why[0]) say(c, why);
+    } else {
+        snprintf(c->publication, sizeof c->publication, "%s", PQgetvalue(result, 0, 4));
+    }
+    if (reason) say(c, why, reason);
 }
 
 /* Is there a reason to ask which transactions are visible? */
@@ -838,7 +928,7 @@ static void handle_snapshot(dxdb_catalog *c, const PGresult *result)
     } else if (c->asks_flush) {
         c->cannot_flush = true;
     } else {
-        dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+        dxdb_connection_fail(&c->connection, PQresultErrorMessage(result));
     }
 }
 
@@ -856,26 +946,8 @@ static void handle_position(dxdb_catalog *c, const PGresult *result)
         if (!c->reload) end_reached(c);
         if (!c->connection.unanswered) begin_next(c);
     } else {
-        dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+        dxdb_connection_fail(&c->connection, PQresultErrorMessage(result));
     }
-}
-
-/* The descriptions hold. */
-static void go_up(dxdb_catalog *c)
-{
-    for (uint32_t i = 0; i < c->config->query_count && !c->is_quiet; i++) {
-        const dxdb_described *d = &c->queries[i];
-        const char *name = c->config->queries[i].name;
-        if (d->note[0]) prog_warn("query %s is not cached: %s", name, d->note);
-        if (!d->is_ready) prog_warn("query %s cannot be answered: %s", name, d->why);
-    }
-    c->phase = UP;
-    c->is_up = true;
-    c->generation++;
-    c->stream.gather.generation = c->generation;
-    c->sees_all = true;
-    dxdb_health_set(c->index, NULL, NULL);
-    c->calls->up(c);
 }
 
 /* Everything was looked at after the queries were described. What changed in between may be missing in
@@ -889,7 +961,9 @@ static void settle(dxdb_catalog *c)
         return;
     }
     if (!c->is_settled) c->fingerprint[0] = 0;
-    go_up(c);
+    c->phase = WRITES;
+    c->query = 0;
+    ask_next_write(c);
 }
 
 static void handle_check(dxdb_catalog *c, const PGresult *result)
@@ -914,13 +988,13 @@ static void handle_check(dxdb_catalog *c, const PGresult *result)
         return;
     }
     if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
-        dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+        dxdb_connection_fail(&c->connection, PQresultErrorMessage(result));
         return;
     }
     now = PQgetvalue(result, 0, 0);
     c->log_end = strtoull(PQgetvalue(result, 0, 2), NULL, 10);
     if (c->config->replicates && strcmp(PQgetvalue(result, 0, 1), c->publication)) {
-        restart(c, "the publication has changed");
+        restart(c, "the publication has changed", "the publication has changed");
         return;
     }
     if (c->phase == UP && strcmp(now, c->fingerprint)) {
@@ -941,7 +1015,7 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
     switch (c->phase) {
     case SETUP:
         if (PQresultStatus(result) == PGRES_FATAL_ERROR)
-            dxdb_connection_drop(connection, PQresultErrorMessage(result));
+            dxdb_connection_fail(connection, PQresultErrorMessage(result));
         else if (++c->answer < SETUP_ANSWERS) break;
         else if (c->config->replicates) ask_publication(c);
         else begin_queries(c);
@@ -952,6 +1026,10 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
         else handle_query(c, result);
         break;
     case TYPES: handle_types(c, result); break;
+    case WRITES:
+        handle_write(c, result);
+        if (!c->connection.unanswered) begin_next(c);
+        break;
     default: handle_check(c, result); break;
     }
 }
@@ -979,8 +1057,8 @@ static void on_lost(dxdb_connection *connection, const char *why)
     c->is_check_due = false;
     c->reload = false;
     if (c->config->replicates) dxdb_stream_stop(&c->stream, why);
-    go_down(c, why);
-    dxdb_health_set(c->index, "the database cannot be reached", why);
+    go_down_for(c, why, connection->reason);
+    dxdb_health_set(c->index, "the database cannot be reached", why, connection->reason);
 }
 
 static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost, NULL, NULL};
@@ -1006,10 +1084,10 @@ static void on_stream_lost(dxdb_stream *s, const char *why)
     dxdb_catalog *c = s->user;
     char text[DXDB_TEXT_SIZE + 32];
     if (c->phase == STREAM) {
-        say(c, why);
+        say(c, why, s->connection.reason);
     } else if (c->phase > STREAM) {
         snprintf(text, sizeof text, "the replication was lost: %s", why);
-        restart(c, text);
+        restart(c, text, "the replication was lost");
     }
 }
 

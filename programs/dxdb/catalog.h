@@ -51,8 +51,9 @@ struct dxdb_wait {
 typedef struct dxdb_catalog_calls {
     /* The queries are described, again after each `down`. From here on every change is reported. */
     void (*up)(dxdb_catalog *c);
-    /* Changes may be missed from here on, until `up`; also called when the schema has changed. */
-    void (*down)(dxdb_catalog *c, const char *why);
+    /* Changes may be missed from here on, until `up`; also called when the schema has changed.
+       why: for the log; reason: the same without names. */
+    void (*down)(dxdb_catalog *c, const char *why, const char *reason);
     /* The content of a table has changed. If it is not whole, it lists the keys of every column that
        is the key of a query for this table. */
     void (*changed)(dxdb_catalog *c, Oid root, const dxdb_change *change);
@@ -113,6 +114,9 @@ struct dxdb_catalog { /* the first fields may be read */
    tables that this transaction has locked by preparing the query. $2: the publication that has to
    have them; NULL: triggers are to notify. */
 extern const char dxdb_tables_sql[];
+/* The types to prepare a statement of a write with. The statements share the list of parameters; those
+   that one does not use have type text, because the server cannot infer their type. */
+void dxdb_parameter_types(const char *sql, uint32_t count, Oid types[DXDB_PARAMETERS_MAX]);
 /* Selects the end of the log, as a number. */
 extern const char dxdb_position_sql[];
 /* A position in PostgreSQL's notation, such as 0/16B3748. False: malformed. */

@@ -15,9 +15,12 @@
 
 enum { FILE_SIZE_MAX = 1 << 20 };
 
+enum { KEYS_MAX = 32 };
+
 typedef struct reading {
     dxdb_config *config;
     const char  *path;
+    uint32_t     lines[KEYS_MAX]; /* of each of `keys`; 0: not there */
 } reading;
 
 /* A key of a table, and its field. */
@@ -61,6 +64,27 @@ static const key keys[] = {
     NUMBER("subscribe", "bytes", states_bytes, 1u << 16, (uint64_t)8 << 30, 1),
     NUMBER("subscribe", "lag_ms", lag_ms, 1000, 3600000, 1),
 };
+
+/* The line of a key of a table; 0: it is not there. */
+static uint32_t line_of(const reading *r, const char *table, const char *name)
+{
+    enum { COUNT = sizeof keys / sizeof *keys };
+    static_assert((int)COUNT <= (int)KEYS_MAX, "a line for each key");
+    for (size_t i = 0; i < COUNT; i++)
+        if (!strcmp(keys[i].table, table) && !strcmp(keys[i].name, name)) return r->lines[i];
+    assert(!"no such key");
+    return 0;
+}
+
+/* Keep where a key of a query or write is. */
+static void keep_line(dxdb_config_lines *lines, const prog_toml_value *v)
+{
+    const char *name = v->keys[1];
+    if (!lines->first) lines->first = v->line;
+    if (!strcmp(name, "name")) lines->name = v->line;
+    if (!strcmp(name, "method")) lines->method = v->line;
+    if (!strcmp(name, "parameters") && !lines->parameters) lines->parameters = v->line;
+}
 
 static int refuse(const reading *r, const prog_toml_value *v, const char *why)
 {
@@ -149,6 +173,7 @@ static int parse_query(const reading *r, const prog_toml_value *v)
                          DXDB_QUERIES_MAX);
     dxdb_query_config *q = &c->queries[place];
     if (place >= c->query_count) c->query_count = place + 1;
+    keep_line(&q->lines, v);
     const bool list = !strcmp(name, "parameters") || !strcmp(name, "tables");
     if (!is_one_of(query_keys, name)) return refuse_unknown(r, v, " in [[query]]", query_keys);
     if (v->listed[1] && !list) return refuse(r, v, "must not be a list");
@@ -180,6 +205,8 @@ static int parse_write(const reading *r, const prog_toml_value *v)
                          DXDB_WRITES_MAX);
     dxdb_write_config *w = &c->writes[place];
     if (place >= c->write_count) c->write_count = place + 1;
+    keep_line(&w->lines, v);
+    if (!strcmp(name, "sql") && v->places[1] < DXDB_STATEMENTS_MAX) w->statement_lines[v->places[1]] = v->line;
     const bool list = !strcmp(name, "parameters") || !strcmp(name, "sql");
     if (!is_one_of(write_keys, name)) return refuse_unknown(r, v, " in [[write]]", write_keys);
     if (v->listed[1] && !list) return refuse(r, v, "must not be a list");
@@ -210,7 +237,7 @@ static int parse_source(const reading *r, const prog_toml_value *v)
 
 static int parse_value(void *user, const prog_toml_value *v)
 {
-    const reading *r = user;
+    reading *r = user;
     if (v->kind == PROG_TOML_EMPTY) return PROG_OK; /* nothing is set */
     if (v->kind == PROG_TOML_OTHER || v->kind == PROG_TOML_FRACTION)
         return refuse(r, v, "must be a string or an integer");
@@ -221,8 +248,10 @@ static int parse_value(void *user, const prog_toml_value *v)
     if (v->depth == 2 && !strcmp(v->keys[0], "database") && !strcmp(v->keys[1], "source"))
         return parse_source(r, v);
     for (size_t i = 0; v->depth == 2 && i < sizeof keys / sizeof *keys; i++)
-        if (!strcmp(keys[i].table, v->keys[0]) && !strcmp(keys[i].name, v->keys[1]))
+        if (!strcmp(keys[i].table, v->keys[0]) && !strcmp(keys[i].name, v->keys[1])) {
+            r->lines[i] = v->line;
             return parse_key(r, v, &keys[i]);
+        }
     return refuse_unknown(r, v, "", NULL);
 }
 
@@ -238,16 +267,17 @@ static bool is_name(const char *name)
 }
 
 static int check_parameters(const char *kind, const char *name, char *const *parameters,
-                            uint32_t count, const char *path)
+                            uint32_t count, uint32_t line, const char *path)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (!is_name(parameters[i]))
-            return prog_fail(PROG_USAGE, "%s: %s %s: parameter name '%s' has other characters "
-                                         "than letters, digits, _ and -", path, kind, name,
+            return prog_fail(PROG_USAGE, "%s:%u: %s %s: parameter name '%s' has other characters "
+                                         "than letters, digits, _ and -", path, (unsigned)line, kind, name,
                              parameters[i]);
         for (uint32_t k = 0; k < i; k++)
             if (!strcmp(parameters[i], parameters[k]))
-                return prog_fail(PROG_USAGE, "%s: %s %s lists parameter %s twice", path, kind, name,
+                return prog_fail(PROG_USAGE, "%s:%u: %s %s lists parameter %s twice", path,
+                                 (unsigned)line, kind, name,
                                  parameters[i]);
     }
     return PROG_OK;
@@ -268,84 +298,105 @@ static bool controls_transaction(const char *sql)
     return false;
 }
 
+/* A method that is not set is that of its place. */
+static uint32_t line_of_method(const dxdb_config_lines *lines)
+{
+    return lines->method ? lines->method : lines->name;
+}
+
 static int check_write(dxdb_config *c, uint32_t place, const char *path)
 {
     dxdb_write_config *w = &c->writes[place];
     if (!w->name || !is_name(w->name))
-        return prog_fail(PROG_USAGE, "%s: write %u needs a name of at most %d letters, digits, _ "
-                                     "and -", path, (unsigned)place + 1, DXDB_NAME_SIZE_MAX);
+        return prog_fail(PROG_USAGE, "%s:%u: write %u needs a name of at most %d letters, digits, _ "
+                                     "and -", path, (unsigned)w->lines.first, (unsigned)place + 1,
+                         DXDB_NAME_SIZE_MAX);
     if (!w->statement_count)
-        return prog_fail(PROG_USAGE, "%s: write %s has no sql", path, w->name);
+        return prog_fail(PROG_USAGE, "%s:%u: write %s has no sql", path, (unsigned)w->lines.first, w->name);
     for (uint32_t i = 0; i < w->statement_count; i++)
         if (controls_transaction(w->statements[i]))
-            return prog_fail(PROG_USAGE, "%s: write %s: statement %u: a write is one transaction, "
-                                         "so it has no such statements", path, w->name,
-                             (unsigned)i + 1);
+            return prog_fail(PROG_USAGE, "%s:%u: write %s: statement %u: a write is one transaction, "
+                                         "so it has no such statements", path,
+                             (unsigned)w->statement_lines[i], w->name, (unsigned)i + 1);
     if (!w->method) w->method = (uint8_t)(c->query_count + place + 1);
     if (dxdb_config_find(c, w->name, strlen(w->name)) >= 0)
-        return prog_fail(PROG_USAGE, "%s: a query and a write are named %s", path, w->name);
+        return prog_fail(PROG_USAGE, "%s:%u: a query and a write are named %s", path,
+                         (unsigned)w->lines.name, w->name);
     for (uint32_t i = 0; i < c->query_count; i++)
         if (c->queries[i].method == w->method)
-            return prog_fail(PROG_USAGE, "%s: query %s and write %s have the same method, %u", path,
+            return prog_fail(PROG_USAGE, "%s:%u: query %s and write %s have the same method, %u", path,
+                             (unsigned)line_of_method(&w->lines),
                              c->queries[i].name, w->name, (unsigned)w->method);
     for (uint32_t i = 0; i < place; i++) {
         if (!strcmp(c->writes[i].name, w->name))
-            return prog_fail(PROG_USAGE, "%s: two writes are named %s", path, w->name);
+            return prog_fail(PROG_USAGE, "%s:%u: two writes are named %s", path, (unsigned)w->lines.name,
+                             w->name);
         if (c->writes[i].method == w->method)
-            return prog_fail(PROG_USAGE, "%s: writes %s and %s have the same method, %u", path,
+            return prog_fail(PROG_USAGE, "%s:%u: writes %s and %s have the same method, %u", path,
+                             (unsigned)line_of_method(&w->lines),
                              c->writes[i].name, w->name, (unsigned)w->method);
     }
-    return check_parameters("write", w->name, w->parameters, w->parameter_count, path);
+    return check_parameters("write", w->name, w->parameters, w->parameter_count, w->lines.parameters, path);
 }
 
 static int check_query(dxdb_config *c, uint32_t place, const char *path)
 {
     dxdb_query_config *q = &c->queries[place];
     if (!q->name || !is_name(q->name))
-        return prog_fail(PROG_USAGE, "%s: query %u needs a name of at most %d letters, digits, _ "
-                                     "and -", path, (unsigned)place + 1, DXDB_NAME_SIZE_MAX);
-    if (!q->sql) return prog_fail(PROG_USAGE, "%s: query %s has no sql", path, q->name);
+        return prog_fail(PROG_USAGE, "%s:%u: query %u needs a name of at most %d letters, digits, _ "
+                                     "and -", path, (unsigned)q->lines.first, (unsigned)place + 1,
+                         DXDB_NAME_SIZE_MAX);
+    if (!q->sql) return prog_fail(PROG_USAGE, "%s:%u: query %s has no sql", path, (unsigned)q->lines.first, q->name);
     if (!q->method) q->method = (uint8_t)(place + 1);
     for (uint32_t i = 0; i < place; i++) {
         if (!strcmp(c->queries[i].name, q->name))
-            return prog_fail(PROG_USAGE, "%s: two queries are named %s", path, q->name);
+            return prog_fail(PROG_USAGE, "%s:%u: two queries are named %s", path, (unsigned)q->lines.name,
+                             q->name);
         if (c->queries[i].method == q->method)
-            return prog_fail(PROG_USAGE, "%s: queries %s and %s have the same method, %u", path,
+            return prog_fail(PROG_USAGE, "%s:%u: queries %s and %s have the same method, %u", path,
+                             (unsigned)line_of_method(&q->lines),
                              c->queries[i].name, q->name, (unsigned)q->method);
     }
-    return check_parameters("query", q->name, q->parameters, q->parameter_count, path);
+    return check_parameters("query", q->name, q->parameters, q->parameter_count, q->lines.parameters, path);
 }
 
 /* libpq would refuse it with each attempt to connect. */
-static int check_url(const char *url, const char *path)
+static int check_url(const reading *r, const char *url)
 {
     char *why = NULL;
     PQconninfoOption *options = PQconninfoParse(url, &why);
     const int status = options ? PROG_OK
-        : prog_fail(PROG_USAGE, "%s: [database] url: %.*s", path,
+        : prog_fail(PROG_USAGE, "%s:%u: [database] url: %.*s", r->path,
+                    (unsigned)line_of(r, "database", "url"),
                     (int)strcspn(why ? why : "no memory", "\n"), why ? why : "no memory");
     PQconninfoFree(options);
     PQfreemem(why);
     return status;
 }
 
-static int check(dxdb_config *c, const char *path)
+static int check(reading *r)
 {
+    dxdb_config *c = r->config;
+    const char *path = r->path;
     if (!c->url) return prog_fail(PROG_USAGE, "%s: [database] has no url", path);
     if (c->publication && !c->replicates)
-        return prog_fail(PROG_USAGE, "%s: [database] has a publication, but not source = "
-                                     "\"replication\"", path);
+        return prog_fail(PROG_USAGE, "%s:%u: [database] has a publication, but not source = "
+                                     "\"replication\"", path, (unsigned)line_of(r, "database", "publication"));
     if (c->publication && !is_name(c->publication))
-        return prog_fail(PROG_USAGE, "%s: publication: must be a name of at most %d letters, digits, _ "
-                                     "and -", path, DXDB_NAME_SIZE_MAX);
+        return prog_fail(PROG_USAGE, "%s:%u: publication: must be a name of at most %d letters, digits, "
+                                     "_ and -", path, (unsigned)line_of(r, "database", "publication"),
+                         DXDB_NAME_SIZE_MAX);
     if (c->replicates && !c->publication) c->publication = prog_copy_text("dxdb");
     if (!c->hbtp && !c->http)
         return prog_fail(PROG_USAGE, "%s: [server] has neither hbtp nor http", path);
     if (!c->tls_cert != !c->tls_key)
-        return prog_fail(PROG_USAGE, "%s: [server] has tls_cert or tls_key, but not both", path);
+        return prog_fail(PROG_USAGE, "%s:%u: [server] has tls_cert or tls_key, but not both", path,
+                         (unsigned)line_of(r, "server", c->tls_cert ? "tls_cert" : "tls_key"));
     if ((c->issuer || c->audience) && !c->secret_file)
-        return prog_fail(PROG_USAGE, "%s: [auth] has no secret_file", path);
-    if (c->burst && !c->rate) return prog_fail(PROG_USAGE, "%s: [limit] has no rate", path);
+        return prog_fail(PROG_USAGE, "%s:%u: [auth] has no secret_file", path,
+                         (unsigned)line_of(r, "auth", c->issuer ? "issuer" : "audience"));
+    if (c->burst && !c->rate)
+        return prog_fail(PROG_USAGE, "%s:%u: [limit] has no rate", path, (unsigned)line_of(r, "limit", "burst"));
     if (!c->query_count) return prog_fail(PROG_USAGE, "%s: there is no [[query]]", path);
     for (uint32_t i = 0; i < c->query_count; i++) {
         int status = check_query(c, i, path);
@@ -355,7 +406,7 @@ static int check(dxdb_config *c, const char *path)
         int status = check_write(c, i, path);
         if (status) return status;
     }
-    return check_url(c->url, path);
+    return check_url(r, c->url);
 }
 
 /* Read a file. The caller frees *out. */
@@ -404,7 +455,7 @@ int dxdb_config_read(dxdb_config *c, const char *path)
             status = prog_fail(PROG_USAGE, "%s:%u: %s", path, (unsigned)line, message);
     }
     free(document);
-    return status ? status : check(c, path);
+    return status ? status : check(&r);
 }
 
 void dxdb_config_free(dxdb_config *c)

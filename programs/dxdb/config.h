@@ -4,6 +4,13 @@
 
 #include "dxdb.h"
 
+typedef struct dxdb_config_lines { /* of the file, for messages; 0: not there */
+    uint32_t first; /* of its first key */
+    uint32_t name;
+    uint32_t method;
+    uint32_t parameters;
+} dxdb_config_lines;
+
 typedef struct dxdb_query_config {
     char    *name;
     char    *sql;
@@ -13,6 +20,7 @@ typedef struct dxdb_query_config {
     uint32_t table_count;
     uint64_t ttl_ms; /* 0: not set */
     uint8_t  method; /* HBTP method; 0: its index, counted from 1 */
+    dxdb_config_lines lines;
 } dxdb_query_config;
 
 typedef struct dxdb_write_config { /* a transaction that an RPC runs */
@@ -22,6 +30,8 @@ typedef struct dxdb_write_config { /* a transaction that an RPC runs */
     uint32_t statement_count;
     uint32_t parameter_count;
     uint8_t  method; /* HBTP method; 0: its index, counted on from the last query's */
+    dxdb_config_lines lines;
+    uint32_t statement_lines[DXDB_STATEMENTS_MAX];
 } dxdb_write_config;
 
 enum { DXDB_ORIGINS_MAX = 16 };

@@ -24,11 +24,22 @@ enum {
     STEADY_MS     = 5000   /* a connection that lasted this long resets the back-off */
 };
 
-void dxdb_first_line(char *out, size_t size, const char *text)
+/* Behind the severity, and behind the SQLSTATE that follows in verbose messages. state: NULL, or holds it. */
+static const char *skip_head(const char *text, char state[6])
 {
     const char *severity = strstr(text, ":  ");
     const char *line = strchr(text, '\n');
-    if (severity && (!line || severity < line)) text = severity + 3;
+    if (!severity || (line && severity > line)) return text;
+    text = severity + 3;
+    const size_t size = strspn(text, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    if (size != 5 || strncmp(text + size, ": ", 2)) return text;
+    if (state) memcpy(state, text, size);
+    return text + size + 2;
+}
+
+void dxdb_first_line(char *out, size_t size, const char *text)
+{
+    text = skip_head(text, NULL);
     const size_t length = strcspn(text, "\n");
     snprintf(out, size, "%.*s", (int)(length < size ? length : size - 1), text);
 }
@@ -89,12 +100,43 @@ static void begin_close(dxdb_connection *c, int phase)
         (void)dx_reactor_timer(c->reactor, &c->timer_op, 0);
 }
 
+/* What is said of an SQLSTATE to those who may not know names of roles, hosts and files. */
+static const char *reason_of(const char *state)
+{
+    static const struct { const char *state; const char *reason; } reasons[] = {
+        {"28", "it refuses the role"},
+        {"3D", "it has no database of this name"},
+        {"57P03", "it is starting or stopping"},
+        {"57P", "it has ended the connection"},
+        {"53300", "it has no free connection: max_connections"},
+        {"53400", "no replication slot is free: max_replication_slots"},
+        {"42501", "the role lacks a right"},
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (!strncmp(state, reasons[i].state, strlen(reasons[i].state))) return reasons[i].reason;
+    return *state ? "it reports an error" : "there is no connection";
+}
+
+void dxdb_connection_fail(dxdb_connection *c, const char *message)
+{
+    char state[6] = "";
+    if (c->last[0]) message = c->last;
+    (void)skip_head(message, state);
+    dxdb_connection_drop_for(c, message, reason_of(state));
+}
+
 void dxdb_connection_drop(dxdb_connection *c, const char *why)
+{
+    dxdb_connection_drop_for(c, why, why);
+}
+
+void dxdb_connection_drop_for(dxdb_connection *c, const char *why, const char *reason)
 {
     if (c->phase != CONNECTING && c->phase != OPEN) return;
     const uint64_t lived = dx_reactor_now_ns(c->reactor) - c->opened_ns;
     if (c->phase == OPEN && lived >= STEADY_MS * MILLISECOND) c->failures = 0;
     dxdb_first_line(c->why, sizeof c->why, why);
+    snprintf(c->reason, sizeof c->reason, "%s", reason);
     begin_close(c, CLOSING);
 }
 
@@ -128,7 +170,7 @@ static void step(dxdb_connection *c)
     case PGRES_POLLING_OK:
         (void)dx_reactor_cancel(c->reactor, &c->timer_op);
         if (PQsetnonblocking(c->pg, 1) || (!c->replicates && !PQenterPipelineMode(c->pg))) {
-            dxdb_connection_drop(c, PQerrorMessage(c->pg));
+            dxdb_connection_fail(c, PQerrorMessage(c->pg));
             break;
         }
         c->phase = OPEN;
@@ -137,7 +179,21 @@ static void step(dxdb_connection *c)
         watch(c, &c->read_op, DX_REACTOR_READABLE);
         if (c->is_open) c->calls->opened(c);
         break;
-    default: dxdb_connection_drop(c, PQerrorMessage(c->pg)); break;
+    default: dxdb_connection_fail(c, PQerrorMessage(c->pg)); break;
+    }
+}
+
+void dxdb_notice(void *user, const PGresult *notice)
+{
+    dxdb_connection *c = user;
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    char text[DXDB_TEXT_SIZE];
+    if (!severity) severity = "";
+    if (c && (!strcmp(severity, "FATAL") || !strcmp(severity, "PANIC"))) {
+        snprintf(c->last, sizeof c->last, "%s", PQresultErrorMessage(notice));
+    } else if (!strcmp(severity, "WARNING")) {
+        dxdb_first_line(text, sizeof text, PQresultErrorMessage(notice));
+        prog_warn("the database warns: %s", text);
     }
 }
 
@@ -147,12 +203,15 @@ static void attempt(dxdb_connection *c)
     const char *const values[] = {c->url, "database", "UTF8", "dxdb replication", NULL};
     c->phase = CONNECTING;
     c->is_copying = c->is_paused = false;
+    c->last[0] = 0;
     c->pg = c->replicates ? PQconnectStartParams(names, values, 1) : PQconnectStart(c->url);
     c->opened_ns = dx_reactor_now_ns(c->reactor);
     if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
-        dxdb_connection_drop(c, c->pg ? PQerrorMessage(c->pg) : "no memory");
+        dxdb_connection_fail(c, c->pg ? PQerrorMessage(c->pg) : "no memory");
         return;
     }
+    (void)PQsetNoticeReceiver(c->pg, dxdb_notice, c);
+    (void)PQsetErrorVerbosity(c->pg, PQERRORS_VERBOSE); /* with the SQLSTATE, for reason_of() */
     (void)dx_reactor_timer(c->reactor, &c->timer_op, CONNECT_MS * MILLISECOND);
     watch(c, &c->write_op, DX_REACTOR_WRITABLE);
 }
@@ -219,7 +278,7 @@ static void read_copies(dxdb_connection *c)
     if (size < 0) { /* the server has ended it: the reason is in its answer, if it has arrived */
         PGresult *result = PQisBusy(c->pg) ? NULL : PQgetResult(c->pg);
         const char *why = result ? PQresultErrorMessage(result) : PQerrorMessage(c->pg);
-        dxdb_connection_drop(c, *why ? why : "the server has ended the replication");
+        dxdb_connection_fail(c, *why ? why : "the server has ended the replication");
         PQclear(result);
         return;
     }
@@ -229,7 +288,7 @@ static void read_copies(dxdb_connection *c)
 static void flush(dxdb_connection *c)
 {
     const int left = PQflush(c->pg);
-    if (left < 0) dxdb_connection_drop(c, PQerrorMessage(c->pg));
+    if (left < 0) dxdb_connection_fail(c, PQerrorMessage(c->pg));
     else if (left) watch(c, &c->write_op, DX_REACTOR_WRITABLE);
 }
 
@@ -239,7 +298,7 @@ static void receive(dxdb_connection *c)
 {
     if (!PQconsumeInput(c->pg)) {
         read_notifications(c);
-        dxdb_connection_drop(c, PQerrorMessage(c->pg));
+        dxdb_connection_fail(c, PQerrorMessage(c->pg));
         return;
     }
     read_notifications(c);
@@ -302,7 +361,7 @@ void dxdb_connection_begin_replication(dxdb_connection *c, dx_reactor *r, const 
 static bool sent(dxdb_connection *c, int done)
 {
     if (done) c->unanswered++;
-    else dxdb_connection_drop(c, PQerrorMessage(c->pg));
+    else dxdb_connection_fail(c, PQerrorMessage(c->pg));
     return done != 0;
 }
 
@@ -341,7 +400,7 @@ bool dxdb_connection_copy(dxdb_connection *c, const void *bytes, size_t size)
 {
     if (!c->is_open || !c->is_copying) return false;
     if (PQputCopyData(c->pg, bytes, (int)size) != 1) {
-        dxdb_connection_drop(c, PQerrorMessage(c->pg));
+        dxdb_connection_fail(c, PQerrorMessage(c->pg));
         return false;
     }
     flush(c);

@@ -46,7 +46,9 @@ struct dxdb_connection { /* not to be moved; the first fields may be read */
     dx_op       read_op;
     dx_op       write_op;
     dx_op       timer_op;    /* an attempt takes too long, or the next one is due */
-    char        why[DXDB_TEXT_SIZE];
+    char        last[DXDB_TEXT_SIZE];   /* what the server said before it closed; empty: nothing */
+    char        why[DXDB_TEXT_SIZE];    /* it was lost, in full: for the log */
+    char        reason[DXDB_TEXT_SIZE]; /* the same without names: for clients, who may have no token */
 };
 
 /* Start connecting. All pointers must stay valid until the event loop is closed. seed: a different
@@ -58,6 +60,9 @@ void dxdb_connection_begin_replication(dxdb_connection *c, dx_reactor *r, const 
                                        const dxdb_connection_calls *calls, void *user, uint64_t seed);
 /* Drop the connection as if it were lost, and reconnect. May be called inside a callback. */
 void dxdb_connection_drop(dxdb_connection *c, const char *why);
+/* The same for a message of libpq, which may name roles, hosts and files; `reason` is its class. */
+void dxdb_connection_fail(dxdb_connection *c, const char *message);
+void dxdb_connection_drop_for(dxdb_connection *c, const char *why, const char *reason);
 /* Drop it without reconnecting. It is in use until dxdb_connection_is_ended(). */
 void dxdb_connection_end(dxdb_connection *c);
 bool dxdb_connection_is_ended(const dxdb_connection *c);
@@ -82,7 +87,10 @@ bool dxdb_connection_copy(dxdb_connection *c, const void *bytes, size_t size);
 void dxdb_connection_pause(dxdb_connection *c);
 void dxdb_connection_resume(dxdb_connection *c);
 
-/* Copy the first line of an error message, without "ERROR: ". */
+/* A notice receiver of libpq, which would print them as they are, in several lines. user: a connection, or
+   NULL. Why the server closes is kept for dxdb_connection_fail(); a warning is printed. */
+void dxdb_notice(void *user, const PGresult *notice);
+/* Copy the first line of an error message, without "ERROR: " and SQLSTATE. */
 void dxdb_first_line(char *out, size_t size, const char *text);
 
 #endif

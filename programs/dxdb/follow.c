@@ -21,6 +21,7 @@
 
 enum {
     HEAD_SIZE    = 16,
+    SUBSCRIPTION_SIZE = 56, /* in memory of dx_states.h */
     TICK_MS      = 100,
     UNUSED_MS    = 10000, /* a result that nobody follows is kept this long */
     RETRY_MS     = 100,   /* after a failure; doubled up to */
@@ -694,6 +695,8 @@ static void on_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     (void)dx_reactor_timer(r, op, (uint64_t)TICK_MS * 1000000);
 }
 
+uint32_t dxdb_follow_capacity(const dxdb_config *config) { return config->connections * 4 + 64; }
+
 int dxdb_follow_begin(dxdb_follow *f, dx_reactor *r, dxdb_results *results)
 {
     const dxdb_config *config = results->config;
@@ -707,7 +710,8 @@ int dxdb_follow_begin(dxdb_follow *f, dx_reactor *r, dxdb_results *results)
     f->seed = seeds[0];
     f->epochs = seeds[1];
     memset(&desc, 0, sizeof desc);
-    desc.memory_size = ((size_t)config->connections * 4 + 64) * 56;
+    desc.memory_size = (size_t)dxdb_follow_capacity(config) * SUBSCRIPTION_SIZE;
+    desc.per_session_max = DXDB_SUBSCRIPTIONS_MAX;
     f->memory = desc.memory = prog_alloc(desc.memory_size);
     desc.scratch_size = DX_STATES_HEAD_SIZE + HEAD_SIZE + (size_t)config->result_max +
                         DXDB_TEXT_SIZE;

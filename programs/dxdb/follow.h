@@ -97,7 +97,11 @@ typedef struct dxdb_place {
     struct dxdb_place *prev;
 } dxdb_place;
 
-enum { DXDB_FOLLOW_BUCKETS = 4096, DXDB_FOLLOW_PLACES = 16384 };
+enum {
+    DXDB_FOLLOW_BUCKETS    = 4096,
+    DXDB_FOLLOW_PLACES     = 16384,
+    DXDB_SUBSCRIPTIONS_MAX = 64 /* of a connection */
+};
 
 struct dxdb_follow { /* private, except states and check */
     dx_states      states;
@@ -124,6 +128,8 @@ struct dxdb_follow { /* private, except states and check */
     bool           is_over;
 };
 
+/* Subscriptions of all connections of a worker. */
+uint32_t dxdb_follow_capacity(const dxdb_config *config);
 /* Returns PROG_OK, or prints a message. */
 int  dxdb_follow_begin(dxdb_follow *f, dx_reactor *r, dxdb_results *results);
 /* fresh: the result of a query that begins after this call, whatever is in memory. */

@@ -114,7 +114,8 @@ static const char *reason_of(int error)
     case DX_TOKEN_ESIGNATURE: return "the token is not signed with this server's secret";
     case DX_TOKEN_EEXPIRED: return "the token has expired, or has no \"exp\"";
     case DX_TOKEN_EEARLY: return "the token is not valid yet: see its \"nbf\"";
-    case DX_TOKEN_EAUDIENCE: return "the token is from another issuer, or for another audience";
+    case DX_TOKEN_EISSUER: return "the token is from another issuer: see its \"iss\"";
+    case DX_TOKEN_EAUDIENCE: return "the token is for another audience: see its \"aud\"";
     case DX_TOKEN_ETOOBIG: return "the token is too long";
     case DX_TOKEN_ENOTSUP: return "the token must be signed with HS256, and have no \"crit\"";
     default: return "this is not a JSON Web Token";
@@ -145,6 +146,11 @@ uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject)
 {
     if (!g->config->secret_file) return 0;
     return subject->expires_s > now_s() ? 0 : DX_HBTP_STATUS_UNAUTHORIZED;
+}
+
+const char *dxdb_guard_why(const dxdb_subject *subject)
+{
+    return subject->expires_s ? "the token has expired" : "a token is required";
 }
 
 bool dxdb_guard_is_origin(const dxdb_guard *g, const char *origin, size_t size, const char *host,

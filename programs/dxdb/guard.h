@@ -34,6 +34,8 @@ void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject);
 void dxdb_guard_remember(dxdb_guard *g, int fd, uint64_t key);
 /* Is it authorized at this time? Returns 0, or 401. */
 uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject);
+/* And why not. */
+const char *dxdb_guard_why(const dxdb_subject *subject);
 /* May a page of this origin connect a WebSocket, which no preflight asks for? It may if it is from the
    server itself (host: the Host field), or one of `origins`. */
 bool dxdb_guard_is_origin(const dxdb_guard *g, const char *origin, size_t size, const char *host,

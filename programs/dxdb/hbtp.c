@@ -13,7 +13,7 @@ enum {
     BLOCK_SIZE = 65536, /* of output; received frames are smaller */
     BLOCKS     = 512,   /* and one for each connection: a change may go to all of them at once */
     TICK_MS    = 250,   /* between looks at clients that do not read */
-    KEPT_MAX   = 64 << 20 /* bytes of answers that wait for space; one of them may be larger */
+    KEPT_MAX   = 64 << 20 /* bytes of answers that wait for space, see may_keep() */
 };
 
 /* An answer that waits for space. All who wait for the same one share it. */
@@ -63,6 +63,7 @@ typedef struct dxdb_peer {
     dx_link_id   link;
     struct dxdb_peer *next;
     struct dxdb_peer *prev;
+    uint64_t     kept_bytes; /* of its answers that wait for space, equal ones once */
     size_t       unsent;   /* bytes of output at the last tick: in the session, */
     int          unread;   /* and in the system, that the peer has not acknowledged */
     uint64_t     stuck_ms; /* both are the same for this time */
@@ -86,12 +87,23 @@ static dxdb_kept *keep(dxdb_hbtp *h, const void *bytes, size_t size)
     return kept;
 }
 
-/* Is there room to keep these bytes? An answer of an error is small, and always kept. */
-static bool may_keep(const dxdb_hbtp *h, const void *bytes, size_t size)
+/* Is there room to keep these bytes? An answer of an error is small, and always kept; so is the only one
+   of all clients, however large. Others have a share that depends on what is free: a client may have no
+   more than what all together leave free. So one that does not read takes half, two take two thirds,
+   and something is left for those who read, however many these are. */
+static bool may_keep(const dxdb_hbtp *h, const dxdb_peer *peer, const void *bytes, size_t size)
 {
     const uint64_t kept_bytes = h->results->metrics.kept_bytes;
     if (h->newest && h->newest->size == size && !memcmp(h->newest->bytes, bytes, size)) return true;
-    return !kept_bytes || kept_bytes + size <= KEPT_MAX;
+    return !kept_bytes || kept_bytes + peer->kept_bytes + size <= KEPT_MAX;
+}
+
+/* Does a call of this client hold it? */
+static bool holds(const dxdb_peer *peer, const dxdb_kept *kept)
+{
+    const dxdb_call *call = peer->calls;
+    while (call && call->kept != kept) call = call->next;
+    return call != NULL;
 }
 
 static void drop(dxdb_hbtp *h, dxdb_kept *kept)
@@ -113,6 +125,10 @@ static void end_call(dxdb_call *call, dx_hbtp_session *s)
     if (call->prev) call->prev->next = call->next;
     else peer_of(s)->calls = call->next;
     if (call->next) call->next->prev = call->prev;
+    if (call->kept && !holds(peer_of(s), call->kept)) {
+        assert(peer_of(s)->kept_bytes >= call->kept->size);
+        peer_of(s)->kept_bytes -= call->kept->size;
+    }
     if (call->kept) drop(call->hbtp, call->kept);
     free(call);
 }
@@ -149,15 +165,17 @@ static void answer(dxdb_call *call, uint16_t status, const void *bytes, size_t s
         end_call(call, s);
         return;
     }
-    if (!call->is_inside && status == DXDB_OK && !may_keep(call->hbtp, bytes, size)) {
+    if (!call->is_inside && status == DXDB_OK && !may_keep(call->hbtp, peer_of(s), bytes, size)) {
         static const char full[] = "too many answers wait to be read, ask again";
         call->hbtp->results->metrics.kept_refused++;
         status = DXDB_UNAVAILABLE;
         bytes = full;
         size = sizeof full;
     }
+    dxdb_kept *kept = keep(call->hbtp, bytes, size);
+    if (!holds(peer_of(s), kept)) peer_of(s)->kept_bytes += kept->size;
     call->status = status;
-    call->kept = keep(call->hbtp, bytes, size);
+    call->kept = kept;
 }
 
 static void answer_result(dxdb_call *call, const dxdb_result *result)
@@ -237,8 +255,9 @@ typedef struct argument_bytes {
 /* Refuse a call, with the reason. */
 static int refuse(const dx_hbtp_context *c, dxdb_hbtp *h, uint16_t status, const char *why)
 {
-    count(h, status);
-    return dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, why);
+    const int error = dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, why);
+    if (!error) count(h, status);
+    return error;
 }
 
 /* Take one argument of each parameter, as terminated texts in `texts`. Returns NULL, or what is wrong. */
@@ -387,12 +406,14 @@ static int on_watch(const dx_hbtp_context *c)
     const uint8_t *record = NULL; /* its epoch and checksum */
     arguments a;
     uint32_t query = 0;
-    if (bytes.size < 2 || bytes.bytes[1] > 1) return count(h, DXDB_BAD_REQUEST);
+    if (bytes.size < 2 || bytes.bytes[1] > 1)
+        return refuse(c, h, DXDB_BAD_REQUEST, "it begins with a method, and with 0 or 1");
     while (query < config->query_count && config->queries[query].method != bytes.bytes[0]) query++;
-    if (query == config->query_count) return count(h, DXDB_NOT_FOUND);
+    if (query == config->query_count) return refuse(c, h, DXDB_NOT_FOUND, "no query has this method");
     if (bytes.bytes[1]) record = bytes.bytes + 2;
     const size_t head = record ? 2 + 8 + 16 : 2;
-    if (bytes.size < head) return count(h, DXDB_BAD_REQUEST);
+    if (bytes.size < head)
+        return refuse(c, h, DXDB_BAD_REQUEST, "the epoch and the checksum of the record are missing");
     bytes.bytes += head;
     bytes.size -= head;
     const char *why = parse(&bytes, config->queries[query].parameter_count, a.values, a.texts, sizeof a.texts);
@@ -424,7 +445,8 @@ static inline int auth_before(const dx_hbtp_context *c)
     dxdb_peer *peer = peer_of(c->session);
     peer->has_asked = true;
     const uint16_t status = dxdb_guard_check(h->guard, &peer->subject);
-    return status ? count(h, status) : 0;
+    const int error = status ? refuse(c, h, status, dxdb_guard_why(&peer->subject)) : 0;
+    return status && !error ? DX_HBTP_STOP : error;
 }
 
 static inline int auth_after(const dx_hbtp_context *c, int result)
@@ -462,7 +484,7 @@ static int describe(const dx_hbtp_context *c)
     const int write = dxdb_config_find_write(h->results->config, (const char *)c->payload,
                                              c->payload_size);
     uint16_t status = DXDB_OK;
-    if (query < 0 && write < 0) return count(h, DXDB_NOT_FOUND);
+    if (query < 0 && write < 0) return refuse(c, h, DXDB_NOT_FOUND, "there is no such query or write");
     if (write >= 0) dxdb_results_describe_write(h->results, (uint32_t)write, &text);
     else status = dxdb_results_describe(h->results, (uint32_t)query, &text);
     count(h, status);
@@ -483,9 +505,8 @@ static int on_admit(void *user, dx_hbtp_session *session, const dx_hbtp_offer *o
 {
     dxdb_hbtp *h = user;
     const dx_hbtp_text *token = &offer->who.token;
-    const char *why;
     return dxdb_guard_admit(h->guard, token->size ? token->bytes : NULL, token->size,
-                            &peer_of(session)->subject, &why);
+                            &peer_of(session)->subject, offer->why);
 }
 
 /* The peer no longer waits for the answer. */
@@ -531,6 +552,23 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 }
 
 /* >>subscriptions ---------------------------------------------------------------------- */
+/* Subscribe or unsubscribe. A refusal has a text. */
+static int on_subscribe(const dx_hbtp_context *c)
+{
+    dxdb_hbtp *h = dx_link_of(c->session)->desc.user;
+    char text[DXDB_TEXT_SIZE];
+    dx_hbtp_context inner = *c;
+    inner.user = &h->follow->states;
+    const int result = dx_states_handler(&inner);
+    const char *why = result == DXDB_NOT_FOUND ? "no result is followed by this number: ask method 255"
+                    : result == DX_HBTP_STATUS_UNAUTHORIZED ? dxdb_guard_why(&peer_of(c->session)->subject)
+                    : result == DXDB_TOO_MANY ? text : NULL;
+    if (!why || !(c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return result;
+    snprintf(text, sizeof text, "too many subscriptions: a connection may have %d, and all of a worker %u",
+             DXDB_SUBSCRIPTIONS_MAX, (unsigned)dxdb_follow_capacity(h->results->config));
+    return refuse(c, h, (uint16_t)result, why);
+}
+
 static uint16_t on_check(const dx_hbtp_session *session)
 {
     const dxdb_hbtp *h = dx_link_of(session)->desc.user;
@@ -598,10 +636,8 @@ static void set_routes(dxdb_hbtp *h)
     const dxdb_config *config = h->results->config;
     dx_hbtp_router_init(&h->router);
     dx_hbtp_router_set(&h->router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &h->hello);
-    dx_hbtp_router_set(&h->router, DX_HBTP_OP_STATE_SUBSCRIBE, dx_states_handler,
-                       &h->follow->states);
-    dx_hbtp_router_set(&h->router, DX_HBTP_OP_STATE_UNSUBSCRIBE, dx_states_handler,
-                       &h->follow->states);
+    dx_hbtp_router_set(&h->router, DX_HBTP_OP_STATE_SUBSCRIBE, on_subscribe, h);
+    dx_hbtp_router_set(&h->router, DX_HBTP_OP_STATE_UNSUBSCRIBE, on_subscribe, h);
     h->describe.hbtp = h;
     h->watch.hbtp = h;
     dx_hbtp_router_set_method(&h->router, 0, guarded_describe, &h->describe);

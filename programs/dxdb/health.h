@@ -10,9 +10,10 @@ enum { DXDB_HEALTH_SIZE = DXDB_TEXT_SIZE + 192 };
 /* Before the workers start: each of them has yet to reach the database. */
 void dxdb_health_begin(uint32_t workers);
 /* A worker can answer: `what` is NULL. Or it cannot, and tries again: a message says so, unless another
-   worker has the same reason. When all can answer again, a message says that, too. */
-void dxdb_health_set(uint32_t worker, const char *what, const char *why);
-/* False: some worker cannot answer, and out says why. */
+   worker has the same reason. When all can answer again, a message says that, too. why: for the log;
+   reason: the same without names, for everybody. */
+void dxdb_health_set(uint32_t worker, const char *what, const char *why, const char *reason);
+/* False: some worker cannot answer, and out has the reason. */
 bool dxdb_health_get(char out[DXDB_HEALTH_SIZE]);
 uint32_t dxdb_health_workers(void);
 

@@ -253,23 +253,11 @@ static void send_query(dxdb_pooled *c, dxdb_job *job)
            send_control(c, ROLLBACK) && dxdb_connection_sync(&c->connection));
 }
 
-/* Does a statement mention $number? In a string, too: then the database has to find out the type of
-   the parameter, and says if it cannot. */
-static bool mentions(const char *sql, int number)
-{
-    char name[16];
-    const int size = snprintf(name, sizeof name, "$%d", number);
-    for (const char *at = strstr(sql, name); at; at = strstr(at + 1, name))
-        if (!isdigit((unsigned char)at[size])) return true;
-    return false;
-}
-
-/* Prepare a statement of a write. The statements share the list of parameters; those that one does
-   not use have type text, because the server cannot infer their type. */
+/* Prepare a statement of a write. */
 static bool prepare_statement(dxdb_pooled *c, dxdb_job *job, const char *name, const char *sql)
 {
     Oid types[DXDB_PARAMETERS_MAX];
-    for (int i = 0; i < job->count; i++) types[i] = mentions(sql, i + 1) ? 0 : TEXT_OID;
+    dxdb_parameter_types(sql, (uint32_t)job->count, types);
     job->expects[job->expected++] = EXPECT_NOTHING;
     return dxdb_connection_prepare(&c->connection, name, sql, job->count, types);
 }
@@ -401,7 +389,7 @@ static void handle_failure(dxdb_pooled *c, const PGresult *result)
     dxdb_job *job = c->job;
     char why[DXDB_TEXT_SIZE];
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    dxdb_first_line(why, sizeof why, message ? message : PQresultErrorMessage(result));
+    dxdb_first_line(why, sizeof why, message ? message : "the connection to the database was lost");
     c->generation = c->pool->generation - 1;
     if (job->is_write) c->must_discard = true;
     if (job->is_write && job->phase == POSITION)
@@ -508,7 +496,7 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
     if (c->setup) {
         c->setup--;
         if (status == PGRES_FATAL_ERROR)
-            dxdb_connection_drop(connection, PQresultErrorMessage(result));
+            dxdb_connection_fail(connection, PQresultErrorMessage(result));
         else if (!c->setup) match(c->pool);
         return;
     }
@@ -528,13 +516,14 @@ static void on_notified(dxdb_connection *connection, const char *channel, const 
 static void on_lost(dxdb_connection *connection, const char *why)
 {
     dxdb_pooled *c = connection->user;
-    char text[DXDB_TEXT_SIZE + 40];
+    char text[DXDB_TEXT_SIZE + 48];
+    (void)why;
     c->setup = 0;
     if (c->was_open) c->pool->open--;
     c->was_open = false;
     if (!c->job) return;
     if (!c->job->is_write) {
-        snprintf(text, sizeof text, "the connection to the database was lost: %s", why);
+        snprintf(text, sizeof text, "the connection to the database was lost: %s", connection->reason);
         report(c->job, DXDB_UNAVAILABLE, NULL, text);
     } else {
         report(c->job, DXDB_FAILED, NULL, c->job->phase == POSITION || c->job->phase == RESULT

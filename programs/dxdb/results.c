@@ -395,13 +395,13 @@ static void reset(dxdb_results *r)
     r->metrics.resets++;
 }
 
-static void on_down(dxdb_catalog *c, const char *why)
+static void on_down(dxdb_catalog *c, const char *why, const char *reason)
 {
     dxdb_results *r = c->user;
     if (!r->is_quiet) prog_warn("caching is suspended: %s", why);
     dxdb_pool_pause(&r->pool);
     reset(r);
-    if (r->follower.down) r->follower.down(r->follower.user, why);
+    if (r->follower.down) r->follower.down(r->follower.user, reason);
 }
 
 /* A query that is neither tracked nor has a ttl is not registered, so its results are never cached. */

@@ -42,7 +42,7 @@ struct dxdb_writing {
 /* Called after the results know; the same calls as those of the catalog. */
 typedef struct dxdb_follower {
     void (*up)(void *user);
-    void (*down)(void *user, const char *why);
+    void (*down)(void *user, const char *reason);
     void (*changed)(void *user, Oid root, const dxdb_change *change);
     void *user;
 } dxdb_follower;

@@ -96,6 +96,11 @@ bool dxdb_rows_begin(dxdb_rows *rows, const char *query, uint32_t count, const c
             (void)add_value(c->element, "value", c->pg.kind, NULL);
         }
         const int place = add_value(&rows->row, names[i], c->pg.kind, c->element);
+        if (place < 0 && rows->row.count == DXDB_FIELDS_MAX) {
+            snprintf(why, why_size, "it has %u columns: a row has at most %d fields, one for each column "
+                     "and one more for each text, list and uuid", (unsigned)count, DXDB_FIELDS_MAX);
+            return false;
+        }
         if (place < 0) {
             snprintf(why, why_size, "column %u: %.64s: needs a name of its own (AS), of at most %d "
                      "bytes with _null", (unsigned)i + 1, names[i], DXDB_FIELD_NAME_MAX);

@@ -59,7 +59,7 @@ static void on_answered(dxdb_connection *c, PGresult *result)
         s->gather.is_one_key_text = encoding && !strcmp(encoding, "UTF8");
         s->calls->started(s);
     } else {
-        dxdb_connection_drop(c, PQresultErrorMessage(result));
+        dxdb_connection_fail(c, PQresultErrorMessage(result));
     }
 }
 

@@ -62,7 +62,7 @@ int dxdb_tls_load(const dxdb_config *config, void **context)
     if (!config->tls_cert) return PROG_OK;
     SSL_CTX *c = SSL_CTX_new(TLS_server_method());
     int status = PROG_OK;
-    if (!c) return prog_fail(PROG_SYSTEM, "TLS: OpenSSL has no memory");
+    if (!c) return prog_fail(PROG_SYSTEM, "%s: OpenSSL has no memory", config->tls_cert);
     (void)SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
     (void)SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     (void)SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);

@@ -478,6 +478,7 @@ static int run_script(const dxdb_options *o, script_kind kind)
         return status;
     }
     PGconn *pg = PQconnectdb(config.url);
+    (void)PQsetNoticeReceiver(pg, dxdb_notice, NULL);
     if (PQstatus(pg) != CONNECTION_OK) {
         dxdb_first_line(why, sizeof why, PQerrorMessage(pg));
         status = prog_fail(PROG_NETWORK, "cannot connect to the database: %s", why);

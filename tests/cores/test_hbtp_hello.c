@@ -30,6 +30,7 @@ typedef struct end {
     bool            opened;
     int             stream_error;
     int             verdict;   /* of admit */
+    const char     *why;       /* its text */
     uint8_t         token[16];
     uint16_t        token_size;
 } end;
@@ -89,6 +90,7 @@ static int admit(void *user, dx_hbtp_session *s, const dx_hbtp_offer *offer)
     DX_CHECK(end_of(s) == e);
     e->token_size = offer->who.token.size;
     if (e->token_size <= sizeof e->token) memcpy(e->token, offer->who.token.bytes, e->token_size);
+    if (e->why) *offer->why = e->why;
     return e->verdict;
 }
 
@@ -422,6 +424,32 @@ DX_TEST(hb_22_a_peer_is_let_in_by_its_token)
         DX_CHECK_EQ(ends[0].s.error, verdict ? DX_HBTP_EVERSION : 0);
         DX_CHECK_EQ(ends[1].s.state == DX_HBTP_CLOSED, verdict);
         if (!verdict) call_works(0);
+    }
+}
+
+/* The refusal has the text of admit; without one, or if that has no room, the status's own. */
+DX_TEST(hb_22_a_refused_peer_is_told_why)
+{
+    static char much[sizeof ends[1].out_memory + 1];
+    static const struct { const char *why; const char *text; } cases[] = {
+        {"the token has expired", "the token has expired"}, {NULL, "unauthorized"}, {"", ""}, {much, "unauthorized"}};
+    memset(much, 'x', sizeof much - 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const size_t length = strlen(cases[i].text);
+        const uint8_t *bytes;
+        size_t size;
+        both_open(true, true);
+        ends[1].hello.admit = admit;
+        ends[1].hello.user = &ends[1];
+        ends[1].verdict = 401;
+        ends[1].why = cases[i].why;
+        DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), 0);
+        bytes = dx_hbtp_out_data(&ends[0].out, &size);
+        (void)dx_hbtp_feed(&ends[1].s, bytes, size, now);
+        bytes = dx_hbtp_out_data(&ends[1].out, &size);
+        DX_CHECK(size >= 12 + length && bytes[0] == DX_HBTP_OP_RPC_ERROR && (bytes[8] | bytes[9] << 8) == 401);
+        DX_CHECK(!memcmp(bytes + 12, cases[i].text, length) && bytes[12 + length] == DX_HBTP_OP_CLOSE);
+        DX_CHECK_EQ(ends[1].s.state, DX_HBTP_CLOSED);
     }
 }
 

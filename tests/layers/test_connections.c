@@ -1116,6 +1116,35 @@ EVERY(the_end_of_listening_loses_nobody)
     }
 }
 
+/* Also while all slots are taken and it waits for one; not where nobody has begun to listen. */
+EVERY(it_is_known_whether_connections_may_follow)
+{
+    world w = {0}, silent = {0};
+    int fd;
+    w.d.peers_max = 1;
+    world_open(&w, backend);
+    world_set(&silent, &w.l.r);
+    DX_CHECK(!dx_peers_is_listening(&silent.s));
+    fd = dial(&w);
+    dial(&w);
+    UNTIL(w.opened == 1);
+    turn(&w, 5);
+    DX_CHECK(w.opened == 1 && dx_peers_is_listening(&w.s));
+    dx_peers_listen_end(&w.s);
+    UNTIL(!dx_peers_is_listening(&w.s));
+    shut(fd);
+    UNTIL(w.closed == 1);
+    turn(&w, 5);
+    DX_CHECK(w.opened == 1 && !dx_peers_is_listening(&w.s));
+    DX_CHECK_EQ(dx_peers_listen(&w.s, w.listening), 0);
+    DX_CHECK(dx_peers_is_listening(&w.s));
+    UNTIL(w.opened == 2); /* the second one, which has waited */
+    dx_peers_drain(&w.s, 1000000000);
+    UNTIL(!dx_peers_is_listening(&w.s));
+    world_close(&w);
+    free(silent.d.memory);
+}
+
 /* dx_reactor_close() with everything in progress: each program callback runs, each descriptor is closed. */
 EVERY(the_reactor_is_closed_with_connections_open)
 {

@@ -947,6 +947,51 @@ EVERY(li_4_a_drain_answers_what_was_asked_and_then_closes)
     world_close(&w);
 }
 
+/* It ends nothing else: links go on, and accepting can begin again. */
+EVERY(li_4_accepting_ends_and_links_go_on)
+{
+    static world w;
+    dx_link_id id, late;
+    dx_hbtp_session *s = world_of_two(&w, backend, NULL, &id);
+    UNTIL(w.opened == 1);
+    DX_CHECK(dx_link_is_listening(&w.server) && !dx_link_is_listening(&w.client));
+    dx_link_listen_end(&w.server);
+    UNTIL(!dx_link_is_listening(&w.server));
+    dial(&w, &late); /* the system takes it, and nobody else */
+    DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.good == 1);
+    for (int i = 0; i < 5; i++) DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)(5 * MS)) >= 0);
+    DX_CHECK(w.opened == 1 && w.closed == 0 && w.hung == 0);
+    DX_CHECK_EQ(dx_link_listen(&w.server, w.listening), 0);
+    DX_CHECK(dx_link_is_listening(&w.server));
+    UNTIL(w.opened == 2);
+    dx_link_drain(&w.server, 60 * S);
+    UNTIL(w.closed == 2 && !dx_link_is_listening(&w.server));
+    world_close(&w);
+}
+
+/* Who ends accepting, waits for it and drains refuses nobody whom the system has accepted. */
+EVERY(li_4_the_end_of_accepting_loses_nobody)
+{
+    enum { DIALS = 10 };
+    for (int turns = 0; turns < 4; turns++) {
+        static world w;
+        uint32_t opened;
+        world_new(&w, backend);
+        for (int i = 0; i < DIALS; i++) (void)dial_plain(&w);
+        for (int i = 0; i < turns; i++) DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)(5 * MS)) >= 0);
+        dx_link_listen_end(&w.server);
+        UNTIL(!dx_link_is_listening(&w.server));
+        opened = w.opened;
+        DX_CHECK(turns == 0 || opened > 0);
+        dx_link_drain(&w.server, S);
+        UNTIL(w.server.count == 0);
+        DX_CHECK_EQ(w.server.peers_.refused, 0);
+        DX_CHECK(w.opened == opened && w.closed == opened);
+        world_close(&w);
+    }
+}
+
 EVERY(li_4_a_drain_ends_in_time_whatever_the_peers_do)
 {
     static world w;

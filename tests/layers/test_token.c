@@ -191,9 +191,9 @@ DX_TEST(mw_4_rfc_7515_a_1_holds)
     j.issuer = "joe";
     DX_CHECK_EQ(verify(&j, A1, 0), 0);
     j.issuer = "jo";
-    DX_CHECK_EQ(verify(&j, A1, 0), DX_TOKEN_EAUDIENCE);
+    DX_CHECK_EQ(verify(&j, A1, 0), DX_TOKEN_EISSUER);
     j.issuer = "joey";
-    DX_CHECK_EQ(verify(&j, A1, 0), DX_TOKEN_EAUDIENCE);
+    DX_CHECK_EQ(verify(&j, A1, 0), DX_TOKEN_EISSUER);
 }
 
 DX_TEST(mw_4_rfc_7515_a_1_with_any_bit_flipped_or_cut_anywhere_fails)
@@ -383,9 +383,12 @@ DX_TEST(mw_4_issuers_and_audiences)
     j.issuer = "https://a.example/x";
     DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":\"https://a.example/x\"}"), 1000), 0);
     DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":\"https:\\/\\/a.example\\/x\"}"), 1000), 0);
-    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":[\"https://a.example/x\"]}"), 1000), DX_TOKEN_EAUDIENCE);
-    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":\"https://a.example/x/\"}"), 1000), DX_TOKEN_EAUDIENCE);
-    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000}"), 1000), DX_TOKEN_EAUDIENCE);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":[\"https://a.example/x\"]}"), 1000), DX_TOKEN_EISSUER);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":\"https://a.example/x/\"}"), 1000), DX_TOKEN_EISSUER);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000}"), 1000), DX_TOKEN_EISSUER);
+    j.audience = "api"; /* each is told from the other */
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":\"https://a.example/x\",\"aud\":\"web\"}"), 1000), DX_TOKEN_EAUDIENCE);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":\"https://b.example\",\"aud\":\"api\"}"), 1000), DX_TOKEN_EISSUER);
 }
 
 /* >>encoding ----------------------------------------------------------- */
@@ -525,7 +528,7 @@ DX_TEST(mw_4_every_byte_outside_of_base64url_is_refused)
 DX_TEST(token_errors_have_names_and_statuses)
 {
     DX_CHECK_STR(dx_token_error_name(DX_TOKEN_OK), "DX_TOKEN_OK");
-    for (int i = DX_TOKEN_EAUDIENCE; i <= DX_TOKEN_ESIGNATURE; i++) {
+    for (int i = DX_TOKEN_EISSUER; i <= DX_TOKEN_ESIGNATURE; i++) {
         DX_CHECK(strncmp(dx_token_error_name(i), "DX_TOKEN_E", 10) == 0);
         DX_CHECK_EQ(dx_token_status_of_error(i), 401);
     }

@@ -146,6 +146,8 @@ class Server:
         self.log.close()
         assert status == 0, "status %d: %s" % (status, said)
         assert "Sanitizer" not in said, said
+        bare = [line for line in said.splitlines() if not line.startswith("dxdb: ")]
+        assert not bare, "lines without a prefix: %s" % bare
         return False
 
     def said(self):
@@ -784,6 +786,38 @@ def dt_8_a_database_that_hangs_is_noticed():
             os.kill(pid, signal.SIGCONT)
 
 
+def why_it_is_away_is_said_without_names():
+    """Whoever reaches a port sees /healthz: the class of the reason is there, and the names are in the log."""
+    postgres.fresh(USERS)
+    for change, name, reason in ((("user=test", "user=hidden"), 'role "hidden" does not exist', "it refuses the role"),
+                                 (("dbname=postgres", "dbname=hidden"), 'database "hidden" does not exist', "it has no database of this name"),
+                                 ((postgres.place, "/hidden"), "/hidden/.s.PGSQL", "there is no connection")):
+        with Server({"user": ONE_USER}, install=False, ready=False, server="request_ms = 300", url=postgres.url.replace(*change)) as s, s.hbtp() as client:
+            until(lambda: name in s.said())
+            want = "the database cannot be reached: " + reason
+            assert json.loads(s.fetch("/healthz")[2])["error"] == want
+            for path in ("/q/user?id=1", "/q/user/describe"):
+                status, _, body = s.fetch(path)
+                assert status == 503 and json.loads(body)["error"] == want, body
+            for call in ((1, arguments("1")), (0, b"user")):
+                assert refusal_of(lambda: client.call(*call, timeout=PATIENCE)) == (503, want)
+            status, why = refusal_of(lambda: client.call(255, b"\1\0" + arguments("1"), timeout=PATIENCE))
+            assert status == 503 and "hidden" not in why, why
+            lines = s.said().splitlines()
+            assert lines and all(line.startswith("dxdb: ") for line in lines) and "SQLSTATE" not in s.said() and "28000" not in s.said(), lines
+    # The connection of a query that runs, and of the catalog.
+    with Server({"slow": "SELECT 1 AS one, pg_sleep(20)"}) as s:
+        answer = []
+        thread = threading.Thread(target=lambda: answer.append(s.fetch("/q/slow")))
+        thread.start()
+        until(lambda: s.metrics()["dxdb_pool_running"] == 1)
+        postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dxdb%' AND (application_name = 'dxdb catalog' OR query LIKE '%pg_sleep(20)%')")
+        thread.join()
+        status, _, body = answer[0]
+        assert status == 503 and (b"terminating" in body or b"lost" in body) and postgres.place.encode() not in body and b"LOCATION" not in body, body
+        until(lambda: s.fetch("/healthz")[0] == 200)
+
+
 def it_starts_before_its_database():
     postgres.fresh(USERS)
     write_config("x.toml", {"user": ONE_USER})
@@ -988,15 +1022,16 @@ def mw_4_6_only_who_has_a_token_is_answered():
     secret = "a secret of thirty-two bytes or more"
     with open("secret", "w") as f:
         f.write(secret + "\n")
-    auth = '[auth]\nsecret_file = "secret"\naudience = "dxdb"\n[limit]\nrate = 5\n'
+    auth = '[auth]\nsecret_file = "secret"\nissuer = "login"\naudience = "dxdb"\n[limit]\nrate = 5\n'
     with Server({"user": ONE_USER}, server=auth) as s:
         now = int(time.time())
-        good = token(secret, sub="ann", aud="dxdb", exp=now + 100)
-        bad = [None, "", "x", good[:-2] + "AA", token("another secret of thirty-two bytes..", aud="dxdb", exp=now + 100),
-               token(secret, aud="other", exp=now + 100), token(secret, aud="dxdb", exp=now - 1), token(secret, aud="dxdb"),
-               token(secret, alg="none", aud="dxdb", exp=now + 100)[:-43], token(secret, aud="dxdb", exp=now + 100, nbf=now + 50)]
-        why = ["a token is required", "a token is required", "not a JSON Web Token", "not signed", "not signed", "another issuer, or for another audience",
-               "has expired", "has expired, or has no", "not a JSON Web Token", "not valid yet"]
+        good = token(secret, sub="ann", iss="login", aud="dxdb", exp=now + 100)
+        bad = [None, "", "x", good[:-2] + "AA", token("another secret of thirty-two bytes..", iss="login", aud="dxdb", exp=now + 100),
+               token(secret, iss="login", aud="other", exp=now + 100), token(secret, iss="other", aud="dxdb", exp=now + 100),
+               token(secret, iss="login", aud="dxdb", exp=now - 1), token(secret, iss="login", aud="dxdb"),
+               token(secret, alg="none", iss="login", aud="dxdb", exp=now + 100)[:-43], token(secret, iss="login", aud="dxdb", exp=now + 100, nbf=now + 50)]
+        why = ["a token is required", "a token is required", "not a JSON Web Token", "not signed", "not signed", "another audience",
+               "another issuer", "has expired", "has expired, or has no", "not a JSON Web Token", "not valid yet"]
         assert len(why) == len(bad)
         for one, text in zip(bad, why):
             answer = s.fetch("/q/user?id=1", {"Authorization": "Bearer " + one} if one is not None else {})
@@ -1005,10 +1040,10 @@ def mw_4_6_only_who_has_a_token_is_answered():
                 hbtp_as(s, one or "").close()
                 raise AssertionError("the Hello is accepted: %s" % one)
             except dx_hbtp.HbtpError as e:
-                assert "401" in str(e), e
+                assert "401" in e.text and text in e.text, (one, e.text)
         with dx_hbtp.Client(*s.at["hbtp"], hello=False) as client:
             refused(401, client, 1, arguments("1"))
-            refused(401, client, 0, b"user")
+            assert refusal_of(lambda: client.call(0, b"user")) == (401, "a token is required")
         assert s.fetch("/healthz")[0] == 200 and s.fetch("/metrics")[0] == 200
         answer = s.fetch("/q/user?id=1", {"authorization": "bearer " + good})
         assert answer[0] == 200 and answer[1]["X-RateLimit-Limit"] == "5" and answer[1]["X-RateLimit-Remaining"] == "4"
@@ -1016,17 +1051,17 @@ def mw_4_6_only_who_has_a_token_is_answered():
         found = [s.fetch("/q/user?id=1", {"Authorization": "Bearer " + good}) for _ in range(12)]
         assert found[-1][0] == 429 and found[-1][1]["Retry-After"] == "1", found[-1][0]
         # The limit is one of the subject, whatever it speaks, and not of another.
-        other = token(secret, sub="bob", aud="dxdb", exp=now + 100)
+        other = token(secret, sub="bob", iss="login", aud="dxdb", exp=now + 100)
         with hbtp_as(s, good) as client:
             refused(429, client, 1, arguments("1"))
         with hbtp_as(s, other) as client:
             assert client.call(1, arguments("1"))
         # It holds for a connection no longer than the token does.
-        short = token(secret, sub="cat", aud="dxdb", exp=int(time.time()) + 2)
+        short = token(secret, sub="cat", iss="login", aud="dxdb", exp=int(time.time()) + 2)
         with hbtp_as(s, short) as client:
             assert client.call(1, arguments("1"))
             time.sleep(2.1)
-            refused(401, client, 1, arguments("1"))
+            assert refusal_of(lambda: client.call(1, arguments("1"))) == (401, "the token has expired")
     with open("secret", "w") as f:
         f.write("short")
     done = subprocess.run([DXDB, "serve", "dxdb.toml"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
@@ -2802,6 +2837,35 @@ def answers_that_nobody_reads_are_bounded():
         assert b"user 5" in idle.answer()
 
 
+def who_does_not_read_leaves_room_for_others():
+    """Three clients ask for more than all may keep, and read nothing: who reads still gets all of many large answers."""
+    hogs, calls, size = 3, 40, 900000
+    postgres.fresh(USERS)
+    queries = {"t": {"sql": "SELECT repeat(md5($1), %d) AS v" % (size // 32), "parameters": ["p"]}}
+    with Server(queries, server="request_ms = 60000", cache="bytes = 2000000\n[subscribe]\nlag_ms = 600000") as s:
+        def ask(raw, name, count):
+            for number in range(1, count + 1):
+                value = arguments("%d of %s" % (number, name))
+                raw.socket.sendall(struct.pack("<BBHI", dx_hbtp.CALL, 4, number, 1 + len(value)) + b"\1" + value)
+        def loaded(count):
+            until(lambda: s.metrics()["dxdb_loads_total"] == count and not s.metrics()["dxdb_pool_running"] + s.metrics()["dxdb_pool_waiting"])
+        raws = [Raw(s, receive=4096) for _ in range(hogs)]
+        for place, raw in enumerate(raws):
+            ask(raw, place, calls)
+            loaded((place + 1) * calls)
+        found = s.metrics()
+        assert (40 << 20) < found["dxdb_hbtp_unread_bytes"] < 60 << 20 and found["dxdb_hbtp_unread_refused_total"] > 10, found
+        with Raw(s, receive=4096) as late:
+            ask(late, "late", 8)
+            loaded(hogs * calls + 8)
+            for _ in range(8):
+                opcode, body = late.frame()
+                assert opcode == dx_hbtp.RESPONSE and size < len(body) < size + 200, (opcode, body[:100])
+        for raw in raws:
+            raw.close()
+        until(lambda: s.metrics()["dxdb_hbtp_unread_bytes"] == 0)
+
+
 def mw_4_6_a_web_socket_needs_a_token_in_its_hello():
     postgres.fresh(USERS)
     secret = "a secret of thirty-two bytes or more"
@@ -2912,6 +2976,36 @@ def a_request_leaves_nothing_in_its_session():
         for i in range(3):
             assert s.post("rename", {"name": str(i)})["rows"] == [1] and s.get("state") == clean
     postgres.sql("SET client_min_messages = warning; DROP SCHEMA other CASCADE; DROP OWNED BY somebody; DROP ROLE somebody")
+
+
+def a_write_that_cannot_be_is_named_at_the_start():
+    postgres.fresh(USERS)
+    writes = {"good": {"sql": ["UPDATE users SET name = $1 WHERE id = $2", "SELECT $2::int"], "parameters": ["name", "id"]},
+              "lost": {"sql": ["UPDATE users SET name = $1", "INSERT INTO nowhere VALUES ($2)"], "parameters": ["a", "b"]}}
+    with Server({"user": ONE_USER}, writes=writes, server="workers = 2") as s:
+        until(lambda: s.metrics()["dxdb_up"] == 2)
+        want = 'write lost: statement 2 cannot be prepared now: relation "nowhere" does not exist'
+        assert s.said().count(want) == 1 and s.said().count("write ") == 1, s.said()
+        assert s.post("good", {"name": "x", "id": 1})["rows"] == [1, 1] and s.get("user", id=1) == [{"id": 1, "name": "x"}]
+        postgres.sql("NOTIFY dxdb, '*'")  # a new description says so again
+        until(lambda: s.said().count(want) == 2)
+        postgres.sql("CREATE TABLE nowhere (x text)")
+        until(lambda: s.fetch("/healthz")[0] == 200)
+        assert s.post("lost", {"a": "y", "b": "z"})["rows"] == [100, 1]
+
+
+def what_the_database_says_has_a_prefix():
+    """Also what libpq would print by itself, in several lines: why a connection ends that nobody uses, and warnings."""
+    postgres.fresh(USERS)
+    warns = {"warns": {"sql": "DO $x$ BEGIN RAISE NOTICE 'not this'; RAISE WARNING 'a warning' USING DETAIL = 'and a second line'; END $x$"}}
+    with Server({"user": ONE_USER}, writes=warns) as s:
+        s.get("user", id=1)
+        postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dxdb%'")
+        until(lambda: "caching is suspended: terminating connection due to administrator command" in s.said())
+        until(lambda: s.fetch("/healthz")[0] == 200)
+        s.post("warns", {})
+        until(lambda: "the database warns: a warning\n" in s.said())
+        assert "not this" not in s.said() and "a second line" not in s.said() and "57P01" not in s.said(), s.said()
 
 
 def what_became_of_a_write_is_said():
@@ -3117,13 +3211,13 @@ def replication_that_cannot_be_says_why():
     postgres.sql("DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN; GRANT USAGE ON SCHEMA public TO plain; GRANT SELECT ON users TO plain")
     plain = postgres.url.replace("user=test", "user=plain")
 
-    def starts(why, url=None, **change):
-        """It does not, for this reason, until the change."""
+    def starts(why, reason, url=None, **change):
+        """It does not, until the change: why says the log, and the reason, which names nothing, everybody."""
         with Server({"user": ONE_USER}, install=False, ready=False, server="request_ms = 300", database=REPLICATED, url=url) as s:
             until(lambda: why in s.said())
             for path in ("/healthz", "/q/user?id=1"):
                 status, _, body = s.fetch(path)
-                assert status == 503 and why in json.loads(body)["error"], body
+                assert status == 503 and json.loads(body)["error"] == "changes cannot be received: " + reason, body
             assert s.said().count("changes cannot be received") == 1, s.said()
             for sql in change.values():
                 postgres.sql(sql)
@@ -3131,20 +3225,21 @@ def replication_that_cannot_be_says_why():
                 until(lambda: s.fetch("/healthz")[0] == 200)
                 until(lambda: "cached again" in s.said())
                 until(lambda: s.fetch("/q/user?id=1")[2] == b'[{"id":1,"name":"user 1"}]')
-    starts("there is no publication dxdb", add="CREATE PUBLICATION dxdb FOR TABLE users")
-    starts("may not replicate", plain, allow="ALTER ROLE plain REPLICATION")
+    starts("there is no publication dxdb", "there is no publication", add="CREATE PUBLICATION dxdb FOR TABLE users")
+    starts("may not replicate", "the role may not replicate", plain, allow="ALTER ROLE plain REPLICATION")
     postgres.sql("ALTER PUBLICATION dxdb SET (publish = 'insert, update')")
-    starts("leaves out some of insert", add="ALTER PUBLICATION dxdb SET (publish = 'insert, update, delete, truncate')")
+    starts("leaves out some of insert", "the publication leaves out changes", add="ALTER PUBLICATION dxdb SET (publish = 'insert, update, delete, truncate')")
     postgres.sql("ALTER PUBLICATION dxdb SET (publish_via_partition_root = true)")
-    starts("publish_via_partition_root", add="ALTER PUBLICATION dxdb SET (publish_via_partition_root = false)")
+    starts("publish_via_partition_root", "the publication leaves out changes", add="ALTER PUBLICATION dxdb SET (publish_via_partition_root = false)")
     until(lambda: postgres.sql("SELECT count(*) FROM pg_replication_slots") == "0")
     slots = int(postgres.sql("SHOW max_replication_slots"))
     postgres.sql("SELECT pg_create_physical_replication_slot('full' || i) FROM generate_series(1, %d) i" % slots)
-    starts("all replication slots are in use. Each worker needs one: set max_wal_senders", free="SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'full%'")
+    starts("all replication slots are in use. Each worker needs one: set max_wal_senders",
+           "no replication slot is free: max_wal_senders and max_replication_slots", free="SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'full%'")
     postgres.stop()
     postgres.start("-c wal_level=replica")
     try:
-        starts("wal_level is not logical")
+        starts("wal_level is not logical: set it in", "wal_level is not logical")
         postgres.stop()
         # One walsender for three workers: one of them has it, and no worker says that all is well.
         postgres.start("-c max_wal_senders=1")
@@ -3152,8 +3247,9 @@ def replication_that_cannot_be_says_why():
             until(lambda: "max_wal_senders" in s.said())
             for _ in range(30):
                 status, _, body = s.fetch("/healthz")
-                assert status == 503 and b"to 3 more than others use" in body, body
+                assert status == 503 and b"no replication slot is free: max_wal_senders and" in body, body
                 time.sleep(0.05)
+            assert "to 3 more than others use" in s.said()
             assert s.said().count("changes cannot be received") == 1, s.said()
     finally:
         postgres.stop()
@@ -3214,8 +3310,15 @@ def a_target_may_have_its_host_and_a_key_escapes():
 
 def what_is_too_large_is_told_its_limit():
     postgres.fresh(USERS)
-    queries = {"user": ONE_USER, "text": {"sql": "SELECT $1::text AS t", "parameters": ["p"], "ttl_s": 1}}
+    queries = {"user": ONE_USER, "text": {"sql": "SELECT $1::text AS t", "parameters": ["p"], "ttl_s": 1},
+               "wide": "SELECT " + ", ".join("%d AS c%d" % (i, i) for i in range(1500)),
+               "texts": "SELECT " + ", ".join("'' AS c%d" % i for i in range(513)), "fits": "SELECT " + ", ".join("'' AS c%d" % i for i in range(512))}
     with Server(queries) as s, s.hbtp() as client:
+        for name, count in (("wide", 1500), ("texts", 513)):
+            status, why = refusal_of(lambda: client.call(s.methods[name], b""))
+            assert status == 500 and "it has %d columns: a row has at most 1024 fields" % count in why, why
+            assert why in json.loads(s.fetch("/q/" + name)[2])["error"]
+        assert len(s.get("fits")[0]) == 512
         for head, status, text in ((b"GET /q/text?p=" + b"x" * 17000 + b" HTTP/1.1\r\n\r\n", b" 414 ", b"its target alone"),
                                    (b"GET /q/text?p=x HTTP/1.1\r\nA: " + b"x" * 17000 + b"\r\n\r\n", b" 431 ", b"at most 16382 bytes"),
                                    (b"GET /q/text?p=x HTTP/1.1\r\n" + b"A: x\r\n" * 3000 + b"\r\n", b" 431 ", b"at most 16382 bytes")):
@@ -3225,6 +3328,21 @@ def what_is_too_large_is_told_its_limit():
                             (arguments("a\0b"), "a zero byte"), (struct.pack("<I", 100) + b"x", "longer than the request")):
             status, why = refusal_of(lambda: client.call(s.methods["text"], given))
             assert status == 400 and text in why, (status, why)
+        for given, want, text in ((b"\0", 400, "begins with a method"), (b"\1\2", 400, "begins with a method"), (b"\xc8\0", 404, "no query has this method"),
+                                  (b"\1\1x", 400, "the epoch and the checksum")):
+            status, why = refusal_of(lambda: client.call(255, given))
+            assert status == want and text in why, (status, why)
+        assert refusal_of(lambda: client.call(0, b"nothing")) == (404, "there is no such query or write")
+    # The subscription beyond the limit of a connection, and one to nothing.
+    with Server({"user": ONE_USER}) as s, Raw(s) as raw:
+        for user in range(1, 65):
+            raw.follow(1, arguments(str(user)))
+        raw.send(dx_hbtp.CALL, bytes([255, 1, 0]) + arguments("65"))
+        for number, want, text in ((struct.unpack_from("<I", raw.answer())[0], 429, b"a connection may have 64, and all of a worker 4160"),
+                                   (12345678, 404, b"no result is followed by this number")):
+            raw.send(dx_hbtp.STATE_SUBSCRIBE, struct.pack("<IQQ", number, 0, 0))
+            opcode, body = raw.frame()
+            assert opcode == dx_hbtp.ERROR and struct.unpack_from("<H", body)[0] == want and text in body, body
     # At the start: what the system says, and no secret without an end.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         write_config("x.toml", {"user": ONE_USER})
@@ -3547,24 +3665,26 @@ def a_configuration_is_checked():
                        (good.replace('"b"', "1"), ":7: sql: must be a string"), (good.replace('"b"', '""'), "sql: must not be empty"),
                        ("x = 1\n" + good, ":1: x: no such key"), (good.replace('url = "x"\n', ""), "[database] has no url"),
                        (good.replace('http = "127.0.0.1:0"\n', ""), "neither hbtp nor http"), (good[:good.index("[[")], "no [[query]]"),
-                       (good + good[good.index("[["):], "two queries are named a"), (good.replace('name = "a"', 'name = "a b"'), "needs a name"),
+                       (good + good[good.index("[["):], ":9: two queries are named a"), (good.replace('name = "a"', 'name = "a b"'), ":6: query 1 needs a name"),
                        (good + "method = 255\n", ":8: method: must be a number from 1 to 254"), (good + "ttl_s = 1.5\n", "ttl_s: must be"),
-                       (good + 'parameters = ["p", "p"]\n', "query a lists parameter p twice"), (good + "parameters = [1]\n", ":8: parameters: must be a string"),
+                       (good + 'parameters = ["p", "p"]\n', ":8: query a lists parameter p twice"), (good + "parameters = [1]\n", ":8: parameters: must be a string"),
                        (good + 'parameters = ["%s"]\n' % '", "'.join("p%d" % i for i in range(17)), "parameters: too many: at most 16"),
                        (good + 'paramters = ["p"]\n', ":8: paramters: no such key in [[query]]; did you mean 'parameters'?"),
                        (good.replace('"x"', '"x"\nheartbeat = 1'), "heartbeat: no such key"), (good.replace('"x"', '"x"\npol = 1'), "pol: no such key; did you mean 'pool'?"),
                        (good.replace('"x"', '"x"\nsorce = "x"'), "did you mean 'source'?"), (good + '[[write]]\nsqll = ["x"]\n', "no such key in [[write]]; did you mean 'sql'?"),
-                       (good.replace('"x"', '"hst=127.0.0.1 user=a"'), '[database] url: invalid connection option "hst"'), (good, '[database] url: missing "="'),
-                       (good + '[[query]]\nname = "b"\nsql = "c"\nmethod = 1\n', "have the same method, 1"),
-                       (good + '[[write]]\nname = "w"\n', "write w has no sql"), (good + '[[write]]\nsql = "c"\n', "write 1 needs a name"),
-                       (good + '[[write]]\nname = "a"\nsql = "c"\n', "a query and a write are named a"),
-                       (good + '[[write]]\nname = "w"\nsql = "c"\nmethod = 1\n', "query a and write w have the same method, 1"),
+                       (good.replace('"x"', '"hst=127.0.0.1 user=a"'), ':4: [database] url: invalid connection option "hst"'), (good, ':4: [database] url: missing "="'),
+                       (good + '[[query]]\nname = "b"\nsql = "c"\nmethod = 1\n', ":11: queries a and b have the same method, 1"),
+                       (good.replace("[database]", 'tls_key = "k"\n[database]'), ":3: [server] has tls_cert or tls_key"), ("[limit]\nburst = 2\n" + good, ":2: [limit] has no rate"),
+                       ("[auth]\naudience = \"x\"\n" + good, ":2: [auth] has no secret_file"), (good + 'parameters = ["p",\n"a b"]\n', ":8: query a: parameter name 'a b'"),
+                       (good + '[[write]]\nname = "w"\n', ":9: write w has no sql"), (good + '[[write]]\nsql = "c"\n', ":9: write 1 needs a name"),
+                       (good + '[[write]]\nname = "a"\nsql = "c"\n', ":9: a query and a write are named a"),
+                       (good + '[[write]]\nname = "w"\nsql = "c"\nmethod = 1\n', ":11: query a and write w have the same method, 1"),
                        (good + '[[write]]\nname = "w"\nsql = "c"\nttl_s = 1\n', ":11: ttl_s: no such key in [[write]]"),
-                       (good + '[[write]]\nname = "w"\nsql = ["c", " commit"]\n', "write w: statement 2: a write is one transaction"),
+                       (good + '[[write]]\nname = "w"\nsql = ["c", " commit"]\n', ":10: write w: statement 2: a write is one transaction"),
                        (good.replace('"x"', '"x"\nsource = "rumour"'), ':5: source: must be "triggers" or "replication"'),
                        (good.replace('"x"', '"x"\nsource = ["triggers"]'), "source: must not be a list"),
-                       (good.replace('"x"', '"x"\npublication = "p"'), 'a publication, but not source = "replication"'),
-                       (good.replace('"x"', '"x"\nsource = "replication"\npublication = "a b"'), "publication: must be a name"),
+                       (good.replace('"x"', '"x"\npublication = "p"'), ':5: [database] has a publication, but not source = "replication"'),
+                       (good.replace('"x"', '"x"\nsource = "replication"\npublication = "a b"'), ":6: publication: must be a name"),
                        (good + '[subscribe]\nlag_ms = 1\n', "lag_ms: must be a number from 1000"),
                        (good.replace('"x"', '"x"\npool = 0'), "pool: must be a number from 1 to 256"),
                        (good.replace('"x"', '"x"\npool = [1, 2]'), "pool: must not be a list"), (good + "ttl_s = [1]\n", "ttl_s: must not be a list"),
@@ -3741,7 +3861,8 @@ CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_s
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed, a_key_is_only_what_equals_by_its_bytes,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
-         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded, mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, a_request_leaves_nothing_in_its_session,
+         a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded, who_does_not_read_leaves_room_for_others, why_it_is_away_is_said_without_names,
+         mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, a_write_that_cannot_be_is_named_at_the_start, what_the_database_says_has_a_prefix, a_request_leaves_nothing_in_its_session,
          what_became_of_a_write_is_said, who_has_written_reads_nothing_older, a_target_may_have_its_host_and_a_key_escapes, what_is_too_large_is_told_its_limit, a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules,
          mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
