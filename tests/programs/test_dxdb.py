@@ -2740,9 +2740,9 @@ def a_web_socket_that_does_not_read_is_ended():
         assert s.memory() - before < (48 << 10) or "asan" in DXDB, (before, s.memory())
         assert max(sent) < 32 << 20, sent  # without reading it does not accept more, either
         until(lambda: s.metrics()["dxdb_websockets"] == 1)
-        assert s.metrics()['dxdb_stuck_total{output="websocket"}'] >= 2, s.metrics()
-        # Where changes come slowly, those between the last one that moves and the first that waits in dxdb may take lag_ms.
-        assert s.metrics()["dxdb_lagging_total"] == 1 or "asan" in DXDB
+        # Those that are told why (who subscribed, and who has answers waiting), and those that are cut off, some of them after that.
+        stuck, lagging = s.metrics()['dxdb_stuck_total{output="websocket"}'], s.metrics()["dxdb_lagging_total"]
+        assert 2 <= stuck <= 3 and lagging <= 2 and stuck + lagging >= 3, s.metrics()
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 silent.frame()
