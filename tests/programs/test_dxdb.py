@@ -350,7 +350,7 @@ ONE_USER = {"sql": "SELECT id, name FROM users WHERE id = $1 /* one user */", "p
 
 
 # ---- cases
-def dt_4_a_result_is_kept_until_its_table_changes(database=""):
+def p19_dt_4_w_43_st_22_a_result_is_kept_until_its_table_changes(database=""):
     postgres.fresh(USERS + "CREATE TABLE others (id int)")
     with Server({"user": ONE_USER, "other": "SELECT count(*) AS n FROM others /* others */"}, database=database) as s:
         before = postgres.runs("one user")
@@ -506,7 +506,7 @@ def dt_3_one_query_runs_for_all_who_ask():
         assert m["dxdb_loads_total"] == 1 and m["dxdb_joined_total"] + m["dxdb_hits_total"] == 19, m
 
 
-def dt_5_who_asks_after_a_change_gets_no_older_result():
+def p19_dt_5_w_44_who_asks_after_a_change_gets_no_older_result():
     postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (1)")
     with Server({"slow": "SELECT v FROM t, (SELECT 1 AS one, pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1)) x /* late */"}) as s, Lock() as lock:
         before = postgres.runs("late")
@@ -889,7 +889,7 @@ def mw_1_5_8_9_every_answer_has_its_time_and_status():
             refused(429, client, 1, arguments("1"))
 
 
-def dt_9_failures_are_not_kept():
+def p18_dt_9_failures_are_not_kept():
     postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (0)")
     with Server({"f": "SELECT 1 / v AS x FROM t /* failing */"}) as s:
         before = postgres.runs("failing")
@@ -3078,7 +3078,7 @@ def who_has_written_reads_nothing_older():
 
 # ---- with replication as the source of changes
 def replication_does_what_triggers_do():
-    dt_4_a_result_is_kept_until_its_table_changes(REPLICATED)
+    p19_dt_4_w_43_st_22_a_result_is_kept_until_its_table_changes(REPLICATED)
     dt_5_nobody_sees_a_version_twice(REPLICATED)
     views_partitions_and_children_are_followed(REPLICATED)
     a_change_of_the_schema_is_seen(REPLICATED)
@@ -3844,12 +3844,12 @@ def what_is_missing_is_named_and_installed_at_once():
     assert "LEFT_OUT" not in said("make", "-n", "all", "DXDB=0") and "left out: dxdb" in said("make", "-n", "all", "DXDB=0")
 
 
-CASES = [dt_4_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, every_type_is_what_it_was,
+CASES = [p19_dt_4_w_43_st_22_a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, every_type_is_what_it_was,
          what_a_record_cannot_hold_is_an_error, dt_7_parameters_are_compared, dt_3_one_query_runs_for_all_who_ask,
-         dt_5_who_asks_after_a_change_gets_no_older_result, dt_5_nobody_sees_a_version_twice, dt_2_what_is_not_watched_is_not_kept,
+         p19_dt_5_w_44_who_asks_after_a_change_gets_no_older_result, dt_5_nobody_sees_a_version_twice, dt_2_what_is_not_watched_is_not_kept,
          triggers_that_come_and_go_are_seen, views_partitions_and_children_are_followed, a_change_of_the_schema_is_seen, what_is_replaced_beside_the_tables_is_seen,
          dt_8_a_database_that_restarts_is_come_back_to, dt_8_a_change_while_nobody_listens_is_not_missed, dt_8_a_database_that_hangs_is_noticed,
-         it_starts_before_its_database, dt_2_6_memory_is_bounded, dt_9_failures_are_not_kept, mw_1_5_8_9_every_answer_has_its_time_and_status, nothing_is_injected_and_nothing_written,
+         it_starts_before_its_database, dt_2_6_memory_is_bounded, p18_dt_9_failures_are_not_kept, mw_1_5_8_9_every_answer_has_its_time_and_status, nothing_is_injected_and_nothing_written,
          a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
          mw_4_6_only_who_has_a_token_is_answered, mw_2_the_chain_has_no_indirect_call, mw_3_a_stop_runs_the_ends_of_what_began,
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
