@@ -758,6 +758,145 @@ def dt_8_a_database_that_restarts_is_come_back_to(database=""):
         assert "the database cannot be reached" in s.said()
 
 
+class Replica(Postgres):
+    """A streaming replica of postgres, which can be promoted."""
+
+    def __init__(self):
+        self.bin, self.user, self.place = postgres.bin, postgres.user, tempfile.mkdtemp(prefix="dxdb")
+        if self.user:
+            os.chown(self.place, self.user["user"], self.user["group"])
+        os.chmod(self.place, 0o755)
+        self.url = "host=%s user=test dbname=postgres" % self.place
+        self.command("pg_basebackup", "-D", self.place + "/data", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", postgres.url)
+        self.start()
+
+    def has(self, position):
+        return self.sql("SELECT coalesce(pg_last_wal_replay_lsn() >= '%s', false)" % position) == "t"
+
+    def promote(self):
+        self.command("pg_ctl", "-D", self.place + "/data", "-w", "promote")
+
+
+def dt_8_a_replica_takes_over(database=""):
+    """The primary is gone at once, and its replica is promoted: nothing that was kept before is given again, writes go on, and who wrote
+    before still reads nothing older. A replica that is not promoted yet does not count as the database."""
+    postgres.fresh(USERS)
+    replica = Replica()
+    try:
+        writes = {"rename": {"sql": "UPDATE users SET name = $2 WHERE id = $1", "parameters": ["id", "name"]}}
+        both = "host=%s,%s user=test dbname=postgres target_session_attrs=read-write" % (postgres.place, replica.place)
+        with Server({"user": ONE_USER}, server="request_ms = 500\nworkers = 2", database=database, url=both, writes=writes) as s:
+            position = s.post("rename", {"id": 1, "name": "before"})["position"]
+            assert s.get("user", id=1) == [{"id": 1, "name": "before"}] and s.get("user", id=2) == [{"id": 2, "name": "user 2"}]
+            until(lambda: replica.has(position))
+            postgres.stop("immediate")
+            try:
+                until(lambda: s.fetch("/healthz")[0] == 503)
+                for _ in range(5):
+                    assert "error" in s.get("user", 503, id=1)
+                    time.sleep(0.2)
+                replica.promote()
+                replica.sql("UPDATE users SET name = 'promoted' WHERE id = 2")
+                until(lambda: s.fetch("/healthz")[0] == 200)
+                assert s.get("user", id=2) == [{"id": 2, "name": "promoted"}]
+                assert json.loads(s.fetch("/q/user?id=1", {"Dx-Position": position})[2]) == [{"id": 1, "name": "before"}]
+                for i in range(20):
+                    wrote = s.post("rename", {"id": 1, "name": str(i)})["position"]
+                    assert json.loads(s.fetch("/q/user?id=1", {"Dx-Position": wrote})[2]) == [{"id": 1, "name": str(i)}]
+                replica.sql("UPDATE users SET name = 'later' WHERE id = 2")  # noticed, not only read again
+                until(lambda: s.get("user", id=2) == [{"id": 2, "name": "later"}])
+                assert s.metrics()["dxdb_up"] == 2
+            finally:
+                postgres.start()
+    finally:
+        replica.end()
+
+
+def dt_8_a_replica_takes_over_by_replication():
+    dt_8_a_replica_takes_over(REPLICATED)
+
+
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <sys/time.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static long jump(void)
+{
+    char text[32] = "";
+    FILE *f = fopen(getenv("DX_JUMP"), "r");
+    if (f && !fgets(text, sizeof text, f)) text[0] = 0;
+    if (f) fclose(f);
+    return atol(text);
+}
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    const int result = (int)syscall(SYS_clock_gettime, id, t);
+    if (!result && id == CLOCK_REALTIME) t->tv_sec += jump();
+    return result;
+}
+time_t time(time_t *out)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    if (out) *out = t.tv_sec;
+    return t.tv_sec;
+}
+int gettimeofday(struct timeval *restrict v, void *restrict zone)
+{
+    struct timespec t;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &t);
+    v->tv_sec = t.tv_sec;
+    v->tv_usec = t.tv_nsec / 1000;
+    return 0;
+}
+"""
+
+
+def a_clock_that_jumps_changes_nothing_but_tokens():
+    """By years, forwards and back, while requests, followers and refreshes go on: what is kept stays kept, what changes is seen, nobody is
+    cut off or limited. A token is judged by the clock as it is."""
+    if "asan" in DXDB:
+        raise Skip("a preloaded library comes before the sanitizer's")
+    postgres.fresh(USERS)
+    with open("clock.c", "w") as f:
+        f.write(CLOCK)
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "clock.c", "-o", "clock.so"], check=True)
+    with open("secret", "w") as f:
+        f.write("s" * 40)
+    auth = '[auth]\nsecret_file = "secret"\n[limit]\nrate = 1000\nburst = 1000\n'
+    with open("jump", "w") as f:
+        f.write("0")
+    os.environ["LD_PRELOAD"], os.environ["DX_JUMP"] = os.path.abspath("clock.so"), os.path.abspath("jump")
+    try:
+        server = Server({"user": ONE_USER}, ready=False, install=False, cache="ttl_s = 3600\n" + auth)
+    finally:
+        del os.environ["LD_PRELOAD"]
+    with server as s:
+        subprocess.run([DXDB, "install-triggers", "dxdb.toml"], check=True, stdout=subprocess.DEVNULL)
+        lasts = {"Authorization": "Bearer " + token("s" * 40, sub="a", exp=int(time.time()) + 10**9)}
+        short = {"Authorization": "Bearer " + token("s" * 40, sub="b", exp=int(time.time()) + 3600)}
+        until(lambda: s.fetch("/healthz")[0] == 200)
+        assert s.fetch("/q/user?id=1", lasts)[0] == 200
+        for number, seconds in enumerate((86400, -86400, 10**8, -10**8, 40, 0)):
+            with open("jump", "w") as f:
+                f.write(str(seconds))
+            before, up = s.metrics()["dxdb_hits_total"], s.metrics()["dxdb_resets_total"]
+            for _ in range(50):
+                assert s.fetch("/q/user?id=1", lasts)[0] == 200
+            assert s.metrics()["dxdb_hits_total"] >= before + 50, "it was not kept"
+            postgres.sql("UPDATE users SET name = 'jump %d' WHERE id = 1" % number)
+            until(lambda: b"jump %d" % number in s.fetch("/q/user?id=1", lasts)[2])
+            assert s.fetch("/q/user?id=1", short)[0] == (401 if seconds > 3600 else 200), seconds
+            time.sleep(0.5)  # some heartbeats
+            assert s.metrics()["dxdb_resets_total"] == up and s.metrics()["dxdb_up"] == 1
+
+
 def dt_8_a_change_while_nobody_listens_is_not_missed(database="", name="dxdb catalog"):
     postgres.fresh(USERS)
     with Server({"user": ONE_USER}, database=database) as s:
@@ -3852,6 +3991,7 @@ CASES = [p19_dt_4_w_43_st_22_a_result_is_kept_until_its_table_changes, hbtp_and_
          it_starts_before_its_database, dt_2_6_memory_is_bounded, p18_dt_9_failures_are_not_kept, mw_1_5_8_9_every_answer_has_its_time_and_status, nothing_is_injected_and_nothing_written,
          a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
          mw_4_6_only_who_has_a_token_is_answered, mw_2_the_chain_has_no_indirect_call, mw_3_a_stop_runs_the_ends_of_what_began,
+         dt_8_a_replica_takes_over, dt_8_a_replica_takes_over_by_replication, a_clock_that_jumps_changes_nothing_but_tokens,
          a_subscriber_gets_patches, a_subscriber_comes_back_and_has_missed_nothing, a_change_of_the_schema_ends_a_subscription,
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
