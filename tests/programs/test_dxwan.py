@@ -544,6 +544,8 @@ def case_hostile_senders():
            "end_by_sender": [join(), offer(100000), control(0x152, 0, 7)],
            "have_by_sender": [join(), offer(100000), control(0x151, 0, 7, struct.pack("<I", 0))],
            "no_checksum": [join(), frame(0xff, struct.pack("<HHI", 0x150, 1, 7) + bytes(48))],
+           "short_sign": [join(), frame(0xff, struct.pack("<HI", 0x8000, 1))],
+           "sign_of_too_much": [join(), sign(1 << 60)],
            "garbage": [os.urandom(5000)],
            "too_many_chunks": [join(), offer(1 << 60)],
            "huge_frame": [join(), struct.pack("<BBHI", 0x51, 0, 0, 0xfffffff0)]}
@@ -558,7 +560,7 @@ def case_hostile_senders():
         got = list(frames_of(s))
         assert name == "huge_frame" or any(opcode == 2 for opcode, *_ in got) or got == [], (name, [g[0] for g in got])
         s.close()
-        r.end(3, "no sender has come" if name in ("no_join", "chunk_first", "garbage", "other_version", "no_checksum", "too_many_chunks",
+        r.end(3, "no sender has come" if name in ("no_join", "chunk_first", "garbage", "other_version", "no_checksum", "too_many_chunks", "short_sign", "sign_of_too_much",
                                                               "huge_frame")
               else "nothing new has arrived for 1 s")
         only("in", *[n for n in os.listdir("in") if n in (".f.dxwan-part", ".f.dxwan-note")])
@@ -902,6 +904,51 @@ def case_a_slow_disk_of_the_receiver():
         s.end()
         r.end()
     assert read("in/0/f") == read("in/1/f") == read("in/2/d/f") == bytes(24 << 20)
+
+
+def case_a_slow_disk_of_the_sender():
+    """A receiver with a --timeout of 2 s, and a sender that hashes or compares for 3 s at a time: a new transfer, one that is resumed,
+    a mirror, one that compares what is there, and one in which a single region of many has changed."""
+    slow = preload("""static void rest(size_t n) { nanosleep(&(struct timespec){0, (long)(n < 262144 ? n : 262144) * 120}, NULL); }
+        ssize_t pread(int f, void *p, size_t n, off_t at) { rest(n); return syscall(SYS_pread64, f, p, n, at); }
+        ssize_t pread64(int f, void *p, size_t n, off64_t at) { rest(n); return syscall(SYS_pread64, f, p, n, at); }""")
+    write("f", content := random.Random(SEED).randbytes(24 << 20))
+    limits = ("--timeout", 2, "--wait", 2)
+
+    def start(n, command, *arguments, port=None, env=slow):
+        if not port:
+            os.mkdir("in/%d" % n)
+            port, = free_ports(1)
+            runs[n] = [Run("recv", "127.0.0.1:%d" % port, "--out", "in/%d" % n, *limits).listening(), port]
+        runs[n].append(Run(command, "f", "127.0.0.1:%d" % port, "--timeout", 2, "--streams", 2, *arguments, env=env))
+        return runs[n][-1]
+
+    runs = {}
+    start(0, "send")
+    send = start(1, "send", "--rate", "6M", env=None)
+    await_bytes("in/1/.f.dxwan-part", 1 << 20)
+    send.kill()
+    send.end(-9)
+    start(1, "send", port=runs[1][1])
+    first = start(2, "mirror")
+    start(3, "mirror", "--once")
+    start(4, "mirror", "--every", 1)
+    await_bytes("in/2/.f.dxwan-part", len(content))
+    first.kill()
+    first.end(-9)
+    start(2, "mirror", "--once", port=runs[2][1])
+    runs[3][-1].end()
+    with open("f", "r+b") as f: # after 1, 2 and 3; 4 is in its rest, or compares
+        runs[1][-1].end()
+        runs[2][-1].end()
+        f.write(b"changed")
+    time.sleep(5)
+    runs[4][-1].kill(signal.SIGTERM)
+    runs[0][-1].end()
+    runs[4][-1].end()
+    for r, *_ in runs.values():
+        r.end()
+    assert all(read("in/%d/f" % n) == content for n in range(4)) and read("in/4/f") == b"changed" + content[7:]
 
 
 def case_mirror_differences_are_small():
@@ -1283,6 +1330,11 @@ def check(number, size, tag=1, digest=bytes(32)):
     return frame(0xff, struct.pack("<HIIQI", 0x8002, 0, tag, number, size) + digest)
 
 
+def sign(size, more=b""):
+    """Of life: the sender has read so many bytes."""
+    return frame(0xff, struct.pack("<HQ", 0x8000, size) + more)
+
+
 def round_end(size, digest=bytes(32), final=1, number=1, era=0):
     return frame(0xff, struct.pack("<HIIQ", 0x8004, era, number, size) + digest + bytes([final]))
 
@@ -1322,6 +1374,9 @@ def case_mirror_hostile_senders():
            "answer_by_sender": [frame(0xff, struct.pack("<HIB", 0x8003, 1, 0))],
            "a_transfer": [offer(1000)],
            "a_chunk": [chunk(0, b"1")],
+           "short_sign": [frame(0xff, struct.pack("<HI", 0x8000, 1))],
+           "long_sign": [sign(1, b"x")],
+           "sign_of_too_much": [sign(1 << 60)],
            "older_era": [round_end(0, number=1, era=9, final=0), round_end(0, era=8)]}
     good = {"unknown_base": ([region(0, hde_record(kind=2, baseline=b"1" * 32), base=4)], 0x8003, 2),
             "other_content": ([check(0, 0, digest=b"1" * 32)], 0x8003, 1),
@@ -1354,10 +1409,10 @@ def case_mirror_hostile_senders():
 def case_mirror_endless_senders():
     """Valid messages for ever, which lead nowhere: memory stays, and the receiver gives up."""
     for name, message in {"records": region(0, hde_record(kind=2, baseline=b"1" * 32), base=4), "checks": check(0, 0, digest=b"1" * 32),
-                          "rounds": round_end(3 * REGION)}.items():
-        r = receive("--timeout", 2, "--force")
+                          "rounds": round_end(3 * REGION), "signs": sign(1) + sign(2), "signs_of_a_file": sign(1) + sign(2)}.items():
+        r = receive("--timeout", 2, "--force", "--wait", 2)
         s = connect(r.port)
-        s.sendall(join(kind=1))
+        s.sendall(join(kind=0 if name == "signs_of_a_file" else 1))
         s.settimeout(5)
         began, sent = time.time(), 0
         threading.Thread(target=lambda s=s: list(frames_of(s)), daemon=True).start()
@@ -1370,10 +1425,12 @@ def case_mirror_endless_senders():
         assert sent > 10
         if name == "rounds":
             r.end(6, "no round has the hash that was announced")
+        elif name == "signs_of_a_file":
+            r.end(3, "no sender has come within 2 s")
         else:
             r.end(3, "nothing new has arrived for 2 s")
         assert time.time() - began < 25
-        only("in", ".f.dxwan-part")
+        only("in", *[] if name == "signs_of_a_file" else [".f.dxwan-part"])
         s.close()
 
 

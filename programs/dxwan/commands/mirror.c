@@ -94,6 +94,9 @@ typedef struct mirror {
     bool               idle;     /* since then, the connections were not always the limit, */
     bool               filled;   /* or at least once all of them were full */
     uint32_t           pressed;  /* turns in a row that encoding took, while little was on its way */
+    uint64_t           work_ns;  /* when the turn began */
+    uint64_t           read_bytes; /* in this round, for regions and the hash */
+    uint64_t           told_ns;  /* when the receiver was told that */
     uint64_t           full_ns;  /* time that they were: the controller's clock, */
     uint64_t           delivered; /* and the bytes of it */
     uint64_t           answered; /* bytes, where the kernel does not count them */
@@ -221,6 +224,7 @@ static void begin_round(mirror *m)
     m->far_hashed = 0;
     m->round.size = m->source.size;
     m->round.final = false;
+    m->read_bytes = 0;
 }
 
 /* All regions are stored: hash the shadow, unless nothing has changed. */
@@ -243,11 +247,13 @@ static void end_scan(mirror *m)
 
 static void step_hash(mirror *m)
 {
+    const uint64_t before = m->hash.bytes;
     if (wan_hash_step(&m->hash, m->shadow, m->round.size) < 0) {
         finish(m, prog_fail_errno("the shadow file"));
         return;
     }
     m->steps++;
+    m->read_bytes += m->hash.bytes - before;
     if (m->hash.bytes < m->round.size) return;
     wan_hash_end(&m->hash, m->round.hash);
     m->hashed = true;
@@ -317,6 +323,7 @@ static slot *scan_region(mirror *m, slot *s)
         return NULL;
     }
     m->at_region++;
+    m->read_bytes += (uint64_t)got;
     if (got < (int64_t)want) m->round.size = number * WAN_REGION_SIZE + (uint64_t)got; /* it was truncated */
     if (!got) return NULL;
     if (m->known[number] == KNOWN && part_of(m->shadow_size, number) == (uint64_t)got) {
@@ -347,6 +354,7 @@ static slot *next_slot(mirror *m, int *budget)
         --*budget;
         m->steps++;
         if (scan_region(m, open)) return open;
+        if ((uint64_t)prog_now_ns() - m->work_ns >= WORK_NS) *budget = 0; /* a slow disk */
     }
     return NULL;
 }
@@ -550,7 +558,7 @@ static bool pump(mirror *m, uint64_t now)
     if (!m->joined || m->over) return false;
     const bool asked = !m->last && wan_loop_is_ended(&m->loop);
     if (m->phase == RESTING && (now >= m->next_ns || asked)) begin_round(m);
-    const uint64_t began = now;
+    const uint64_t began = m->work_ns = now;
     bool full = false, cut = false;
     while (!m->over && !full && !cut && (!m->o->rate || now >= m->sent_ns)) {
         slot *s = next_slot(m, &budget);
@@ -760,6 +768,22 @@ static int fail_silence(mirror *m)
                      seconds);
 }
 
+/* While regions are compared or the shadow is hashed, the receiver may hear nothing else for long. */
+static void tell_work(mirror *m, uint64_t now)
+{
+    uint8_t payload[8];
+    const bool works = m->phase == SCANNING || m->phase == HASHING;
+    if (!m->joined || !works || now - m->told_ns < WAN_TELL_NS) return;
+    wan_store(payload, m->read_bytes, sizeof payload);
+    for (uint32_t i = 0; i < m->limit; i++) {
+        const stream *st = &m->streams[i];
+        dx_hbtp_session *session = st->id && st->joined ? dx_link_session(&m->loop.links, st->id) : NULL;
+        if (!session || dx_hbtp_notify(session, WAN_OP_HASHED, 0, payload, sizeof payload)) continue;
+        m->told_ns = now;
+        return;
+    }
+}
+
 /* A dialer waits longer after each link that lived briefly. One that brought answers is no reason
    to wait. */
 static void dial_again(mirror *m, uint64_t now)
@@ -831,6 +855,7 @@ static void tick(mirror *m, uint64_t now)
     if (m->over) return;
     wan_source_check(&m->source, now);
     dial_again(m, now);
+    tell_work(m, now);
     if (wan_loop_ends(&m->loop) > 1)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted; mirror again to resume"));
     else if (wan_loop_is_ended(&m->loop) && !m->joined)

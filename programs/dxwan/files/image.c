@@ -40,7 +40,9 @@ uint64_t wan_image_size(const wan_image *i)
 /* What is done of the end of a round. */
 static uint64_t work_of(const wan_image *i) { return i->hash.bytes + i->unpacked + i->signs; }
 
-uint64_t wan_image_moved(const wan_image *i) { return i->rounds * 2 + i->front + work_of(i); }
+static uint64_t done_of(const wan_image *i) { return i->rounds * 2 + i->front + work_of(i); }
+
+uint64_t wan_image_moved(const wan_image *i) { return done_of(i) + i->far.valid; }
 
 /* >>answers -------------------------------------------------------------- */
 static int answer(const dx_hbtp_context *c, uint32_t tag, wan_answer what, const void *more,
@@ -231,14 +233,24 @@ void wan_image_step(wan_image *i, uint64_t now_ns)
     i->verified = !memcmp(hash, i->round.hash, sizeof hash);
     i->rounds += i->verified;
     if (i->verified) i->rounds_bad = 0;
+    if (i->verified) i->far.count = 0;
     i->finished = i->verified && i->round.final;
     if (!i->finished) wan_image_answer(i, i->verified ? WAN_STORED : WAN_DIFFERENT, NULL);
+}
+
+/* The sender compares or hashes, and sends nothing else meanwhile. */
+static int handle_sign(wan_image *i, const dx_hbtp_context *c)
+{
+    const bool idle = i->far_moved == done_of(i);
+    i->far_moved = done_of(i);
+    return wan_signs_add(&i->far, c->payload, c->payload_size, idle) ? DX_HBTP_OK : expel(i, c);
 }
 
 int wan_image_handle(wan_image *i, const dx_hbtp_context *c)
 {
     wan_region r;
     if (i->why || i->system_error) return DX_HBTP_OK; /* it is about to end */
+    if (c->frame->opcode == WAN_OP_HASHED) return handle_sign(i, c);
     if (c->frame->opcode == WAN_OP_ROUND) return handle_round(i, c);
     if (c->frame->opcode != WAN_OP_REGION && c->frame->opcode != WAN_OP_CHECK) return expel(i, c);
     if (!wan_region_read(&r, c->payload, c->payload_size)) return expel(i, c);

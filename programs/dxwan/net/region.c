@@ -15,6 +15,18 @@ void wan_store(uint8_t *p, uint64_t value, int bytes)
     for (int i = 0; i < bytes; i++) p[i] = (uint8_t)(value >> 8 * i & 0xff);
 }
 
+bool wan_signs_add(wan_signs *s, const uint8_t *bytes, size_t size, bool idle)
+{
+    if (size != 8) return false;
+    const uint64_t now = wan_load(bytes, 8);
+    if (now > (uint64_t)2 * WAN_REGIONS_MAX * WAN_REGION_SIZE) return false; /* a round is read twice */
+    if (now == s->bytes) return true; /* no progress */
+    s->bytes = now;
+    s->count += idle;
+    if (s->count <= WAN_SIGNS_MAX + now / WAN_SIGN_SIZE) s->valid++;
+    return true;
+}
+
 void wan_region_write(const wan_region *r, uint8_t out[WAN_REGION_HEAD])
 {
     wan_store(out, r->era, 4);
