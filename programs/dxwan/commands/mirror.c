@@ -611,7 +611,7 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         s->checked = true;
     } else if (p[4] == WAN_NO_ZSTD && !checking && m->coder.desc.zstd) {
         wan_coder_close(&m->coder);
-        wan_coder_open(&m->coder, false, m->o);
+        (void)wan_coder_open(&m->coder, false, m->o);
     } else if (p[4] != WAN_AGAIN && p[4] != WAN_NO_ZSTD) {
         broke(m);
     }
@@ -898,7 +898,10 @@ static int start(mirror *m)
     status = wan_loop_open(&m->loop, &links, m->o->timeout_ns, m->o->ender);
     if (status) return status;
     dx_hbtp_router_set(&m->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
-    wan_coder_open(&m->coder, true, m->o);
+    if (!wan_coder_open(&m->coder, true, m->o) && !m->o->plain) {
+        m->error = WAN_COMPRESSION_FAILED;
+        return prog_fail(PROG_SYSTEM, "zstd cannot get its memory");
+    }
     m->old = prog_alloc(WAN_REGION_SIZE);
     for (int i = 0; i < SLOTS; i++) m->slots[i].bytes = prog_alloc(WAN_REGION_SIZE);
     m->began_ns = m->moved_ns = (uint64_t)prog_now_ns();

@@ -23,7 +23,7 @@ static void hash_page(uint64_t offset, const uint8_t *p, size_t size, uint8_t *v
 #include <stdlib.h>
 #include <string.h>
 
-void wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
+bool wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
 {
     memset(c, 0, sizeof *c);
     c->desc.state_max = WAN_REGION_SIZE;
@@ -43,6 +43,7 @@ void wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
     const int error = dx_hde_init(&c->h, &c->desc);
     assert(!error);
     (void)error;
+    return !zstd || !PROG_HAS_ZSTD || c->desc.zstd;
 }
 
 void wan_coder_close(wan_coder *c)

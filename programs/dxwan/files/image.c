@@ -15,7 +15,7 @@ enum { ROUNDS_BAD_MAX = 16 /* announced in a row, and not verified */ };
 void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max)
 {
     memset(i, 0, sizeof *i);
-    wan_coder_open(&i->coder, true, NULL);
+    (void)wan_coder_open(&i->coder, true, NULL); /* without zstd, the sender is told so */
     i->links = links;
     i->file = file;
     i->size_max = size_max;
