@@ -1330,8 +1330,8 @@ def case_mirror_memory_refusals():
     assert r.returncode == 5 and "Permission denied" in r.stderr, r
 
 
-def region(number, record, tag=1, base=0, era=0):
-    return frame(0xff, struct.pack("<HIIQI", 0x8001, era, tag, number, base) + record)
+def region(number, record, tag=1, base=0, era=0, back=0, count=0):
+    return frame(0xff, struct.pack("<HIIIHHI", 0x8001, era, tag, number, back, count, base) + record)
 
 
 def check(number, size, tag=1, digest=bytes(32)):
@@ -1347,7 +1347,7 @@ def round_end(size, digest=bytes(32), final=1, number=1, era=0):
     return frame(0xff, struct.pack("<HIIQ", 0x8004, era, number, size) + digest + bytes([final]))
 
 
-def hde_record(kind=1, size=4, body=b"data", digest=bytes(32), baseline=b"", magic=b"DXH1"):
+def hde_record(kind=1, size=4, body=b"data", digest=bytes(32), baseline=b"", magic=b"DXH1", dictionary=0):
     """A record of docs/formats/hde.md with a valid checksum."""
     def varint(n):
         out = b""
@@ -1355,7 +1355,8 @@ def hde_record(kind=1, size=4, body=b"data", digest=bytes(32), baseline=b"", mag
             out += bytes([n & 127 | 128])
             n >>= 7
         return out + bytes([n])
-    front, rest = magic + bytes([kind, kind == 2, 0, kind == 1]), varint(size) + varint(len(body)) + b"\0" + digest + baseline + body
+    coding = 2 if dictionary else kind == 2
+    front, rest = magic + bytes([kind, coding, 0, kind == 1]), varint(size) + varint(len(body)) + varint(dictionary) + digest + baseline + body
     return front + struct.pack("<I", crc32c(front + rest)) + rest
 
 
@@ -1370,7 +1371,13 @@ def case_mirror_hostile_senders():
            "above_a_region": [region(0, hde_record(size=REGION + 1, body=bytes(REGION + 1)))],
            "nack_as_record": [region(0, hde_record(kind=4, size=0, body=b"", baseline=bytes(32)))],
            "far_region": [region(1 << 25, hde_record())],
-           "overflowing_region": [region((1 << 64) - 1, hde_record())],
+           "overflowing_region": [region((1 << 32) - 1, hde_record())],
+           "long_prefix": [region(9, hde_record(), back=1, count=5)],
+           "prefix_of_itself": [region(9, hde_record(), back=0, count=1)],
+           "far_prefix": [region(99, hde_record(), back=65, count=1)],
+           "prefix_before_the_front": [region(2, hde_record(), back=2, count=2)],
+           "empty_prefix": [region(9, hde_record(), back=1)],
+           "check_with_prefix": [frame(0xff, struct.pack("<HIIIHHI", 0x8002, 0, 1, 9, 1, 1, 5) + bytes(32))],
            "large_base": [region(0, hde_record(), base=REGION + 1)],
            "short_head": [frame(0xff, struct.pack("<H", 0x8001) + bytes(19))],
            "short_check": [check(0, 5, digest=b"x")],
@@ -1387,6 +1394,7 @@ def case_mirror_hostile_senders():
            "sign_of_too_much": [sign(1 << 60)],
            "older_era": [round_end(0, number=1, era=9, final=0), round_end(0, era=8)]}
     good = {"unknown_base": ([region(0, hde_record(kind=2, baseline=b"1" * 32), base=4)], 0x8003, 2),
+            "unknown_prefix": ([region(9, hde_record(dictionary=1 << 31 | 5), back=1, count=4)], 0x8003, 2),
             "other_content": ([check(0, 0, digest=b"1" * 32)], 0x8003, 1),
             "wrong_round": ([round_end(REGION)], 0x8005, 1),
             "wrong_empty_round": ([round_end(0)], 0x8005, 1)}
@@ -2728,6 +2736,28 @@ def case_hd_4_hd_16_moved_and_inserted_bytes_are_found():
     assert read("in/f") == content
     told = json.loads(s.out)
     assert told["record_bytes"] < 4 * REGION + 20000, told
+
+
+def case_hd_1_whole_regions_refer_to_earlier_ones():
+    """Regions of which every second one repeats the one before, but for its place: half of them travel. A receiver that lacks what a
+    region refers to refuses it, and gets it by itself."""
+    dice = random.Random(SEED)
+    content = b"".join(block + block[5:] + b"12345" for block in (dice.randbytes(REGION) for _ in range(8)))
+    write("f", content)
+    for damaged in (False, True):
+        r = receive("--json", "--force")
+        s = mirror(r, "--once", "--streams", 1, "--rate", "1M")
+        if damaged:
+            await_bytes("in/.f.dxwan-part", 6 * REGION)
+            with open("in/.f.dxwan-part", "r+b") as f:
+                for n in range(6):
+                    os.pwrite(f.fileno(), b"damage", n * REGION + 9)
+        s.end()
+        r.end()
+        assert read("in/f") == content, damaged
+        told, heard = json.loads(s.out), json.loads(r.out)
+        assert told["regions_whole"] >= 16 and (heard["nacks"] > 0) == damaged, (told, heard)
+        assert damaged or told["record_bytes"] < 9 * REGION, told
 
 
 def case_hd_7_nack_and_full_resend():

@@ -58,7 +58,9 @@ typedef struct slot {
     uint32_t   tag;
     uint32_t   size;
     bool       checked; /* it was compared by hash */
-    bool       whole;   /* it was sent without a baseline */
+    bool       whole;   /* it was sent without a baseline, */
+    bool       prefixed; /* and refers to earlier regions, */
+    bool       alone;   /* which it may not, as the receiver has others */
     dx_link_id link;    /* that it was sent on */
     uint64_t   sent_ns; /* when, */
     uint64_t   sent_size; /* and how many bytes */
@@ -112,6 +114,7 @@ typedef struct mirror {
     uint8_t           *known;    /* of each region */
     uint64_t           known_count;
     uint8_t           *old;      /* a region of the shadow */
+    uint8_t           *prefix;   /* WAN_PREFIX_MAX of them */
     uint64_t           far_size; /* bytes that the receiver had when it was joined */
     phase              phase;
     uint64_t           at_region;
@@ -333,7 +336,7 @@ static slot *scan_region(mirror *m, slot *s)
     s->state = READY;
     s->region = number;
     s->size = (uint32_t)got;
-    s->checked = s->whole = false;
+    s->checked = s->whole = s->prefixed = s->alone = false;
     s->link = 0;
     m->busy++;
     m->changes++;
@@ -370,6 +373,34 @@ static size_t encode(mirror *m, const slot *s, const uint8_t *base, size_t base_
     return size;
 }
 
+/* Does the receiver have this region as the shadow has it, now and when the next message arrives? */
+static bool is_settled(const mirror *m, uint64_t number)
+{
+    if (m->known[number] != KNOWN || part_of(m->shadow_size, number) < WAN_REGION_SIZE) return false;
+    for (int i = 0; i < SLOTS; i++)
+        if (m->slots[i].state != FREE && m->slots[i].region == number) return false;
+    return true;
+}
+
+/* Find the nearest earlier regions that the receiver has, for a region that is sent whole. */
+static void find_prefix(mirror *m, const slot *s, wan_region *r)
+{
+    wan_coder_set_prefix(&m->coder, NULL, 0);
+    if (!m->coder.desc.zstd || m->o->plain || m->o->no_delta || s->alone) return;
+    const uint64_t back_max = s->region < WAN_BACK_MAX ? s->region : WAN_BACK_MAX;
+    uint64_t back = 1, count = 0;
+    while (back <= back_max && !is_settled(m, s->region - back)) back++;
+    if (back > back_max) return;
+    while (count < WAN_PREFIX_MAX && back + count <= s->region && is_settled(m, s->region - back - count))
+        count++;
+    assert(count);
+    const size_t size = (size_t)count * WAN_REGION_SIZE;
+    if (read_shadow(m, s->region + 1 - back - count, m->prefix, size) < (int64_t)size) return;
+    wan_coder_set_prefix(&m->coder, m->prefix, size);
+    r->back = (uint16_t)back;
+    r->count = (uint16_t)count;
+}
+
 /* Write the message of a slot. Returns its opcode and size. */
 static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
 {
@@ -394,6 +425,9 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         read_shadow(m, s->region, m->old, old_size) == (int64_t)old_size)
         base = m->old;
     r.size = base ? old_size : 0;
+    if (base) wan_coder_set_prefix(&m->coder, NULL, 0);
+    else find_prefix(m, s, &r);
+    s->prefixed = r.count != 0;
     wan_region_write(&r, out);
     *size = WAN_REGION_HEAD + encode(m, s, base, r.size, out + WAN_REGION_HEAD);
     s->whole = !base;
@@ -606,6 +640,8 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         settle(m, s);
     } else if (p[4] == WAN_DIFFERENT && checking) {
         s->checked = true;
+    } else if (p[4] == WAN_NACK && !checking && s->prefixed) {
+        s->alone = true;
     } else if (p[4] == WAN_NACK && !checking && !s->whole) {
         m->known[s->region] = BLANK;
         s->checked = true;
@@ -903,6 +939,7 @@ static int start(mirror *m)
         return prog_fail(PROG_SYSTEM, "zstd cannot get its memory");
     }
     m->old = prog_alloc(WAN_REGION_SIZE);
+    m->prefix = prog_alloc((size_t)WAN_PREFIX_MAX * WAN_REGION_SIZE);
     for (int i = 0; i < SLOTS; i++) m->slots[i].bytes = prog_alloc(WAN_REGION_SIZE);
     m->began_ns = m->moved_ns = (uint64_t)prog_now_ns();
     m->phase = RESTING;
@@ -973,6 +1010,7 @@ int wan_mirror(const wan_options *o)
     wan_coder_close(&m->coder);
     for (int i = 0; i < SLOTS; i++) free(m->slots[i].bytes);
     free(m->old);
+    free(m->prefix);
     free(m->known);
     wan_source_close(&m->source);
     if (m->shadow >= 0) os_close(m->shadow);

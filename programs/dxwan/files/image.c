@@ -21,6 +21,7 @@ void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max)
     i->size_max = size_max;
     i->base = prog_alloc(WAN_REGION_SIZE);
     i->state = prog_alloc(WAN_REGION_SIZE);
+    i->prefix = prog_alloc((size_t)WAN_PREFIX_MAX * WAN_REGION_SIZE);
 }
 
 void wan_image_close(wan_image *i)
@@ -28,7 +29,8 @@ void wan_image_close(wan_image *i)
     wan_coder_close(&i->coder);
     free(i->base);
     free(i->state);
-    i->base = i->state = NULL;
+    free(i->prefix);
+    i->base = i->state = i->prefix = NULL;
 }
 
 uint64_t wan_image_size(const wan_image *i)
@@ -145,6 +147,18 @@ static int store(wan_image *i, const dx_hbtp_context *c, const wan_region *r, si
     return answer(c, r->tag, WAN_STORED, NULL, 0);
 }
 
+/* Read the prefix of a region. It may have less here: then the record is refused. False: errno. */
+static bool read_prefix(wan_image *i, const wan_region *r)
+{
+    int64_t size = 0;
+    if (r->count) {
+        assert(r->number + 1 >= (uint64_t)r->back + r->count);
+        size = read_region(i, r->number + 1 - r->back - r->count, i->prefix, (size_t)r->count * WAN_REGION_SIZE);
+    }
+    if (size >= 0) wan_coder_set_prefix(&i->coder, i->prefix, (size_t)size);
+    return size >= 0;
+}
+
 static int handle_region(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
 {
     const uint8_t *record = c->payload + WAN_REGION_HEAD;
@@ -152,7 +166,7 @@ static int handle_region(wan_image *i, const dx_hbtp_context *c, const wan_regio
     uint8_t nack[DX_HDE_HEAD_MAX];
     size_t state_size = 0, nack_size = 0;
     const int64_t base = read_region(i, r->number, i->base, r->size);
-    if (base < 0) {
+    if (base < 0 || !read_prefix(i, r)) {
         i->system_error = errno;
         return answer_failure(i, c, r->tag);
     }
@@ -170,7 +184,7 @@ static int handle_check(wan_image *i, const dx_hbtp_context *c, const wan_region
 {
     uint8_t hash[PROG_HASH_SIZE];
     dx_cas_blake3 state;
-    if (c->payload_size != WAN_CHECK_SIZE) return expel(i, c);
+    if (c->payload_size != WAN_CHECK_SIZE || r->count) return expel(i, c);
     const int64_t size = read_region(i, r->number, i->base, r->size);
     if (size < 0) {
         i->system_error = errno;

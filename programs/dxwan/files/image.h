@@ -18,6 +18,7 @@ typedef struct wan_image {
     uint64_t   size_max;
     uint8_t   *base;     /* a region each */
     uint8_t   *state;
+    uint8_t   *prefix;   /* WAN_PREFIX_MAX regions */
     uint32_t   era;
     uint64_t   front;    /* regions up to the last one that was heard of in this round */
     uint64_t   rounds;   /* complete and verified */

@@ -1,13 +1,14 @@
 /* The messages of a mirror: program opcodes of HBTP, integers little-endian.
 
        sender                                        receiver
-       REGION  era, tag, number, base size, record   --> ANSWER  tag, what became of it
+       REGION  era, tag, number, base size, prefix, record   --> ANSWER  tag, what became of it
        CHECK   era, tag, number, size, hash          --> ANSWER  tag, same or different
        ROUND   era, round, final, size, hash         --> ROUND_ANSWER
        HASHED  bytes that were read for this, as a sign of life; no answer
 
    A record is one of dx_hde.h, and its baseline are the first `base size` bytes that the receiver
-   has of the region. Each tag is used once. The era grows when a connection with unanswered messages
+   has of the region. A whole region may refer to earlier regions that the receiver has: its prefix
+   are `count` of them, the last one `back` before it. Each tag is used once. The era grows when a connection with unanswered messages
    is lost, so that a late message of that connection is not stored over a newer one. */
 #ifndef WAN_REGION_H
 #define WAN_REGION_H
@@ -27,7 +28,9 @@ enum {
     WAN_OP_SINK         = 0x8006, /* dxwan probe: a tag and padding, answered by WAN_STORED */
     WAN_SINK_SIZE       = 65536,
 
-    WAN_REGION_HEAD  = 20,
+    WAN_REGION_HEAD  = 20, /* era u32, tag u32, number u32, back u16, count u16, size u32 */
+    WAN_PREFIX_MAX   = 4,  /* regions of a prefix, */
+    WAN_BACK_MAX     = 64, /* and how far back they may be */
     WAN_CHECK_SIZE   = WAN_REGION_HEAD + 32,
     WAN_ROUND_SIZE   = 49,
     WAN_ANSWER_MAX   = 5 + 250, /* bytes */
@@ -52,6 +55,8 @@ typedef struct wan_region {
     uint32_t era;
     uint32_t tag;
     uint64_t number;
+    uint16_t back;  /* regions from the last one of the prefix, */
+    uint16_t count; /* which has this many; 0: none */
     uint32_t size; /* of the baseline; CHECK: of the region */
 } wan_region;
 
