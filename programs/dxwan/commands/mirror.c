@@ -936,7 +936,7 @@ static int start(mirror *m)
     dx_hbtp_router_set(&m->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     if (!wan_coder_open(&m->coder, true, m->o) && !m->o->plain) {
         m->error = WAN_COMPRESSION_FAILED;
-        return prog_fail(PROG_SYSTEM, "zstd cannot get its memory");
+        return prog_fail(PROG_SYSTEM, "%s: zstd cannot get its memory", m->o->file);
     }
     m->old = prog_alloc(WAN_REGION_SIZE);
     m->prefix = prog_alloc((size_t)WAN_PREFIX_MAX * WAN_REGION_SIZE);
