@@ -148,7 +148,7 @@ typedef struct dx_hde_zstd { /* with DX_HDE_ZSTD; borrowed; may change between c
     const void *prefix;        /* bytes that both sides have, such as what precedes the state; NULL:
                                   none. A whole state may refer to them, instead of a dictionary */
     size_t prefix_size;        /* up to 64 MiB; more helps nothing */
-    uint32_t prefix_id;        /* DX_HDE_PREFIX and above: which bytes they are, such as a checksum */
+    uint32_t prefix_id;        /* DX_HDE_PREFIX and above: which bytes they are, as a checksum */
 } dx_hde_zstd;
 
 typedef struct dx_hde_desc { /* zero = the default given after each field */
@@ -2059,8 +2059,8 @@ static bool dx_hde_p_has_prefix(const dx_hde *hde)
            zstd->prefix_id != hde->refused_dictionary_;
 }
 
-/* A frame that refers to the prefix. The window is as large as both, so that matches reach it. Returns
-   its bytes, or an error of zstd. */
+/* A frame that refers to the prefix. The window is as large as both, so that matches reach it.
+   Returns its bytes, or an error of zstd. */
 static size_t dx_hde_p_deflate_after(const dx_hde_zstd *zstd, int level, const uint8_t *from,
                                      size_t size, uint8_t *out, size_t capacity)
 {
@@ -2106,7 +2106,8 @@ static uint32_t dx_hde_p_encode_zstd(const dx_hde *hde, dx_hde_record *record,
         record->dictionary = zstd->prefix_id;
         n = dx_hde_p_deflate_after(zstd, level, from, size, out, capacity);
     } else if (dictionary) {
-        n = ZSTD_compress_usingCDict((ZSTD_CCtx *)zstd->cctx, out, capacity, from, size, dictionary);
+        n = ZSTD_compress_usingCDict((ZSTD_CCtx *)zstd->cctx, out, capacity, from, size,
+                                     dictionary);
     } else {
         n = ZSTD_compressCCtx((ZSTD_CCtx *)zstd->cctx, out, capacity, from, size, level);
     }
