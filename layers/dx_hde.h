@@ -137,12 +137,18 @@ typedef enum dx_hde_coding {
     DX_HDE_ZSTD_FRAME = 2
 } dx_hde_coding;
 
+#define DX_HDE_PREFIX 0x80000000u /* ids of dictionaries are below, those of prefixes not */
+
 typedef struct dx_hde_zstd { /* with DX_HDE_ZSTD; borrowed; may change between calls */
     void *cctx;                /* ZSTD_CCtx, to encode */
     void *dctx;                /* ZSTD_DCtx, to decode */
     const void *cdict;         /* ZSTD_CDict for whole states; NULL: none */
     const void *const *ddicts; /* ZSTD_DDicts of all versions that may arrive */
     uint32_t ddict_count;
+    const void *prefix;        /* bytes that both sides have, such as what precedes the state; NULL:
+                                  none. A whole state may refer to them, instead of a dictionary */
+    size_t prefix_size;        /* up to 64 MiB; more helps nothing */
+    uint32_t prefix_id;        /* DX_HDE_PREFIX and above: which bytes they are, as a checksum */
 } dx_hde_zstd;
 
 typedef struct dx_hde_desc { /* zero = the default given after each field */
@@ -2045,6 +2051,34 @@ static size_t dx_hde_p_pack(const dx_hde *hde, const dx_hde_record *record,
     return (size_t)(to - hde->work_) + hde->residual_;
 }
 
+/* May whole states refer to the prefix? */
+static bool dx_hde_p_has_prefix(const dx_hde *hde)
+{
+    const dx_hde_zstd *zstd = hde->desc_.zstd;
+    return zstd->prefix && zstd->prefix_size && zstd->prefix_id >= DX_HDE_PREFIX &&
+           zstd->prefix_id != hde->refused_dictionary_;
+}
+
+/* A frame that refers to the prefix. The window is as large as both, so that matches reach it.
+   Returns its bytes, or an error of zstd. */
+static size_t dx_hde_p_deflate_after(const dx_hde_zstd *zstd, int level, const uint8_t *from,
+                                     size_t size, uint8_t *out, size_t capacity)
+{
+    enum { WINDOW_LOG_MAX = 26 };
+    ZSTD_CCtx *c = (ZSTD_CCtx *)zstd->cctx;
+    size_t n;
+    int window_log = 10;
+    while (window_log < WINDOW_LOG_MAX && (size_t)1 << window_log < zstd->prefix_size + size)
+        window_log++;
+    n = ZSTD_CCtx_reset(c, ZSTD_reset_session_and_parameters);
+    if (!ZSTD_isError(n)) n = ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, level);
+    if (!ZSTD_isError(n)) n = ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, window_log);
+    if (!ZSTD_isError(n)) n = ZSTD_CCtx_refPrefix(c, zstd->prefix, zstd->prefix_size);
+    if (!ZSTD_isError(n)) n = ZSTD_compress2(c, out, capacity, from, size);
+    (void)ZSTD_CCtx_reset(c, ZSTD_reset_session_and_parameters); /* it forgets the prefix */
+    return n;
+}
+
 /* Returns the bytes of the body; 0: out of room, or no zstd. */
 static uint32_t dx_hde_p_encode_zstd(const dx_hde *hde, dx_hde_record *record,
                                      const dx_hde_p_baseline *base, const uint8_t *state,
@@ -2053,6 +2087,7 @@ static uint32_t dx_hde_p_encode_zstd(const dx_hde *hde, dx_hde_record *record,
     static const int8_t levels[10] = {-5, 1, 2, 3, 4, 5, 6, 12, 16, 19};
     const dx_hde_zstd *zstd = hde->desc_.zstd;
     const uint8_t *from = state;
+    const int level = levels[hde->stats_.level < 0 ? 0 : hde->stats_.level];
     size_t size = (size_t)record->state_size, n;
     const ZSTD_CDict *dictionary;
     if (!zstd || !zstd->cctx) return 0;
@@ -2067,10 +2102,15 @@ static uint32_t dx_hde_p_encode_zstd(const dx_hde *hde, dx_hde_record *record,
     record->dictionary = dictionary ? ZSTD_getDictID_fromCDict(dictionary) : 0;
     if (!record->dictionary || record->dictionary == hde->refused_dictionary_) dictionary = NULL;
     if (!dictionary) record->dictionary = 0;
-    if (dictionary) n = ZSTD_compress_usingCDict((ZSTD_CCtx *)zstd->cctx, out, capacity, from, size,
-                                                 dictionary);
-    else n = ZSTD_compressCCtx((ZSTD_CCtx *)zstd->cctx, out, capacity, from, size,
-                               levels[hde->stats_.level < 0 ? 0 : hde->stats_.level]);
+    if (!base && dx_hde_p_has_prefix(hde)) {
+        record->dictionary = zstd->prefix_id;
+        n = dx_hde_p_deflate_after(zstd, level, from, size, out, capacity);
+    } else if (dictionary) {
+        n = ZSTD_compress_usingCDict((ZSTD_CCtx *)zstd->cctx, out, capacity, from, size,
+                                     dictionary);
+    } else {
+        n = ZSTD_compressCCtx((ZSTD_CCtx *)zstd->cctx, out, capacity, from, size, level);
+    }
     return ZSTD_isError(n) ? 0 : (uint32_t)n;
 }
 
@@ -2081,15 +2121,25 @@ static int dx_hde_p_inflate(const dx_hde *hde, const dx_hde_record *record, cons
     const dx_hde_zstd *zstd = hde->desc_.zstd;
     const ZSTD_DDict *dictionary = NULL;
     size_t size = (size_t)record->body_size;
+    bool prefix;
     uint32_t i;
     if (!zstd || !zstd->dctx) return DX_HDE_ENOTSUP;
     for (i = 0; record->dictionary && i < zstd->ddict_count; i++)
         if (ZSTD_getDictID_fromDDict((const ZSTD_DDict *)zstd->ddicts[i]) == record->dictionary)
             dictionary = (const ZSTD_DDict *)zstd->ddicts[i];
-    if (record->dictionary && !dictionary) return DX_HDE_ENOTFOUND;
+    prefix = record->dictionary >= DX_HDE_PREFIX && zstd->prefix && zstd->prefix_size &&
+             record->dictionary == zstd->prefix_id;
+    if (record->dictionary && !dictionary && !prefix) return DX_HDE_ENOTFOUND;
     if (ZSTD_findFrameCompressedSize(body, size) != size) return DX_HDE_ECORRUPT;
-    *got =
-        ZSTD_decompress_usingDDict((ZSTD_DCtx *)zstd->dctx, out, capacity, body, size, dictionary);
+    if (prefix) {
+        ZSTD_DCtx *d = (ZSTD_DCtx *)zstd->dctx;
+        *got = ZSTD_DCtx_refPrefix(d, zstd->prefix, zstd->prefix_size);
+        if (!ZSTD_isError(*got)) *got = ZSTD_decompressDCtx(d, out, capacity, body, size);
+        (void)ZSTD_DCtx_reset(d, ZSTD_reset_session_and_parameters); /* it forgets the prefix */
+    } else {
+        *got = ZSTD_decompress_usingDDict((ZSTD_DCtx *)zstd->dctx, out, capacity, body, size,
+                                          dictionary);
+    }
     return ZSTD_isError(*got) ? DX_HDE_ECORRUPT : DX_HDE_OK;
 }
 

@@ -682,6 +682,58 @@ DX_TEST(hd_11_st_6_a_trained_dictionary_gains_and_a_missing_one_is_named)
     close_side(&other);
 }
 
+DX_TEST(hd_5_hd_7_a_prefix_that_both_sides_have_and_one_that_they_have_not)
+{
+    side a = {0}, b = {0};
+    uint64_t seed = 7;
+    size_t size, got, nack_size;
+    uint8_t nack[DX_HDE_HEAD_MAX];
+    dx_hde_record info;
+    open_side(&a, STATE, 0);
+    open_side(&b, STATE, 0);
+    for (size_t i = 0; i < STATE; i++) one[i] = (uint8_t)dx_test_random(&seed);
+    memcpy(two, one + STATE / 2 + 5, 200000);
+    const size_t alone = pass(&a, &b, 1, 0, two, 200000, record, sizeof record);
+    a.zstd.prefix = b.zstd.prefix = one; /* 1 MiB: the state is in its middle */
+    a.zstd.prefix_size = b.zstd.prefix_size = STATE;
+    a.zstd.prefix_id = b.zstd.prefix_id = DX_HDE_PREFIX + 5;
+    const size_t after = pass(&a, &b, 2, 0, two, 200000, record, sizeof record);
+    DX_CHECK(after < 300 && alone > 200000);
+    DX_CHECK_EQ(dx_hde_info(record, after, &info), 0);
+    DX_CHECK(info.kind == DX_HDE_WHOLE && info.dictionary == DX_HDE_PREFIX + 5);
+    uint8_t *out = malloc(STATE);
+    static const struct { /* what the receiver has */
+        const uint8_t *prefix;
+        size_t size;
+        uint32_t id;
+    } has[] = {{NULL, 0, 0}, {one, STATE, DX_HDE_PREFIX + 6}, {one, 0, DX_HDE_PREFIX + 5}, {one, STATE, 5}};
+    for (size_t i = 0; i < sizeof has / sizeof *has; i++) {
+        b.zstd.prefix = has[i].prefix;
+        b.zstd.prefix_size = has[i].size;
+        b.zstd.prefix_id = has[i].id;
+        DX_CHECK_EQ(dx_hde_decode(&b.h, 3, 0, record, after, out, STATE, &got), DX_HDE_ENOTFOUND);
+    }
+    b.zstd.prefix_id = DX_HDE_PREFIX + 5; /* by this number something else: refused, and never data */
+    for (size_t i = 0; i < 300; i++) {
+        b.zstd.prefix_size = i % 3 ? STATE - i : STATE;
+        one[STATE / 2 + 5 + i] ^= 1;
+        const int error = dx_hde_decode(&b.h, 3, 0, record, after, out, STATE, &got);
+        DX_CHECK(error == DX_HDE_ETARGET || error == DX_HDE_ECORRUPT);
+        one[STATE / 2 + 5 + i] ^= 1;
+    }
+    DX_CHECK_EQ(dx_hde_write_nack(record, after, nack, &nack_size), 0);
+    DX_CHECK_EQ(dx_hde_read_nack(&a.h, 2, nack, nack_size), 0);
+    b.zstd.prefix = NULL; /* the sender does not use it any more */
+    DX_CHECK(pass(&a, &b, 2, 0, two, 200000, record, sizeof record) == alone);
+    a.zstd.prefix_id = 6; /* the number of a dictionary: no prefix */
+    DX_CHECK(pass(&a, &b, 4, 0, two, 200000, record, sizeof record) == alone);
+    DX_CHECK_EQ(dx_hde_encode(&a.h, 5, 0, two, 200000, record, sizeof record, &size), 0);
+    DX_CHECK_EQ(size, alone);
+    free(out);
+    close_side(&a);
+    close_side(&b);
+}
+
 DX_TEST(hd_3_heavy_states_go_through_zstd)
 {
     side a = {0}, b = {0};

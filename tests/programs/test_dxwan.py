@@ -265,6 +265,7 @@ def fake_receiver(behave):
 
 # ---- cases: whole transfers
 def case_sizes_arrive():
+    """AM-4, W-57: fewer chunks than connections, none, and many; it ends when all is there."""
     dice = random.Random(SEED)
     for size in (0, 1, 65535, 65536, 65537, dice.randrange(300000)):
         write("f", content := dice.randbytes(size))
@@ -289,6 +290,7 @@ def case_standard_input():
 
 
 def case_delays_cuts_and_a_stalled_stream():
+    """AM-2, AM-4: chunks in any order, one connection that rests from the beginning: the others carry its chunks."""
     for run in range(ROUNDS):
         dice = random.Random("%s %d" % (SEED, run))
         write("f", content := dice.randbytes(dice.randrange(4000000, 8000000)))
@@ -303,6 +305,7 @@ def case_delays_cuts_and_a_stalled_stream():
 
 
 def case_all_streams_killed_again_and_again():
+    """AM-10, W-59: what was on its way on a lost connection is sent again."""
     dice = random.Random(SEED)
     write("f", content := dice.randbytes(12000000))
     r = receive()
@@ -318,6 +321,7 @@ def case_all_streams_killed_again_and_again():
 
 
 def case_a_path_that_is_black_for_a_while():
+    """AM-9: connections come back, in time, after the path was gone."""
     write("f", content := random.Random(SEED).randbytes(6000000))
     r = receive()
     p = Proxy(r.port, 1, rate=300000)
@@ -335,6 +339,7 @@ def case_a_path_that_is_black_for_a_while():
 
 
 def case_both_killed_and_resumed():
+    """AM-15: from what the receiver has made durable, not from the beginning."""
     dice = random.Random(SEED)
     write("f", content := dice.randbytes(12000000))
     for who in ("sender", "receiver", "both"):
@@ -406,6 +411,7 @@ def case_another_file_after_a_part():
 
 
 def case_rate_and_memory():
+    """AM-6, W-60: one limit for all connections together: it is kept with one and with 64. Memory does not grow with the file."""
     write("f", content := random.Random(SEED).randbytes(100 << 20))
     r = receive("--force")
     s = Run("send", "f", "127.0.0.1:%d" % r.port, "--streams", 16)
@@ -527,7 +533,7 @@ def case_two_receivers_of_one_file():
 
 # ---- cases: peers that lie
 def case_hostile_senders():
-    """Each sends frames that break a rule. Nothing appears but the partial file; the receiver ends in time with its own words."""
+    """AM-3, W-57: a chunk of another transfer, at a wrong place, with a wrong checksum, or of 4 GiB. Each sends frames that break a rule. Nothing appears but the partial file; the receiver ends in time with its own words."""
     data = bytes(65536)
     bad = {"no_join": [offer(100000)],
            "chunk_first": [join(), chunk(0, data)],
@@ -544,6 +550,8 @@ def case_hostile_senders():
            "end_by_sender": [join(), offer(100000), control(0x152, 0, 7)],
            "have_by_sender": [join(), offer(100000), control(0x151, 0, 7, struct.pack("<I", 0))],
            "no_checksum": [join(), frame(0xff, struct.pack("<HHI", 0x150, 1, 7) + bytes(48))],
+           "short_sign": [join(), frame(0xff, struct.pack("<HI", 0x8000, 1))],
+           "sign_of_too_much": [join(), sign(1 << 60)],
            "garbage": [os.urandom(5000)],
            "too_many_chunks": [join(), offer(1 << 60)],
            "huge_frame": [join(), struct.pack("<BBHI", 0x51, 0, 0, 0xfffffff0)]}
@@ -558,7 +566,7 @@ def case_hostile_senders():
         got = list(frames_of(s))
         assert name == "huge_frame" or any(opcode == 2 for opcode, *_ in got) or got == [], (name, [g[0] for g in got])
         s.close()
-        r.end(3, "no sender has come" if name in ("no_join", "chunk_first", "garbage", "other_version", "no_checksum", "too_many_chunks",
+        r.end(3, "no sender has come" if name in ("no_join", "chunk_first", "garbage", "other_version", "no_checksum", "too_many_chunks", "short_sign", "sign_of_too_much",
                                                               "huge_frame")
               else "nothing new has arrived for 1 s")
         only("in", *[n for n in os.listdir("in") if n in (".f.dxwan-part", ".f.dxwan-note")])
@@ -588,6 +596,7 @@ def case_hostile_names_and_offers():
 
 
 def case_a_sender_with_a_wrong_hash():
+    """AM-13: chunks that are right one by one are no file without the announced hash."""
     data = [os.urandom(65536), os.urandom(1000)]
     r = receive()
     s = connect(r.port)
@@ -713,6 +722,7 @@ def hostile_receivers():
 
 
 def case_hostile_receivers():
+    """AM-8, AM-13: a connection, an answer, an acknowledgement or the confirmation that does not come in time; nothing is sent without it."""
     write("f", os.urandom(4000000))
     for behave, says in hostile_receivers():
         with fake_receiver(behave) as port:
@@ -768,7 +778,7 @@ def mirror(r, *arguments, port=None):
 
 
 def case_hd_8_mirror_sizes():
-    """Each content over the partial copy of the one before: grown, shrunk, empty, identical, moved."""
+    """W-51: Each content over the partial copy of the one before: grown, shrunk, empty, identical, moved."""
     dice = random.Random(SEED)
     write("f", content := dice.randbytes(3 * REGION + 5))
     for run in range(14):
@@ -902,6 +912,51 @@ def case_a_slow_disk_of_the_receiver():
         s.end()
         r.end()
     assert read("in/0/f") == read("in/1/f") == read("in/2/d/f") == bytes(24 << 20)
+
+
+def case_a_slow_disk_of_the_sender():
+    """A receiver with a --timeout of 2 s, and a sender that hashes or compares for 3 s at a time: a new transfer, one that is resumed,
+    a mirror, one that compares what is there, and one in which a single region of many has changed."""
+    slow = preload("""static void rest(size_t n) { nanosleep(&(struct timespec){0, (long)(n < 262144 ? n : 262144) * 120}, NULL); }
+        ssize_t pread(int f, void *p, size_t n, off_t at) { rest(n); return syscall(SYS_pread64, f, p, n, at); }
+        ssize_t pread64(int f, void *p, size_t n, off64_t at) { rest(n); return syscall(SYS_pread64, f, p, n, at); }""")
+    write("f", content := random.Random(SEED).randbytes(24 << 20))
+    limits = ("--timeout", 2, "--wait", 2)
+
+    def start(n, command, *arguments, port=None, env=slow):
+        if not port:
+            os.mkdir("in/%d" % n)
+            port, = free_ports(1)
+            runs[n] = [Run("recv", "127.0.0.1:%d" % port, "--out", "in/%d" % n, *limits).listening(), port]
+        runs[n].append(Run(command, "f", "127.0.0.1:%d" % port, "--timeout", 2, "--streams", 2, *arguments, env=env))
+        return runs[n][-1]
+
+    runs = {}
+    start(0, "send")
+    send = start(1, "send", "--rate", "6M", env=None)
+    await_bytes("in/1/.f.dxwan-part", 1 << 20)
+    send.kill()
+    send.end(-9)
+    start(1, "send", port=runs[1][1])
+    first = start(2, "mirror")
+    start(3, "mirror", "--once")
+    start(4, "mirror", "--every", 1)
+    await_bytes("in/2/.f.dxwan-part", len(content))
+    first.kill()
+    first.end(-9)
+    start(2, "mirror", "--once", port=runs[2][1])
+    runs[3][-1].end()
+    with open("f", "r+b") as f: # after 1, 2 and 3; 4 is in its rest, or compares
+        runs[1][-1].end()
+        runs[2][-1].end()
+        f.write(b"changed")
+    time.sleep(5)
+    runs[4][-1].kill(signal.SIGTERM)
+    runs[0][-1].end()
+    runs[4][-1].end()
+    for r, *_ in runs.values():
+        r.end()
+    assert all(read("in/%d/f" % n) == content for n in range(4)) and read("in/4/f") == b"changed" + content[7:]
 
 
 def case_mirror_differences_are_small():
@@ -1275,19 +1330,24 @@ def case_mirror_memory_refusals():
     assert r.returncode == 5 and "Permission denied" in r.stderr, r
 
 
-def region(number, record, tag=1, base=0, era=0):
-    return frame(0xff, struct.pack("<HIIQI", 0x8001, era, tag, number, base) + record)
+def region(number, record, tag=1, base=0, era=0, back=0, count=0):
+    return frame(0xff, struct.pack("<HIIIHHI", 0x8001, era, tag, number, back, count, base) + record)
 
 
 def check(number, size, tag=1, digest=bytes(32)):
     return frame(0xff, struct.pack("<HIIQI", 0x8002, 0, tag, number, size) + digest)
 
 
+def sign(size, more=b""):
+    """Of life: the sender has read so many bytes."""
+    return frame(0xff, struct.pack("<HQ", 0x8000, size) + more)
+
+
 def round_end(size, digest=bytes(32), final=1, number=1, era=0):
     return frame(0xff, struct.pack("<HIIQ", 0x8004, era, number, size) + digest + bytes([final]))
 
 
-def hde_record(kind=1, size=4, body=b"data", digest=bytes(32), baseline=b"", magic=b"DXH1"):
+def hde_record(kind=1, size=4, body=b"data", digest=bytes(32), baseline=b"", magic=b"DXH1", dictionary=0):
     """A record of docs/formats/hde.md with a valid checksum."""
     def varint(n):
         out = b""
@@ -1295,12 +1355,13 @@ def hde_record(kind=1, size=4, body=b"data", digest=bytes(32), baseline=b"", mag
             out += bytes([n & 127 | 128])
             n >>= 7
         return out + bytes([n])
-    front, rest = magic + bytes([kind, kind == 2, 0, kind == 1]), varint(size) + varint(len(body)) + b"\0" + digest + baseline + body
+    coding = 2 if dictionary else kind == 2
+    front, rest = magic + bytes([kind, coding, 0, kind == 1]), varint(size) + varint(len(body)) + varint(dictionary) + digest + baseline + body
     return front + struct.pack("<I", crc32c(front + rest)) + rest
 
 
 def case_mirror_hostile_senders():
-    """Each message breaks a rule, or is well-formed and wrong. The destination stays as it was; the receiver ends in time."""
+    """W-56: a record that cannot be applied is refused, and is never data. Each message breaks a rule, or is well-formed and wrong. The destination stays as it was; the receiver ends in time."""
     hello = join(kind=1)
     bad = {"garbage_record": [region(0, os.urandom(3000))],
            "empty_record": [region(0, b"")],
@@ -1310,7 +1371,13 @@ def case_mirror_hostile_senders():
            "above_a_region": [region(0, hde_record(size=REGION + 1, body=bytes(REGION + 1)))],
            "nack_as_record": [region(0, hde_record(kind=4, size=0, body=b"", baseline=bytes(32)))],
            "far_region": [region(1 << 25, hde_record())],
-           "overflowing_region": [region((1 << 64) - 1, hde_record())],
+           "overflowing_region": [region((1 << 32) - 1, hde_record())],
+           "long_prefix": [region(9, hde_record(), back=1, count=5)],
+           "prefix_of_itself": [region(9, hde_record(), back=0, count=1)],
+           "far_prefix": [region(99, hde_record(), back=65, count=1)],
+           "prefix_before_the_front": [region(2, hde_record(), back=2, count=2)],
+           "empty_prefix": [region(9, hde_record(), back=1)],
+           "check_with_prefix": [frame(0xff, struct.pack("<HIIIHHI", 0x8002, 0, 1, 9, 1, 1, 5) + bytes(32))],
            "large_base": [region(0, hde_record(), base=REGION + 1)],
            "short_head": [frame(0xff, struct.pack("<H", 0x8001) + bytes(19))],
            "short_check": [check(0, 5, digest=b"x")],
@@ -1322,8 +1389,12 @@ def case_mirror_hostile_senders():
            "answer_by_sender": [frame(0xff, struct.pack("<HIB", 0x8003, 1, 0))],
            "a_transfer": [offer(1000)],
            "a_chunk": [chunk(0, b"1")],
+           "short_sign": [frame(0xff, struct.pack("<HI", 0x8000, 1))],
+           "long_sign": [sign(1, b"x")],
+           "sign_of_too_much": [sign(1 << 60)],
            "older_era": [round_end(0, number=1, era=9, final=0), round_end(0, era=8)]}
     good = {"unknown_base": ([region(0, hde_record(kind=2, baseline=b"1" * 32), base=4)], 0x8003, 2),
+            "unknown_prefix": ([region(9, hde_record(dictionary=1 << 31 | 5), back=1, count=4)], 0x8003, 2),
             "other_content": ([check(0, 0, digest=b"1" * 32)], 0x8003, 1),
             "wrong_round": ([round_end(REGION)], 0x8005, 1),
             "wrong_empty_round": ([round_end(0)], 0x8005, 1)}
@@ -1354,10 +1425,10 @@ def case_mirror_hostile_senders():
 def case_mirror_endless_senders():
     """Valid messages for ever, which lead nowhere: memory stays, and the receiver gives up."""
     for name, message in {"records": region(0, hde_record(kind=2, baseline=b"1" * 32), base=4), "checks": check(0, 0, digest=b"1" * 32),
-                          "rounds": round_end(3 * REGION)}.items():
-        r = receive("--timeout", 2, "--force")
+                          "rounds": round_end(3 * REGION), "signs": sign(1) + sign(2), "signs_of_a_file": sign(1) + sign(2)}.items():
+        r = receive("--timeout", 2, "--force", "--wait", 2)
         s = connect(r.port)
-        s.sendall(join(kind=1))
+        s.sendall(join(kind=0 if name == "signs_of_a_file" else 1))
         s.settimeout(5)
         began, sent = time.time(), 0
         threading.Thread(target=lambda s=s: list(frames_of(s)), daemon=True).start()
@@ -1370,10 +1441,12 @@ def case_mirror_endless_senders():
         assert sent > 10
         if name == "rounds":
             r.end(6, "no round has the hash that was announced")
+        elif name == "signs_of_a_file":
+            r.end(3, "no sender has come within 2 s")
         else:
             r.end(3, "nothing new has arrived for 2 s")
         assert time.time() - began < 25
-        only("in", ".f.dxwan-part")
+        only("in", *[] if name == "signs_of_a_file" else [".f.dxwan-part"])
         s.close()
 
 
@@ -1973,9 +2046,9 @@ FEW = "[transport]\nmin_streams = 1\ninitial_streams = 2\nmax_streams = 4\n"
 class Daemon(Run):
     """A daemon in the background. Its lines are collected as they come."""
 
-    def __init__(self, config, path="c.toml"):
+    def __init__(self, config, path="c.toml", env=None):
         write(path, config.encode())
-        super().__init__("daemon", "--config", path)
+        super().__init__("daemon", "--config", path, env=env)
         self.lines = []
         self.threads = [threading.Thread(target=self.collect, args=(f,), daemon=True) for f in (self.process.stdout, self.process.stderr)]
         for t in self.threads:
@@ -2061,6 +2134,7 @@ def case_dc_4_every_bound_is_checked():
 
 
 def case_dc_1_dc_2_dc_3_names_and_later_phases():
+    """W-62, HD-11: what this version does not do is refused by its name: RDMA, baseline sync, dictionaries, later phases."""
     rest = receiver_table("r", 1)
     check_config(rest)
     whole = ("enabled = true\n[transport]\nmode = 'tcp'\nrdma = false\npacing = true\ncongestion_control = 'cubic'\n[compression]\nalgorithm = 'zstd'\n"
@@ -2101,7 +2175,7 @@ def case_dc_1_dc_2_dc_3_names_and_later_phases():
 
 
 def case_dm_1_life_cycle():
-    """Mirrors and receivers of one process: all is copied, at SIGTERM with a last round; a second daemon is refused; a start that
+    """W-61: Mirrors and receivers of one process: all is copied, at SIGTERM with a last round; a second daemon is refused; a start that
     fails anywhere leaves nothing behind."""
     dice = random.Random(SEED)
     one, two, busy = free_ports(3)
@@ -2155,6 +2229,112 @@ def case_dm_2_layers_start_in_order():
     assert read("in/f") == b"content"
     ends = [line.split()[0] for line in d.lines if line.endswith(": ended")]
     assert ends == ["mirror", "receiver"], d.lines
+
+
+def mirror_receiver(on_region, on_round):
+    """behave() of a receiver by hand: functions of a tag or round give the answers."""
+    def behave(s, done):
+        for opcode, flags, sequence, payload in frames_of(s):
+            if opcode == 0x30:
+                s.sendall(frame(0x31, b"receiver" + struct.pack("<Q", 0), 0, sequence))
+            elif opcode == 0xff and (kind := struct.unpack("<H", payload[:2])[0]) in (0x8001, 0x8002, 0x8004):
+                s.sendall((on_round if kind == 0x8004 else on_region)(struct.unpack("<I", payload[6:10])[0]))
+    return behave
+
+
+def case_dm_6_every_error_has_its_name():
+    """Each error of DWCP, provoked: its name is in the message and counted in dwcp_amst_errors_total."""
+    receivers, where = mirror_receivers(), free_ports(1)[0]
+    wanted = {"STREAM_CREATION_FAILED": "away", "CIRCUIT_OPEN": "away", "STREAM_CLOSED": "fails", "NETWORK_TIMEOUT": "answers_nothing",
+              "DECOMPRESSION_FAILED": "differs_for_ever", "INVALID_CONFIG": "gone"}
+    head = (FEW.replace("[transport]", "[transport]\ntimeout_ms = 1000") + "[recovery]\nbackoff_ms = 200\n[breaker]\nfailures = 3\n"
+            "[metrics]\naddress = '127.0.0.1:%d'\ninterval_ms = 100\n" % where)
+
+    def await_count(name, mirror):
+        deadline = time.time() + PATIENCE
+        while metrics_of(where)['dwcp_amst_errors_total{mirror="%s",error_type="%s"}' % (mirror, name)] < 1:
+            assert time.time() < deadline, (name, d.lines, metrics_of(where))
+            time.sleep(0.05)
+    for name in set(wanted.values()):
+        write(name, b"content " * (3 * REGION // 8))
+    away, = free_ports(1)
+    with contextlib.ExitStack() as stack:
+        text = mirror_table("away", away) + mirror_table("gone", away + 1)
+        for name in "fails", "answers_nothing", "differs_for_ever":
+            text += mirror_table(name, stack.enter_context(fake_receiver(mirror_receiver(*receivers[name][:2]))))
+        d = Daemon(head + text).await_line("started")
+        os.unlink("gone")
+        d.await_line("mirror gone: STREAM_CREATION_FAILED: failed 1 times in a row")
+        for name, mirror in wanted.items():
+            d.await_line("mirror %s: %s: " % (mirror, name))
+            await_count(name, mirror)
+        d.end(-signal.SIGKILL, number=signal.SIGKILL)
+    d = Daemon(head + mirror_table("fails", away), env=preload("void *ZSTD_createCCtx(void) { return NULL; }")).await_line("started")
+    d.await_line("zstd cannot get its memory")
+    d.await_line("mirror fails: COMPRESSION_FAILED: failed 1 times in a row")
+    await_count("COMPRESSION_FAILED", "fails")
+    d.end(-signal.SIGKILL, number=signal.SIGKILL)
+
+
+def case_am_7_socket_options():
+    """What the system is asked for, for each connection of a daemon: no delay, a keep-alive message after 30 s, buffers of 16 MiB,
+    the congestion control by its name."""
+    shim = preload("""#include <netinet/tcp.h>
+        #include <stdio.h>
+        #include <sys/socket.h>
+        int setsockopt(int f, int level, int option, const void *value, socklen_t size)
+        {
+            FILE *out = fopen("options", "a");
+            if (option != TCP_CONGESTION && out) fprintf(out, "%d %d %d\\n", level, option, *(const int *)value);
+            else if (out) fprintf(out, "%d %d %.*s\\n", level, option, (int)size, (const char *)value);
+            if (out) fclose(out);
+            return (int)syscall(SYS_setsockopt, f, level, option, value, size);
+        }""")
+    write("f", content := os.urandom(1000))
+    port, = free_ports(1)
+    head = "[transport]\nmin_streams = 1\ninitial_streams = 2\nmax_streams = 2\ncongestion_control = 'reno'\n"
+    d = Daemon(head + receiver_table("r", port) + mirror_table("f", port), env=shim).await_line("started")
+    await_content("in/.f.dxwan-part", content)
+    d.end()
+    asked = read("options").decode().splitlines()
+    tcp, keep_idle, congestion = socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, socket.TCP_CONGESTION
+    for line in ((tcp, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (tcp, keep_idle, 30), (tcp, congestion, "reno"),
+                 (socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 20), (socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 20)):
+        assert asked.count("%d %d %s" % line) >= 2, (line, asked)
+    assert read("in/f") == content
+
+
+def case_am_9_w_58_an_idle_stream_is_healthy_and_a_closed_one_is_not():
+    """Streams with nothing to send live on beyond the timeout, and the probe takes no byte of what follows; one that the other side closes
+    is counted as lost at once, and opened again."""
+    write("f", content := bytearray(os.urandom(2 * REGION)))
+    where, = free_ports(1)
+    r = receive("--json")
+    p = Proxy(r.port, 1)
+    head = FEW.replace("= 4", "= 2").replace("min_streams = 1", "min_streams = 2").replace("[transport]", "[transport]\ntimeout_ms = 1000")
+    d = Daemon(head + "[health]\ninterval_ms = 100\n[metrics]\ninterval_ms = 100\naddress = '127.0.0.1:%d'\n" % where
+               + mirror_table("f", p.port, every_s=4)).await_line("started")
+    await_content("in/.f.dxwan-part", bytes(content[-100:]))
+    lost = lambda: metrics_of(where)['dwcp_amst_streams_total{mirror="f",result="lost"}']
+    deadline = time.time() + PATIENCE
+    while metrics_of(where)['dwcp_migration_rounds_total{mirror="f"}'] < 1:
+        assert time.time() < deadline, d.lines
+        time.sleep(0.05)
+    before = p.bytes
+    time.sleep(3)
+    assert lost() == 0 and p.bytes > before + 2 * 10 * 8 and p.connections == 2, (lost(), p.bytes - before, p.connections)
+    p.cut_all()
+    while lost() < 2 or metrics_of(where)['dwcp_amst_streams_active{mirror="f"}'] < 2:
+        assert time.time() < deadline, metrics_of(where)
+        time.sleep(0.05)
+    with open("f", "r+b") as f: # not truncated meanwhile
+        f.write(b"after the rest")
+    content[:14] = b"after the rest"
+    await_content("in/.f.dxwan-part", b"after the rest")
+    d.end()
+    r.end()
+    p.close()
+    assert read("in/f") == content and json.loads(r.out)["nacks"] == 0
 
 
 def case_dm_7_tiers_states_and_modes():
@@ -2365,7 +2545,7 @@ def metrics_of(port):
 
 
 def case_am_12_hd_13_metrics():
-    """Per stream and in total, by the names of DWCP; they agree with what the receiver counted, and with what happened."""
+    """W-61: Per stream and in total, by the names of DWCP; they agree with what the receiver counted, and with what happened."""
     dice = random.Random(SEED)
     write("f", content := dice.randbytes(4 * REGION + 7))
     port, away = free_ports(2)
@@ -2409,7 +2589,7 @@ def case_am_12_hd_13_metrics():
 
 
 def case_am_1_am_11_streams_follow_the_link():
-    """A path of 4 MB/s that gives each connection 600 kB/s, then 200 kB/s: a mirror that begins with two streams opens more until
+    """AM-5, by what streams deliver and not by a formula: A path of 4 MB/s that gives each connection 600 kB/s, then 200 kB/s: a mirror that begins with two streams opens more until
     they carry no more, and again after the change; the time is printed. Nothing is lost when streams come and go."""
     size, where = 256 * REGION, free_ports(1)[0]
     write("f", b"")
@@ -2492,7 +2672,7 @@ def record_of(payload):
 
 
 def case_hd_1_hd_2_hd_5_hd_10_records_say_what_they_are():
-    """The first record of a region is whole, each later one a difference against the state of the record before, by its hash; what does
+    """W-53: The first record of a region is whole, each later one a difference against the state of the record before, by its hash; what does
     not compress is stored. No record needs an older one, so no whole state is due after some time or number of differences."""
     text, noise = b"".join(b"%d " % n for n in range(60000))[:REGION], random.Random(SEED).randbytes(REGION)
     write("f", text + noise + b"short" * 60)
@@ -2533,7 +2713,7 @@ def case_hd_1_hd_2_hd_5_hd_10_records_say_what_they_are():
 
 
 def case_hd_4_hd_16_moved_and_inserted_bytes_are_found():
-    """A few bytes inserted at the front move all others; blocks of 4 KiB trade places; bytes change where they are."""
+    """W-50, W-52: A few bytes inserted at the front move all others; blocks of 4 KiB trade places; bytes change where they are."""
     content = bytearray(random.Random(SEED).randbytes(4 * REGION))
     write("f", content)
     r = receive("--json")
@@ -2547,6 +2727,7 @@ def case_hd_4_hd_16_moved_and_inserted_bytes_are_found():
     for at in range(8192, REGION - 16384, 32768):
         content[at:at + 4096], content[at + 4096:at + 8192] = content[at + 4096:at + 8192], content[at:at + 4096]
     content[5000:5008] = b"marker 2"
+    content[90000:90003] = bytes(b + more & 255 for b, more in zip(content[90000:90003], (1, -2, 1))) # the same Adler-32
     with open("f", "r+b") as f:
         f.write(content)
     s.kill(signal.SIGTERM)
@@ -2557,8 +2738,30 @@ def case_hd_4_hd_16_moved_and_inserted_bytes_are_found():
     assert told["record_bytes"] < 4 * REGION + 20000, told
 
 
+def case_hd_1_whole_regions_refer_to_earlier_ones():
+    """Regions of which every second one repeats the one before, but for its place: few of these travel. A receiver that lacks what a
+    region refers to refuses it, and gets it by itself."""
+    dice = random.Random(SEED)
+    content = b"".join(block + block[5:] + b"12345" for block in (dice.randbytes(REGION) for _ in range(8)))
+    write("f", content)
+    for damaged in (False, True):
+        r = receive("--json", "--force")
+        s = mirror(r, "--once", "--streams", 1, "--rate", "1M")
+        if damaged:
+            await_bytes("in/.f.dxwan-part", 6 * REGION)
+            with open("in/.f.dxwan-part", "r+b") as f:
+                for n in range(6):
+                    os.pwrite(f.fileno(), b"damage", n * REGION + 9)
+        s.end()
+        r.end()
+        assert read("in/f") == content, damaged
+        told, heard = json.loads(s.out), json.loads(r.out)
+        assert told["regions_whole"] >= 16 and (heard["nacks"] > 0) == damaged, (told, heard)
+        assert damaged or told["record_bytes"] < 14 * REGION, told # 8, where each is acknowledged before the next is encoded
+
+
 def case_hd_7_nack_and_full_resend():
-    """A receiver that was killed comes back with other content in two regions: it refuses differences on what it has not, and gets
+    """W-54: A receiver that was killed comes back with other content in two regions: it refuses differences on what it has not, and gets
     these regions whole."""
     content = bytearray(random.Random(SEED).randbytes(6 * REGION))
     write("f", content)
@@ -2608,7 +2811,7 @@ def case_hd_9_baselines_leave_and_memory_has_a_cap():
 
 
 def case_hd_3_hd_15_lossless_in_every_mode():
-    """Levels 0 to 3, without differences, and switched off: the same file while it changes; the highest level is smaller than the lowest."""
+    """W-55: Levels 0 to 3, without differences, and switched off: the same file while it changes; the highest level is smaller than the lowest."""
     dice = random.Random(SEED)
     modes = ["[compression]\nlevel = %d\n" % n for n in range(4)] + ["[compression]\ndelta = false\n"]
     content = bytearray(read(DXWAN)[:2 * REGION] + b"".join(b"%d\n" % (n * n) for n in range(20000)))
@@ -2634,7 +2837,7 @@ def case_hd_3_hd_15_lossless_in_every_mode():
 
 
 def case_hd_12_the_level_follows_the_processor():
-    """On a path that is faster than level 9, the level sinks if it may; else it stays. What arrives is the same."""
+    """W-63: On a path that is faster than level 9, the level sinks if it may; else it stays. What arrives is the same."""
     port, fixed = free_ports(2)
     content = b"".join(read(DXWAN)[at:at + REGION - 100] + b"%100d" % at for at in range(0, 12000, 1000))
     write("f", content)
@@ -2658,7 +2861,7 @@ def case_hd_12_the_level_follows_the_processor():
 
 
 def case_hd_14_many_keys_at_once():
-    """Eight mirrors of one process, while a writer changes each file: every copy is its own file."""
+    """AM-14: Eight mirrors of one process, while a writer changes each file: every copy is its own file."""
     names, dice = ["f%d" % n for n in range(8)], random.Random(SEED)
     ports, text = free_ports(8), FEW
     for name, port in zip(names, ports):

@@ -58,7 +58,9 @@ typedef struct slot {
     uint32_t   tag;
     uint32_t   size;
     bool       checked; /* it was compared by hash */
-    bool       whole;   /* it was sent without a baseline */
+    bool       whole;   /* it was sent without a baseline, */
+    bool       prefixed; /* and refers to earlier regions, */
+    bool       alone;   /* which it may not, as the receiver has others */
     dx_link_id link;    /* that it was sent on */
     uint64_t   sent_ns; /* when, */
     uint64_t   sent_size; /* and how many bytes */
@@ -94,6 +96,9 @@ typedef struct mirror {
     bool               idle;     /* since then, the connections were not always the limit, */
     bool               filled;   /* or at least once all of them were full */
     uint32_t           pressed;  /* turns in a row that encoding took, while little was on its way */
+    uint64_t           work_ns;  /* when the turn began */
+    uint64_t           read_bytes; /* in this round, for regions and the hash */
+    uint64_t           told_ns;  /* when the receiver was told that */
     uint64_t           full_ns;  /* time that they were: the controller's clock, */
     uint64_t           delivered; /* and the bytes of it */
     uint64_t           answered; /* bytes, where the kernel does not count them */
@@ -109,6 +114,7 @@ typedef struct mirror {
     uint8_t           *known;    /* of each region */
     uint64_t           known_count;
     uint8_t           *old;      /* a region of the shadow */
+    uint8_t           *prefix;   /* WAN_PREFIX_MAX of them */
     uint64_t           far_size; /* bytes that the receiver had when it was joined */
     phase              phase;
     uint64_t           at_region;
@@ -221,6 +227,7 @@ static void begin_round(mirror *m)
     m->far_hashed = 0;
     m->round.size = m->source.size;
     m->round.final = false;
+    m->read_bytes = 0;
 }
 
 /* All regions are stored: hash the shadow, unless nothing has changed. */
@@ -243,11 +250,13 @@ static void end_scan(mirror *m)
 
 static void step_hash(mirror *m)
 {
+    const uint64_t before = m->hash.bytes;
     if (wan_hash_step(&m->hash, m->shadow, m->round.size) < 0) {
         finish(m, prog_fail_errno("the shadow file"));
         return;
     }
     m->steps++;
+    m->read_bytes += m->hash.bytes - before;
     if (m->hash.bytes < m->round.size) return;
     wan_hash_end(&m->hash, m->round.hash);
     m->hashed = true;
@@ -317,6 +326,7 @@ static slot *scan_region(mirror *m, slot *s)
         return NULL;
     }
     m->at_region++;
+    m->read_bytes += (uint64_t)got;
     if (got < (int64_t)want) m->round.size = number * WAN_REGION_SIZE + (uint64_t)got; /* it was truncated */
     if (!got) return NULL;
     if (m->known[number] == KNOWN && part_of(m->shadow_size, number) == (uint64_t)got) {
@@ -326,7 +336,7 @@ static slot *scan_region(mirror *m, slot *s)
     s->state = READY;
     s->region = number;
     s->size = (uint32_t)got;
-    s->checked = s->whole = false;
+    s->checked = s->whole = s->prefixed = s->alone = false;
     s->link = 0;
     m->busy++;
     m->changes++;
@@ -347,6 +357,7 @@ static slot *next_slot(mirror *m, int *budget)
         --*budget;
         m->steps++;
         if (scan_region(m, open)) return open;
+        if ((uint64_t)prog_now_ns() - m->work_ns >= WORK_NS) *budget = 0; /* a slow disk */
     }
     return NULL;
 }
@@ -360,6 +371,34 @@ static size_t encode(mirror *m, const slot *s, const uint8_t *base, size_t base_
     if (m->o->adaptive) wan_coder_adapt(&m->coder, (uint64_t)(prog_now_ns() - began_ns) / 1000000, busy);
     if (busy) m->pressed = 0;
     return size;
+}
+
+/* Does the receiver have this region as the shadow has it, now and when the next message arrives? */
+static bool is_settled(const mirror *m, uint64_t number)
+{
+    if (m->known[number] != KNOWN || part_of(m->shadow_size, number) < WAN_REGION_SIZE) return false;
+    for (int i = 0; i < SLOTS; i++)
+        if (m->slots[i].state != FREE && m->slots[i].region == number) return false;
+    return true;
+}
+
+/* Find the nearest earlier regions that the receiver has, for a region that is sent whole. */
+static void find_prefix(mirror *m, const slot *s, wan_region *r)
+{
+    wan_coder_set_prefix(&m->coder, NULL, 0);
+    if (!m->coder.desc.zstd || m->o->plain || m->o->no_delta || s->alone) return;
+    const uint64_t back_max = s->region < WAN_BACK_MAX ? s->region : WAN_BACK_MAX;
+    uint64_t back = 1, count = 0;
+    while (back <= back_max && !is_settled(m, s->region - back)) back++;
+    if (back > back_max) return;
+    while (count < WAN_PREFIX_MAX && back + count <= s->region && is_settled(m, s->region - back - count))
+        count++;
+    assert(count);
+    const size_t size = (size_t)count * WAN_REGION_SIZE;
+    if (read_shadow(m, s->region + 1 - back - count, m->prefix, size) < (int64_t)size) return;
+    wan_coder_set_prefix(&m->coder, m->prefix, size);
+    r->back = (uint16_t)back;
+    r->count = (uint16_t)count;
 }
 
 /* Write the message of a slot. Returns its opcode and size. */
@@ -386,6 +425,9 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         read_shadow(m, s->region, m->old, old_size) == (int64_t)old_size)
         base = m->old;
     r.size = base ? old_size : 0;
+    if (base) wan_coder_set_prefix(&m->coder, NULL, 0);
+    else find_prefix(m, s, &r);
+    s->prefixed = r.count != 0;
     wan_region_write(&r, out);
     *size = WAN_REGION_HEAD + encode(m, s, base, r.size, out + WAN_REGION_HEAD);
     s->whole = !base;
@@ -550,7 +592,7 @@ static bool pump(mirror *m, uint64_t now)
     if (!m->joined || m->over) return false;
     const bool asked = !m->last && wan_loop_is_ended(&m->loop);
     if (m->phase == RESTING && (now >= m->next_ns || asked)) begin_round(m);
-    const uint64_t began = now;
+    const uint64_t began = m->work_ns = now;
     bool full = false, cut = false;
     while (!m->over && !full && !cut && (!m->o->rate || now >= m->sent_ns)) {
         slot *s = next_slot(m, &budget);
@@ -598,12 +640,14 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         settle(m, s);
     } else if (p[4] == WAN_DIFFERENT && checking) {
         s->checked = true;
+    } else if (p[4] == WAN_NACK && !checking && s->prefixed) {
+        s->alone = true;
     } else if (p[4] == WAN_NACK && !checking && !s->whole) {
         m->known[s->region] = BLANK;
         s->checked = true;
     } else if (p[4] == WAN_NO_ZSTD && !checking && m->coder.desc.zstd) {
         wan_coder_close(&m->coder);
-        wan_coder_open(&m->coder, false, m->o);
+        (void)wan_coder_open(&m->coder, false, m->o);
     } else if (p[4] != WAN_AGAIN && p[4] != WAN_NO_ZSTD) {
         broke(m);
     }
@@ -760,6 +804,22 @@ static int fail_silence(mirror *m)
                      seconds);
 }
 
+/* While regions are compared or the shadow is hashed, the receiver may hear nothing else for long. */
+static void tell_work(mirror *m, uint64_t now)
+{
+    uint8_t payload[8];
+    const bool works = m->phase == SCANNING || m->phase == HASHING;
+    if (!m->joined || !works || now - m->told_ns < WAN_TELL_NS) return;
+    wan_store(payload, m->read_bytes, sizeof payload);
+    for (uint32_t i = 0; i < m->limit; i++) {
+        const stream *st = &m->streams[i];
+        dx_hbtp_session *session = st->id && st->joined ? dx_link_session(&m->loop.links, st->id) : NULL;
+        if (!session || dx_hbtp_notify(session, WAN_OP_HASHED, 0, payload, sizeof payload)) continue;
+        m->told_ns = now;
+        return;
+    }
+}
+
 /* A dialer waits longer after each link that lived briefly. One that brought answers is no reason
    to wait. */
 static void dial_again(mirror *m, uint64_t now)
@@ -831,6 +891,7 @@ static void tick(mirror *m, uint64_t now)
     if (m->over) return;
     wan_source_check(&m->source, now);
     dial_again(m, now);
+    tell_work(m, now);
     if (wan_loop_ends(&m->loop) > 1)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted; mirror again to resume"));
     else if (wan_loop_is_ended(&m->loop) && !m->joined)
@@ -873,8 +934,12 @@ static int start(mirror *m)
     status = wan_loop_open(&m->loop, &links, m->o->timeout_ns, m->o->ender);
     if (status) return status;
     dx_hbtp_router_set(&m->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
-    wan_coder_open(&m->coder, true, m->o);
+    if (!wan_coder_open(&m->coder, true, m->o) && !m->o->plain) {
+        m->error = WAN_COMPRESSION_FAILED;
+        return prog_fail(PROG_SYSTEM, "%s: zstd cannot get its memory", m->o->file);
+    }
     m->old = prog_alloc(WAN_REGION_SIZE);
+    m->prefix = prog_alloc((size_t)WAN_PREFIX_MAX * WAN_REGION_SIZE);
     for (int i = 0; i < SLOTS; i++) m->slots[i].bytes = prog_alloc(WAN_REGION_SIZE);
     m->began_ns = m->moved_ns = (uint64_t)prog_now_ns();
     m->phase = RESTING;
@@ -945,6 +1010,7 @@ int wan_mirror(const wan_options *o)
     wan_coder_close(&m->coder);
     for (int i = 0; i < SLOTS; i++) free(m->slots[i].bytes);
     free(m->old);
+    free(m->prefix);
     free(m->known);
     wan_source_close(&m->source);
     if (m->shadow >= 0) os_close(m->shadow);

@@ -54,6 +54,7 @@ typedef struct recv_state {
     uint64_t     saved_done; /* bytes_done then */
     uint64_t     told_ns;
     uint64_t     signs;      /* of life, while the file is made durable */
+    uint64_t     heard_signs; /* of a sender that hashes its file */
     uint64_t     over_ns;    /* the sender must know by then; 0: not over */
     bool         over;
     int          status;
@@ -429,7 +430,10 @@ static void tick(recv_state *s, uint64_t now)
         const dx_bulk *b = &s->bulk.bulk;
         check(s, now);
         save(s, now);
-        const uint64_t moved = b->metrics.bytes_done + s->hash.bytes + s->signs + (uint64_t)b->state;
+        const uint64_t moved = b->metrics.bytes_done + s->hash.bytes + s->signs + (uint64_t)b->state +
+                               s->bulk.far.valid;
+        if (s->bulk.far.valid != s->heard_signs && b->state == DX_BULK_WAITING) s->began_ns = now;
+        s->heard_signs = s->bulk.far.valid;
         if (moved != s->moved) {
             s->moved = moved;
             s->moved_ns = now;

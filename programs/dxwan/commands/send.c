@@ -1,4 +1,6 @@
-/* dxwan send: a file to a receiver, over several connections. */
+/* dxwan send: a file to a receiver, over several connections.
+
+       join --> the file is hashed, with signs of life --> offered --> chunks --> confirmed */
 #include "../wan.h"
 
 #include "../../common/json.h"
@@ -30,7 +32,11 @@ typedef struct send {
     dx_bulk_object     object;
     dx_reactor_address at;
     dx_link_dialer     dialers[WAN_STREAMS_MAX];
+    dx_link_id         opened[WAN_STREAMS_MAX]; /* of each dialer; 0: none */
     bool               again[WAN_STREAMS_MAX]; /* connect at once: the last link was useful */
+    wan_hash           hash;
+    bool               ready; /* the file is hashed: links take part in the transfer */
+    uint64_t           told_ns; /* when the receiver was told how far it is */
     uint64_t           seed;
     int                file;
     uint64_t           began_ns;
@@ -67,25 +73,7 @@ static int spool(send *s)
     return PROG_OK;
 }
 
-static int hash_file(send *s)
-{
-    wan_hash hash;
-    wan_hash_begin(&hash);
-    while (hash.bytes < s->object.size) {
-        if (wan_hash_step(&hash, s->file, s->object.size) < 0) {
-            if (errno == EIO)
-                return prog_fail(PROG_REFUSED, "%s: became shorter while it was read", s->o->file);
-            return prog_fail_errno("%s", s->o->file);
-        }
-        prog_progress("hashed", hash.bytes, s->object.size, false);
-    }
-    prog_progress("hashed", hash.bytes, s->object.size, true);
-    wan_hash_end(&hash, s->object.hash);
-    return PROG_OK;
-}
-
-/* Open the file and describe it. The transfer's number follows from the hash, so that a sender that
-   was killed and started again continues the same transfer. */
+/* Open the file and describe it, but for its hash. */
 static int open_file(send *s)
 {
     os_info info;
@@ -105,9 +93,7 @@ static int open_file(send *s)
         return prog_fail(PROG_USAGE, "%s is not a file", s->o->file);
     s->object.size = info.size;
     s->object.chunk_size = info.size < large ? CHUNK_SIZE : LARGE_CHUNK_SIZE;
-    status = hash_file(s);
-    if (status) return status;
-    s->object.transfer = (uint32_t)wan_load(s->object.hash, 4);
+    wan_hash_begin(&s->hash);
     return PROG_OK;
 }
 
@@ -169,6 +155,18 @@ static int fail_silence(const send *s)
 }
 
 /* >>links ---------------------------------------------------------------- */
+/* An open link takes part in the transfer. */
+static void add_link(send *s, uint32_t number)
+{
+    const dx_link_id id = s->opened[number];
+    if (!wan_bulk_add(&s->bulk, id)) {
+        (void)dx_link_abort(&s->loop.links, id);
+        return;
+    }
+    wan_stream *stream = dx_link_session(&s->loop.links, id)->desc.user;
+    stream->owner = number;
+}
+
 static void on_opened(dx_link *l, dx_link_id id)
 {
     send *s = l->desc.user;
@@ -177,14 +175,15 @@ static void on_opened(dx_link *l, dx_link_id id)
     if (s->over) return;
     wan_path_set_up_or_warn(fd, s->o->congestion, s->congestion, &s->warned);
     const size_t size = wan_join_write(&s->join, arguments);
-    if (dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
-                     wan_loop_now_ns(&s->loop) + s->o->timeout_ns, NULL, NULL) ||
-        !wan_bulk_add(&s->bulk, id)) {
+    uint32_t i = 0;
+    while (i < s->o->streams && s->dialers[i].id != id) i++;
+    if (i == s->o->streams || dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
+                                           wan_loop_now_ns(&s->loop) + s->o->timeout_ns, NULL, NULL)) {
         (void)dx_link_abort(l, id);
         return;
     }
-    wan_stream *stream = dx_link_session(l, id)->desc.user;
-    while (stream->owner < s->o->streams && s->dialers[stream->owner].id != id) stream->owner++;
+    s->opened[i] = id;
+    if (s->ready) add_link(s, i);
 }
 
 static void on_writable(dx_link *l, dx_link_id id)
@@ -198,7 +197,13 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     send *s = l->desc.user;
     const wan_stream *stream = dx_link_session(l, id)->desc.user;
     const uint64_t end_ns = s->moved_ns + s->o->timeout_ns, now = (uint64_t)prog_now_ns();
-    if (!stream && !s->over)
+    bool was_open = false;
+    for (uint32_t i = 0; i < s->o->streams; i++) {
+        if (s->opened[i] != id) continue;
+        s->opened[i] = 0;
+        was_open = true;
+    }
+    if (!was_open && !s->over)
         wan_loop_say_unconnected(s->o->address, reason, &s->told, end_ns > now ? end_ns - now : 0);
     if (!s->joined && !s->over && wan_join_is_stranger(dx_link_session(l, id)))
         finish(s, wan_join_stranger(s->o->address));
@@ -234,6 +239,53 @@ static int on_frame(const dx_hbtp_context *context)
     return stream ? wan_bulk_handle(stream, context) : (int)DX_HBTP_ENOTFOUND;
 }
 
+/* >>hash ----------------------------------------------------------------- */
+/* The file is hashed. The transfer's number follows from the hash, so that a sender that was killed and
+   started again continues the same transfer. */
+static void begin_transfer(send *s)
+{
+    dx_bulk_desc bulk = {0};
+    wan_hash_end(&s->hash, s->object.hash);
+    s->object.transfer = (uint32_t)wan_load(s->object.hash, 4);
+    bulk.object = &s->object;
+    bulk.rate = s->o->rate;
+    bulk.patient = true;
+    bulk.timeout_ns = s->o->timeout_ns / 2;
+    wan_bulk_begin(&s->bulk, &s->loop.links, s->file, &bulk);
+    s->ready = true;
+    s->restart = false; /* of the receiver, which has heard of nothing yet */
+    for (uint32_t i = 0; i < s->o->streams; i++)
+        if (s->opened[i]) add_link(s, i);
+}
+
+/* A receiver that waits for the rest of a file gives up when it hears nothing. */
+static void tell_hashed(send *s, uint64_t now)
+{
+    uint8_t payload[8];
+    if (!s->joined || now - s->told_ns < WAN_TELL_NS) return;
+    s->told_ns = now;
+    wan_store(payload, s->hash.bytes, sizeof payload);
+    for (uint32_t i = 0; i < s->o->streams; i++) {
+        dx_hbtp_session *session = s->opened[i] ? dx_link_session(&s->loop.links, s->opened[i]) : NULL;
+        if (session) (void)dx_hbtp_notify(session, WAN_OP_HASHED, 0, payload, sizeof payload);
+    }
+}
+
+/* Hash a part of the file. */
+static void hash_part(send *s, uint64_t now)
+{
+    if (s->hash.bytes < s->object.size && wan_hash_step(&s->hash, s->file, s->object.size) < 0) {
+        if (errno == EIO)
+            finish(s, prog_fail(PROG_REFUSED, "%s: became shorter while it was read", s->o->file));
+        else finish(s, prog_fail_errno("%s", s->o->file));
+        return;
+    }
+    const bool whole = s->hash.bytes == s->object.size;
+    prog_progress("hashed", s->hash.bytes, s->object.size, whole);
+    if (whole) begin_transfer(s);
+    else tell_hashed(s, now);
+}
+
 /* >>loop ----------------------------------------------------------------- */
 /* A dialer waits longer after each link that lived briefly. One that moved the transfer forward is no
    reason to wait. */
@@ -251,18 +303,19 @@ static void dial_again(send *s)
 static void tick(send *s, uint64_t now)
 {
     const dx_bulk *b = &s->bulk.bulk;
-    const uint64_t moved = b->metrics.bytes_done + s->bulk.checked + (uint64_t)b->state + s->joined;
+    const uint64_t hashed = s->joined ? s->hash.bytes : 0; /* without a receiver that is no progress */
+    const uint64_t moved = b->metrics.bytes_done + s->bulk.checked + (uint64_t)b->state + s->joined + hashed;
     if (moved != s->moved) {
         s->moved = moved;
         s->moved_ns = now;
     }
-    prog_progress("sent", b->metrics.bytes_done, s->object.size, false);
+    if (s->ready) prog_progress("sent", b->metrics.bytes_done, s->object.size, false);
     if (now - s->looked_ns >= LOOK_NS && b->metrics.connections) {
         s->paths = wan_bulk_paths(&s->bulk);
         s->looked_ns = now;
     }
     if (s->over) return;
-    if (s->restart && b->state < DX_BULK_DONE) {
+    if (s->restart && s->ready && b->state < DX_BULK_DONE) {
         s->restart = false;
         wan_bulk_restart(&s->bulk);
     }
@@ -270,7 +323,7 @@ static void tick(send *s, uint64_t now)
     if (b->state == DX_BULK_DONE) finish(s, PROG_OK);
     else if (b->state == DX_BULK_FAILED) finish(s, fail_transfer(s));
     else if (wan_loop_is_ended(&s->loop)) {
-        (void)dx_bulk_stop(&s->bulk.bulk, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
+        if (s->ready) (void)dx_bulk_stop(&s->bulk.bulk, DX_HBTP_STATUS_UNAVAILABLE, 0, now);
         finish(s, prog_fail(PROG_NETWORK, "the transfer was interrupted; send again to resume"));
     } else if (now - s->moved_ns >= s->o->timeout_ns) finish(s, fail_silence(s));
 }
@@ -281,6 +334,12 @@ static int run(send *s)
     int status = PROG_OK;
     while (!s->over && !status) {
         const uint64_t now = (uint64_t)prog_now_ns();
+        if (!s->ready) {
+            hash_part(s, now);
+            if (!s->over && !status) status = wan_loop_turn(&s->loop, now);
+            tick(s, (uint64_t)prog_now_ns());
+            continue;
+        }
         if (s->bulk.stale || now >= wake) {
             wan_bulk_pump_all(&s->bulk);
             wake = dx_bulk_wake(&s->bulk.bulk, now);
@@ -292,7 +351,7 @@ static int run(send *s)
     }
     prog_progress("sent", s->bulk.bulk.metrics.bytes_done, s->object.size, true);
     for (uint32_t i = 0; i < s->o->streams; i++) dx_link_dial_end(&s->dialers[i]);
-    wan_bulk_pump_all(&s->bulk); /* the receiver is told that it ends */
+    if (s->ready) wan_bulk_pump_all(&s->bulk); /* the receiver is told that it ends */
     wan_loop_drain(&s->loop);
     return status ? status : s->status;
 }
@@ -300,7 +359,6 @@ static int run(send *s)
 static int start(send *s)
 {
     dx_link_desc links = {0};
-    dx_bulk_desc bulk = {0};
     int status = wan_address_find(&s->at, s->o->address);
     if (status) return status;
     links.links_max = s->o->streams;
@@ -313,11 +371,6 @@ static int start(send *s)
     status = wan_loop_open(&s->loop, &links, s->o->timeout_ns, s->o->ender);
     if (status) return status;
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
-    bulk.object = &s->object;
-    bulk.rate = s->o->rate;
-    bulk.patient = true;
-    bulk.timeout_ns = s->o->timeout_ns / 2;
-    wan_bulk_begin(&s->bulk, &s->loop.links, s->file, &bulk);
     s->began_ns = s->moved_ns = (uint64_t)prog_now_ns();
     (void)os_random(&s->seed, sizeof s->seed);
     for (uint32_t i = 0; i < s->o->streams; i++)

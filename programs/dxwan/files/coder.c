@@ -19,18 +19,20 @@ static void hash_page(uint64_t offset, const uint8_t *p, size_t size, uint8_t *v
 
 #include "../net/region.h"
 
+#include "../../../layers/dx_crc32c.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-void wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
+bool wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
 {
     memset(c, 0, sizeof *c);
     c->desc.state_max = WAN_REGION_SIZE;
     c->desc.plain = o && o->plain;
     c->desc.ratio_wanted = o ? o->ratio_wanted : 0;
     c->desc.baselines_max = 2; /* the one that is given, and that of a whole state */
-    c->desc.level = o && o->level ? o->level : 1; /* a higher one searches for longer than most links take to send */
+    c->desc.level = o && o->level ? o->level : 3; /* a higher one searches for longer than most links take to send */
 #ifdef DX_HDE_ZSTD
     c->zstd.cctx = ZSTD_createCCtx();
     c->zstd.dctx = ZSTD_createDCtx();
@@ -43,6 +45,7 @@ void wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
     const int error = dx_hde_init(&c->h, &c->desc);
     assert(!error);
     (void)error;
+    return !zstd || !PROG_HAS_ZSTD || c->desc.zstd;
 }
 
 void wan_coder_close(wan_coder *c)
@@ -60,6 +63,13 @@ static void set_base(wan_coder *c, const uint8_t *base, size_t size)
 {
     if (base) (void)dx_hde_keep(&c->h, 0, 0, base, size); /* it refuses larger ones only */
     else (void)dx_hde_drop(&c->h, 0);
+}
+
+void wan_coder_set_prefix(wan_coder *c, const uint8_t *bytes, size_t size)
+{
+    c->zstd.prefix = size ? bytes : NULL;
+    c->zstd.prefix_size = size;
+    c->zstd.prefix_id = size ? DX_HDE_PREFIX | dx_crc32c_update(0, bytes, size) : 0;
 }
 
 size_t wan_coder_encode(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *state,

@@ -12,9 +12,12 @@ typedef struct wan_coder {
     dx_hde_zstd zstd;
 } wan_coder;
 
-/* Allocate the memory, some 1.5 MiB. zstd: records may need it. o: level, ratio_wanted, plain; NULL: to decode. */
-void wan_coder_open(wan_coder *c, bool zstd, const wan_options *o);
+/* Allocate the memory, some 1.5 MiB. zstd: records may need it. o: level, ratio_wanted, plain; NULL: to decode. False: zstd
+   cannot get its memory; it works without. */
+bool wan_coder_open(wan_coder *c, bool zstd, const wan_options *o);
 void wan_coder_close(wan_coder *c);
+/* These bytes precede the next region, whole or not; size 0: none do. They stay where they are until then. */
+void wan_coder_set_prefix(wan_coder *c, const uint8_t *bytes, size_t size);
 /* Write a record of at most size + DX_HDE_HEAD_MAX bytes. base NULL: the whole state. Returns its size. */
 size_t wan_coder_encode(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *state,
                         size_t size, uint8_t *out);

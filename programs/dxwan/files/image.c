@@ -15,12 +15,13 @@ enum { ROUNDS_BAD_MAX = 16 /* announced in a row, and not verified */ };
 void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max)
 {
     memset(i, 0, sizeof *i);
-    wan_coder_open(&i->coder, true, NULL);
+    (void)wan_coder_open(&i->coder, true, NULL); /* without zstd, the sender is told so */
     i->links = links;
     i->file = file;
     i->size_max = size_max;
     i->base = prog_alloc(WAN_REGION_SIZE);
     i->state = prog_alloc(WAN_REGION_SIZE);
+    i->prefix = prog_alloc((size_t)WAN_PREFIX_MAX * WAN_REGION_SIZE);
 }
 
 void wan_image_close(wan_image *i)
@@ -28,7 +29,8 @@ void wan_image_close(wan_image *i)
     wan_coder_close(&i->coder);
     free(i->base);
     free(i->state);
-    i->base = i->state = NULL;
+    free(i->prefix);
+    i->base = i->state = i->prefix = NULL;
 }
 
 uint64_t wan_image_size(const wan_image *i)
@@ -40,7 +42,9 @@ uint64_t wan_image_size(const wan_image *i)
 /* What is done of the end of a round. */
 static uint64_t work_of(const wan_image *i) { return i->hash.bytes + i->unpacked + i->signs; }
 
-uint64_t wan_image_moved(const wan_image *i) { return i->rounds * 2 + i->front + work_of(i); }
+static uint64_t done_of(const wan_image *i) { return i->rounds * 2 + i->front + work_of(i); }
+
+uint64_t wan_image_moved(const wan_image *i) { return done_of(i) + i->far.valid; }
 
 /* >>answers -------------------------------------------------------------- */
 static int answer(const dx_hbtp_context *c, uint32_t tag, wan_answer what, const void *more,
@@ -143,6 +147,18 @@ static int store(wan_image *i, const dx_hbtp_context *c, const wan_region *r, si
     return answer(c, r->tag, WAN_STORED, NULL, 0);
 }
 
+/* Read the prefix of a region. It may have less here: then the record is refused. False: errno. */
+static bool read_prefix(wan_image *i, const wan_region *r)
+{
+    int64_t size = 0;
+    if (r->count) {
+        assert(r->number + 1 >= (uint64_t)r->back + r->count);
+        size = read_region(i, r->number + 1 - r->back - r->count, i->prefix, (size_t)r->count * WAN_REGION_SIZE);
+    }
+    if (size >= 0) wan_coder_set_prefix(&i->coder, i->prefix, (size_t)size);
+    return size >= 0;
+}
+
 static int handle_region(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
 {
     const uint8_t *record = c->payload + WAN_REGION_HEAD;
@@ -150,7 +166,7 @@ static int handle_region(wan_image *i, const dx_hbtp_context *c, const wan_regio
     uint8_t nack[DX_HDE_HEAD_MAX];
     size_t state_size = 0, nack_size = 0;
     const int64_t base = read_region(i, r->number, i->base, r->size);
-    if (base < 0) {
+    if (base < 0 || !read_prefix(i, r)) {
         i->system_error = errno;
         return answer_failure(i, c, r->tag);
     }
@@ -168,7 +184,7 @@ static int handle_check(wan_image *i, const dx_hbtp_context *c, const wan_region
 {
     uint8_t hash[PROG_HASH_SIZE];
     dx_cas_blake3 state;
-    if (c->payload_size != WAN_CHECK_SIZE) return expel(i, c);
+    if (c->payload_size != WAN_CHECK_SIZE || r->count) return expel(i, c);
     const int64_t size = read_region(i, r->number, i->base, r->size);
     if (size < 0) {
         i->system_error = errno;
@@ -231,14 +247,24 @@ void wan_image_step(wan_image *i, uint64_t now_ns)
     i->verified = !memcmp(hash, i->round.hash, sizeof hash);
     i->rounds += i->verified;
     if (i->verified) i->rounds_bad = 0;
+    if (i->verified) i->far.count = 0;
     i->finished = i->verified && i->round.final;
     if (!i->finished) wan_image_answer(i, i->verified ? WAN_STORED : WAN_DIFFERENT, NULL);
+}
+
+/* The sender compares or hashes, and sends nothing else meanwhile. */
+static int handle_sign(wan_image *i, const dx_hbtp_context *c)
+{
+    const bool idle = i->far_moved == done_of(i);
+    i->far_moved = done_of(i);
+    return wan_signs_add(&i->far, c->payload, c->payload_size, idle) ? DX_HBTP_OK : expel(i, c);
 }
 
 int wan_image_handle(wan_image *i, const dx_hbtp_context *c)
 {
     wan_region r;
     if (i->why || i->system_error) return DX_HBTP_OK; /* it is about to end */
+    if (c->frame->opcode == WAN_OP_HASHED) return handle_sign(i, c);
     if (c->frame->opcode == WAN_OP_ROUND) return handle_round(i, c);
     if (c->frame->opcode != WAN_OP_REGION && c->frame->opcode != WAN_OP_CHECK) return expel(i, c);
     if (!wan_region_read(&r, c->payload, c->payload_size)) return expel(i, c);

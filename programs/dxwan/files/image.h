@@ -18,6 +18,7 @@ typedef struct wan_image {
     uint64_t   size_max;
     uint8_t   *base;     /* a region each */
     uint8_t   *state;
+    uint8_t   *prefix;   /* WAN_PREFIX_MAX regions */
     uint32_t   era;
     uint64_t   front;    /* regions up to the last one that was heard of in this round */
     uint64_t   rounds;   /* complete and verified */
@@ -33,6 +34,8 @@ typedef struct wan_image {
     bool       decided;  /* and the file has its name, or cannot get it */
     uint64_t   unpacked; /* bytes of the image of a directory, before that */
     uint64_t   signs;    /* of life, while it is made durable */
+    wan_signs  far;      /* those of the sender, since the last round that was verified, */
+    uint64_t   far_moved; /* and how far everything else was at the last one */
     bool       answered; /* the sender was told about the round, */
     wan_answer result;   /* this */
     const char *text;

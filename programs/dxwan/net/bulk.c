@@ -2,7 +2,6 @@
 #include "bulk.h"
 
 #include "../../common/os.h"
-#include "region.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -138,10 +137,16 @@ static void expel(wan_stream *s, int error)
 /* >>input ---------------------------------------------------------------- */
 static int handle_hashed(wan_stream *s, const dx_hbtp_frame *f)
 {
-    if (f->payload_size != 8 || !s->all->sends) return DX_BULK_ECORRUPT;
+    wan_bulk *b = s->all;
+    if (!b->sends) {
+        const bool idle = b->far_done == b->bulk.metrics.bytes_done;
+        b->far_done = b->bulk.metrics.bytes_done;
+        return wan_signs_add(&b->far, f->payload, f->payload_size, idle) ? DX_BULK_OK : DX_BULK_ECORRUPT;
+    }
+    if (f->payload_size != 8) return DX_BULK_ECORRUPT;
     const uint64_t bytes = wan_load(f->payload, 8);
-    if (bytes > s->all->bulk.object.size + WAN_SIGNS_MAX) return DX_BULK_ECORRUPT;
-    if (bytes > s->all->checked) s->all->checked = bytes;
+    if (bytes > b->bulk.object.size + WAN_SIGNS_MAX) return DX_BULK_ECORRUPT;
+    if (bytes > b->checked) b->checked = bytes;
     return DX_BULK_OK;
 }
 

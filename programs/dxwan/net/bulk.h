@@ -11,6 +11,7 @@
 #include "../wan.h"
 #include "loop.h"
 #include "path.h"
+#include "region.h"
 
 #include "../../../layers/dx_bulk.h"
 
@@ -36,16 +37,14 @@ struct wan_bulk {
     uint32_t   faults;       /* links that broke a rule, since the last new chunk */
     int        fault;        /* the last one's error */
     uint64_t   checked;      /* bytes that the receiver has hashed, as it says, and then signs of life */
+    wan_signs  far;          /* of a sender that hashes */
+    uint64_t   far_done;     /* bytes that were here at the last one */
     dx_bulk_desc desc;
     void      *memory;
     uint8_t   *place;       /* where the next chunk is read to */
     uint32_t   reserve;     /* bytes of a block for the largest frame */
     wan_stream streams[WAN_STREAMS_MAX];
 };
-
-/* The receiver tells how many bytes are hashed, and then one more for each sign of life while it makes the
-   file durable; u64. A program's opcode of HBTP. */
-enum { WAN_OP_HASHED = 0x8000 };
 
 /* Begin on a file. desc: without memory, read and write; a sender sets desc->object, a receiver
    desc->accept. */
@@ -64,7 +63,8 @@ int  wan_bulk_handle(wan_stream *s, const dx_hbtp_context *context);
 void wan_bulk_pump(wan_stream *s);
 /* The time of dx_bulk_wake() has come, or b->stale is set: pump all. */
 void wan_bulk_pump_all(wan_bulk *b);
-/* Tell the sender how many bytes are hashed, and signs of life. */
+/* Tell the sender how many bytes are hashed, and then one more for each sign of life while the file is made
+   durable. */
 void wan_bulk_tell_hashed(wan_bulk *b, uint64_t bytes);
 /* Statistics of all its connections. */
 wan_paths wan_bulk_paths(const wan_bulk *b);

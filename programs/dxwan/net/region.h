@@ -1,12 +1,14 @@
 /* The messages of a mirror: program opcodes of HBTP, integers little-endian.
 
        sender                                        receiver
-       REGION  era, tag, number, base size, record   --> ANSWER  tag, what became of it
+       REGION  era, tag, number, base size, prefix, record   --> ANSWER  tag, what became of it
        CHECK   era, tag, number, size, hash          --> ANSWER  tag, same or different
        ROUND   era, round, final, size, hash         --> ROUND_ANSWER
+       HASHED  bytes that were read for this, as a sign of life; no answer
 
    A record is one of dx_hde.h, and its baseline are the first `base size` bytes that the receiver
-   has of the region. Each tag is used once. The era grows when a connection with unanswered messages
+   has of the region. A whole region may refer to earlier regions that the receiver has: its prefix
+   are `count` of them, the last one `back` before it. Each tag is used once. The era grows when a connection with unanswered messages
    is lost, so that a late message of that connection is not stored over a newer one. */
 #ifndef WAN_REGION_H
 #define WAN_REGION_H
@@ -17,6 +19,7 @@ enum {
     WAN_REGION_SIZE = 262144,
     WAN_REGIONS_MAX = 1 << 25, /* of a file: 8 TiB */
 
+    WAN_OP_HASHED       = 0x8000, /* of either side of a transfer or a mirror: a sign of life; u64 */
     WAN_OP_REGION       = 0x8001,
     WAN_OP_CHECK        = 0x8002,
     WAN_OP_ANSWER       = 0x8003,
@@ -25,11 +28,14 @@ enum {
     WAN_OP_SINK         = 0x8006, /* dxwan probe: a tag and padding, answered by WAN_STORED */
     WAN_SINK_SIZE       = 65536,
 
-    WAN_REGION_HEAD  = 20,
+    WAN_REGION_HEAD  = 20, /* era u32, tag u32, number u32, back u16, count u16, size u32 */
+    WAN_PREFIX_MAX   = 4,  /* regions of a prefix, */
+    WAN_BACK_MAX     = 64, /* and how far back they may be */
     WAN_CHECK_SIZE   = WAN_REGION_HEAD + 32,
     WAN_ROUND_SIZE   = 49,
     WAN_ANSWER_MAX   = 5 + 250, /* bytes */
-    WAN_SIGNS_MAX    = 10000 /* of life, while a file or directory is made durable: more than an hour */
+    WAN_SIGNS_MAX    = 10000, /* of life, while a file or directory is made durable: more than an hour */
+    WAN_SIGN_SIZE    = 16 << 20 /* bytes that a sender has read for each further one */
 };
 /* Between two signs of life of a receiver that works: less than any --timeout. */
 #define WAN_TELL_NS ((uint64_t)400000000)
@@ -49,8 +55,18 @@ typedef struct wan_region {
     uint32_t era;
     uint32_t tag;
     uint64_t number;
+    uint16_t back;  /* regions from the last one of the prefix, */
+    uint16_t count; /* which has this many; 0: none */
     uint32_t size; /* of the baseline; CHECK: of the region */
 } wan_region;
+
+/* Signs of life of a sender that reads and hashes, at the receiver. They are limited: WAN_SIGNS_MAX, and one
+   more for each WAN_SIGN_SIZE bytes that it says it has read. */
+typedef struct wan_signs {
+    uint64_t bytes; /* as the last one says */
+    uint64_t count; /* all that arrived while nothing else did */
+    uint64_t valid; /* those that count as progress */
+} wan_signs;
 
 typedef struct wan_round {
     uint32_t era;
@@ -60,6 +76,8 @@ typedef struct wan_round {
     bool     final; /* rename the file */
 } wan_round;
 
+/* Count one. idle: nothing else has moved since the last one. False: it breaks the rules. */
+bool     wan_signs_add(wan_signs *s, const uint8_t *bytes, size_t size, bool idle);
 uint64_t wan_load(const uint8_t *p, int bytes);
 void     wan_store(uint8_t *p, uint64_t value, int bytes);
 void     wan_region_write(const wan_region *r, uint8_t out[WAN_REGION_HEAD]);
