@@ -2263,8 +2263,8 @@ def case_dm_6_every_error_has_its_name():
         for name in "fails", "answers_nothing", "differs_for_ever":
             text += mirror_table(name, stack.enter_context(fake_receiver(mirror_receiver(*receivers[name][:2]))))
         d = Daemon(head + text).await_line("started")
-        os.unlink("gone")
         d.await_line("mirror gone: STREAM_CREATION_FAILED: failed 1 times in a row")
+        os.unlink("gone")
         for name, mirror in wanted.items():
             d.await_line("mirror %s: %s: " % (mirror, name))
             await_count(name, mirror)
