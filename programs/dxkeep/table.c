@@ -4,6 +4,7 @@
    last, in a folder with ./data. */
 #include "keep.h"
 
+#include "../containers/container.h"
 #include "../common/os.h"
 
 #include "../../dx_cas.h"
@@ -314,6 +315,7 @@ const prog_program keep_program = {
              "compare, serve and garbage-collect them, too.",
     .version = DX_CAS_VERSION,
     .zstd = PROG_HAS_ZSTD,
+    .libraries = container_libraries,
     .commands = commands,
     .command_count = KEEP_COMMANDS,
     .options = options,
