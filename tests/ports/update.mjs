@@ -3,7 +3,7 @@
 import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -478,6 +478,53 @@ await attempt('node: one process has a directory; a killed one gives it up', asy
     writeFileSync(`${directory}/lock`, '999999999');
     await (await openCacheIn(directory)).close();
     return 'busy';
+});
+await attempt('node: the lock of a process that was killed does not count, also when its number is in use again', async () => {
+    const place = `${root}/restarted`, lock = `${place}/lock`;
+    const first = await openCacheIn(place), text = readFileSync(lock, 'utf8'), [pid, began] = text.split(' ');
+    expect(+pid == process.pid && (began || process.platform != 'linux'), `the lock is '${text}'`);
+    const other = `${root}/other.mjs`;
+    writeFileSync(other, `import { openCacheIn } from '${resolve(folder, 'node.js')}';
+        console.log(await openCacheIn(process.argv[2]).then(() => 'open', error => error.code));`);
+    const opens = () => spawnSync('node', [other, place]).stdout.toString().trim();
+    expect(opens() == 'busy', 'two processes have it');
+    await first.close();
+    if (process.platform == 'linux') for (const dead of [String(process.pid), `${process.pid} ${began}9`, `${process.ppid} ${began}`, '']) {
+        writeFileSync(lock, dead); // pid 1 of a container that was killed finds its own number
+        const cache = await openCacheIn(place);
+        await refused('busy', openCacheIn(place));
+        await cache.close();
+    }
+    writeFileSync(lock, `${process.ppid}`); // of an earlier version: alive as far as can be told
+    await refused('busy', openCacheIn(place));
+    rmSync(lock);
+    return 'our own number, another one, none';
+});
+await attempt('node: directories in the place of files are removed, or an error of this module', async () => {
+    const place = `${root}/directories`, use = async () => {
+        const cache = await openCacheIn(place);
+        try {
+            const { how, kept } = await update(app, { cache });
+            return `${how} ${kept}`;
+        } finally {
+            await cache.close();
+        }
+    };
+    usual();
+    await use();
+    const kept = readdirSync(place).find(name => name.endsWith('.body'));
+    for (const name of [kept, '77.body', '78.body.new', 'lock']) {
+        rmSync(`${place}/${name}`, { force: true });
+        mkdirSync(`${place}/${name}/inside`, { recursive: true });
+        const how = await use();
+        expect(how == (name == kept ? 'repaired true' : 'unchanged true'), `${name}: ${how}`);
+        expect(await use() == 'unchanged true', `${name}: not kept afterwards`);
+    }
+    rmSync(`${place}/index.json`);
+    mkdirSync(`${place}/index.json`);
+    for (let i = 0; i < 2; i++) await refused('cache', openCacheIn(place)); // not 'busy': it gave up the lock
+    await refused('cache', openCacheIn(`${root}/other.mjs`));
+    return 'five';
 });
 await attempt('node: killed while it writes: every entry is whole or not there', async () => {
     const place = `${root}/killed`, child = `${root}/child.mjs`;
