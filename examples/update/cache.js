@@ -6,11 +6,28 @@ const VERSION = 1; // of records; others are not read
 const HEADERS_MAX = 8192, SEQUENCES_MAX = 1000, WEEK_MS = 7 * 86400000;
 const counts = ['hits', 'stale', 'misses', 'puts', 'patches', 'renewals', 'savedBytes', 'evicted', 'removed', 'outdated', 'damaged', 'refused'];
 const isFull = error => ['QuotaExceededError', 'ENOSPC', 'EDQUOT'].includes(error?.name == 'Error' ? error.code : error?.name ?? error?.code);
+const endOf = (time, ttlMs) => Math.min(time + ttlMs, 864e13); // the last date: JSON has no Infinity
 const bytesOf = text => new TextEncoder().encode(text).length;
-const isCount = n => Number.isSafeInteger(n) && n >= 0;
-const isMeta = (meta, key) => meta?.version === VERSION && meta.key === key && isCount(meta.size) && isCount(meta.cost) && isCount(meta.used) &&
-    isCount(meta.hits) && isCount(meta.stored) && typeof meta.hash == 'string' && typeof meta.expires == 'number' && typeof meta.headers == 'object' && meta.headers !== null;
-const isState = state => state?.version === VERSION && ['entries', 'bytes', 'used', ...counts].every(name => isCount(state[name])) && Array.isArray(state.sequences);
+const isCount = n => Number.isSafeInteger(n) && n >= 0 && n < 2 ** 52; // one more of it is a number, too
+const isObject = value => typeof value == 'object' && value !== null && !Array.isArray(value);
+const isFieldValue = text => typeof text == 'string' && /^[\t -~\x80-\xff]*$/.test(text);
+const isHeader = ([name, value]) => /^[!#$%&'*+.^`|~\w-]+$/.test(name) && isFieldValue(value);
+const extraOf = ({ headers, etag, manifest }) => bytesOf(JSON.stringify(headers)) - 2 + bytesOf(etag ?? '') + (manifest?.length ?? 0);
+const costOf = meta => meta.size + bytesOf(meta.key) + extraOf(meta);
+const isMeta = (meta, key) => meta?.version === VERSION && meta.key === key && ['size', 'used', 'hits', 'stored'].every(name => isCount(meta[name])) &&
+    typeof meta.hash == 'string' && (meta.etag === null || isFieldValue(meta.etag)) && isObject(meta.headers) && Object.entries(meta.headers).every(isHeader) &&
+    (meta.manifest === null || meta.manifest instanceof Uint8Array) && Number.isFinite(meta.time) && Number.isFinite(meta.expires) && meta.cost === costOf(meta);
+const isSequence = item => Array.isArray(item) && typeof item[0] == 'string' && Number.isSafeInteger(item[1]) && item[1] > 0;
+const isState = state => state?.version === VERSION && ['entries', 'bytes', 'used', ...counts].every(name => isCount(state[name])) &&
+    Array.isArray(state.sequences) && state.sequences.every(isSequence);
+// Of a damaged state, what is sound. `lost`: the sequences of some manifests are not known any more.
+function salvage(was) {
+    const list = was?.version === VERSION && Array.isArray(was.sequences) ? was.sequences : null, sequences = list?.filter(isSequence) ?? [];
+    const state = { version: VERSION, used: 0, entries: 0, bytes: 0, sequences, lost: was !== undefined && (was?.lost || sequences.length != list?.length) };
+    for (const name of counts) state[name] = isCount(was?.[name]) ? was[name] : 0;
+    if (was !== undefined) state.damaged++;
+    return state;
+}
 
 export class Cache {
     constructor(store, { bytesMax = 50 << 20, entriesMax = 100, ttlMs = WEEK_MS, dropExpired = false, now = Date.now } = {}) {
@@ -21,8 +38,8 @@ export class Cache {
 
     // { entry, damaged }: entry.fresh says whether its lifetime lasts. Damaged ones are removed, whatever is wrong with them.
     async get(key, hash) {
-        const found = await this.change(async (t, state) => {
-            const meta = await t.meta(key), fresh = meta?.expires > this.now();
+        const found = await this.change(async (t, state, malformed) => {
+            const meta = await t.meta(key), now = this.now(), fresh = meta?.expires > now && meta.time <= now; // or a clock went wrong
             if (isMeta(meta, key) && !fresh && this.dropExpired) {
                 await this.drop(t, state, key, meta, 'removed');
             } else if (meta !== undefined) {
@@ -37,7 +54,7 @@ export class Cache {
                 return { damaged: true };
             }
             state.misses++;
-            return { damaged: false };
+            return { damaged: malformed.includes(key) };
         });
         if (!found.meta) return { damaged: found.damaged };
         const { meta, body, fresh } = found;
@@ -58,24 +75,25 @@ export class Cache {
 
     // Is it kept? No: it is above the quota, overtaken by a higher sequence, or the device is full although all else was evicted.
     async put(key, entry, { ttlMs = this.ttlMs, patchSize = 0 } = {}) {
-        const { bytes, hash, etag = null, headers = {}, manifest = null, sequence = 0 } = entry;
-        const extra = bytesOf(JSON.stringify(headers)) - 2 + bytesOf(etag ?? '') + (manifest?.length ?? 0);
-        const cost = bytes.length + bytesOf(key) + extra, time = this.now();
+        const { bytes, hash, etag = null, headers = {}, manifest = null, sequence = 0, series = key } = entry, time = this.now();
+        const meta = { version: VERSION, key, hash, etag, headers, manifest, size: bytes.length, time, expires: endOf(time, ttlMs), hits: 0, used: 0, stored: 0 };
+        const cost = meta.cost = costOf(meta);
+        if (!isMeta(meta, key)) throw new UpdateError('options', 'this is no entry of a cache');
         const store = () => this.change(async (t, state) => {
-            if (this.last(state, key) > sequence) return this.count(state, 'outdated');
-            if (cost > this.bytesMax || extra > HEADERS_MAX) return this.count(state, 'refused');
+            if (this.last(state, series) > sequence || (!manifest && (await t.meta(key))?.manifest)) return this.count(state, 'outdated');
+            if (cost > this.bytesMax || extraOf(meta) > HEADERS_MAX) return this.count(state, 'refused');
             await this.makeRoom(t, state, key, cost);
             const old = await t.meta(key);
             if (old !== undefined) await this.drop(t, state, key, old, 'removed');
-            await t.putMeta({ version: VERSION, key, hash, etag, headers, manifest, size: bytes.length, cost, time, stored: ++state.used,
-                expires: time + ttlMs, used: state.used, hits: 0 });
+            meta.used = meta.stored = ++state.used;
+            await t.putMeta(meta);
             await t.putBody(key, bytes);
             state.entries++;
             state.bytes += cost;
             state.puts++;
             if (patchSize) state.patches++;
             if (patchSize && patchSize < bytes.length) state.savedBytes += bytes.length - patchSize;
-            this.note(state, key, sequence);
+            this.note(state, series, sequence);
             return true;
         });
         for (;;) {
@@ -90,21 +108,29 @@ export class Cache {
     }
 
     // After a 304: the cached entry is current; mark it fresh. false: it was removed or replaced meanwhile.
-    renew(key, hash, { headers, manifest, sequence = 0, ttlMs = this.ttlMs }) {
+    renew(key, hash, { headers, manifest, sequence = 0, series = key, ttlMs = this.ttlMs }) {
         return this.change(async (t, state) => {
             const meta = await t.meta(key);
             if (!isMeta(meta, key) || meta.hash !== hash) return false;
-            if (this.last(state, key) > sequence) return this.count(state, 'outdated');
-            const next = { ...meta, headers: headers ?? meta.headers, manifest: manifest ?? meta.manifest, time: this.now(), expires: this.now() + ttlMs };
-            const extra = next => bytesOf(JSON.stringify(next.headers)) + (next.manifest?.length ?? 0);
-            if (extra(next) > HEADERS_MAX) next.headers = meta.headers;
-            next.cost += extra(next) - extra(meta);
+            if (this.last(state, series) > sequence) return this.count(state, 'outdated');
+            const time = this.now(), next = { ...meta, headers: headers ?? meta.headers, manifest: manifest ?? meta.manifest, time, expires: endOf(time, ttlMs) };
+            if (extraOf(next) > HEADERS_MAX) next.headers = meta.headers;
+            next.cost = costOf(next);
             state.bytes += next.cost - meta.cost;
             await t.putMeta(next);
             state.renewals++;
             state.savedBytes += meta.size;
-            this.note(state, key, sequence);
+            this.note(state, series, sequence);
             return true;
+        });
+    }
+    // A manifest was accepted. Returns the highest sequence of its series before it, 0 for none; if that was lost, it is an error.
+    see(series, sequence) {
+        return this.change((t, state) => {
+            const last = this.last(state, series);
+            if (!last && state.lost) throw new UpdateError('cache', 'the sequences of the manifests seen are damaged; clear() forgets them');
+            this.note(state, series, Math.max(last, sequence));
+            return last;
         });
     }
 
@@ -129,31 +155,36 @@ export class Cache {
             return all;
         });
     }
-    lastSequence(key) { return this.change((t, state) => this.last(state, key)); }
     close() { return this.store.close(); }
 
     // ---- inside a transaction
-    change(what) {
-        return this.store.change(async t => {
-            const was = await t.state(), state = isState(was) ? structuredClone(was) : await this.recount(t, was);
-            const result = await what(t, state);
+    async change(what) {
+        const result = await this.store.change(async t => {
+            const was = await t.state(), isSound = isState(was), state = isSound ? structuredClone(was) : salvage(was), malformed = [];
+            // What another program left is counted once; afterwards when it is more than there can be.
+            if (!this.counted || !isSound || state.bytes > this.bytesMax || state.entries > this.entriesMax) await this.recount(t, state, malformed);
+            if (was === undefined && (state.entries || malformed.length)) state.lost = true;
+            const result = await what(t, state, malformed);
             await t.putState(state);
             return result;
         });
+        this.counted = true;
+        return result;
     }
-    // Unreadable counts restart at zero. Malformed records are deleted.
-    async recount(t, was) {
-        const zeros = Object.fromEntries(counts.map(name => [name, 0])), senseless = [];
-        const state = isState(was) ? was : { version: VERSION, used: 0, sequences: [], ...zeros, damaged: was === undefined ? 0 : 1 };
+    // The counts of what there is. Malformed records are deleted, and their keys collected.
+    async recount(t, state, malformed = []) {
+        const first = malformed.length;
         state.entries = state.bytes = 0;
         await t.all((key, meta) => {
-            if (!isMeta(meta, key)) return void senseless.push(key);
+            if (!isMeta(meta, key)) return void malformed.push(key);
             state.entries++;
             state.bytes += meta.cost;
             state.used = Math.max(state.used, meta.used, meta.stored);
         });
-        for (const key of senseless) await t.remove(key);
-        return state;
+        for (const key of malformed.slice(first)) {
+            await t.remove(key);
+            state.damaged++;
+        }
     }
     count(state, name) {
         state[name]++;
@@ -167,7 +198,7 @@ export class Cache {
     async drop(t, state, key, meta, why) {
         await t.remove(key);
         state[why]++;
-        if (!isMeta(meta, key)) return void await this.recount(t, state);
+        if (!isMeta(meta, key) || state.bytes < meta.cost || !state.entries) return this.recount(t, state);
         state.entries--;
         state.bytes -= meta.cost;
     }
@@ -196,6 +227,7 @@ export class Cache {
             return true;
         });
         for (const key of victims) await t.remove(key);
+        if (state.bytes < 0 || state.entries < 0) await this.recount(t, state);
     }
     shrink() {
         return this.change(async (t, state) => {

@@ -30,12 +30,14 @@ export interface Chunk {
 export interface Trust {
     /** Ed25519 public keys, 32 bytes each, or those in base64; a manifest signed by any of them counts. */
     keys: (string | Uint8Array)[];
-    /** Where the manifest is; default: the URL with `.manifest` appended. */
+    /** Where the manifest is; default: the URL with `.manifest` behind its path, before its query. */
     manifest?: string;
     /** The name that it must have; default: the last part of the URL's path, without @VERSION. */
     name?: string;
     /** Takes the place of WebCrypto, where that has no Ed25519. */
     verify?(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean | Promise<boolean>;
+    /** Without network, use what is kept although its manifest has expired; default false: 'expired'. */
+    offlineExpired?: boolean;
     /** Milliseconds since 1970, for `expires`; default: Date.now. */
     now?(): number;
 }
@@ -47,6 +49,10 @@ export interface UpdateOptions {
     trust?: Trust;
     /** 'always' (default), or 'stale': only when the lifetime of what is kept has passed. */
     ask?: 'always' | 'stale';
+    /** What a 5xx is when a version is kept: 'offline' (default), which gives that version, or 'error'. */
+    on5xx?: 'offline' | 'error';
+    /** Header of the requests for the file; default: any type. The cache keeps one version for each URL. */
+    accept?: string | null;
     /** Lifetime of what this update keeps; default: that of the cache. */
     ttlMs?: number;
     cache?: Cache;
@@ -55,7 +61,7 @@ export interface UpdateOptions {
     sizeMax?: number;
     /** Time without a byte from the server; default 30,000. */
     idleMs?: number;
-    /** Time for everything; default 600,000. */
+    /** Time for everything, the cache too; default 600,000. */
     totalMs?: number;
     /** Of fetch(), for requests without a base; default 'no-store'. */
     mode?: RequestCache;
@@ -116,6 +122,7 @@ export interface Stats {
     evicted: number;
     removed: number;
     outdated: number;
+    /** Records, of an entry or of the counts. */
     damaged: number;
     /** Not kept: above the quota, or the device is full. */
     refused: number;

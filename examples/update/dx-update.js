@@ -1,7 +1,7 @@
 // Files that keep themselves up to date with patches, in browsers, service workers and Node; README.md has examples.
 //   const { bytes, how } = await update('app.dxs');
 import { Cache, idbStore, memoryStore } from './cache.js';
-import { readManifest } from './manifest.js';
+import { placeOf, readManifest } from './manifest.js';
 import { UpdateError } from './error.js';
 export { UpdateError, Cache, memoryStore };
 
@@ -110,15 +110,22 @@ class Line {
     constructor(o) {
         this.o = o;
         this.abort = new AbortController();
+        this.ended = new Promise((_, no) => this.end = no);
+        this.ended.catch(() => {}); // within() hands the reason on
         this.stop = () => this.fail('aborted', 'stopped by its signal');
         if (o.signal?.aborted) this.stop();
         o.signal?.addEventListener('abort', this.stop);
         this.total = setTimeout(() => this.fail('timeout', `not finished within ${o.totalMs} ms`), o.totalMs);
-        this.restart();
     }
     fail(code, text) {
         this.reason ??= new UpdateError(code, text);
         this.abort.abort();
+        this.end(this.reason);
+    }
+    // What this side has to wait for, such as another tab's transaction, ends with totalMs and the signal, too.
+    within(promise) {
+        clearTimeout(this.idle);
+        return Promise.race([promise, this.ended]);
     }
     restart() {
         clearTimeout(this.idle);
@@ -143,7 +150,9 @@ class Line {
         const parts = [];
         let size = 0;
         const tooBig = () => new UpdateError('too-big', `${response.url} has more than ${max} bytes`);
-        if (+response.headers.get('Content-Length') > max) throw tooBig();
+        // Of an encoded body it is another length; other origins need not show that it is one.
+        const isEncoded = response.headers.has('Content-Encoding') || response.type == 'cors';
+        if (!isEncoded && +response.headers.get('Content-Length') > max) throw tooBig();
         for (const reader = response.body?.getReader(); reader;) {
             let piece;
             try {
@@ -175,10 +184,15 @@ const words = (response, name) => (response.headers.get(name) ?? '').toLowerCase
 const headersOf = response => Object.fromEntries([...response.headers].filter(([name]) => !ofConnection.has(name)));
 // May one copy answer every later request for this URL?
 const mayKeep = response => !words(response, 'Cache-Control').includes('no-store') && words(response, 'Vary').every(name => neutral.has(name));
+const hashIn = etag => etag?.match(/^"([0-9a-f]{64})(-[a-z]+)?"$/)?.[1] ?? null; // an encoded body has one of its own
 // The hash that a server of patches announces: its ETag; those of other servers mean nothing here.
 function announced(response) {
-    const tag = (response.headers.get('ETag') ?? '').match(/^"([0-9a-f]{64})(-[a-z]+)?"$/); // an encoded body has one of its own
-    return tag && (response.status == 226 || words(response, 'Vary').includes('a-im')) ? tag[1] : null;
+    return response.status == 226 || words(response, 'Vary').includes('a-im') ? hashIn(response.headers.get('ETag')) : null;
+}
+// Is a 304 about these bytes? A server of patches names their hash, another one the tag that it was asked with.
+function isAbout(response, { hash, etag }) {
+    const says = announced(response), tag = hashIn(response.headers.get('ETag'));
+    return says ? says == hash : !tag || tag == (etag ? hashIn(etag.replace(/^W\//, '')) : hash);
 }
 
 // The bytes of a body on the way: it may have been encoded there.
@@ -196,37 +210,42 @@ function refuse(response) {
 
 // ---- the update
 class Update {
-    constructor(core, cache, url, o) {
-        Object.assign(this, { core, cache, url, o, have: null, how: 'full', travelled: 0, manifest: null, line: new Line(o) });
+    constructor(cache, url, o, place) {
+        Object.assign(this, { cache, url, o, place, have: null, expired: null, how: 'full', travelled: 0, manifest: null, line: new Line(o) });
     }
     async run() {
         const { o } = this;
         let usable = false, handedOut = null; // a response that the caller may read
         try {
-            const { entry, damaged } = await this.cache.get(this.url.href, bytes => this.core.hash(bytes)).catch(error => {
+            this.core = await this.line.within(newCore());
+            const { entry, damaged } = await this.line.within(this.cache.get(this.url.href, bytes => this.core.hash(bytes))).catch(error => {
+                if (error === this.line.reason) throw error;
                 this.cacheError = error; // without a cache everything travels each time
                 return {};
             });
             if (damaged) this.how = 'repaired';
             this.have = entry ?? null;
             usable = this.have && await this.isTrusted();
-            if (usable && o.ask == 'stale' && this.have.fresh) return this.done('fresh');
+            if (usable && o.ask == 'stale' && this.have.fresh && !this.expired) return this.done('fresh');
             return await this.ask();
         } catch (error) {
-            const have = usable ? this.have : null;
-            if (have && ['network', 'timeout', 'unavailable'].includes(error.code)) return this.done('offline', { error });
-            if (error instanceof UpdateError) error.have = have;
-            handedOut = error.response;
-            throw error;
+            const have = usable ? this.have : null, isOffline = have && ['network', 'timeout', o.on5xx == 'offline' && 'unavailable'].includes(error.code);
+            if (isOffline && !this.expired) return this.done('offline', { error });
+            const thrown = isOffline ? new UpdateError('expired', `the kept version expired on ${this.expired}, and there is no newer manifest: ${error.message}`, error) : error;
+            if (thrown instanceof UpdateError) thrown.have = have;
+            handedOut = thrown.response;
+            throw thrown;
         } finally {
             this.line.close(handedOut);
         }
     }
     // Is the cached entry signed? It is used without a request only if its manifest verifies with these keys.
     async isTrusted() {
-        if (!this.o.trust) return true;
+        const { trust } = this.o;
+        if (!trust) return true;
         if (!this.have.manifest) return false;
-        const manifest = await readManifest(this.have.manifest, this.url, this.o.trust, { expired: true }).catch(() => null);
+        const manifest = await readManifest(this.have.manifest, this.url, this.place.name, trust).catch(() => null);
+        this.expired = trust.offlineExpired ? null : manifest?.expired;
         return manifest?.blake3 == this.have.hash;
     }
     async ask() {
@@ -236,21 +255,31 @@ class Update {
             if (have?.hash == this.manifest.blake3) return this.unchanged(have.headers);
         }
         const where = this.manifest?.path ?? this.url;
-        if (!have) return this.whole(where, await this.line.ask(where, {}, this.how == 'repaired' ? 'reload' : o.mode));
+        if (!have) return this.how == 'repaired' ? this.again(where) : this.whole(where, await this.request(where, {}, o.mode));
         const headers = { 'If-None-Match': have.etag ?? `"${have.hash}"`, 'A-IM': 'dx-patch' };
-        const response = await this.line.ask(where, headers, 'no-store');
+        const response = await this.request(where, headers, 'no-store');
         if (response.status == 226) return this.patched(where, response);
         if (response.status != 304) return this.whole(where, response);
+        if (!isAbout(response, have)) return this.again(where);
         this.expect(have.hash);
         return this.unchanged({ ...have.headers, ...headersOf(response), 'content-type': have.headers['content-type'] ?? '' });
     }
+    request(where, headers, mode) { return this.line.ask(where, { Accept: this.o.accept ?? '*/*', ...headers }, mode); }
+    // What is kept, or the answer, is damaged: the whole, past every cache.
+    async again(where) {
+        this.how = 'repaired';
+        return this.whole(where, await this.request(where, {}, 'reload'));
+    }
     async askManifest() {
-        const url = new URL(this.o.trust.manifest ?? `${this.url.href}.manifest`, this.url);
-        const response = await this.line.ask(url, {}, 'no-cache');
+        const { at, name, series } = this.place, response = await this.line.ask(at, {}, 'no-cache');
         if (response.status != 200) refuse(response);
         const bytes = await this.line.read(response, MANIFEST_MAX);
-        this.manifest = await readManifest(bytes, this.url, this.o.trust);
-        const last = await this.cache.lastSequence(this.url.href).catch(() => 0);
+        this.manifest = await readManifest(bytes, this.url, name, this.o.trust);
+        if (this.manifest.expired) throw new UpdateError('expired', `the manifest expired on ${this.manifest.expired}`);
+        // Noted now, whatever becomes of the file; without this memory an old manifest would be as good as the last.
+        const last = await this.line.within(this.cache.see(series, this.manifest.sequence)).catch(error => {
+            throw error instanceof UpdateError ? error : new UpdateError('cache', `which manifests were seen cannot be read: ${error.message}`, error);
+        });
         if (this.manifest.sequence < last)
             throw new UpdateError('rollback', `the manifest has sequence ${this.manifest.sequence}, ${last} was seen before`);
         if (this.manifest.size > this.o.sizeMax) throw new UpdateError('too-big', `the manifest announces ${this.manifest.size} bytes, sizeMax is ${this.o.sizeMax}`);
@@ -272,8 +301,7 @@ class Update {
             this.expect(this.core.hash(bytes), response);
         } catch (error) {
             if (!['patch', 'damaged'].includes(error.code)) throw error;
-            this.how = 'repaired';
-            return this.whole(where, await this.line.ask(where, {}, 'reload'));
+            return this.again(where);
         }
         const headers = { ...have.headers, ...headersOf(response), 'content-type': have.headers['content-type'] ?? '' };
         headers['cache-control'] = have.headers['cache-control'] ?? ''; // that of the answer is about the patch
@@ -294,21 +322,24 @@ class Update {
     async keep(how, bytes, response, headers, patchSize) {
         const entry = { bytes, hash: this.hash ?? announced(response), etag: response.headers.get('ETag'), headers, ...this.signed() };
         const allowed = how == 'patch' || mayKeep(response);
-        const kept = allowed && !this.cacheError && await this.cache.put(this.url.href, entry, { patchSize, ttlMs: this.o.ttlMs }).catch(error => {
+        const kept = allowed && !this.cacheError && await this.line.within(this.cache.put(this.url.href, entry, { patchSize, ttlMs: this.o.ttlMs })).catch(error => {
             this.cacheError = error;
             return false;
         });
-        if (!allowed) await this.cache.remove(this.url.href).catch(() => {});
+        if (!allowed) await this.line.within(this.cache.remove(this.url.href)).catch(() => {});
         this.have = entry;
         return this.done(how, { kept });
     }
     async unchanged(headers) {
         const renewal = { headers, ttlMs: this.o.ttlMs, ...this.signed() };
-        const kept = await this.cache.renew(this.url.href, this.have.hash, renewal).catch(() => false);
+        const kept = await this.line.within(this.cache.renew(this.url.href, this.have.hash, renewal)).catch(() => false);
         this.have.headers = headers;
         return this.done('unchanged', { kept });
     }
-    signed() { return this.manifest ? { manifest: this.manifest.bytes, sequence: this.manifest.sequence } : {}; }
+    signed() {
+        const { series } = this.place;
+        return this.manifest ? { manifest: this.manifest.bytes, sequence: this.manifest.sequence, series } : { series };
+    }
     done(how, more = {}) {
         const { bytes, hash, etag, headers } = this.have;
         if (this.o.onChunk && !this.chunksGiven) {
@@ -322,12 +353,13 @@ class Update {
 
 const numbers = { sizeMax: 64 << 20, idleMs: 30000, totalMs: 600000, ttlMs: undefined };
 function settle(options) {
-    const o = { ask: 'always', mode: 'no-store', redirect: 'follow', ...options };
+    const o = { ask: 'always', mode: 'no-store', redirect: 'follow', on5xx: 'offline', ...options };
     for (const [name, usual] of Object.entries(numbers)) {
         o[name] ??= usual;
         if (o[name] !== undefined && !(o[name] > 0)) throw new UpdateError('options', `${name} must be a number above 0`);
     }
     if (!['always', 'stale'].includes(o.ask)) throw new UpdateError('options', `ask is 'always' or 'stale', not '${o.ask}'`);
+    if (!['offline', 'error'].includes(o.on5xx)) throw new UpdateError('options', `on5xx is 'offline' or 'error', not '${o.on5xx}'`);
     if (o.onChunk && typeof o.onChunk != 'function') throw new UpdateError('options', 'onChunk must be a function');
     if (o.trust && !(Array.isArray(o.trust.keys) && o.trust.keys.length)) throw new UpdateError('options', 'trust.keys must have a public key');
     return o;
@@ -348,34 +380,41 @@ export async function update(url, options = {}) {
     try {
         at = new URL(url, globalThis.location?.href);
     } catch {
-        throw new UpdateError('url', `${url} is not an address`);
+        throw new UpdateError('url', `${String(url)} is not an address`);
     }
+    if (at.username || at.password) throw new UpdateError('url', 'an address with a password is not fetched');
     if (!['http:', 'https:'].includes(at.protocol)) throw new UpdateError('url', `${at.protocol} is not fetched, only http: and https:`);
     at.hash = '';
-    const cache = o.cache ?? (ours ??= openCache());
-    const fly = async () => new Update(await newCore(), cache, at, o).run();
+    const cache = o.cache ?? (ours ??= openCache()), place = placeOf(at, o.trust);
+    const fly = () => new Update(cache, at, o, place).run();
     if (o.onChunk || o.signal) return fly();
     // Callers who ask for the same at the same time have one answer.
     if (!flights.has(cache)) flights.set(cache, new Map());
-    const running = flights.get(cache), same = running.get(at.href);
-    if (same && same.trust === o.trust && same.ask == o.ask && same.sizeMax == o.sizeMax) return same.answer;
-    const flight = { trust: o.trust, ask: o.ask, sizeMax: o.sizeMax, answer: fly() };
-    running.set(at.href, flight);
+    const running = flights.get(cache), asked = JSON.stringify([at.href, o.ask, o.sizeMax, o.on5xx, o.accept]), same = running.get(asked);
+    if (same && same.trust === o.trust) return same.answer;
+    const flight = { trust: o.trust, answer: fly() };
+    running.set(asked, flight);
     try {
         return await flight.answer;
     } finally {
-        if (running.get(at.href) === flight) running.delete(at.href);
+        if (running.get(asked) === flight) running.delete(asked);
     }
 }
 
-// For a service worker: the answer to a request, with patches on the way. Anything but a plain GET of this origin goes by.
-export function takes(request) {
-    const { method, url, headers, cache } = request;
-    return method == 'GET' && new URL(url).origin == location.origin && !headers.has('Range') && cache != 'only-if-cached';
+// Headers that browsers themselves give to a page, a script, an image or a plain fetch().
+const isBrowsers = ([name, value]) => /^(accept|origin|dnt|save-data|upgrade-insecure-requests|sec-.*)$/.test(name) ||
+    (name == 'user-agent' && value == navigator.userAgent) || (name == 'accept-language' && value.startsWith(navigator.language));
+// For a service worker: the answer to a request, with patches on the way. What is not a plain GET of this origin goes by: one with headers
+// of its own (Authorization, Range), without credentials, or a fetch() that wants a certain type (events, JSON).
+export function takes({ method, url, headers, cache, credentials, destination }) {
+    return method == 'GET' && new URL(url).origin == location.origin && cache != 'only-if-cached' && credentials != 'omit' &&
+        (destination || (headers.get('Accept') ?? '*/*') == '*/*') && [...headers].every(isBrowsers);
 }
 export async function answer(request, options = {}) {
     try {
-        const { bytes, headers, how, travelled } = await update(request.url, { mode: 'no-cache', redirect: 'manual', ...options });
+        // A page starts with what is kept while the server is ill; a program that asks it is told so.
+        const usual = { mode: 'no-cache', redirect: 'manual', accept: request.headers.get('Accept'), on5xx: request.destination ? 'offline' : 'error' };
+        const { bytes, headers, how, travelled } = await update(request.url, { ...usual, ...options });
         const shown = new Headers(Object.entries(headers).filter(([, value]) => value));
         shown.set('X-Dx-Update', `${how}; travelled=${travelled}; size=${bytes.length}`);
         return new Response(bytes, { headers: shown });

@@ -30,10 +30,31 @@ async function isSigned(key, message, signature, trust) {
     return subtle.verify('Ed25519', imported, signature, message);
 }
 
+function decoded(text) {
+    try {
+        return decodeURIComponent(text);
+    } catch {
+        return text; // not of UTF-8: it is compared as it stands
+    }
+}
+
+// Where the manifest of a URL is, the name in it, and the series that its sequence belongs to: app.dxs and app.dxs?x share one.
+export function placeOf(url, trust = {}) {
+    let at = new URL(url);
+    at.pathname += '.manifest';
+    try {
+        if (trust.manifest) at = new URL(trust.manifest, url);
+    } catch {
+        throw new UpdateError('options', `trust.manifest: ${trust.manifest} is not an address`);
+    }
+    const name = trust.name ?? decoded(url.pathname.split('/').pop()).replace(/@\d+$/, '');
+    return { at, name, series: `${trust.manifest ? at.href : at.origin + decoded(at.pathname)} ${name}` };
+}
+
 const isCount = n => Number.isSafeInteger(n) && n >= 0;
 
-// Bytes of a manifest for this URL, checked, or an error. allow.expired: accept an expired manifest, as for an entry in the cache.
-export async function readManifest(bytes, url, trust, allow = {}) {
+// A manifest of this name for this URL, checked, or an error. The caller looks at `expired`: the date, if it has passed.
+export async function readManifest(bytes, url, name, trust) {
     const end = bytes.indexOf(10), text = new TextDecoder();
     if (end < 0) throw bad('it does not have two lines');
     const message = bytes.slice(0, end);
@@ -49,14 +70,18 @@ export async function readManifest(bytes, url, trust, allow = {}) {
         m = JSON.parse(text.decode(message));
     } catch {} // refused below
     if (m?.format !== FORMAT) throw bad(`its format is not ${FORMAT}`);
-    const name = trust.name ?? decodeURIComponent(url.pathname.split('/').pop()).replace(/@\d+$/, '');
     if (m.name !== name) throw bad(`it is about '${m.name}', not '${name}'`);
     if (!isCount(m.sequence) || !isCount(m.size)) throw bad('sequence and size must be whole numbers');
     if (!/^[0-9a-f]{64}$/.test(m.blake3)) throw bad('blake3 must be 64 hexadecimal digits');
-    if (m.expires !== undefined && !(Date.parse(m.expires) > 0)) throw bad('expires must be a date');
-    if (!allow.expired && Date.parse(m.expires) <= (trust.now ?? Date.now)())
-        throw new UpdateError('expired', `the manifest expired on ${m.expires}`);
-    const path = m.path === undefined ? url : new URL(m.path, url);
-    if (path.origin != url.origin) throw bad('path leads to another origin');
-    return { sequence: m.sequence, size: m.size, blake3: m.blake3, path, bytes: bytes.slice() };
+    if (m.expires !== undefined && !(typeof m.expires == 'string' && Date.parse(m.expires) > 0)) throw bad('expires must be a date');
+    const expired = Date.parse(m.expires) <= (trust.now ?? Date.now)() ? m.expires : null;
+    let path = url;
+    try {
+        if (m.path !== undefined) path = typeof m.path == 'string' && new URL(m.path, url);
+    } catch {
+        path = false;
+    }
+    if (!path) throw bad('path is not an address');
+    if (path.origin != url.origin || path.username || path.password) throw bad('path leads to another origin');
+    return { sequence: m.sequence, size: m.size, blake3: m.blake3, expired, path, bytes: bytes.slice() };
 }

@@ -15,20 +15,30 @@ const isRunning = pid => {
     }
 };
 
-// The lock names its process; one that was killed leaves a lock that does not count.
+const textOf = path => readFile(path, 'latin1').catch(() => '');
+// When a process began, on Linux: boot and ticks since then (field 22, counted behind the name, which may have spaces). '': not known.
+async function beginOf(pid) {
+    const fields = (await textOf(`/proc/${pid}/stat`)).split(') ').pop().split(' '), boot = await textOf('/proc/sys/kernel/random/boot_id');
+    return fields.length > 19 ? `${boot.trim()}/${fields[19]}` : '';
+}
+
+// The lock names its process. One that was killed leaves a lock that does not count, also when another one, as pid 1 in a container, has
+// its number now.
 async function lock(path) {
-    for (let tries = 0; tries < 3; tries++) {
+    for (let tries = 0; tries < 5; tries++) {
         try {
             const file = await open(path, 'wx');
-            await file.writeFile(String(process.pid));
+            await file.writeFile(`${process.pid} ${await beginOf(process.pid)}`);
             await file.close();
             return;
         } catch (error) {
             if (error.code != 'EEXIST') throw error;
         }
-        const owner = +await readFile(path, 'utf8').catch(() => 0);
-        if (owner && isRunning(owner)) throw new UpdateError('busy', `${path}: process ${owner} has this cache`);
-        await rm(path, { force: true });
+        const [owner, began] = (await textOf(path)).split(' '), begins = await beginOf(owner);
+        const isSame = !begins || (began ? began == begins : owner != process.pid); // locks of earlier versions have the number only
+        if (+owner && isRunning(+owner) && isSame) throw new UpdateError('busy', `${path}: process ${owner} has this cache`);
+        if (!owner && tries < 3) await new Promise(done => setTimeout(done, 20)); // it is being written
+        else await rm(path, { force: true, recursive: true });
     }
     throw new UpdateError('busy', `${path}: another process takes this cache just now`);
 }
@@ -67,16 +77,15 @@ async function readIndex(path) {
     }
 }
 
-export async function openCacheIn(directory, options = {}) {
-    const at = name => join(directory, name), indexPath = at('index.json'), lockPath = at('lock');
-    await mkdir(directory, { recursive: true });
-    await lock(lockPath);
+async function openLocked(directory, lockPath, options) {
+    const at = name => join(directory, name), indexPath = at('index.json');
+    const remove = name => rm(at(name), { force: true, recursive: true }); // whatever it is
     const index = await readIndex(indexPath);
     const used = new Set(Object.values(index.meta).map(meta => meta.file));
     let number = 0;
     for (const name of await readdir(directory)) {
         if (isFile(name)) number = Math.max(number, parseInt(name, 10));
-        if ((isFile(name) && !used.has(name)) || name.endsWith('.new')) await rm(at(name)); // a process was killed here
+        if ((isFile(name) && !used.has(name)) || name.endsWith('.new')) await remove(name); // a process was killed here
     }
     // New bodies, then the index that names them, then what it no longer names goes.
     const commit = async (draft, bodies, before) => {
@@ -91,11 +100,11 @@ export async function openCacheIn(directory, options = {}) {
             }
             await write(indexPath, JSON.stringify(draft, forFile));
         } catch (error) {
-            for (const file of made) await rm(at(file), { force: true });
+            for (const file of made) await remove(file);
             throw error;
         }
         const named = new Set(Object.values(draft.meta).map(meta => meta.file));
-        for (const { file } of Object.values(before.meta)) if (!named.has(file)) await rm(at(file), { force: true });
+        for (const { file } of Object.values(before.meta)) if (!named.has(file)) await remove(file);
     };
     const read = async meta => {
         const bytes = meta && await readFile(at(meta.file)).catch(() => undefined);
@@ -107,4 +116,18 @@ export async function openCacheIn(directory, options = {}) {
         await rm(lockPath, { force: true });
     };
     return openCache({ ...options, store });
+}
+
+export async function openCacheIn(directory, options = {}) {
+    const lockPath = join(directory, 'lock');
+    let locked = false;
+    try {
+        await mkdir(directory, { recursive: true });
+        await lock(lockPath);
+        locked = true;
+        return await openLocked(directory, lockPath, options);
+    } catch (error) {
+        if (locked) await rm(lockPath, { force: true });
+        throw error instanceof UpdateError ? error : new UpdateError('cache', `${directory}: ${error.message}`, error);
+    }
 }

@@ -10,15 +10,22 @@ async function inPage({ key = '/app', forget, none, corrupt, chunks, ...o }) {
     window.cache ??= openCache();
     if (corrupt) { // by hand, in IndexedDB
         const db = await new Promise(yes => indexedDB.open('dx-update').onsuccess = event => yes(event.target.result));
-        const transaction = db.transaction(['meta', 'body'], 'readwrite'), name = `${location.origin}/app`;
-        const [meta, body] = [transaction.objectStore('meta'), transaction.objectStore('body')];
+        const transaction = db.transaction(['meta', 'body', 'state'], 'readwrite'), name = `${location.origin}/app`;
+        const [meta, body, state] = ['meta', 'body', 'state'].map(part => transaction.objectStore(part));
+        const change = (store, key, how) => store.get(key).onsuccess = ({ target: { result } }) => store.put(how(result), ...(store === meta ? [] : [key]));
         body.get(name).onsuccess = ({ target: { result } }) => {
             result[777] ^= 16;
             if (corrupt == 'body') body.put(result, name);
             if (corrupt == 'short') body.put(result.slice(0, 500), name);
             if (corrupt == 'gone') body.delete(name);
         };
-        if (corrupt == 'meta') meta.get(name).onsuccess = ({ target: { result } }) => meta.put({ ...result, used: 'never' });
+        const fields = {
+            meta: { used: 'never' }, etag: { etag: '"a\nb"' }, headers: { headers: { 'bad name': 'x' } }, cost: { cost: 1e15 }, time: { time: Date.now() + 1e9 },
+        };
+        if (fields[corrupt]) change(meta, name, record => ({ ...record, ...fields[corrupt] }));
+        if (['bytes', 'entries', 'used'].includes(corrupt)) change(state, 'state', counts => ({ ...counts, [corrupt]: Number.MAX_SAFE_INTEGER }));
+        if (corrupt == 'sequences') change(state, 'state', counts => ({ ...counts, sequences: counts.sequences.map(([name]) => [name, 'many']) }));
+        if (corrupt == 'state') state.delete('state');
         await new Promise(yes => transaction.oncomplete = yes);
         db.close();
     }
@@ -55,7 +62,7 @@ export default async function inBrowser(name, { attempt, expect, updates, signat
 
     for (const drop of [false, true])
         await attempt(`${name}: cache in IndexedDB${drop ? ', expired ones dropped' : ''}: TTL, LRU, quota and counts are those of dx_cache.h`, () =>
-            compareRules(200, drop, steps => page.evaluate(async ({ steps, options, name }) => {
+            compareRules(300, drop, steps => page.evaluate(async ({ steps, options, name }) => {
                 const { runSteps } = await import('/steps.js'), { openCache } = await import('/dx-update.js');
                 return runSteps(now => openCache({ ...options, now, name }), steps);
             }, { steps, options: options(drop), name: `rules-${drop}` })));
@@ -119,6 +126,29 @@ export default async function inBrowser(name, { attempt, expect, updates, signat
         return r.error;
     });
 
+    await attempt(`${name}: another tab that holds the database does not hold an update longer than totalMs`, async () => {
+        usual();
+        await at({});
+        const other = await browser.newPage();
+        await other.goto(`${origin}/index.html`);
+        await other.evaluate(async () => {
+            const db = await new Promise(yes => indexedDB.open('dx-update').onsuccess = event => yes(event.target.result));
+            const meta = db.transaction(['meta', 'body', 'state'], 'readwrite').objectStore('meta');
+            window.held = true;
+            const hold = () => meta.get('x').onsuccess = () => window.held && hold();
+            await new Promise(yes => meta.get('x').onsuccess = () => (hold(), yes()));
+        });
+        const [r, took] = await page.evaluate(async () => {
+            const { update } = await import('/dx-update.js'), start = performance.now();
+            const code = await update('/app', { cache, totalMs: 1500, idleMs: 300 }).then(({ how }) => how, error => error.message);
+            return [code, performance.now() - start];
+        });
+        await other.evaluate(() => window.held = false);
+        await other.close();
+        expect(r.includes('1500 ms') && took >= 1400 && took < 20000, `${r} after ${took} ms`);
+        expect((await at({})).how == 'unchanged', 'nothing afterwards');
+        return `${Math.round(took)} ms`;
+    });
     await attempt(`${name}: a page of an allowed origin gets 304 and patches across origins, another one nothing`, async () => {
         usual();
         setApp(1);
@@ -166,7 +196,66 @@ export default async function inBrowser(name, { attempt, expect, updates, signat
         expect(second.title == 'two' && second.text == 'two' && second.type == first.type && second.type.includes('javascript'), JSON.stringify(second));
         return `${travelled} bytes for page.js`;
     });
+    await attempt(`${name}: service worker: requests with headers of their own, events and no credentials go by as they are`, async () => {
+        usual();
+        const said = {}, kinds = {
+            authorization: { headers: { Authorization: 'Bearer secret' } }, 'x-tenant': { headers: { 'X-Tenant': '7' } }, accept: { headers: { Accept: 'application/json' } },
+            'accept-language': { headers: { 'Accept-Language': 'tlh' } }, 'cache-control': { headers: { 'Cache-Control': 'max-age=9' } }, constructor: { headers: { constructor: 'x' } },
+            range: { headers: { Range: 'bytes=0-1' } }, omit: { credentials: 'omit' },
+        };
+        for (const kind of ['plain', ...Object.keys(kinds)])
+            line.instead[`/echo?${kind}`] = (q, a) => {
+                said[kind] = q.headers;
+                a.writeHead(200, { 'Content-Type': 'text/plain' }).end(kind);
+            };
+        line.instead['/events'] = (q, a) => a.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('data: now\n\n');
+        line.instead['/image'] = (q, a) => {
+            said.image = q.headers;
+            a.writeHead(404).end();
+        };
+        const got = await page.evaluate(async kinds => {
+            document.cookie = 'sid=1';
+            const got = {};
+            for (const [kind, o] of Object.entries({ plain: {}, ...kinds })) got[kind] = (await fetch(`/echo?${kind}`, o)).headers.get('X-Dx-Update');
+            got.events = await new Promise(yes => {
+                const events = new EventSource('/events');
+                events.onmessage = ({ data }) => yes(data, events.close());
+                setTimeout(() => yes('nothing in 20 s', events.close()), 20000);
+            });
+            await new Promise(yes => Object.assign(new Image(), { src: '/image', onerror: yes }));
+            document.cookie = 'sid=1; max-age=0';
+            return got;
+        }, kinds);
+        expect(got.plain?.startsWith('full') && said.plain.cookie == 'sid=1', `plain: ${got.plain} ${said.plain.cookie}`);
+        for (const [kind, { headers = {} }] of Object.entries(kinds)) {
+            expect(got[kind] === null, `${kind}: ${got[kind]}`);
+            for (const [name, value] of Object.entries(headers)) expect(said[kind][name.toLowerCase()] == value, `${kind}: ${JSON.stringify(said[kind])}`);
+        }
+        expect(said.omit.cookie === undefined, `omit: ${said.omit.cookie}`);
+        expect(got.events == 'now', `events: ${got.events}`);
+        expect(said.image.accept.startsWith('image/'), `the Accept of an image: ${said.image.accept}`);
+        return `${Object.keys(kinds).length} kinds, and events`;
+    });
+    await attempt(`${name}: service worker: a server that is ill is known to fetch(), and a page starts with what is kept`, async () => {
+        usual();
+        line.instead['/poll'] = [200, {}, 'up'];
+        const poll = () => page.evaluate(async () => {
+            const response = await fetch('/poll');
+            return `${response.status} ${await response.text()} ${response.headers.get('X-Dx-Update')?.split(';')[0]}`;
+        });
+        const up = await poll();
+        await visit();
+        line.instead['/poll'] = line.instead['/page.html'] = line.instead['/page.js'] = [503, { 'Retry-After': '9' }, 'down'];
+        const down = await poll();
+        await page.goto(`${origin}/page.html`);
+        await page.waitForFunction(() => document.body.dataset.text);
+        line.away = true;
+        const away = await poll();
+        expect(up == '200 up full' && down == '503 down undefined' && away == '200 up offline', `${up}; ${down}; ${away}`);
+        return `${down.slice(0, 8)}; ${away}`;
+    });
     await attempt(`${name}: service worker: offline, after the worker was stopped, the site is there; 404 and other requests go by`, async () => {
+        usual();
         const missing = await page.evaluate(async () => (await fetch('/missing')).status);
         const ranged = await page.evaluate(async () => (await fetch('/page.js', { headers: { Range: 'bytes=0-3' } })).status);
         const posted = await page.evaluate(async () => (await fetch('/page.js', { method: 'POST', body: 'x' })).status);
