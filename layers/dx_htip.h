@@ -39,7 +39,7 @@
                 of the stream + nodes) time; a template's markup is parsed once a stream.
     LIMITS      65,535 nodes and strings, 4,096 templates a stream, 65,535 bytes a string, markup 32
                 elements deep.
-    SIZE        code: x86-64 9,451, Cortex-M0 6,466; objects: dx_htip_writer 88, dx_htip_nodes 24
+    SIZE        code: x86-64 10,133, Cortex-M0 7,144; objects: dx_htip_writer 88, dx_htip_nodes 24
     THREADS     One at a time for each object; objects share nothing.
     CONFIG      DX_HTIP_STATIC, DX_HTIP_API, DX_HTIP_ASSERT(c), DX_HTIP_MEMCPY, DX_HTIP_MEMCMP,
                 DX_HTIP_MEMSET
@@ -200,6 +200,9 @@ typedef enum dx_htip_op {
     DX_HTIP_MOVE   = 9,
     DX_HTIP_ROWS   = 10
 } dx_htip_op;
+
+/* May ATTR, CLASS or STYLE have this name? Any bytes; false for another operation. O(size). */
+DX_HTIP_API bool dx_htip_is_name(dx_htip_op op, dx_htip_text name);
 
 /* Called in order, after the whole stream was checked. A ROWS operation is expanded: a CLONE and a
    TEXT for each slot, row by row.
@@ -396,9 +399,10 @@ DX_HTIP_API bool dx_htip_is_utf8(const void *bytes, size_t size)
 }
 
 /* >>words ---------------------------------------------------------------
-   Names that are allowed in markup and in operations. Nothing that executes, loads or changes
-   parsing is allowed, whatever the page does with it. Names are compared in lower case only, so
-   upper case is refused rather than folded: ONCLICK never reaches a comparison with "on".
+   Names that are allowed in markup and in operations. Nothing that executes, loads a document or
+   changes parsing is allowed, whatever the page does with it. Elements are a list of those allowed,
+   so what browsers add is refused. Names are compared in lower case only, so upper case is refused
+   rather than folded: ONCLICK never reaches a comparison with "on".
 
        on...   style   srcdoc   javascript:...     attributes: refused
        ; { } ( \ !                                 characters of a style's value: refused */
@@ -415,15 +419,63 @@ static bool dx_htip_p_is_name(dx_htip_text t)
     return t.size != 0;
 }
 
-/* Attributes that execute nothing, and have no operation of their own. */
-static bool dx_htip_p_is_attribute(dx_htip_text name, dx_htip_text value)
+/* An element of the format's list: one word of the line of its first letter. */
+static bool dx_htip_p_is_element(dx_htip_text tag)
+{
+    static const char *const allowed[26] = {
+        "a abbr acronym address area article aside audio",
+        "b bdi bdo big blockquote br button",
+        "canvas caption center cite code col colgroup",
+        "data datalist dd del details dfn dialog dir div dl dt",
+        "em",
+        "fieldset figcaption figure font footer form",
+        "",
+        "h1 h2 h3 h4 h5 h6 header hgroup hr",
+        "i img input ins",
+        "",
+        "kbd",
+        "label legend li",
+        "main map mark menu meter",
+        "nav nobr",
+        "ol optgroup option output",
+        "p picture progress",
+        "q",
+        "rb rp rt rtc ruby",
+        "s samp search section select slot small source span strike strong sub summary sup",
+        "table tbody td tfoot th thead time tr track tt",
+        "u ul",
+        "var video",
+        "wbr",
+        "",
+        "",
+        ""};
+    const char *word;
+    if (!dx_htip_p_is_name(tag)) return false;
+    word = allowed[tag.data[0] - 'a'];
+    while (*word) {
+        uint32_t i = 0;
+        while (i < tag.size && word[i] == (char)tag.data[i]) i++;
+        if (i == tag.size && (word[i] == ' ' || !word[i])) return true;
+        word += i;
+        while (*word && *word != ' ') word++;
+        while (*word == ' ') word++;
+    }
+    return false;
+}
+
+/* Names of attributes that execute nothing, and have no operation of their own. */
+static bool dx_htip_p_is_attribute_name(dx_htip_text name)
 {
     static const char *const refused[] = {"style", "srcdoc", NULL};
-    static const char        script[] = "javascript:";
-    uint32_t                 at = 0;
-    if (!dx_htip_p_is_name(name) || (name.size > 2 && name.data[0] == 'o' && name.data[1] == 'n'))
-        return false;
-    if (dx_htip_p_is_one_of(name, refused)) return false;
+    if (name.size > 2 && name.data[0] == 'o' && name.data[1] == 'n') return false;
+    return dx_htip_p_is_name(name) && !dx_htip_p_is_one_of(name, refused);
+}
+
+static bool dx_htip_p_is_attribute(dx_htip_text name, dx_htip_text value)
+{
+    static const char script[] = "javascript:";
+    uint32_t          at = 0;
+    if (!dx_htip_p_is_attribute_name(name)) return false;
     for (uint32_t i = 0; i < value.size && script[at]; i++) {
         if (value.data[i] <= ' ') continue; /* browsers ignore these */
         if ((value.data[i] | 32) != script[at]) return true;
@@ -442,19 +494,36 @@ static bool dx_htip_p_is_class(dx_htip_text t)
     return t.size != 0;
 }
 
+/* A custom property has its "--" before a name. */
+static bool dx_htip_p_is_property(dx_htip_text t)
+{
+    if (t.size > 2 && t.data[0] == '-' && t.data[1] == '-') {
+        t.data += 2;
+        t.size -= 2;
+    }
+    return dx_htip_p_is_name(t);
+}
+
+DX_HTIP_API bool dx_htip_is_name(dx_htip_op op, dx_htip_text name)
+{
+    if (!name.data) return false;
+    if (op == DX_HTIP_ATTR)
+        return dx_htip_p_is_attribute_name(name) && !dx_htip_p_is(name, "data-slot");
+    if (op == DX_HTIP_CLASS) return dx_htip_p_is_class(name);
+    return op == DX_HTIP_STYLE && dx_htip_p_is_property(name);
+}
+
 /* A value must not end its declaration or block, nor load anything: '(' would allow url(), and a
-   backslash would spell any of these. A custom property has its "--" before a name. */
+   backslash would spell any of these. */
 static bool dx_htip_p_is_style(dx_htip_text property, dx_htip_text value)
 {
-    uint32_t skip = property.size > 2 && property.data[0] == '-' && property.data[1] == '-' ? 2 : 0;
-    dx_htip_text name = {property.data + skip, property.size - skip};
     if (value.size > DX_HTIP_P_STYLE_MAX) return false;
     for (uint32_t i = 0; i < value.size; i++)
         if (value.data[i] < ' ' || value.data[i] == ';' || value.data[i] == '{' ||
             value.data[i] == '}' || value.data[i] == '(' || value.data[i] == '\\' ||
             value.data[i] == '!')
             return false;
-    return dx_htip_p_is_name(name) && value.size != 0;
+    return dx_htip_p_is_property(property) && value.size != 0;
 }
 
 /* Void elements: no content and no end tag. */
@@ -548,16 +617,10 @@ static bool dx_htip_p_parse_attribute(dx_htip_p_markup *m, bool *slot)
    nothing could be in it. */
 static bool dx_htip_p_parse_open(dx_htip_p_markup *m)
 {
-    static const char *const refused[] = {"script", "style",    "iframe",    "object",   "embed",
-                                          "base",   "link",     "meta",      "template", "textarea",
-                                          "title",  "noscript", "plaintext", "xmp",      "svg",
-                                          "math",   "pre",      "listing",   NULL};
-    const dx_htip_text       none = {NULL, 0};
-    dx_htip_text             tag = dx_htip_p_parse_name(m);
-    bool                     slot = false;
-    if (!dx_htip_p_is_name(tag) || dx_htip_p_is_one_of(tag, refused) ||
-        m->depth == DX_HTIP_DEPTH_MAX)
-        return false;
+    const dx_htip_text none = {NULL, 0};
+    dx_htip_text       tag = dx_htip_p_parse_name(m);
+    bool               slot = false;
+    if (!dx_htip_p_is_element(tag) || m->depth == DX_HTIP_DEPTH_MAX) return false;
     dx_htip_p_report(m, DX_HTIP_OPEN, tag, none);
     while (dx_htip_p_skip(m, ' '))
         if (!dx_htip_p_parse_attribute(m, &slot)) return false;

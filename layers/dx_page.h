@@ -61,7 +61,7 @@
                 O(rows * log rows) when rows move; as few nodes as possible move.
     LIMITS      2^22 - 1 nodes (32 bytes each), 64 components, 256 templates and names, 64 fields a
                 component. A stale handle is detected until its number was reused 1,023 times.
-    SIZE        code: x86-64 11,947, Cortex-M0 8,101; objects: dx_page 6,896
+    SIZE        code: x86-64 12,547, Cortex-M0 8,565; objects: dx_page 6,896
     THREADS     One at a time for each page; another one may read its ring.
     CONFIG      DX_PAGE_STATIC, DX_PAGE_API, DX_PAGE_ASSERT(c), DX_PAGE_MEMCPY, DX_PAGE_MEMSET
     ERRORS      dx_page_error: 0 = ok, negative = reason
@@ -177,7 +177,8 @@ typedef uint32_t dx_page_format(void *user, uint32_t component, uint32_t which, 
 typedef struct dx_page_desc { /* zero = the default given after each field */
     void    *memory;       /* aligned to 8; bytes: the sum of the sizes; borrowed for the page's
                               life */
-    uint32_t static_size;  /* bytes: 2 MiB; a multiple of 16, at least 8 KiB */
+    uint32_t static_size;  /* bytes: 2 MiB; a multiple of 16, at least
+                              12 KiB: markup and names have half of it less 4 KiB */
     uint32_t state_size;   /* bytes: 8 MiB; a multiple of 64 */
     uint32_t queue_size;   /* bytes: 6 MiB; a multiple of 64, at least 1 KiB; a third is for
                               operations */
@@ -268,8 +269,9 @@ DX_PAGE_API int dx_page_add_template(dx_page *p, uint32_t id, dx_htip_text marku
 
        | count u32 | id u32 | size u32 | markup | id u32 | size u32 | markup | ... */
 DX_PAGE_API int dx_page_load_templates(dx_page *p, const void *bytes, size_t size);
-/* A number for the name of an attribute, class or style, for bindings; >= 0, or EINVAL (empty),
-   EUTF8, ESEALED, ENOSPACE. A name that is added twice has two numbers. */
+/* A number for the name of an attribute, class or style, for bindings; >= 0, or EINVAL (a name that
+   none of the three may have: dx_htip_is_name()), EUTF8, ESEALED, ENOSPACE. A name that is added
+   twice has two numbers. */
 DX_PAGE_API int dx_page_add_name(dx_page *p, dx_htip_text name);
 /* Freeze the static region and remember its CRC-32; now components can be mounted. O(its bytes). */
 DX_PAGE_API void dx_page_seal(dx_page *p);
@@ -309,8 +311,8 @@ typedef struct dx_page_binding { /* 20 bytes */
 } dx_page_binding;
 
 /* A component: a template, and a state of state_size bytes (at least 8) that begins with its dirty
-   mask. Bindings may come in any order, and are copied. id: not 0. EBINDING, EDUPLICATE, ENOTFOUND:
-   no such template, ERESERVED, ESEALED, ENOSPACE. */
+   mask. Bindings may come in any order, and are copied. id: not 0. EBINDING: also a name that its
+   type may not have, such as the attribute onclick; EDUPLICATE, ENOTFOUND: no such template, ERESERVED, ESEALED, ENOSPACE. */
 DX_PAGE_API int dx_page_add_component(dx_page *p, uint32_t id, uint32_t template_id,
                                       uint32_t state_size, const dx_page_binding *bindings,
                                       uint32_t count);
@@ -365,9 +367,10 @@ typedef struct dx_page_list { /* caller-allocated; zero and set these: */
 } dx_page_list;
 
 /* Make the rows those of keys, in that order: rows whose keys remain keep node and state, others
-   are removed or added. keys: distinct (duplicates are only detected when some rows stay and others
-   are added: EDUPLICATE), and not list->keys. Errors as dx_page_mount(), ETOOBIG, and ENOSPACE for
-   more than capacity. */
+   are removed or added. keys: not list->keys; NULL only without any. EDUPLICATE: a key is there
+   twice. Errors as dx_page_mount(), ETOOBIG, and ENOSPACE for more than capacity. Needs room for
+   text in the queue region, at most 48 bytes for each row between the unchanged ones at both ends;
+   none if the keys ascend and rows are only added there, or only removed. */
 DX_PAGE_API int dx_page_list_update(dx_page *p, dx_page_list *list, const uint32_t *keys,
                                     uint32_t count);
 
@@ -671,6 +674,9 @@ DX_PAGE_API int dx_page_add_name(dx_page *p, dx_htip_text name)
     if (p->sealed_) return DX_PAGE_ESEALED;
     if (!name.data || !name.size) return DX_PAGE_EINVAL;
     if (!dx_htip_is_utf8(name.data, name.size)) return DX_PAGE_EUTF8;
+    if (!dx_htip_is_name(DX_HTIP_ATTR, name) && !dx_htip_is_name(DX_HTIP_CLASS, name) &&
+        !dx_htip_is_name(DX_HTIP_STYLE, name))
+        return DX_PAGE_EINVAL;
     if (p->name_count_ == DX_PAGE_NAMES_MAX) return DX_PAGE_ENOSPACE;
     if (name.size > p->name_begin_ - p->template_end_) return DX_PAGE_ENOSPACE;
     DX_PAGE_ASSERT(p->name_begin_ <= p->map_end_);
@@ -801,7 +807,7 @@ DX_PAGE_API int dx_page_init(dx_page *p, const dx_page_desc *desc)
     p->state_size_ = desc->state_size ? desc->state_size : (uint32_t)8 << 20;
     p->queue_size_ = desc->queue_size ? desc->queue_size : (uint32_t)6 << 20;
     if (p->static_size_ % 16 || p->state_size_ % 64 || p->queue_size_ % 64) return DX_PAGE_EINVAL;
-    if (p->static_size_ < 8192 || p->state_size_ < 64 || p->queue_size_ < 1024)
+    if (p->static_size_ < 3 * DX_PAGE_P_TEMPLATES_AT || p->state_size_ < 64 || p->queue_size_ < 1024)
         return DX_PAGE_EINVAL;
     p->static_ = (uint8_t *)desc->memory;
     p->state_ = p->static_ + p->static_size_;
@@ -853,6 +859,17 @@ static uint32_t dx_page_p_first_of(const dx_page *p, const dx_page_p_component *
     return at[0] | (uint32_t)at[1] << 8;
 }
 
+/* May the type of this binding have its name? See dx_htip_is_name(). */
+static bool dx_page_p_is_name(const dx_page *p, const dx_page_binding *b)
+{
+    const uint8_t *entry = p->static_ + DX_PAGE_P_NAMES_AT + 4 + (size_t)8 * b->name_id;
+    dx_htip_text   name;
+    name.data = p->static_ + dx_page_p_load32(entry);
+    name.size = dx_page_p_load32(entry + 4);
+    if (b->type == DX_PAGE_ATTRIBUTE) return dx_htip_is_name(DX_HTIP_ATTR, name);
+    return dx_htip_is_name(b->type == DX_PAGE_CLASS ? DX_HTIP_CLASS : DX_HTIP_STYLE, name);
+}
+
 /* After this, emitting needs no checks: slot, name and value are inside. */
 static int dx_page_p_check_binding(const dx_page *p, const dx_page_binding *b, uint32_t slots,
                                    uint32_t state_size)
@@ -862,6 +879,7 @@ static int dx_page_p_check_binding(const dx_page *p, const dx_page_binding *b, u
     if (b->type < DX_PAGE_TEXT || b->type > DX_PAGE_STYLE) return DX_PAGE_EBINDING;
     if (b->type == DX_PAGE_TEXT && b->name_id) return DX_PAGE_EBINDING;
     if (b->type != DX_PAGE_TEXT && b->name_id >= p->name_count_) return DX_PAGE_EBINDING;
+    if (b->type != DX_PAGE_TEXT && !dx_page_p_is_name(p, b)) return DX_PAGE_EBINDING;
     if (b->form == DX_PAGE_FORMAT) return p->format_ ? DX_PAGE_OK : DX_PAGE_EBINDING;
     if (b->value_offset > state_size || b->value_length > state_size - b->value_offset)
         return DX_PAGE_EBINDING;
@@ -1578,20 +1596,21 @@ static uint32_t dx_page_p_find(const dx_page_p_diff *d, const uint32_t *keys, ui
     return at;
 }
 
-/* Allocate five arrays at the end of the text area, where the values of this update do not reach;
-   false: no room.
+/* Allocate the arrays at the end of the text area, where the values of this update do not reach;
+   only the table, unless old rows are to be compared. False: no room.
 
        | text of the frame -> | free | source | node | previous | tail | table |
        ^text_begin_                  ^text_limit_, until the update ends */
 static bool dx_page_p_reserve_scratch(dx_page *p, dx_page_p_diff *d)
 {
+    const uint32_t arrays = d->old_count ? 4 : 0;
     uint64_t  table = 8;
     uint64_t  size;
     uint32_t  begin;
     uint32_t *at;
     void     *memory;
     while (table < (uint64_t)2 * d->count) table *= 2;
-    size = (table + (uint64_t)4 * d->count) * sizeof(uint32_t);
+    size = (table + (uint64_t)arrays * d->count) * sizeof(uint32_t);
     begin = (p->text_size_ + 7) & ~(uint32_t)7;
     if (p->text_limit_ < begin || size > p->text_limit_ - begin) return false;
     p->text_limit_ -= (uint32_t)size;
@@ -1600,11 +1619,13 @@ static bool dx_page_p_reserve_scratch(dx_page *p, dx_page_p_diff *d)
     memory = p->queue_ + p->text_begin_ + p->text_limit_;
     at = (uint32_t *)memory;
     DX_PAGE_ASSERT(((uintptr_t)memory & 3) == 0 && p->text_size_ <= p->text_limit_);
-    d->source = at;
-    d->node = at + d->count;
-    d->previous = at + 2 * (size_t)d->count;
-    d->tail = at + 3 * (size_t)d->count;
-    d->table = at + 4 * (size_t)d->count;
+    if (arrays) {
+        d->source = at;
+        d->node = at + d->count;
+        d->previous = at + 2 * (size_t)d->count;
+        d->tail = at + 3 * (size_t)d->count;
+    }
+    d->table = at + arrays * (size_t)d->count;
     d->table_mask = (uint32_t)table - 1;
     DX_PAGE_MEMSET(d->table, 0, (size_t)table * sizeof(uint32_t));
     return true;
@@ -1637,19 +1658,41 @@ static uint32_t dx_page_p_mark_stable(dx_page_p_diff *d)
     return length;
 }
 
+/* Do the keys ascend? Then they are distinct, and need no table to say so. */
+static bool dx_page_p_ascend(const uint32_t *keys, uint32_t count)
+{
+    uint32_t i = 1;
+    while (i < count && keys[i - 1] < keys[i]) i++;
+    return i >= count;
+}
+
+/* Put the keys in between into the table. The unchanged rows at both ends are distinct among
+   themselves, so each duplicate has a key in between. */
+static int dx_page_p_fill_table(const uint32_t *keys, uint32_t count, dx_page_p_diff *d)
+{
+    const uint32_t *between = keys + d->front;
+    uint32_t        i;
+    for (i = 0; i < d->count; i++) {
+        const uint32_t at = dx_page_p_find(d, between, between[i]);
+        if (d->table[at]) return DX_PAGE_EDUPLICATE;
+        d->table[at] = i + 1;
+    }
+    if (dx_page_p_ascend(keys, count)) return DX_PAGE_OK;
+    for (i = 0; i < d->front; i++)
+        if (d->table[dx_page_p_find(d, between, keys[i])]) return DX_PAGE_EDUPLICATE;
+    for (i = d->front + d->count; i < count; i++)
+        if (d->table[dx_page_p_find(d, between, keys[i])]) return DX_PAGE_EDUPLICATE;
+    return DX_PAGE_OK;
+}
+
 /* Find the sources of the rows in between, and count those added, moved and removed. */
-static int dx_page_p_compare(const dx_page_list *list, const uint32_t *keys, dx_page_p_diff *d)
+static void dx_page_p_compare(const dx_page_list *list, const uint32_t *keys, dx_page_p_diff *d)
 {
     const uint32_t *old_keys = list->keys + d->front;
     uint32_t        kept = 0;
     uint32_t        i;
     keys += d->front;
-    for (i = 0; i < d->count; i++) {
-        const uint32_t at = dx_page_p_find(d, keys, keys[i]);
-        if (d->table[at]) return DX_PAGE_EDUPLICATE;
-        d->table[at] = i + 1;
-        d->source[i] = DX_PAGE_P_NEW;
-    }
+    for (i = 0; i < d->count; i++) d->source[i] = DX_PAGE_P_NEW;
     for (i = 0; i < d->old_count; i++) {
         const uint32_t at = dx_page_p_find(d, keys, old_keys[i]);
         if (!d->table[at]) continue;
@@ -1661,7 +1704,6 @@ static int dx_page_p_compare(const dx_page_list *list, const uint32_t *keys, dx_
     d->made = d->count - kept;
     d->removed = d->old_count - kept;
     d->moved = kept - dx_page_p_mark_stable(d);
-    return DX_PAGE_OK;
 }
 
 /* Skip common rows at both ends. */
@@ -1776,7 +1818,7 @@ static int dx_page_p_check_room(dx_page *p, const dx_page_list *list, const uint
     return DX_PAGE_OK;
 }
 
-/* All rows after the common front are new: no comparison, and no scratch. */
+/* All rows between the common ones are new: no comparison. */
 static void dx_page_p_append_rows(dx_page *p, dx_page_list *list, const uint32_t *keys,
                                   const dx_page_p_diff *d, uint32_t behind)
 {
@@ -1807,9 +1849,12 @@ DX_PAGE_API int dx_page_list_update(dx_page *p, dx_page_list *list, const uint32
     int            error = dx_page_p_check_mount(p, list->component, list->parent, list->slot);
     uint32_t       behind, back;
     dx_page_p_diff d;
-    bool           compare;
+    bool           compare, table;
     if (error) return error;
+    if (!keys && count) return DX_PAGE_EINVAL;
     if (count > list->capacity || count >= DX_PAGE_P_NEW) return DX_PAGE_ENOSPACE;
+    if (!count && !list->count) return DX_PAGE_OK;
+    if (!count) keys = list->keys; /* of which none is read */
     DX_PAGE_MEMSET(&d, 0, sizeof d);
     dx_page_p_trim(list, keys, count, &d);
     DX_PAGE_ASSERT(d.front + d.count <= count && d.front + d.old_count <= list->count);
@@ -1818,11 +1863,13 @@ DX_PAGE_API int dx_page_list_update(dx_page *p, dx_page_list *list, const uint32
     d.made = d.count;
     d.removed = d.old_count;
     compare = d.count && d.old_count;
-    if (compare && !dx_page_p_reserve_scratch(p, &d)) {
+    table = compare || (d.count && !dx_page_p_ascend(keys, count));
+    if (table && !dx_page_p_reserve_scratch(p, &d)) {
         p->text_limit_ = text_limit;
         return dx_page_pending(p) ? DX_PAGE_EAGAIN : DX_PAGE_ENOSPACE;
     }
-    if (compare) error = dx_page_p_compare(list, keys, &d);
+    if (table) error = dx_page_p_fill_table(keys, count, &d);
+    if (compare && !error) dx_page_p_compare(list, keys, &d);
     if (!error) error = dx_page_p_check_room(p, list, keys, &d);
     if (!error) {
         dx_page_p_remove_rows(p, list, keys, &d);

@@ -33,8 +33,11 @@ from html.parser import HTMLParser
 DEPTH_MAX, SLOTS_MAX, NAME_MAX, MARKUP_MAX, BITS, HANDLERS_MAX, NAMES_MAX, COMPONENTS_MAX = 32, 255, 256, 65535, 64, 64, 256, 64
 FILE_MAX, ERRORS_MAX = 1 << 18, 20
 VOID = set("area br col hr img input source track wbr".split())
-REFUSED = set("script style iframe object embed base link meta template textarea title noscript plaintext xmp svg math pre listing "
-              "html head body frame frameset image param keygen basefont bgsound noembed noframes applet marquee".split())
+ELEMENTS = set("a abbr acronym address area article aside audio b bdi bdo big blockquote br button canvas caption center cite code col "
+               "colgroup data datalist dd del details dfn dialog dir div dl dt em fieldset figcaption figure font footer form h1 h2 h3 h4 h5 "
+               "h6 header hgroup hr i img input ins kbd label legend li main map mark menu meter nav nobr ol optgroup option output p picture "
+               "progress q rb rp rt rtc ruby s samp search section select slot small source span strike strong sub summary sup table tbody td "
+               "tfoot th thead time tr track tt u ul var video wbr".split())
 # HTML's parser rebuilds markup that breaks these rules, and slots would be elsewhere than in C.
 INSIDE = {"tr": "tbody thead tfoot", "td": "tr", "th": "tr", "col": "colgroup", "option": "select optgroup datalist",
           **dict.fromkeys("tbody thead tfoot caption colgroup".split(), "table"), "optgroup": "select",
@@ -284,8 +287,8 @@ class Compiler(HTMLParser):
             self.stop(at, f"<{tag}> is a second element of the component; write one around both")
         if not re.fullmatch(r"[a-z][a-z0-9-]*", tag) or len(tag) > NAME_MAX:
             self.stop(at, f"<{tag[:40]}> is not an element's name; write small letters, digits and '-'")
-        if tag in REFUSED:
-            self.stop(at, f"<{tag}> is refused in a component, as it runs, loads or parses otherwise; leave it out"
+        if tag not in ELEMENTS:
+            self.stop(at, f"<{tag}> is refused in a component: it is no element that only shows something (docs/formats/htip.md); leave it out"
                       + (" and write an element with each= for parts of its own" if tag == "template" else ""))
         if len(self.stack) == DEPTH_MAX:
             self.stop(at, f"more than {DEPTH_MAX} elements in one another; write a component of its own for the inner ones")

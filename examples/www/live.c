@@ -5,8 +5,13 @@
    usage: live JOURNAL      Prints the ports of subscribers and of the publisher, both of 127.0.0.1. The publisher calls method 1 with all
    quotes, as feed.c reads them; the answer is the epoch and the version.
 
-   Journal, little-endian: magic 8 bytes, epoch u64, then records: size of the rows u32, CRC-32C of all that follows u32, version u64,
-   rows: 16 bytes of a quote, place u32 each. A torn record at its end was never sent, and is cut off. */
+   Journal, little-endian: magic 8 bytes, epoch u64, CRC-32C of both u32, then records: size of the rows u32, CRC-32C of the rows u32,
+   version u64, CRC-32C of these 16 bytes u32, rows: 16 bytes of a quote, place u32 each. A last record that the file ends in was never
+   sent, and is cut off. Anything else that is wrong means that versions which subscribers have are lost: then another epoch begins,
+   with the rows of the last good version, subscribers get all of it, and the old file is kept as JOURNAL.damaged.
+
+   At most 64 subscribers. A connection that has not subscribed after 3 s is closed, and the oldest such one earlier if there is no room
+   for the next. */
 #define FEED_NO_MAIN
 #include "feed.c"
 #include "../../layers/dx_link.h"
@@ -22,13 +27,17 @@
 #include <unistd.h>
 
 enum {
+    SUBSCRIBERS_MAX = 64,
+    PUBLISHERS_MAX = 4,
+    SPARE         = 8,       /* connections above these, while one of them closes for the next */
+    SILENT_S      = 3,       /* for a connection to say what it wants */
     LIVE_ROWS_MAX = 1600,    /* as many as the page's core (core.c) has nodes for */
     LIVE_STATE    = 1,
     LIVE_PUBLISH  = 1,       /* a method */
     NODES_A_ROW   = 5,       /* a row and its slots: name, price, change, hits */
     ROW_SIZE      = QUOTE_SIZE + 4,
-    RECORD_HEAD   = 16,
-    JOURNAL_HEAD  = 16,
+    RECORD_HEAD   = 20,
+    JOURNAL_HEAD  = 20,
     JOURNAL_MAX   = 4 << 20, /* bytes; then a new one begins with the last version */
     FRAME_MAX     = 384 << 10,
     HISTORY_MAX   = 1024,    /* versions, */
@@ -40,11 +49,20 @@ typedef struct live_row {
     quote    q;
 } live_row;
 
+/* Connections that have not said what they want, the oldest first. */
+typedef struct gate {
+    uint32_t   links_max, count;
+    dx_link_id ids[SUBSCRIBERS_MAX + SPARE];
+    uint64_t   until_ns[SUBSCRIBERS_MAX + SPARE];
+    dx_op      timer; /* for the first one */
+} gate;
+
 typedef struct live {
     dx_states       states;
     dx_states_state state;
     dx_reactor      reactor;
     dx_link         subscribers, publishers;
+    gate            subscribers_gate, publishers_gate;
     dx_op           send_op;
     const char     *journal_name;
     int             journal; /* descriptor */
@@ -243,8 +261,9 @@ static size_t make_record(live *l, uint64_t version)
     }
     const size_t size = (size_t)(p - l->record);
     store(l->record, size - RECORD_HEAD, 4);
+    store(l->record + 4, DX_HBTP_CRC32C(0, l->record + RECORD_HEAD, size - RECORD_HEAD), 4);
     store(l->record + 8, version, 8);
-    store(l->record + 4, DX_HBTP_CRC32C(0, l->record + 8, size - 8), 4);
+    store(l->record + 16, DX_HBTP_CRC32C(0, l->record, 16), 4);
     return size;
 }
 
@@ -252,11 +271,12 @@ static size_t make_record(live *l, uint64_t version)
 static bool begin_journal(live *l, size_t record_size)
 {
     char    name[4096];
-    uint8_t head[JOURNAL_HEAD] = "DXLIVE1\n";
+    uint8_t head[JOURNAL_HEAD] = "DXLIVE2\n";
     if (snprintf(name, sizeof name, "%s.new", l->journal_name) >= (int)sizeof name) return false;
     const int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) return false;
     store(head + 8, l->state.epoch, 8);
+    store(head + 16, DX_HBTP_CRC32C(0, head, 16), 4);
     if (!write_all(fd, head, sizeof head, 0) || !write_all(fd, l->record, record_size, sizeof head) || fsync(fd) ||
         rename(name, l->journal_name)) {
         close(fd);
@@ -303,49 +323,153 @@ static void adopt_next(live *l)
     l->count = l->next_count;
 }
 
-/* Bring back rows, version and history from the journal; where it ends, or is damaged, it continues. */
+/* Read bytes that the file has. */
+static void read_journal(const live *l, uint8_t *out, size_t size, off_t at)
+{
+    const ssize_t n = pread(l->journal, out, size, at);
+    if (n != (ssize_t)size) fail(l->journal_name, n < 0 ? strerror(errno) : "it became shorter");
+}
+
+typedef enum record_is { RECORD_GOOD, RECORD_TORN, RECORD_DAMAGED } record_is;
+
+/* Read the record after l->journal_size into l->record and l->next. TORN: the file ends in it, and its head, as far as it is there, is as
+   it was written: a damaged size cannot make it look like that. */
+static record_is read_record(live *l, off_t end, uint64_t before, size_t *record_size)
+{
+    const off_t left = end - l->journal_size;
+    if (left < RECORD_HEAD) return RECORD_TORN;
+    read_journal(l, l->record, RECORD_HEAD, l->journal_size);
+    const uint32_t size = load32(l->record);
+    const uint64_t version = load64(l->record + 8);
+    if (DX_HBTP_CRC32C(0, l->record, 16) != load32(l->record + 16)) return RECORD_DAMAGED;
+    if (size > sizeof l->record - RECORD_HEAD || !version || (before && version != before + 1)) return RECORD_DAMAGED;
+    if (size > left - RECORD_HEAD) return RECORD_TORN;
+    read_journal(l, l->record + RECORD_HEAD, size, l->journal_size + RECORD_HEAD);
+    if (DX_HBTP_CRC32C(0, l->record + RECORD_HEAD, size) != load32(l->record + 4)) return RECORD_DAMAGED;
+    *record_size = RECORD_HEAD + size;
+    return read_rows(l, l->record + RECORD_HEAD, size) ? RECORD_GOOD : RECORD_DAMAGED;
+}
+
+/* Another history begins, with the rows that there are: its epoch is one that no subscriber has. */
+static void begin_epoch(live *l, uint64_t before)
+{
+    struct timespec now;
+    uint64_t        epoch;
+    clock_gettime(CLOCK_REALTIME, &now);
+    epoch = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    if (epoch == before) epoch++;
+    dx_states_begin(&l->state, LIVE_STATE, epoch, 1);
+    forget_history(l, 1);
+    memcpy(l->next, l->rows, l->count * sizeof *l->rows);
+    l->next_count = l->count;
+    if (!begin_journal(l, make_record(l, 1))) fail(l->journal_name, strerror(errno));
+}
+
+/* Versions that subscribers have cannot be read: keep the file for whoever looks into it, and say so. */
+static void replace_journal(live *l, uint64_t epoch, uint64_t version)
+{
+    char name[4096];
+    if (snprintf(name, sizeof name, "%s.damaged", l->journal_name) >= (int)sizeof name) fail(l->journal_name, "its name is too long");
+    if (rename(l->journal_name, name)) fail(l->journal_name, strerror(errno));
+    fprintf(stderr, "live: %s is damaged at byte %lld, after version %llu: a new history begins, and subscribers get everything once; the "
+                    "old file is %s\n", l->journal_name, (long long)l->journal_size, (unsigned long long)version, name);
+    begin_epoch(l, epoch);
+}
+
+/* Bring back rows, version and history from the journal. */
 static void open_journal(live *l)
 {
     uint8_t     head[JOURNAL_HEAD];
     struct stat st;
-    uint64_t    version = 0;
-    uint32_t    size;
+    uint64_t    epoch, version = 0;
+    size_t      size;
+    record_is   found = RECORD_GOOD;
     l->journal = open(l->journal_name, O_RDWR | O_CLOEXEC);
     if (l->journal < 0 && errno != ENOENT) fail(l->journal_name, strerror(errno));
-    if (l->journal >= 0 && (fstat(l->journal, &st) || pread(l->journal, head, sizeof head, 0) != (ssize_t)sizeof head ||
-                            memcmp(head, "DXLIVE1\n", 8) || !load64(head + 8))) {
-        fail(l->journal_name, "this is not a journal; remove it, and subscribers get everything once");
+    if (l->journal < 0) {
+        begin_epoch(l, 0);
+        return;
     }
-    for (l->journal_size = JOURNAL_HEAD; l->journal >= 0; l->journal_size += (off_t)(RECORD_HEAD + size)) {
-        if (pread(l->journal, l->record, RECORD_HEAD, l->journal_size) != RECORD_HEAD) break;
-        size = load32(l->record);
-        if (size > sizeof l->record - RECORD_HEAD) break;
-        if (pread(l->journal, l->record + RECORD_HEAD, size, l->journal_size + RECORD_HEAD) != (ssize_t)size) break;
-        if (DX_HBTP_CRC32C(0, l->record + 8, 8 + size) != load32(l->record + 4)) break;
-        if (version && load64(l->record + 8) != version + 1) break;
-        if (!read_rows(l, l->record + RECORD_HEAD, size)) break;
+    if (fstat(l->journal, &st)) fail(l->journal_name, strerror(errno));
+    if (!S_ISREG(st.st_mode) || st.st_size < JOURNAL_HEAD || pread(l->journal, head, sizeof head, 0) != (ssize_t)sizeof head ||
+        memcmp(head, "DXLIVE2\n", 8))
+        fail(l->journal_name, "this is not a journal; remove it, and subscribers get everything once");
+    epoch = load64(head + 8);
+    for (l->journal_size = JOURNAL_HEAD; l->journal_size < st.st_size; l->journal_size += (off_t)size) {
+        found = read_record(l, st.st_size, version, &size);
+        if (found != RECORD_GOOD) break;
         if (!version) forget_history(l, load64(l->record + 8));
         else if (write_change(l, version + 1)) forget_history(l, version + 1);
         else remember(l, version + 1);
         version = load64(l->record + 8);
         adopt_next(l);
     }
-    if (version) {
-        dx_states_begin(&l->state, LIVE_STATE, load64(head + 8), version);
-        (void)!ftruncate(l->journal, l->journal_size);
+    if (found == RECORD_DAMAGED || !version || DX_HBTP_CRC32C(0, head, 16) != load32(head + 16)) { /* a journal begins with a version */
+        replace_journal(l, epoch, version);
         return;
     }
-    if (l->journal >= 0) close(l->journal); /* no version was ever sent */
-    l->journal = -1;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    dx_states_begin(&l->state, LIVE_STATE, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, 1);
-    forget_history(l, 1);
-    l->next_count = 0;
-    if (!begin_journal(l, make_record(l, 1))) fail(l->journal_name, strerror(errno));
+    dx_states_begin(&l->state, LIVE_STATE, epoch, version);
+    if (ftruncate(l->journal, l->journal_size)) fail(l->journal_name, strerror(errno));
+}
+
+/* >>gates ------------------------------------------------------------------
+   Who connects and says nothing does not keep others out: such a connection is closed after SILENT_S, and the oldest of them at once if
+   there is no room for the next one. */
+static gate *gate_of(const dx_link *links) { return links == &server.subscribers ? &server.subscribers_gate : &server.publishers_gate; }
+
+/* This connection has said what it wants, or has ended. */
+static void gate_pass(const dx_link *links, dx_link_id id)
+{
+    gate    *g = gate_of(links);
+    uint32_t i = 0;
+    while (i < g->count && g->ids[i] != id) i++;
+    if (i == g->count) return;
+    g->count--;
+    memmove(g->ids + i, g->ids + i + 1, (g->count - i) * sizeof *g->ids);
+    memmove(g->until_ns + i, g->until_ns + i + 1, (g->count - i) * sizeof *g->until_ns);
+}
+
+static void gate_close_first(dx_link *links)
+{
+    const dx_link_id id = gate_of(links)->ids[0];
+    gate_pass(links, id);
+    (void)dx_link_abort(links, id);
+}
+
+static void gate_set_timer(dx_link *links)
+{
+    gate *g = gate_of(links);
+    if (g->count && !dx_reactor_op_pending(&g->timer)) (void)dx_reactor_timer_at(links->reactor, &g->timer, g->until_ns[0]);
+}
+
+static void on_gate_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dx_link *links = (dx_link *)dx_reactor_op_user(op);
+    gate    *g = gate_of(links);
+    (void)flags;
+    if (result < 0) return;
+    while (g->count && g->until_ns[0] <= dx_reactor_now_ns(r)) gate_close_first(links);
+    gate_set_timer(links);
+}
+
+static void on_opened(dx_link *links, dx_link_id id)
+{
+    gate *g = gate_of(links);
+    g->ids[g->count] = id;
+    g->until_ns[g->count++] = dx_reactor_now_ns(links->reactor) + SILENT_S * UINT64_C(1000000000);
+    if (links->count > g->links_max) gate_close_first(links);
+    gate_set_timer(links);
 }
 
 /* >>publisher -------------------------------------------------------------- */
+/* A publisher may be silent for long after its Hello. */
+static int on_admit(void *user, dx_hbtp_session *session, const dx_hbtp_offer *offer)
+{
+    (void)user, (void)offer;
+    gate_pass(dx_link_of(session), dx_link_id_of(session));
+    return 0;
+}
+
 /* Places for new rows, those of rows that went included: HTIP lets numbers be used again. */
 static void give_places(live *l)
 {
@@ -375,6 +499,7 @@ static int on_publish(const dx_hbtp_context *c)
     const uint8_t *p = c->payload;
     uint32_t       last = 0;
     uint8_t        answer[16];
+    gate_pass(dx_link_of(c->session), dx_link_id_of(c->session));
     if (c->payload_size % QUOTE_SIZE || c->payload_size / QUOTE_SIZE > LIVE_ROWS_MAX) return DX_HBTP_STATUS_BAD_REQUEST;
     l->next_count = (uint32_t)c->payload_size / QUOTE_SIZE;
     for (uint32_t i = 0; i < l->next_count; i++, p += QUOTE_SIZE) {
@@ -401,7 +526,7 @@ static int on_publish(const dx_hbtp_context *c)
 /* >>subscribers ------------------------------------------------------------ */
 static int on_find(void *user, dx_hbtp_session *session, uint32_t number, dx_states_state **state)
 {
-    (void)session;
+    if (number == LIVE_STATE) gate_pass(dx_link_of(session), dx_link_id_of(session));
     *state = &((live *)user)->state;
     return number == LIVE_STATE ? 0 : DX_HBTP_STATUS_NOT_FOUND;
 }
@@ -438,6 +563,7 @@ static void on_closed(dx_link *links, dx_link_id id, int32_t reason)
 {
     const dx_hbtp_session *session = dx_link_session(links, id);
     (void)reason;
+    gate_pass(links, id);
     if (session) dx_states_leave(&server.states, session);
 }
 
@@ -459,6 +585,11 @@ static int listen_on(live *l, dx_link *links, dx_link_desc *desc)
 {
     dx_reactor_address at;
     int                fd;
+    gate_of(links)->links_max = desc->links_max;
+    dx_reactor_op_init(&gate_of(links)->timer, on_gate_timer, links);
+    desc->links_max += SPARE;
+    desc->opened = on_opened;
+    desc->closed = on_closed;
     desc->memory_size = dx_link_memory_size(desc);
     desc->memory = memory_of(desc->memory_size);
     (void)dx_reactor_address_parse(&at, "127.0.0.1:0");
@@ -469,7 +600,7 @@ static int listen_on(live *l, dx_link *links, dx_link_desc *desc)
 
 int main(int argc, char **argv)
 {
-    static dx_hbtp_hello  hello;
+    static dx_hbtp_hello  hello, publisher_hello;
     static dx_hbtp_router subscribers, publishers;
     live           *l = &server;
     dx_reactor_desc reactor;
@@ -487,7 +618,7 @@ int main(int argc, char **argv)
     reactor.memory = memory_of(reactor.memory_size);
     if (dx_reactor_open(&l->reactor, &reactor)) fail("event loop", "cannot start");
     memset(&states, 0, sizeof states);
-    states.memory_size = 56 * 65;
+    states.memory_size = 56 * (SUBSCRIBERS_MAX + SPARE + 1);
     states.memory = memory_of(states.memory_size);
     states.scratch_size = FRAME_MAX > HISTORY_SIZE ? FRAME_MAX : HISTORY_SIZE;
     states.scratch = memory_of(states.scratch_size);
@@ -503,20 +634,21 @@ int main(int argc, char **argv)
     dx_hbtp_router_set(&subscribers, DX_HBTP_OP_STATE_SUBSCRIBE, dx_states_handler, &l->states);
     dx_hbtp_router_set(&subscribers, DX_HBTP_OP_STATE_UNSUBSCRIBE, dx_states_handler, &l->states);
     dx_hbtp_router_init(&publishers);
-    dx_hbtp_router_set(&publishers, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &hello);
+    publisher_hello = hello;
+    publisher_hello.admit = on_admit;
+    dx_hbtp_router_set(&publishers, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &publisher_hello);
     dx_hbtp_router_set_method(&publishers, LIVE_PUBLISH, on_publish, l);
     memset(&link, 0, sizeof link);
-    link.links_max = 64;
+    link.links_max = SUBSCRIBERS_MAX;
     link.hello = &hello;
     link.out_size = HISTORY_SIZE + 4096;
     link.session.router = &subscribers;
     link.session.payload_max = 4096;
     link.writable = on_writable;
-    link.closed = on_closed;
     const int port = listen_on(l, &l->subscribers, &link);
     memset(&link, 0, sizeof link);
-    link.links_max = 4;
-    link.hello = &hello;
+    link.links_max = PUBLISHERS_MAX;
+    link.hello = &publisher_hello;
     link.block_size = 64 << 10;
     link.session.router = &publishers;
     link.session.payload_max = 32 << 10;

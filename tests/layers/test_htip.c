@@ -177,7 +177,10 @@ DX_TEST(ht_2_markup_that_is_refused)
         "<p a=\"<\"></p>", "<p>a > b</p>", "<p>&nbsp;</p>", "<p>&#58;</p>", "<p>&amp</p>", "<p>\r</p>", "<script></script>", "<p><iframe></iframe></p>",
         "<p onclick=\"x\"></p>", "<p style=\"x\"></p>", "<a href=\"javascript:x\"></a>", "<a href=\" \tJava\nScript:x\"></a>", "<br>", "<p><br></br></p>",
         "<p data-slot=\"\"></p>", "<p><b data-slot=\"1\"></b></p>", "<p><b data-slot=\"\"><i data-slot=\"\"></i></b></p>",
-        "<p><b data-slot=\"\" data-slot=\"\"></b></p>", "<p/>", "<!-- -->", "<p><!-- --></p>", "<svg></svg>", "<p", "<", "<p a=\"", "<-p></-p>"};
+        "<p><b data-slot=\"\" data-slot=\"\"></b></p>", "<p/>", "<!-- -->", "<p><!-- --></p>", "<svg></svg>", "<p", "<", "<p a=\"", "<-p></-p>",
+        "<frame src=\"/x\"></frame>", "<div><frame></frame></div>", "<frameset></frameset>", "<body></body>", "<html></html>", "<head></head>", "<applet></applet>",
+        "<noembed></noembed>", "<noframes></noframes>", "<marquee></marquee>", "<p><param></param></p>", "<image></image>", "<fencedframe></fencedframe>",
+        "<portal></portal>", "<x-card></x-card>", "<pre></pre>", "<abbrs></abbrs>", "<d></d>", "<ab></ab>", "<j></j>", "<z></z>"};
     char deep[1024] = "";
     int wrong = 0;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -211,6 +214,24 @@ DX_TEST(ht_3_names_that_are_refused)
         else dx_htip_set_class(&w->w, 1, of(class == 0 ? "" : class == 1 ? "a b" : "a\tb"), true);
         DX_CHECK_EQ(try_writer(w), DX_HTIP_ENAME);
     }
+}
+
+DX_TEST(ht_3_a_name_may_be_asked_about_before_it_is_written)
+{
+    static const char *const names[] = {"title", "onclick", "on", "one", "style", "srcdoc", "a b", "=\">", "Title", "", "--x", "data-slot", "1a", "a\tb", "-"};
+    static const dx_htip_op ops[] = {DX_HTIP_ATTR, DX_HTIP_CLASS, DX_HTIP_STYLE};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) /* the reader is the model */
+        for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
+            writer *w = writer_new();
+            dx_htip_add_template(&w->w, 1, card, strlen(card));
+            dx_htip_clone(&w->w, 1, 1, 0);
+            if (ops[k] == DX_HTIP_ATTR) dx_htip_set_attribute(&w->w, 1, of(names[i]), of("x"));
+            if (ops[k] == DX_HTIP_CLASS) dx_htip_set_class(&w->w, 1, of(names[i]), true);
+            if (ops[k] == DX_HTIP_STYLE) dx_htip_set_style(&w->w, 1, of(names[i]), of("x"));
+            DX_CHECK_EQ(try_writer(w), dx_htip_is_name(ops[k], of(names[i])) ? DX_HTIP_OK : DX_HTIP_ENAME);
+        }
+    DX_CHECK(!dx_htip_is_name(DX_HTIP_TEXT, of("title")));
+    DX_CHECK(!dx_htip_is_name(DX_HTIP_CLASS, (dx_htip_text){NULL, 0}));
 }
 
 DX_TEST(ht_6_a_stream_is_carried_out_whole_or_not_at_all)

@@ -227,8 +227,16 @@ static uint32_t choose_keys(dx_choices *c, uint32_t *keys, uint32_t most)
     return count;
 }
 
+static bool are_distinct(const uint32_t *keys, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (keys[i] == keys[k]) return false;
+    return true;
+}
+
 /* Lists of any keys, marks in between, a ring and memory that may be too small: the document shows the last state that was
-   not refused. Rows that stay keep their state, and as few of them as possible move. */
+   not refused, and keys that are there twice are refused. Rows that stay keep their state, and as few of them as possible move. */
 DX_PROPERTY(mo_4_w_23_do_5_w_25_lists_of_any_keys, 1500)
 {
     dx_page p = page_open(dx_choose(c, 3) ? 65536 : 2048, dx_choose(c, 3) ? 65536 : 1024);
@@ -236,10 +244,14 @@ DX_PROPERTY(mo_4_w_23_do_5_w_25_lists_of_any_keys, 1500)
     for (uint64_t rounds = dx_choose(c, 8); rounds; rounds--) {
         uint32_t keys[CHILDREN], before[CHILDREN], sources[CHILDREN], kept = 0, count = choose_keys(c, keys, 40), was = l.count;
         memcpy(before, l.keys, sizeof before);
+        for (uint64_t twice = count && dx_choose(c, 2) == 0 ? dx_choose_range(c, 1, 2) : 0; twice; twice--)
+            keys[dx_choose(c, count - 1)] = keys[dx_choose(c, count - 1)];
         moves = clones = removals = 0;
         const int error = dx_page_list_update(&p, &l, keys, count);
-        DX_CHECK(error == 0 || error == DX_PAGE_ENOSPACE || error == DX_PAGE_EAGAIN || error == DX_PAGE_ETOOBIG);
+        const bool distinct = are_distinct(keys, count);
+        DX_CHECK(error == (distinct ? 0 : DX_PAGE_EDUPLICATE) || error == DX_PAGE_ENOSPACE || error == DX_PAGE_EAGAIN || error == DX_PAGE_ETOOBIG);
         if (error) {
+            DX_CHECK_EQ(dx_page_pending(&p), 0);
             DX_CHECK_EQ(l.count, was);
             DX_CHECK_MEM(l.keys, before, was * 4);
             memcpy(keys, before, sizeof keys);
@@ -267,6 +279,50 @@ DX_PROPERTY(mo_4_w_23_do_5_w_25_lists_of_any_keys, 1500)
             }
         }
     }
+}
+
+/* Each kind of update with a key twice: among new rows, in both of the unchanged ends, beside rows that only go. */
+DX_TEST(mo_4_a_key_twice_is_refused_whatever_else_changes)
+{
+    static const struct {
+        uint32_t before[4], before_count, after[6], count;
+    } cases[] = {{{1, 2, 3}, 3, {2, 3, 4, 3}, 4}, {{1, 2, 3}, 3, {1, 2, 3, 3}, 4}, {{1, 2, 3}, 3, {1, 1, 2, 3}, 4},
+                 {{1, 2, 3}, 3, {1, 2, 3, 1}, 4}, {{1, 2, 3}, 3, {3, 1, 2, 3}, 4}, {{1, 2, 3}, 3, {1, 2, 1, 2, 3}, 5}, {{0}, 0, {7, 7, 7}, 3},
+                 {{0}, 0, {7, 8, 9, 7}, 4}, {{3, 2, 1}, 3, {2, 2}, 2}, {{5, 1, 9}, 3, {5, 4, 9, 9}, 4}, {{5, 1, 9}, 3, {5, 9, 5, 9}, 4},
+                 {{5, 1, 9}, 3, {9, 9}, 2}, {{5}, 1, {5, 5}, 2}, {{0, 4}, 2, {0, UINT32_MAX, UINT32_MAX, 4}, 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dx_page p = page_open(65536, 65536);
+        dx_page_list l = list_open(0, 0);
+        uint32_t want[4];
+        DX_CHECK_EQ(dx_page_list_update(&p, &l, cases[i].before, cases[i].before_count), 0);
+        dx_page_frame(&p);
+        flush(&p);
+        const dx_page was = p;
+        DX_CHECK_EQ(dx_page_list_update(&p, &l, cases[i].after, cases[i].count), DX_PAGE_EDUPLICATE);
+        DX_CHECK_MEM(&p, &was, sizeof p);
+        DX_CHECK_EQ(l.count, cases[i].before_count);
+        for (uint32_t k = 0; k < l.count; k++) want[k] = cases[i].before[l.count - 1 - k];
+        DX_CHECK_EQ(dx_page_list_update(&p, &l, want, l.count), 0); /* and the next one is right */
+        dx_page_frame(&p);
+        flush(&p);
+        expect_rows(&p, 0, 0, want, l.count);
+    }
+}
+
+DX_TEST(mo_4_no_rows_need_no_keys)
+{
+    const uint32_t one = 4;
+    dx_page p = page_open(65536, 65536);
+    dx_page_list l = list_open(0, 0);
+    DX_CHECK_EQ(dx_page_list_update(&p, &l, NULL, 0), 0);
+    DX_CHECK_EQ(dx_page_list_update(&p, &l, NULL, 1), DX_PAGE_EINVAL);
+    DX_CHECK_EQ(dx_page_list_update(&p, &l, &one, 1), 0);
+    DX_CHECK_EQ(dx_page_list_update(&p, &l, NULL, 0), 0);
+    DX_CHECK(l.count == 0 && dx_page_used(&p) == 0);
+    l.keys = l.nodes = NULL;
+    l.capacity = 0;
+    DX_CHECK_EQ(dx_page_list_update(&p, &l, NULL, 0), 0);
+    DX_CHECK_EQ(dx_page_list_update(&p, &l, &one, 1), DX_PAGE_ENOSPACE);
 }
 
 /* Nested rows: removing one removes everything below it, and its numbers and memory are reused. */
@@ -377,6 +433,50 @@ DX_TEST(mm_1_mm_3_mm_5_w_20_regions_and_bounds)
     DX_CHECK_EQ(dx_page_read(&p, 0, 0, bytes, 1), DX_PAGE_ENODE);
 }
 
+/* A name that runs, or that no attribute, class or style may have: the same rules as in a stream of HTIP. */
+DX_TEST(mm_6_names_that_run_or_are_malformed_are_refused)
+{
+    static const char *const never[] = {"a b", " ", "a\tb", "a\n", "\x01"};
+    static const char *const names[] = {"title", "onclick", "on", "style", "srcdoc", "=\">", "Title", "--x", "color", "data-slot", "1a"};
+    static const dx_htip_op ops[] = {DX_HTIP_TEXT, DX_HTIP_TEXT, DX_HTIP_ATTR, DX_HTIP_CLASS, DX_HTIP_STYLE}; /* of DX_PAGE_ATTRIBUTE ... */
+    int refused = 0;
+    dx_page p = page_open(8192, 8192);
+    char long_name[258];
+    p.sealed_ = false;
+    const uint32_t first = p.name_count_;
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++) DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of(never[i])), DX_PAGE_EINVAL);
+    memset(long_name, 'a', 257);
+    long_name[257] = 0;
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of(long_name)), DX_PAGE_EINVAL);
+    DX_CHECK_EQ(p.name_count_, first);
+    for (uint32_t i = 0; i < sizeof names / sizeof *names; i++) {
+        DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of(names[i])), (int)(first + i));
+        for (uint8_t type = DX_PAGE_ATTRIBUTE; type <= DX_PAGE_STYLE; type++) {
+            const dx_page_binding b = {0, type, DX_PAGE_BYTES, 0, 1, first + i, 8, 8};
+            const int error = dx_page_add_component(&p, 100 + 4 * i + type, 3, 16, &b, 1);
+            DX_CHECK_EQ(error, dx_htip_is_name(ops[type], dx_htip_text_of(names[i])) ? 0 : DX_PAGE_EBINDING);
+            refused += error != 0;
+        }
+    }
+    DX_CHECK_EQ(refused, 11);
+}
+
+/* The smallest static region that is taken has room for a template, a name and a component. */
+DX_TEST(mm_3_the_smallest_static_region_holds_a_page)
+{
+    const dx_page_binding b = {0, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 1, 0, 8, 8};
+    dx_page p;
+    dx_page_desc d;
+    memset(&d, 0, sizeof d);
+    d.memory = memory;
+    d.state_size = d.queue_size = 1024;
+    for (d.static_size = 16; dx_page_init(&p, &d); d.static_size += 16) DX_CHECK(d.static_size < 65536);
+    DX_CHECK_EQ(d.static_size, 12 << 10);
+    DX_CHECK_EQ(dx_page_add_template(&p, 1, dx_htip_text_of("<p><b data-slot=\"\"></b></p>")), 0);
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("on")), 0);
+    DX_CHECK_EQ(dx_page_add_component(&p, 1, 1, 16, &b, 1), 0);
+}
+
 /* The default regions have 16 MiB together; a request that does not fit into one uses nothing. */
 DX_TEST(mm_1_mm_4_w_21_mm_8_a_full_region_uses_nothing)
 {
@@ -444,7 +544,7 @@ DX_TEST(mm_6_w_22_names_are_a_dictionary_with_bounds)
     dx_page p = page_open(8192, 8192);
     const uint8_t *m = (const uint8_t *)memory;
     dx_page_binding b = {0, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 1, 0, 8, 8};
-    char name[64], all[2 * 4096];
+    char name[64], all[256];
     p.sealed_ = false;
     for (int i = 2; i < DX_PAGE_NAMES_MAX; i++) {
         snprintf(name, sizeof name, "name-%d", i * 7919);
@@ -471,10 +571,12 @@ DX_TEST(mm_6_w_22_names_are_a_dictionary_with_bounds)
     p = page_open(8192, 8192); /* room of half the region, less templates: a name that is one byte too long */
     p.sealed_ = false;
     memset(all, 'x', sizeof all);
+    int next = 2;
+    for (; p.name_begin_ - p.template_end_ > 200; next++) DX_CHECK_EQ(dx_page_add_name(&p, (dx_htip_text){(const uint8_t *)all, 100}), next);
     const uint32_t room = p.name_begin_ - p.template_end_;
-    DX_CHECK(room < sizeof all - 1);
+    DX_CHECK(room > 100);
     DX_CHECK_EQ(dx_page_add_name(&p, (dx_htip_text){(const uint8_t *)all, room + 1}), DX_PAGE_ENOSPACE);
-    DX_CHECK_EQ(dx_page_add_name(&p, (dx_htip_text){(const uint8_t *)all, room}), 2);
+    DX_CHECK_EQ(dx_page_add_name(&p, (dx_htip_text){(const uint8_t *)all, room}), next);
     DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("y")), DX_PAGE_ENOSPACE);
 }
 

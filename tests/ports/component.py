@@ -460,6 +460,57 @@ def accepted(compilers):
     return len(texts)
 
 
+# Every element that HTML has or had, and what browsers tried; attributes; values.
+TAGS = """a abbr acronym address applet area article aside audio b base basefont bdi bdo bgsound big blink blockquote body br button canvas caption center cite code
+col colgroup command content data datalist dd del details dfn dialog dir div dl dt element em embed fencedframe fieldset figcaption figure font footer form frame
+frameset geolocation h1 h2 h3 h4 h5 h6 h7 head header hgroup hr html i iframe image img input ins isindex kbd keygen label legend li link listing main map mark
+marquee math menu menuitem meta meter model multicol nav nextid nobr noembed noframes noscript object ol optgroup option output p param permission picture plaintext
+portal pre progress q rb rbc rp rt rtc ruby s samp script search section select selectedcontent selectlist shadow slot small source spacer span strike strong style
+sub summary sup svg table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr webview xml xmp annotation-xml x-card font-face""".split()
+NAMES = """accept action alt background cite class content data data-x dir download enterkeyhint for form formaction href http-equiv id is lang manifest name on ona
+onabort onclick onfocus onx on-x online ping poster rel role s sandbox sizes slot src srcdoc srcdoc2 srcset style style2 target title type usemap value width
+1a -a a- a1 a--b xlink""".split()
+VALUES = ["", "x", "/a", "javascript:x", "JavaScript:x", " javascript:x", "java\tscript:x", "java\nscript:x", "javascript&amp;:x", "javascript :x", "xjavascript:x",
+          "javascript", "javascript&#58;x", "vbscript:x", "data:x", "\u00a0javascript:x", "\u017fjavascript:x", "j\u0430vascript:x"]
+
+
+def read_markups(texts):
+    """What dx_htip.h says of each: its slots, or an error below zero."""
+    stdin = b"".join(len(t).to_bytes(4, sys.byteorder) + t for t in (text.encode() for text in texts))
+    said = [int(s) for s in subprocess.run([build(CHECKER)], input=stdin, capture_output=True).stdout.split()]
+    expect(len(said) == len(texts), f"{len(said)} of {len(texts)}")
+    return said
+
+
+def compiler_and_reader_allow_the_same_elements():
+    listed = re.search(r"The elements are `([^`]*)`", open(f"{TOP}/docs/formats/htip.md").read())[1].split()
+    mixed = ["".join(dice.choices("abdefimrst1-", k=dice.randint(1, 6))) for _ in range(300)]
+    tags = sorted({t for t in TAGS + mixed + [t[:-1] for t in TAGS] + [t + "s" for t in TAGS] + listed if re.fullmatch("[a-z][a-z0-9-]*", t)})
+    texts = [f"<div><{t}></div>" if t in component.VOID else f"<div><{t}></{t}></div>" for t in tags]
+    reader = {t for t, slots in zip(tags, read_markups(texts)) if slots >= 0}
+    compiler = {t for t, text in zip(tags, texts) if "is refused" not in str(compile_(one(text))[1])}
+    expect(reader == set(listed), f"the reader and docs/formats/htip.md differ in {sorted(reader ^ set(listed))}")
+    expect(compiler == reader, f"they differ in {sorted(compiler ^ reader)}")
+    return f"{len(reader)} of {len(tags)}"
+
+
+def compiler_and_reader_allow_the_same_attributes():
+    names = sorted({*NAMES, *("".join(dice.choices("on-styleclick1", k=dice.randint(1, 6))) for _ in range(200))})
+    pairs = [(n, "x") for n in names] + [(n, v) for n in ("href", "src", "title", "formaction") for v in VALUES]
+    bodies = [f'<p {name}="{value}"></p>' for name, value in pairs]
+    took, wrong = 0, []
+    for body, slots in zip(bodies, read_markups(bodies)):
+        compiler, errors = compile_(one(body))
+        if not errors: # entities that HTML has and HTIP has not are written as characters
+            slots = read_markups([compiler.components[0].text])[0] if "&#" in body else slots
+            took += 1
+        if bool(errors) != (slots < 0) and "&#" not in body or not errors and slots < 0:
+            wrong.append(body)
+    expect(not wrong, f"they differ in {wrong}")
+    expect(took > 30, f"only {took} are allowed")
+    return f"{took} of {len(bodies)}"
+
+
 def random_element(depth=0):
     tag = dice.choice("p b i div span ul li a button h2 table tbody tr td em section label input br select option".split())
     inside = "".join(dice.choice([lambda: "{{a}}", lambda: "{{f(a, b)}}", lambda: "text &amp; more", lambda: " ", lambda: "\n ", lambda: "é€😀\xa0",
@@ -559,7 +610,7 @@ if sys.argv[1:2] == ["--markups"]:
     sys.exit(0)
 for test in (tables_are_those_written_by_hand, a_page_of_templates_runs, the_example_in_the_readme_is_true, each_error_has_its_place_and_what_to_write, each_error_says_what_to_write,
              the_command_prints_errors_and_leaves_the_header_alone, random_templates_are_refused_or_good, mutated_templates_end_with_a_result,
-             hostile_files_end_soon, names_stay_names):
+             hostile_files_end_soon, names_stay_names, compiler_and_reader_allow_the_same_elements, compiler_and_reader_allow_the_same_attributes):
     if not sys.argv[1:] or any(test.__name__.startswith(a) for a in sys.argv[1:]):
         case(test)
 subprocess.run(["rm", "-rf", WORK])

@@ -19,6 +19,8 @@ suite() { # NAME SECONDS COMMAND...      its output is kept for the counts
 }
 logs=()
 suite core 200 node tests/ports/core.mjs build/www
+suite journal 400 node tests/ports/journal.mjs build/www
+suite server 300 node tests/ports/server.mjs build/www
 suite page 400 node tests/ports/www.mjs build/www chromium "$@"
 suite feed 400 node tests/ports/feed.mjs build/www chromium
 suite live 400 node tests/ports/live.mjs build/www chromium
