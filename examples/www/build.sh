@@ -33,5 +33,5 @@ done
 "$out/pack" describe >"$out/site/state.json"
 ../update/build.sh "$out/update"
 for file in dx-update.js dx-update.wasm cache.js manifest.js error.js; do cp "$out/update/$file" "$out/site/"; done
-cp index.html style.css page.js core.js htip.js teleport.js worker.js feed.html feed.css dashboard.js feed.js feed_worker.js frames.js page_ops.js live.html live.js live_page.js "$out/site/"
+cp index.html style.css page.js core.js htip.js teleport.js worker.js feed.html feed.css dashboard.js feed.js feed_worker.js frames.js page_ops.js page_host.js live.html live.js live_page.js "$out/site/"
 cp ../clients/dx_hbtp.mjs "$out/site/dx_hbtp.js"

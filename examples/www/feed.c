@@ -13,6 +13,9 @@
 #endif
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_page.h"
+#ifdef __wasm__
+#include "page_exports.h"
+#endif
 #include "feed_rows.h"
 
 enum { ROWS_MAX = 4096, QUOTE_SIZE = 16, CLICK_SORT = FEED_ROWS_HANDLERS };
@@ -24,7 +27,6 @@ typedef struct feed {
     dx_page_list list;
     uint32_t     list_keys[ROWS_MAX], list_nodes[ROWS_MAX], wanted[ROWS_MAX];
     uint32_t     selected, sorted; /* sorted: by change */
-    uint32_t     handoff[8];       /* in a worker: whose turn, then what flush() takes */
     const uint8_t *quotes;         /* that are shown: in kept */
     uint32_t     quote_count;
     uint8_t      room[ROWS_MAX * QUOTE_SIZE], kept[ROWS_MAX * QUOTE_SIZE];
@@ -225,36 +227,16 @@ static int feed_take(feed *f, uint32_t size)
 }
 
 #ifdef __wasm__
-#include "../memory.c"
-#define EXPORT(name) __attribute__((export_name(#name))) name
+static dx_page *program_page(void) { return &instance.page; }
+static const void *program_memory(void) { return instance.memory; }
+static const char *program_markup(uint32_t id) { return id == QUOTE_ID ? quote_markup : NULL; }
+static int program_open(uint64_t granted) { return feed_open(&instance, granted); }
+static int program_update(void) { return 0; } /* feed_take() has done it */
 
-int EXPORT(open)(uint32_t capabilities) { return feed_open(&instance, capabilities); }
-uint8_t *EXPORT(room)(void) { return instance.room; }
-uint32_t EXPORT(room_size)(void) { return sizeof instance.room; }
-int EXPORT(take_feed)(uint32_t size) { return feed_take(&instance, size); }
-int EXPORT(event)(uint32_t handler, uint32_t node) { return dx_page_event(&instance.page, handler, node, NULL, 0); }
-const char *EXPORT(template_text)(void) { return quote_markup; }
-uint32_t EXPORT(template_size)(void) { return sizeof quote_markup - 1; }
-const void *EXPORT(static_region)(void) { return instance.memory; }
-uint32_t EXPORT(row_count)(void) { return instance.list.count; }
-
-/* Turns what has changed into operations: how many; words 1 to 6 of handoff() are what flush() takes. Then flushed(). */
-uint32_t EXPORT(frame)(void)
-{
-    dx_page_flush f;
-    const uint32_t count = dx_page_frame(&instance.page);
-    dx_page_get_flush(&instance.page, &f);
-    instance.handoff[1] = (uint32_t)(uintptr_t)f.ops;
-    instance.handoff[2] = f.mask;
-    instance.handoff[3] = f.read;
-    instance.handoff[4] = f.write;
-    instance.handoff[5] = (uint32_t)(uintptr_t)f.text;
-    instance.handoff[6] = f.text_size;
-    return count;
-}
-
-uint32_t *EXPORT(handoff)(void) { return instance.handoff; }
-void EXPORT(flushed)(void) { dx_page_flushed(&instance.page); }
+uint8_t *PAGE_EXPORT(room)(void) { return instance.room; }
+uint32_t PAGE_EXPORT(room_size)(void) { return sizeof instance.room; }
+int PAGE_EXPORT(take_feed)(uint32_t size) { return feed_take(&instance, size); }
+uint32_t PAGE_EXPORT(row_count)(void) { return instance.list.count; }
 #elif !defined(FEED_NO_MAIN)
 #include "page_html.h"
 #include <stdio.h>

@@ -1,5 +1,7 @@
 // feed.c in a worker (feed.js): its memory is shared with the page, which carries out the operations in the ring when it is its turn.
 // Inputs wait while it is: the ring and its texts are not touched then.
+import { callHandler, templatesOf } from './page_host.js';
+
 const inputs = [];
 let core, memory, words;
 
@@ -12,10 +14,10 @@ const took = bytes => {
 function turn() {
     if (!core || Atomics.load(words, 0) != 0) return;
     core.flushed();
-    for (const { bytes, handler, node } of inputs.splice(0))
+    for (const { bytes, handler, node, data = '' } of inputs.splice(0))
         if (bytes) postMessage({ error: took(bytes) });
-        else core.event(handler, node);
-    if (!core.frame()) return;
+        else callHandler(core, memory, handler, node, data);
+    if (core.frame() <= 0) return;
     Atomics.store(words, 0, 1);
     wait();
 }
@@ -35,8 +37,7 @@ try {
     const error = core.open(+new URL(location).searchParams.get('capabilities'));
     if (error) throw new Error(`feed-shared.wasm: error ${error}`);
     words = new Int32Array(memory.buffer, core.handoff(), 8);
-    const template = new TextDecoder().decode(new Uint8Array(memory.buffer, core.template_text(), core.template_size()).slice());
-    postMessage({ memory, handoff: core.handoff(), template, region: core.static_region() });
+    postMessage({ memory, handoff: core.handoff(), templates: templatesOf(core, memory), region: core.region() });
     turn();
 } catch (error) {
     core = null;

@@ -57,7 +57,7 @@ class Page {
         await this.act({ type: 'pointer', actions: [{ type: 'pointerMove', x: 0, y: 0, origin }, { type: 'pointerDown', button: 0 }, { type: 'pointerUp', button: 0 }] });
     }
     async press(key) {
-        const value = { Tab: '\ue004', Enter: '\ue007', Space: ' ' }[key];
+        const value = { Tab: '\ue004', Enter: '\ue007', Space: ' ' }[key] ?? (key.length == 1 ? key : null);
         if (!value) throw new Error(`no key ${key}`);
         await this.act({ type: 'key', actions: [{ type: 'keyDown', value }, { type: 'keyUp', value }] });
     }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The runtime of examples/www and the module of examples/update in node, and both in Chromium and Firefox. usage: www.sh [SCREENSHOT]
+# The runtime of examples/www, examples/todo and the module of examples/update, in node, Chromium and Firefox. usage: www.sh [SCREENSHOT]
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 skip() {
@@ -12,6 +12,7 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null || comm
 [ -d build/playwright/node_modules/playwright-core ] || skip "no playwright-core (make deps-all)"
 make -s build/dxup build/dxpatch || exit 1
 examples/www/build.sh build/www || exit 1
+examples/todo/build.sh build/todo || exit 1
 suite() { # NAME SECONDS COMMAND...      its output is kept for the counts
     local log=build/www/$1.log
     timeout "$2" "${@:3}" | tee "$log"
@@ -24,8 +25,10 @@ suite server 300 node tests/ports/server.mjs build/www
 suite page 400 node tests/ports/www.mjs build/www chromium "$@"
 suite feed 400 node tests/ports/feed.mjs build/www chromium
 suite live 400 node tests/ports/live.mjs build/www chromium
+suite todo 400 node tests/ports/todo.mjs build/todo chromium
 suite rows 400 bench/bench_www.sh check chromium
 for part in www feed live; do suite $part-firefox 400 node tests/ports/$part.mjs build/www firefox; done
+suite todo-firefox 400 node tests/ports/todo.mjs build/todo firefox
 suite rows-firefox 400 bench/bench_www.sh check firefox
 make -s build/update_rules || exit 1
 examples/update/build.sh build/update || exit 1
