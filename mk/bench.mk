@@ -1,7 +1,7 @@
 # Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
 # results go to bench/results, what was tried to bench/log.md.
 
-.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-many bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-www bench-net
+.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-many bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-keep bench-www bench-net
 
 .PHONY: bench
 bench: ## charts of README.md and bench/README.md, from the CSV files in bench/results
@@ -79,6 +79,10 @@ build/bench_dxdb: bench/bench_dxdb.c build/flags
 bench-dxdb: build/dxdb build/bench_dxdb ## dxdb beside pgbench, PgBouncer, Redis, nginx and h2o, times after a COMMIT, idle connections, into bench/results/dxdb.csv; SECONDS=, ROUNDS=, SUBSCRIBERS='N ...'
 	@bash -c '. bench/bench_deps.sh; for p in pgbouncer redis nginx h2o; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
 	@python3 bench/bench_dxdb.py $(or $(SECONDS),3) $(or $(ROUNDS),200) $(SUBSCRIBERS)
+
+bench-keep: build/dxkeep ## dxkeep beside restic, borg and zstd -3: bytes of 20 versions, processor time; pauses, restore, pgbench, into bench/results/keep.csv; PARTS='series ...'
+	@bash -c '. bench/bench_deps.sh; for p in restic borgbackup zstd; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
+	@ROUNDS='$(ROUNDS)' SECONDS='$(SECONDS)' python3 bench/bench_keep.py $(PARTS)
 
 BENCH_BULK := $(filter programs/dxwan/net/%,$(DXWAN)) $(COMMON) $(call HEADER,bulk crc32c hbtp reactor link)
 build/bench_bulk: bench/bench_bulk.c $(BENCH_BULK:%.c=build/obj/%.o) build/flags

@@ -10,7 +10,7 @@ build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
 	$(TOML_LINK) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
-.PHONY: demo demo-run demo-picture run-firmware run-www run-feed run-dxdb run-dxdb-run run-dxwan
+.PHONY: demo demo-run demo-picture dxkeep-picture run-firmware run-www run-feed run-dxdb run-dxdb-run run-dxwan
 demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]
 	@CC='$(CC)' tests/deps.sh compiler
 	@tests/deps.sh demo || true
@@ -20,6 +20,8 @@ demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2
 
 demo-picture: ## what the demo prints, as docs/demo.svg
 	@programs/dxup/demo_picture.py docs/demo.svg
+dxkeep-picture: build/dxkeep ## what dxkeep status, timeline and log print in a run of two and a half minutes, as docs/dxkeep.svg
+	@programs/dxkeep/picture.py build/dxkeep docs/dxkeep.svg
 
 run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emulators
 	@CC='$(CC)' examples/firmware/run.sh

@@ -105,6 +105,9 @@ need_for_all() {
     need redis-tools has redis-check-aof
     need nginx eval 'has nginx || test -x /usr/sbin/nginx'
     need iproute2 has ip
+    # For examples/sidecar: a bare Debian, a parser of the manifests.
+    need debootstrap test -x /usr/sbin/debootstrap
+    need python3-yaml python3 -c 'import yaml'
     need rdiff has rdiff
     need bsdiff has bsdiff
     # Encoders of deflate besides zlib: their streams are rebuilt.

@@ -23,8 +23,8 @@ def run():
     return table
 
 
-def draw(table):
-    escape = lambda t: t.replace("&", "&amp;").replace("<", "&lt;").replace(" ", "\u00a0")
+def table_lines(table):
+    """Lines of the picture, each with its class."""
     lines = [("p", "$ make demo")]
     for row in table:
         line = ""
@@ -32,14 +32,20 @@ def draw(table):
             cell = SHORT.get(row[column].strip(), row[column].strip())
             line += cell.ljust(width) if width > 0 else cell.rjust(-width)
         lines.append(("h" if row.startswith("pull") else "b" if row.startswith("update") else "", line))
+    return lines
+
+
+def draw(title, lines, width):
+    """A terminal of this width in pixels, with (class, text) for each line."""
+    escape = lambda t: t.replace("&", "&amp;").replace("<", "&lt;").replace(" ", "\u00a0")
     height = 44 + 19 * len(lines)
-    parts = ['<rect class="w" x="1" y="1" width="418" height="%d" rx="8"/>' % (height - 2)]
+    parts = ['<rect class="w" x="1" y="1" width="%d" height="%d" rx="8"/>' % (width - 2, height - 2)]
     parts += ['<circle class="d" cx="%d" cy="16" r="5"/>' % x for x in (18, 34, 50)]
     parts += ['<text x="12" y="%d"%s>%s</text>' % (48 + 19 * i, ' class="%s"' % kind if kind else "", escape(text)) for i, (kind, text) in enumerate(lines)]
-    return ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 420 %d" width="420" height="%d" role="img">\n<title>make demo</title>\n%s\n%s\n</svg>\n'
-            % (height, height, STYLE, "\n".join(parts)))
+    return ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">\n<title>%s</title>\n%s\n%s\n</svg>\n'
+            % (width, height, width, height, title, STYLE, "\n".join(parts)))
 
 
 if __name__ == "__main__":
-    made = draw(run())
+    made = draw("make demo", table_lines(run()), 420)
     open(sys.argv[1], "w").write(made)
