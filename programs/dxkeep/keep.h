@@ -16,6 +16,7 @@
    freeze.c   stops and continues the processes that write
    child.c    the program, and the signals that are forwarded to it
    guard.c    a process between dxkeep and the program, which outlives a kill of dxkeep
+   supervise.c  starts dxkeep again when it was killed
    processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
    ship.c     sends versions to another machine     remote.c  fetches them from there
@@ -56,6 +57,7 @@ typedef struct keep_options {
     const char   *before_capture; /* a command; NULL: none */
     const char   *after_capture;
     uint64_t      hook_ns;   /* time limit of each hook */
+    bool          supervise; /* run: a process above starts dxkeep again when it was killed */
     bool          no_freeze; /* run: do not stop the program for a capture */
     const char   *keep;      /* gc, run: a rule, which versions stay; NULL: all */
     bool          dry_run;   /* gc */

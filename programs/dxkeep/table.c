@@ -50,6 +50,10 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "Different files may be from different moments between the first and the last\n"
                     "read.\n"
                     "\n"
+                    "If dxkeep is killed, the program is, too. With --supervise a small process above both\n"
+                    "starts dxkeep again instead, and the program runs on. After ten failures in a row\n"
+                    "without a capture it ends the program, with status 5.\n"
+                    "\n"
                     "With --remote each version also goes to a server elsewhere, beside the captures.\n"
                     "If that is away, slow or full, capturing continues, and the versions follow later.\n"
                     "If STORE has no versions, it continues with the latest one of the remote.\n"
@@ -218,6 +222,8 @@ static const prog_option options[] = {
              "(default 8)"},
     {"--no-freeze", PROG_OPTION_FLAG, FIELD(no_freeze), .commands = RUN,
      .help = "do not stop the program; versions captured while it\nruns are not marked consistent"},
+    {"--supervise", PROG_OPTION_FLAG, FIELD(supervise), .commands = RUN,
+     .help = "start dxkeep again if it is killed; the program runs\non meanwhile, without captures"},
     {"--freeze-pid", PROG_OPTION_NUMBER, FIELD(freeze_pid), .min = 2, .max = INT32_MAX, .unit = 1,
      .commands = DAEMON, .value = "PID",
      .help = "stop this process and its descendants for each\ncapture"},
