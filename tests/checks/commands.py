@@ -355,6 +355,7 @@ def dxkeep(folder):
              "dxkeep status store --name app --json", "dxkeep timeline store --name app --limit 9 --by hour --json",
              "dxkeep pin store latest --name app --json --quiet", "dxkeep pin store latest --name app --remove",
              "dxkeep gc store --name app --keep last=9 --dry-run --json --quiet",
+             "dxkeep record store --name app --dir data --exclude '*.o' --include '*.c' --no-owner --no-xattrs --paranoid --workers 2 --json --quiet -- true",
              "dxkeep verify store --json --quiet"]
     # fetched in tests/programs/test_dxkeep_remote.py
     remote = "dxkeep restore --remote 127.0.0.1:7012 copy --time latest"

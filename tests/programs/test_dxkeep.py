@@ -794,6 +794,58 @@ def the_dxkeep_below(process, program):
     return found[0]
 
 
+def a_command_is_recorded(dice):
+    """Two versions, before and after, whose difference is what the command did, by a model; its status, and its signals; processes that
+    are left; a store in the directory, and a command that cannot be started."""
+    model = Model("data", dice)
+    model.some(30, mapped=False, linked=False)
+
+    def record(*command, status=0, more=()):
+        done = subprocess.run([DXKEEP, "record", "store", "--dir", "data", "--json", *more, "--", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert done.returncode == status, (done.returncode, done.stderr)
+        lines = done.stdout.decode().splitlines()
+        return json.loads(lines[-1]), lines[:-1]
+
+    for turn in range(ROUNDS):
+        before = model.expected()
+        while turn and not difference(before, model.expected()):
+            model.some(dice.randrange(1, 8), mapped=False, linked=False)
+        after = model.expected()
+        shutil.rmtree("next", ignore_errors=True)
+        if turn:
+            subprocess.run(["cp", "-a", "data", "next"], check=True)
+            keep("restore", "store", str(found["after"]), "data", "--force", "--quiet", "--name", "record")
+            assert not difference(before, seen("data"))
+        status = dice.choice([0, 0, 3])
+        found, said_before = record("sh", "-c", "echo out; [ ! -e next ] || { rm -rf data/* data/.[!.]*; cp -a next/. data; }; exit %d" % status, status=status)
+        assert said_before == ["out"] and found["after"] == found["before"] + 1 and found["consistent"] and found["status"] == status, found
+        for version, state in (("before", before), ("after", after)):
+            keep("restore", "store", str(found[version]), "back", "--force", "--quiet", "--name", "record")
+            assert not difference(state, seen("back")), difference(state, seen("back"))
+        assert found["added"] == len(set(after) - set(before)) and found["removed"] == len(set(before) - set(after)), (found, difference(before, after))
+        changed = [n for n in set(before) & set(after) if before[n][:3] != after[n][:3]]
+        assert found["changed"] == len(changed), (found, changed)
+        files = [n for n in after if stat.S_ISREG(after[n][0]) and (n not in before or before[n][0] != after[n][0] or before[n][2] != after[n][2])]
+        assert found["bytes"] == sum(os.path.getsize(os.path.join("data", n)) for n in files), (found, files)
+    assert record("true")[0]["added"] == 0
+    assert record("sh", "-c", "kill -9 $$", status=137)[0]["status"] == 137
+    assert record("./nothing", status=127)[0]["status"] == 127
+    left = record("sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!")
+    assert not left[0]["consistent"] and state_of(int(left[1][0])), left
+    os.kill(int(left[1][0]), signal.SIGKILL)
+    assert "needs a command" in keep("record", "store", "--dir", "data", status=1)
+    assert "keep the store outside" in keep("record", "data/store", "--dir", "data", "--", "touch", "ran", status=6)
+    assert "no such directory" in keep("record", "store", "--dir", "none", "--", "touch", "ran", status=2) and not os.path.exists("ran")
+    assert "1 added, 0 changed, 0 removed, 2 bytes" in keep("record", "store", "--dir", "data", "--name", "own", "--", "sh", "-c", "echo 1 >data/own")
+    assert keep("cat", "store", "2", "own", "--name", "own") == "1\n"
+    assert keep("record", "store", "--dir", "data", "--quiet", "--", "true") == ""
+    process = subprocess.Popen([DXKEEP, "record", "store", "--dir", "data", "--", "sh", "-c", "trap 'exit 4' TERM; touch ready; while :; do sleep 0.05; done"])
+    wait_for("the command", lambda: os.path.exists("ready"), process)
+    assert "another process" in keep("capture", "store", "data", status=6)
+    stop(process, status=4)
+    assert "is sound" in keep("verify", "store")
+
+
 def a_killed_dxkeep_is_started_again(dice):
     """--supervise: killed ten times, half of them while the program is stopped. The program runs on, versions continue, those that are
     called consistent are of one instant, signals arrive, and so does the program's status."""
@@ -3335,7 +3387,7 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_killed_dxkeep_is_started_again,
+CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
