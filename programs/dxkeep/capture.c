@@ -242,7 +242,7 @@ static int publish(keep_capture *c, bool all)
 static int add_version(keep_capture *c, unsigned mode, bool consistent)
 {
     versions_version v = {.kind = PROG_TREE, .mode = mode, .snapshot = true, .size = c->found.size};
-    if (c->has_last && c->last.snapshot && c->last.mode == mode &&
+    if (!c->always && c->has_last && c->last.snapshot && c->last.mode == mode &&
         !memcmp(c->last.root, c->found.root, sizeof v.root) &&
         !(consistent && !c->last.consistent && c->own == c->last.version))
         return PROG_OK;

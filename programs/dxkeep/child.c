@@ -42,8 +42,14 @@ static int first_real_time(void) { return 1; }
 static int last_real_time(void) { return 0; }
 #endif
 
-/* A signal from the terminal (Ctrl-C) reaches the program directly as well as dxkeep. */
-static bool is_from_terminal(const siginfo_t *info)
+bool keep_signal_is_forwarded(int number)
+{
+    bool listed = number >= first_real_time() && number <= last_real_time();
+    for (int i = 0; i < PASSED_ON; i++) listed |= passed_on[i] == number;
+    return listed;
+}
+
+bool keep_signal_is_from_terminal(const siginfo_t *info)
 {
 #if defined(SI_KERNEL)
     return info->si_code == SI_KERNEL;
@@ -58,7 +64,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     (void)context;
     if (number == SIGCHLD) child_ended = 1;
     if (number != SIGCHLD && number > 0 && number < SIGNALS) {
-        if (!is_from_terminal(info)) __atomic_add_fetch(&pending[number], 1, __ATOMIC_RELAXED);
+        if (!keep_signal_is_from_terminal(info)) __atomic_add_fetch(&pending[number], 1, __ATOMIC_RELAXED);
         __atomic_store_n(&came[number], 1, __ATOMIC_RELEASE);
     }
     dx_reactor *r = waked;
@@ -95,6 +101,7 @@ int keep_child_start(keep_child *c, keep_guard *guard, char **program)
     if (status) return status;
     c->guard = guard;
     c->pid = (int)guard->shared->pid;
+    child_ended = 1; /* it may have ended before there was a handler */
     if (!error) return PROG_OK;
     c->ended = true;
     c->status = error == ENOENT ? NO_PROGRAM : CANNOT_EXECUTE;
@@ -105,6 +112,21 @@ int keep_child_start(keep_child *c, keep_guard *guard, char **program)
 /* >>tend --------------------------------------------------------------- */
 /* The guard reaps the program. If the guard is killed, the kernel kills the program; the rest of
    its processes become children of dxkeep, and are ended here. */
+static void lose_guard(keep_child *c)
+{
+    keep_processes_end(prog_now_ns() + END_NS, 0);
+    c->ended = true;
+    c->status = KILLED + SIGKILL;
+}
+
+/* The kernel kills the program also if the supervisor is killed, unless the program has changed its user. */
+static void lose_supervisor(keep_child *c)
+{
+    if (c->pid > 0) kill((pid_t)c->pid, SIGKILL);
+    c->ended = true;
+    c->status = KILLED + SIGKILL;
+}
+
 static void reap(keep_child *c)
 {
     int status;
@@ -112,14 +134,15 @@ static void reap(keep_child *c)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (!c->guard || pid != c->guard->pid) continue;
         c->guard->pid = 0;
-        if (c->ended) continue;
-        keep_processes_end(prog_now_ns() + END_NS, 0);
-        c->ended = true;
-        c->status = KILLED + SIGKILL;
+        if (!c->ended) lose_guard(c);
     }
-    if (c->ended || !c->guard || !keep_guard_ended(c->guard, &status)) return;
-    c->ended = true;
-    c->status = WIFSIGNALED(status) ? KILLED + WTERMSIG(status) : WEXITSTATUS(status);
+    if (c->ended || !c->guard) return;
+    if (keep_guard_ended(c->guard, &status)) {
+        c->ended = true;
+        c->status = WIFSIGNALED(status) ? KILLED + WTERMSIG(status) : WEXITSTATUS(status);
+    } else if (c->guard->above && getppid() != c->guard->pid) {
+        lose_supervisor(c);
+    }
 }
 
 static bool ends_dxkeep(int number)

@@ -14,6 +14,10 @@ typedef struct keep_child {
     keep_guard *guard; /* its parent */
 } keep_child;
 
+/* May a program be sent it by way of dxkeep? */
+bool keep_signal_is_forwarded(int number);
+/* A signal from the terminal (Ctrl-C) reaches the program directly as well as dxkeep. */
+bool keep_signal_is_from_terminal(const siginfo_t *info);
 /* From now on signals wake the reactor, which must stay open until keep_signals_end(). At most one
    reactor per process. */
 void keep_signals_begin(dx_reactor *r);

@@ -2,6 +2,7 @@
 #include "guard.h"
 
 #include "processes.h"
+#include "../common/os.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 
 enum { NO_PROGRAM = 127, KILLED = 128, SIGNALS = 65 };
 #define END_NS INT64_C(60000000000) /* a process that waits for a disk ends late */
+#define ASK_NS INT64_C(1000000) /* between two questions to the supervisor */
 
 void keep_guard_continue(keep_frozen *frozen)
 {
@@ -85,8 +87,7 @@ static bool open_pipe(int ends[2])
     return true;
 }
 
-/* In the guard. */
-static void start_program(keep_shared *shared, char **program, const sigset_t *mask)
+void keep_guard_execute(keep_shared *shared, char **program, const sigset_t *mask)
 {
     int ends[2];
     if (!open_pipe(ends)) {
@@ -160,7 +161,7 @@ static void guard(guarding *g)
         const ssize_t n = read(g->ask, &byte, 1);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) abandon(g);
-        start_program(g->shared, g->program, &g->before);
+        keep_guard_execute(g->shared, g->program, &g->before);
         if (write(g->answer, &byte, 1) != 1) abandon(g);
     }
 }
@@ -196,35 +197,65 @@ static int fork_guard(keep_guard *g, guarding *own)
     return prog_fail_errno("the guard process cannot be started");
 }
 
-int keep_guard_open(keep_guard *g, const char *cgroup, char **program)
+void keep_guard_close(keep_guard *g)
 {
-    guarding own = {.cgroup = cgroup, .program = program, .dxkeep = getpid()};
+    if (!g->shared) return;
+    if (g->pid && !g->above) {
+        kill(g->pid, SIGKILL);
+        while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR) continue;
+    }
+    if (!g->above) {
+        close(g->ask);
+        close(g->answer);
+    }
+    munmap(g->shared, sizeof *g->shared);
+    memset(g, 0, sizeof *g);
+}
+
+static int share(keep_guard *g, bool adopts)
+{
     void *shared = mmap(NULL, sizeof *g->shared, PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return prog_fail_errno("the memory shared with the guard process cannot be allocated");
-    g->shared = own.shared = shared;
+    g->shared = shared;
+    if (!adopts || adopt_orphans()) return PROG_OK;
+    const int status = prog_fail_errno("the program's orphans cannot be adopted");
+    keep_guard_close(g);
+    return status;
+}
+
+int keep_guard_open(keep_guard *g, const char *cgroup, char **program)
+{
+    guarding own = {.cgroup = cgroup, .program = program, .dxkeep = getpid()};
+    int status = share(g, program != NULL);
+    if (status) return status;
+    own.shared = g->shared;
     sigprocmask(SIG_BLOCK, NULL, &own.before);
-    int status = PROG_OK;
-    if (program && !adopt_orphans()) status = prog_fail_errno("the program's orphans cannot be adopted");
-    if (!status) status = fork_guard(g, &own);
+    status = fork_guard(g, &own);
     if (!status) return PROG_OK;
     munmap(g->shared, sizeof *g->shared);
     g->shared = NULL;
     return status;
 }
 
-void keep_guard_close(keep_guard *g)
+int keep_guard_share(keep_guard *g)
 {
-    if (!g->shared) return;
-    if (g->pid) {
-        kill(g->pid, SIGKILL);
-        while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR) continue;
+    g->above = true;
+    return share(g, true);
+}
+
+/* Ask until it has answered: a signal wakes it. */
+static int ask_supervisor(keep_guard *g, int *error)
+{
+    __atomic_store_n(&g->shared->asked, 1, __ATOMIC_RELEASE);
+    while (getppid() == g->pid && !keep_guard_has_started(g)) {
+        kill(g->pid, SIGCHLD);
+        os_sleep_ns(ASK_NS);
     }
-    close(g->ask);
-    close(g->answer);
-    munmap(g->shared, sizeof *g->shared);
-    memset(g, 0, sizeof *g);
+    if (getppid() != g->pid) return prog_fail(PROG_SYSTEM, "the supervisor was killed");
+    *error = g->shared->error;
+    return PROG_OK;
 }
 
 int keep_guard_start(keep_guard *g, int *error)
@@ -232,6 +263,7 @@ int keep_guard_start(keep_guard *g, int *error)
     char byte = 's';
     ssize_t n;
     assert(g->pid);
+    if (g->above) return ask_supervisor(g, error);
     do {
         n = write(g->ask, &byte, 1);
     } while (n < 0 && errno == EINTR);
@@ -241,6 +273,21 @@ int keep_guard_start(keep_guard *g, int *error)
     if (n != 1) return prog_fail(PROG_SYSTEM, "the guard process has ended: the program is not started");
     *error = g->shared->error;
     return PROG_OK;
+}
+
+bool keep_guard_has_started(const keep_guard *g)
+{
+    return g->shared && __atomic_load_n(&g->shared->started, __ATOMIC_ACQUIRE);
+}
+
+void keep_guard_listen(const keep_guard *g)
+{
+    if (g->above) sigprocmask(SIG_SETMASK, &g->before, NULL);
+}
+
+void keep_guard_note_capture(const keep_guard *g)
+{
+    if (g->shared) __atomic_store_n(&g->shared->captured, 1, __ATOMIC_RELEASE);
 }
 
 bool keep_guard_ended(const keep_guard *g, int *status)

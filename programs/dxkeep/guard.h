@@ -10,6 +10,7 @@
 
 #include "../common/common.h" /* first: it defines _GNU_SOURCE */
 
+#include <signal.h>
 #include <sys/types.h>
 
 enum { KEEP_FROZEN_MAX = 4096 }; /* processes; with more, a freeze fails */
@@ -25,6 +26,10 @@ typedef struct keep_shared { /* by dxkeep and the guard */
     int         error;  /* errno, if it could not be executed */
     int         status; /* of waitpid(), once it has */
     int         ended;
+    int         asked;    /* --supervise: dxkeep asks for the program, */
+    int         started;  /* and that was done, or error has the reason */
+    int         hook;     /* the process group of the hook that dxkeep runs; 0: none */
+    int         captured; /* dxkeep has captured something since its start */
 } keep_shared;
 
 typedef struct keep_guard {
@@ -32,6 +37,8 @@ typedef struct keep_guard {
     pid_t        pid;    /* 0: none */
     int          ask;    /* pipes to it, and from it */
     int          answer;
+    bool         above;  /* it is the supervisor, dxkeep's parent (supervise.h): there are no pipes */
+    sigset_t     before; /* then: the signal mask to restore */
 } keep_guard;
 
 /* cgroup: to be thawed; program: to be started; either may be NULL. */
@@ -42,6 +49,18 @@ void keep_guard_close(keep_guard *g);
 int  keep_guard_start(keep_guard *g, int *error);
 /* Has the program ended? The guard then sends SIGCHLD to dxkeep. */
 bool keep_guard_ended(const keep_guard *g, int *status);
+
+/* --supervise: was the program started, by an earlier dxkeep? */
+bool keep_guard_has_started(const keep_guard *g);
+/* --supervise: the handlers of signals are there now. */
+void keep_guard_listen(const keep_guard *g);
+/* --supervise: something was captured. */
+void keep_guard_note_capture(const keep_guard *g);
+
+/* For the supervisor: the shared memory, and that orphans become children of this process. */
+int  keep_guard_share(keep_guard *g);
+/* In the process that becomes the parent of the program: start it, with this signal mask. */
+void keep_guard_execute(keep_shared *shared, char **program, const sigset_t *mask);
 
 /* SIGCONT to all of them. */
 void keep_guard_continue(keep_frozen *frozen);

@@ -34,6 +34,15 @@ static void execute(const char *command, uint64_t version, bool consistent)
     _exit(NO_SHELL);
 }
 
+static int *group_of_running; /* NULL: nobody wants to know */
+
+void keep_hook_tell(int *group) { group_of_running = group; }
+
+static void tell(int group)
+{
+    if (group_of_running) __atomic_store_n(group_of_running, group, __ATOMIC_RELEASE);
+}
+
 /* False: not before until_ns. */
 static bool wait_for(pid_t pid, int64_t until_ns, int *status)
 {
@@ -56,13 +65,16 @@ bool keep_hook(const char *command, uint64_t limit_ns, uint64_t version, bool co
         prog_fail_errno("'%s' cannot be started", command);
         return false;
     }
+    tell(pid);
     setpgid(pid, pid); /* parent and child both call it: either may run first */
     if (!wait_for(pid, prog_now_ns() + (int64_t)limit_ns, &status)) {
         kill(-pid, SIGKILL);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+        tell(0);
         prog_warn("'%s' did not end within %.3g s and was killed", command, (double)limit_ns / 1e9);
         return false;
     }
+    tell(0);
     if (WIFEXITED(status) && !WEXITSTATUS(status)) return true;
     if (WIFSIGNALED(status)) prog_warn("'%s' was killed by signal %d", command, WTERMSIG(status));
     else prog_warn("'%s' ended with status %d", command, WEXITSTATUS(status));

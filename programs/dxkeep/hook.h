@@ -9,4 +9,7 @@
    its process group; a message gives the reason. */
 bool keep_hook(const char *command, uint64_t limit_ns, uint64_t version, bool consistent);
 
+/* Keep the process group of the hook that runs here, or 0: who survives this process may end it. */
+void keep_hook_tell(int *group);
+
 #endif

@@ -5,6 +5,7 @@
    run.c      runs a program, or waits for a signal, and captures the directory meanwhile
    diffkeeper.c  the same by the flags and variables of DiffKeeper
    restore.c  restores the directory
+   record.c   what a command changes
    export.c   writes a version as a tar archive     tar.c  its format
    in_place.c restores a mount point
    log.c      lists versions                 timeline.c  counts them by hours or days
@@ -16,6 +17,7 @@
    freeze.c   stops and continues the processes that write
    child.c    the program, and the signals that are forwarded to it
    guard.c    a process between dxkeep and the program, which outlives a kill of dxkeep
+   supervise.c  starts dxkeep again when it was killed
    processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
    ship.c     sends versions to another machine     remote.c  fetches them from there
@@ -43,7 +45,7 @@ typedef struct keep_options {
     const char   *second;    /* diff: the other version */
     const char   *path;      /* ls, cat, restore: in the version; NULL: all of it */
     const char   *target;    /* restore, export, mount: the destination */
-    char        **program;   /* run: with its arguments, NULL-terminated */
+    char        **program;   /* run, record: with its arguments, NULL-terminated */
     const char   *name;      /* of the versions in the store */
     uint64_t      quiet_ns;  /* a changed file is captured once it was unchanged for this time, */
     uint64_t      hold_ns;   /* or this long after its first change */
@@ -56,6 +58,7 @@ typedef struct keep_options {
     const char   *before_capture; /* a command; NULL: none */
     const char   *after_capture;
     uint64_t      hook_ns;   /* time limit of each hook */
+    bool          supervise; /* run: a process above starts dxkeep again when it was killed */
     bool          no_freeze; /* run: do not stop the program for a capture */
     const char   *keep;      /* gc, run: a rule, which versions stay; NULL: all */
     bool          dry_run;   /* gc */
@@ -109,6 +112,7 @@ typedef struct keep_capture {
     bool                 has_last;
     uint64_t             own;      /* the latest version that this process added; 0: none */
     bool                 absent;   /* the directory did not exist at the last call */
+    bool                 always;   /* add a version also if it equals the latest one */
     bool                 added;    /* the last call added it */
     bool                 warned;   /* about metadata that versions do not keep */
     uint64_t             closed;   /* entries without read permission, which the last version lacks; */
@@ -178,7 +182,7 @@ int  keep_moment_choose(const versions_version *list, size_t count, const char *
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
-/* >>log.c, show.c, restore.c, export.c, mount.c, gc.c, run.c: the commands ---- */
+/* >>log.c, show.c, restore.c, export.c, mount.c, gc.c, run.c, record.c: the commands ---- */
 int  keep_log(const keep_options *o);
 int  keep_ls(const keep_options *o);
 int  keep_cat(const keep_options *o);
@@ -196,6 +200,7 @@ int  keep_timeline(const keep_options *o);
 int  keep_collect(const keep_options *o);
 int  keep_pin(const keep_options *o);
 int  keep_run(const keep_options *o);
+int  keep_record(const keep_options *o);
 
 /* >>table.c ---- */
 enum {
@@ -214,6 +219,7 @@ enum {
     KEEP_PIN,
     KEEP_STATUS,
     KEEP_TIMELINE,
+    KEEP_RECORD,
     KEEP_COMMANDS
 };
 

@@ -26,6 +26,7 @@ static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = restore, [KEEP_VERIFY] = verify,
     [KEEP_GC] = keep_collect, [KEEP_PIN] = keep_pin, [KEEP_STATUS] = keep_status,
     [KEEP_TIMELINE] = keep_timeline, [KEEP_EXPORT] = keep_export, [KEEP_MOUNT] = keep_mount,
+    [KEEP_RECORD] = keep_record,
 };
 
 /* Take the program to run, which follows "--". Returns the number of arguments before it. */
@@ -74,12 +75,19 @@ static int parse_restore(keep_options *o, char **plain)
 static int parse(keep_options *o, int command, int argc, char **argv)
 {
     char *plain[PROG_PLAIN_MAX];
-    if (command == KEEP_RUN) argc = parse_program(o, argc, argv);
+    if (command == KEEP_RUN || command == KEEP_RECORD) argc = parse_program(o, argc, argv);
+    if (command == KEEP_RECORD) {
+        o->name = "record";
+        o->directory = ".";
+    }
     int status = prog_arguments_parse(&keep_program, command, argc, argv, o, plain);
     if (status) return status;
     if (command == KEEP_RUN && !o->program)
         return prog_fail(PROG_USAGE, "'run' needs a program; usage: dxkeep run STORE DIR -- "
                                      "PROGRAM [ARGUMENT...]");
+    if (command == KEEP_RECORD && !o->program)
+        return prog_fail(PROG_USAGE, "'record' needs a command; usage: dxkeep record STORE -- COMMAND "
+                                     "[ARGUMENT...]");
     if (command == KEEP_RESTORE) return parse_restore(o, plain);
     o->store = os_path(plain[0]);
     if (command == KEEP_EXPORT) {
@@ -95,7 +103,7 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     } else if (command == KEEP_DIFF) {
         o->moment = plain[1];
         o->second = plain[2];
-    } else {
+    } else if (command != KEEP_RECORD) {
         o->directory = os_path(plain[1]);
     }
     return PROG_OK;
@@ -110,7 +118,7 @@ static int check(keep_options *o, int command)
     if (version || !*o->name || versions_tag_in(o->name))
         return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s, without @VERSION or @TAG",
                                      o->name, PROG_NAME_RULE);
-    if (command == KEEP_RUN || command == KEEP_DAEMON || o->quiet || o->json) prog_progress_off();
+    if (command == KEEP_RUN || command == KEEP_DAEMON || command == KEEP_RECORD || o->quiet || o->json) prog_progress_off();
     /* Each version would contain all earlier ones. */
     if (o->directory && prog_lies_in(o->store, o->directory))
         return prog_fail(PROG_REFUSED, "%s contains the store %s; keep the store outside of it",

@@ -11,6 +11,7 @@
 #include "metrics.h"
 #include "remote.h"
 #include "ship.h"
+#include "supervise.h"
 
 #include "../../layers/dx_watch.h"
 #include "../common/os.h"
@@ -28,6 +29,7 @@ enum {
 };
 #define RETRY_MIN_NS INT64_C(1000000000)
 #define RETRY_MAX_NS INT64_C(30000000000)
+#define PLACE_NS INT64_C(50000000) /* between two looks for a missing directory */
 
 typedef struct keeper {
     const keep_options *o;
@@ -124,6 +126,7 @@ static void capture(keeper *k)
         return;
     }
     k->retry_ns = RETRY_MIN_NS;
+    keep_guard_note_capture(&k->guard);
     k->added += k->capture.added;
     if (k->capture.added)
         keep_ship_added(k->ship, &k->capture.last, versions_store_size(k->capture.store));
@@ -165,7 +168,7 @@ static int open_guard(keeper *k)
     if (o->freeze_pid && kill((pid_t)o->freeze_pid, 0) < 0 && errno == ESRCH)
         return prog_fail(PROG_NOT_FOUND, "--freeze-pid %llu: there is no such process",
                          (unsigned long long)o->freeze_pid);
-    int status = keep_guard_open(&k->guard, o->freeze_cgroup, o->program);
+    int status = k->guard.above ? PROG_OK : keep_guard_open(&k->guard, o->freeze_cgroup, o->program);
     if (status || !stops) return status;
     k->freezer.cgroup = o->freeze_cgroup;
     k->freezer.root = (pid_t)o->freeze_pid;
@@ -173,7 +176,7 @@ static int open_guard(keeper *k)
     k->capture.freezer = &k->freezer;
     k->capture.flush = flush;
     k->capture.flush_user = k;
-    k->capture.still = o->program != NULL; /* until it starts */
+    k->capture.still = o->program != NULL && !keep_guard_has_started(&k->guard); /* until it starts */
     return PROG_OK;
 }
 
@@ -213,6 +216,7 @@ static int open_all(keeper *k)
     int status = open_reactor(k);
     if (status) return status;
     keep_signals_begin(&k->reactor);
+    keep_guard_listen(&k->guard);
     status = open_watch(k);
     if (status) {
         keep_signals_end();
@@ -358,7 +362,8 @@ static int wait_for_lease(keeper *k)
     return PROG_OK;
 }
 
-static int run(keeper *k)
+/* The program is to be started: restore its directory. */
+static int begin(keeper *k)
 {
     const keep_options *o = k->o;
     int status = keep_store_check(o, o->program ? "the program was not started" : "nothing is captured");
@@ -371,13 +376,37 @@ static int run(keeper *k)
     if (!status) status = keep_remote_continue(o);
     if (!status) status = restore_latest(k);
     if (!status) status = make_directory(o);
+    return status;
+}
+
+/* --supervise, and the program runs already: nothing is restored. What is missing may come back. */
+static int go_on(keeper *k)
+{
+    const keep_options *o = k->o;
+    os_info info;
+    int ended;
+    int status = open_guard(k);
+    while (!status && !keep_guard_ended(&k->guard, &ended) &&
+           (os_stat(o->directory, true, &info) < 0 || !versions_store_is_at(o->store)))
+        os_sleep_ns(PLACE_NS);
+    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
+    if (!status) status = keep_ship_open(&k->ship, o);
+    keep_metrics_ships(k->metrics, k->ship);
+    return status;
+}
+
+static int run(keeper *k)
+{
+    const keep_options *o = k->o;
+    const bool goes_on = keep_guard_has_started(&k->guard);
+    int status = goes_on ? go_on(k) : begin(k);
     if (!status) status = open_all(k);
     if (status) return status;
     keep_ship_begin(k->ship);
     capture(k);
-    if (k->status && o->program)
+    if (k->status && o->program && !goes_on)
         return prog_fail(k->status, "the program was not started: %s could not be captured", o->directory);
-    if (k->status) return k->status;
+    if (k->status && !goes_on) return k->status;
     if (o->verbose) prog_warn("watching %s", o->directory);
     k->capture.still = false;
     if (o->program) status = keep_child_start(&k->child, &k->guard, o->program);
@@ -392,8 +421,12 @@ static int run(keeper *k)
 
 int keep_run(const keep_options *o)
 {
+    keep_guard guard = {.shared = NULL};
+    int status = PROG_OK;
+    if (o->supervise && !keep_supervise(&guard, o->program, o->grace_ns, &status)) return status;
     keeper *k = prog_alloc(sizeof *k);
     memset(k, 0, sizeof *k);
+    k->guard = guard;
     k->o = o;
     k->capture.o = o;
     k->capture.all = true;
@@ -403,7 +436,7 @@ int keep_run(const keep_options *o)
     if (os_real_path(o->directory, k->told.directory, sizeof k->told.directory) < 0)
         snprintf(k->told.directory, sizeof k->told.directory, "%.*s", PROG_PATH_SIZE_MAX, o->directory);
     k->retry_ns = RETRY_MIN_NS;
-    const int status = run(k);
+    status = run(k);
     close_all(k);
     free(k);
     return status;

@@ -26,6 +26,7 @@ enum {
     PIN      = 1 << KEEP_PIN,
     STATUS   = 1 << KEEP_STATUS,
     TIMELINE = 1 << KEEP_TIMELINE,
+    RECORD   = 1 << KEEP_RECORD,
     WATCHERS = RUN | DAEMON,
     WRITERS  = WATCHERS | CAPTURE
 };
@@ -50,6 +51,10 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "every one of several reads: then a message names it, and `log` counts it.\n"
                     "Different files may be from different moments between the first and the last\n"
                     "read.\n"
+                    "\n"
+                    "If dxkeep is killed, the program is, too. With --supervise a small process above both\n"
+                    "starts dxkeep again instead, and the program runs on. After ten failures in a row\n"
+                    "without a capture it ends the program, with status 5.\n"
                     "\n"
                     "With --remote each version also goes to a server elsewhere, beside the captures.\n"
                     "If that is away, slow or full, capturing continues, and the versions follow later.\n"
@@ -193,14 +198,32 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .details = "The newest come first. `...` stands for periods without a version.",
          .examples = "dxkeep timeline store\n"
                      "dxkeep timeline store --by hour --limit 24 --json"},
+    [KEEP_RECORD] =
+        {.name = "record",
+         .arguments = "STORE -- COMMAND [ARGUMENT...]",
+         .summary = "Run a command, and keep what it changes in a directory",
+         .details = "The current directory, or --dir, is captured before the command starts and after it\n"
+                    "has ended, as two versions in a row of the name `record`, or --name, even if nothing\n"
+                    "changed. `diff`, `cat`, `restore` and `export` with that --name show them. The store\n"
+                    "must be outside of the directory, and no other process can write to it meanwhile.\n"
+                    "\n"
+                    "The status is the command's, as for `run`. If processes of the command still run 3 s\n"
+                    "after it has ended, the version after it is torn.\n"
+                    "\n"
+                    "The summary counts entries, and the bytes of files that were added or changed. It goes\n"
+                    "to standard error, with --json to standard output, after all that the command prints.",
+         .examples = "dxkeep record store --dir data -- sh -c 'echo 3 >data/c'\n"
+                     "dxkeep diff store 1 2 --name record"},
 };
 
 #define FIELD(name) PROG_FIELD(keep_options, name)
 
 static const prog_option options[] = {
-    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | LOG | LS | CAT | DIFF | RESTORE | EXPORT | MOUNT | GC | PIN | STATUS | TIMELINE,
+    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | RECORD | LOG | LS | CAT | DIFF | RESTORE | EXPORT | MOUNT | GC | PIN | STATUS | TIMELINE,
      .value = "NAME",
-     .help = "name of the versions in the store (default dir);\na store can hold several directories"},
+     .help = "name of the versions in the store (default dir;\nrecord: record); a store can hold several directories"},
+    {"--dir", PROG_OPTION_TEXT, FIELD(directory), .commands = RECORD, .value = "DIR",
+     .help = "the directory (default: the current one)"},
     {"--quiet-ms", PROG_OPTION_NUMBER, FIELD(quiet_ns), .min = 1, .max = 3600000, .unit = 1000000,
      .commands = WATCHERS, .value = "MS", .help = "capture a changed path once it was quiet for this\n"
                                                   "long (default 100)"},
@@ -219,6 +242,8 @@ static const prog_option options[] = {
              "(default 8)"},
     {"--no-freeze", PROG_OPTION_FLAG, FIELD(no_freeze), .commands = RUN,
      .help = "do not stop the program; versions captured while it\nruns are not marked consistent"},
+    {"--supervise", PROG_OPTION_FLAG, FIELD(supervise), .commands = RUN,
+     .help = "start dxkeep again if it is killed; the program runs\non meanwhile, without captures"},
     {"--freeze-pid", PROG_OPTION_NUMBER, FIELD(freeze_pid), .min = 2, .max = INT32_MAX, .unit = 1,
      .commands = DAEMON, .value = "PID",
      .help = "stop this process and its descendants for each\ncapture"},
@@ -234,14 +259,14 @@ static const prog_option options[] = {
     {"--hook-max-s", PROG_OPTION_NUMBER, FIELD(hook_ns), .min = 1, .max = 3600, .unit = 1000000000,
      .commands = WRITERS, .value = "S",
      .help = "kill a CMD that runs longer than this (default 10)"},
-    {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS, .value = "PATTERN",
+    {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
      .help = "leave out paths that match; the first --exclude or\n--include that matches a path decides"},
-    {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS, .value = "PATTERN",
+    {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
      .help = "keep paths that match"},
-    {"--no-owner", PROG_OPTION_FLAG, FIELD(omit.owner), .commands = WRITERS | RESTORE,
+    {"--no-owner", PROG_OPTION_FLAG, FIELD(omit.owner), .commands = WRITERS | RECORD | RESTORE,
      .help = "leave out owners, and with them setuid and\nsetgid bits, capabilities and devices;\n"
              "restoring owners and devices needs root"},
-    {"--no-xattrs", PROG_OPTION_FLAG, FIELD(omit.xattrs), .commands = WRITERS | RESTORE,
+    {"--no-xattrs", PROG_OPTION_FLAG, FIELD(omit.xattrs), .commands = WRITERS | RECORD | RESTORE,
      .help = "leave out extended attributes and access\ncontrol lists"},
     {"--no-restore", PROG_OPTION_FLAG, FIELD(fresh), .commands = WATCHERS,
      .help = "do not restore the latest version into an empty DIR"},
@@ -263,10 +288,10 @@ static const prog_option options[] = {
     {"--size-max", PROG_OPTION_NUMBER, FIELD(limits.size_max), .min = 1, .max = UINT64_MAX,
      .commands = RESTORE | EXPORT | WATCHERS, .value = "BYTES",
      .help = "refuse to restore a directory with more bytes,\nholes counted as zeros (default 1 TiB)"},
-    {"--paranoid", PROG_OPTION_FLAG, FIELD(paranoid), .commands = WRITERS,
+    {"--paranoid", PROG_OPTION_FLAG, FIELD(paranoid), .commands = WRITERS | RECORD,
      .help = "compare content that is read with what the store\nhas under the same hash, byte by byte"},
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = OS_WORKERS_MAX,
-     .commands = WRITERS | RESTORE, .value = "N",
+     .commands = WRITERS | RECORD | RESTORE, .value = "N",
      .help = "threads (default: one for each processor)"},
     {"--keep", PROG_OPTION_TEXT, FIELD(keep), .commands = WATCHERS | GC, .value = "RULE",
      .help = "remove versions, except those that RULE keeps, such\nas hourly=24,daily=30; 'dxkeep help gc' explains it"},
@@ -288,11 +313,11 @@ static const prog_option options[] = {
      .help = "export the latest version of that moment, also if\nit is torn"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE | EXPORT,
      .help = "replace a directory that is not empty, or a file"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | LOG | LS | DIFF | RESTORE | EXPORT | VERIFY | GC | PIN | STATUS | TIMELINE,
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | RECORD | LOG | LS | DIFF | RESTORE | EXPORT | VERIFY | GC | PIN | STATUS | TIMELINE,
      .help = "print JSON, one object per line"},
     {"--verbose", PROG_OPTION_FLAG, FIELD(verbose), .commands = WATCHERS,
      .help = "report each capture on standard error"},
-    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RESTORE | EXPORT | MOUNT | VERIFY | GC | PIN,
+    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RECORD | RESTORE | EXPORT | MOUNT | VERIFY | GC | PIN,
      .help = "print no summary, and do not name files that\nchange while they are read"},
 };
 
@@ -302,7 +327,7 @@ static const prog_exit exits[] = {
     {PROG_NOT_FOUND, 0, "no such store, version or directory"},
     {PROG_DAMAGED, 0, "corrupt data: bytes that do not match their hash"},
     {PROG_SYSTEM, 0, "system error: disk full, no permission, out of memory"},
-    {PROG_REFUSED, WRITERS | RESTORE | EXPORT | GC | PIN,
+    {PROG_REFUSED, WRITERS | RECORD | RESTORE | EXPORT | GC | PIN,
      "refused: data would be lost, or another process is writing"},
     {PROG_PARTIAL, WATCHERS | RESTORE, "done, but the listed entries could not be restored"},
 };

@@ -342,7 +342,7 @@ def dxkeep(folder):
     os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
     watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2 --entries-max 1000 --size-max 1000000000 --grace 5 --pause-max-ms 100 --paranoid"
     hooks = "--before-capture 'test -d data' --after-capture true --hook-max-s 5"
-    calls = [f"dxkeep run store data {watched} {hooks} --verbose --quiet -- sh -c 'echo 1 >data/a'",
+    calls = [f"dxkeep run store data {watched} {hooks} --supervise --verbose --quiet -- sh -c 'echo 1 >data/a'",
              "dxkeep run store data --name app --no-freeze --keep last=9 --no-owner --no-xattrs --metrics-addr 127.0.0.1:7011 -- true",
              f"dxkeep capture store data --name app --exclude '*.o' --include '*.c' --no-owner --no-xattrs --paranoid --workers 2 {hooks} --json --quiet",
              "dxkeep log store --name app --limit 1 --json",
@@ -355,6 +355,7 @@ def dxkeep(folder):
              "dxkeep status store --name app --json", "dxkeep timeline store --name app --limit 9 --by hour --json",
              "dxkeep pin store latest --name app --json --quiet", "dxkeep pin store latest --name app --remove",
              "dxkeep gc store --name app --keep last=9 --dry-run --json --quiet",
+             "dxkeep record store --name app --dir data --exclude '*.o' --include '*.c' --no-owner --no-xattrs --paranoid --workers 2 --json --quiet -- true",
              "dxkeep verify store --json --quiet"]
     # fetched in tests/programs/test_dxkeep_remote.py
     remote = "dxkeep restore --remote 127.0.0.1:7012 copy --time latest"

@@ -662,9 +662,10 @@ def the_program_and_its_status(dice):
 def signals_are_passed_on(dice):
     """CL-2: To the program, whose status after them is dxkeep's; what it wrote then is captured."""
     os.makedirs("data")
+    supervised = {name: ["--supervise"] * (at % 2 == dice.randrange(2)) for at, name in enumerate(("TERM", "HUP", "USR1", "INT"))}
     for number, name in ((signal.SIGTERM, "TERM"), (signal.SIGHUP, "HUP"), (signal.SIGUSR1, "USR1"), (signal.SIGINT, "INT")):
-        process = start(command="run", program=("--", "sh", "-c", "trap 'echo %s >data/got; exit 9' %s; echo ready >data/r; while :; do sleep 0.05; done"
-                                                 % (name, name)))
+        process = start(*supervised[name], command="run", program=("--", "sh", "-c", "trap 'echo %s >data/got; exit 9' %s; echo ready >data/r; "
+                                                                   "while :; do sleep 0.05; done" % (name, name)))
         wait_for("the program", lambda: os.path.exists("data/r"), process)
         stop(process, number, 9)
         assert open("data/got").read().strip() == name
@@ -673,13 +674,20 @@ def signals_are_passed_on(dice):
 
 
 def every_signal_is_passed_on(dice):
-    """Also rarely used ones; real-time ones as often as they were sent."""
+    """Also rarely used ones; real-time ones as often as they were sent; with a supervisor, too."""
     os.makedirs("data")
+    passes_every_signal_on()
+    for left in ("got", "ready"):
+        os.unlink(left)
+    passes_every_signal_on("--supervise")
+
+
+def passes_every_signal_on(*more):
     numbers = [getattr(signal, "SIG" + n) for n in ("ALRM", "CONT", "TSTP", "VTALRM", "PROF", "URG", "IO", "PWR", "WINCH", "USR2", "QUIT")]
     numbers += [signal.SIGRTMIN, signal.SIGRTMIN + 1, signal.SIGRTMAX]
     script = ("import signal, time\ngot = {}\ndef on(n, f): got[n] = got.get(n, 0) + 1; open('got', 'w').write(repr(got))\n"
               "for n in %r: signal.signal(n, on)\nopen('ready', 'w').close()\nwhile True: time.sleep(0.05)" % [int(n) for n in numbers])
-    process = start(command="run", program=("--", sys.executable, "-c", script))
+    process = start(*more, command="run", program=("--", sys.executable, "-c", script))
     wait_for("the program", lambda: os.path.exists("ready"), process)
 
     def got(number):
@@ -768,6 +776,158 @@ def parent_of(pid):
         return int(open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[1])
     except OSError:
         return 0
+
+
+def children_of(pid):
+    return [int(other) for other in filter(str.isdigit, os.listdir("/proc")) if parent_of(int(other)) == pid and state_of(int(other))]
+
+
+def the_dxkeep_below(process, program):
+    """The one that captures, once it is there."""
+    found = []
+
+    def is_there():
+        found[:] = [pid for pid in children_of(process.pid) if pid != program]
+        return len(found) == 1
+
+    wait_for("a dxkeep below the supervisor", is_there, process)
+    return found[0]
+
+
+def a_command_is_recorded(dice):
+    """Two versions, before and after, whose difference is what the command did, by a model; its status, and its signals; processes that
+    are left; a store in the directory, and a command that cannot be started."""
+    model = Model("data", dice)
+    model.some(30, mapped=False, linked=False)
+
+    def record(*command, status=0, more=()):
+        done = subprocess.run([DXKEEP, "record", "store", "--dir", "data", "--json", *more, "--", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert done.returncode == status, (done.returncode, done.stderr)
+        lines = done.stdout.decode().splitlines()
+        return json.loads(lines[-1]), lines[:-1]
+
+    for turn in range(ROUNDS):
+        before = model.expected()
+        while turn and not difference(before, model.expected()):
+            model.some(dice.randrange(1, 8), mapped=False, linked=False)
+        after = model.expected()
+        shutil.rmtree("next", ignore_errors=True)
+        if turn:
+            subprocess.run(["cp", "-a", "data", "next"], check=True)
+            keep("restore", "store", str(found["after"]), "data", "--force", "--quiet", "--name", "record")
+            assert not difference(before, seen("data"))
+        status = dice.choice([0, 0, 3])
+        found, said_before = record("sh", "-c", "echo out; [ ! -e next ] || { rm -rf data/* data/.[!.]*; cp -a next/. data; }; exit %d" % status, status=status)
+        assert said_before == ["out"] and found["after"] == found["before"] + 1 and found["consistent"] and found["status"] == status, found
+        for version, state in (("before", before), ("after", after)):
+            keep("restore", "store", str(found[version]), "back", "--force", "--quiet", "--name", "record")
+            assert not difference(state, seen("back")), difference(state, seen("back"))
+        assert found["added"] == len(set(after) - set(before)) and found["removed"] == len(set(before) - set(after)), (found, difference(before, after))
+        changed = [n for n in set(before) & set(after) if before[n][:3] != after[n][:3]]
+        assert found["changed"] == len(changed), (found, changed)
+        files = [n for n in after if stat.S_ISREG(after[n][0]) and (n not in before or before[n][0] != after[n][0] or before[n][2] != after[n][2])]
+        assert found["bytes"] == sum(os.path.getsize(os.path.join("data", n)) for n in files), (found, files)
+    assert record("true")[0]["added"] == 0
+    assert record("sh", "-c", "kill -9 $$", status=137)[0]["status"] == 137
+    assert record("./nothing", status=127)[0]["status"] == 127
+    left = record("sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!")
+    assert not left[0]["consistent"] and state_of(int(left[1][0])), left
+    os.kill(int(left[1][0]), signal.SIGKILL)
+    assert "needs a command" in keep("record", "store", "--dir", "data", status=1)
+    assert "keep the store outside" in keep("record", "data/store", "--dir", "data", "--", "touch", "ran", status=6)
+    assert "no such directory" in keep("record", "store", "--dir", "none", "--", "touch", "ran", status=2) and not os.path.exists("ran")
+    assert "1 added, 0 changed, 0 removed, 2 bytes" in keep("record", "store", "--dir", "data", "--name", "own", "--", "sh", "-c", "echo 1 >data/own")
+    assert keep("cat", "store", "2", "own", "--name", "own") == "1\n"
+    assert keep("record", "store", "--dir", "data", "--quiet", "--", "true") == ""
+    process = subprocess.Popen([DXKEEP, "record", "store", "--dir", "data", "--", "sh", "-c", "trap 'exit 4' TERM; touch ready; while :; do sleep 0.05; done"])
+    wait_for("the command", lambda: os.path.exists("ready"), process)
+    assert "another process" in keep("capture", "store", "data", status=6)
+    stop(process, status=4)
+    assert "is sound" in keep("verify", "store")
+
+
+def a_killed_dxkeep_is_started_again(dice):
+    """--supervise: killed ten times, half of them while the program is stopped. The program runs on, versions continue, those that are
+    called consistent are of one instant, signals arrive, and so does the program's status."""
+    for name in ("d0", "d1"):
+        os.makedirs("data/" + name)
+    script = "import signal, sys\nopen('pid.new', 'w').write('%%d' %% __import__('os').getpid())\n__import__('os').rename('pid.new', 'pid')\n" \
+             "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n%s" % PAIR_WRITER
+    process = start("--supervise", "--quiet-ms", "1", "--hold-ms", "5", "--pause-max-ms", "5000", command="run",
+                    program=("--", sys.executable, "-c", script))
+    wait_for("the program", lambda: os.path.exists("pid"), process)
+    program = int(open("pid").read())
+    for turn in range(10):
+        worker, before = the_dxkeep_below(process, program), latest()
+        wait_for("more versions", lambda: latest() >= before + 2, process)
+        end = time.monotonic() + PATIENCE
+        while turn % 2 and state_of(program) != "T" and time.monotonic() < end:
+            pass
+        os.kill(worker, signal.SIGKILL)
+        wait_for("its end", lambda: worker not in children_of(process.pid), process)
+        steps = os.stat("data").st_mtime_ns  # the writer renames files in it
+        wait_for("a writer that runs on", lambda: os.stat("data").st_mtime_ns != steps, process)
+    last = latest()
+    wait_for("versions after the last kill", lambda: sum(v["consistent"] and v["version"] > last for v in versions()) >= 2, process)
+    assert parent_of(program) == process.pid and open("log").read().count("dxkeep was killed by signal 9: it is started again, and the program runs on") == 10
+    stop(process, signal.SIGTERM, 7)
+    found = versions()
+    good = [v["version"] for v in found if v["consistent"]]
+    assert len(good) > 10 and found[0]["consistent"], found[:3]
+    bad = [v for v in dice.sample(good, min(len(good), 40)) if not of_one_instant(v)]
+    assert not bad, "versions %r are called consistent and are not" % bad
+    assert not difference(seen("data"), restored("latest")), "the last state was not captured"
+    assert "is sound" in keep("verify", "store")
+
+
+def a_supervisor_and_the_ends_of_both(dice):
+    """Killed during the last capture: the next one makes it. Killed before the program: it is started once. What cannot be captured again and
+    again is given up, and the program is ended. A killed supervisor ends the program. The status of one that cannot be started."""
+    hook = ("--supervise", "--before-capture", "test ! -e slow || sleep 1000", "--hook-max-s", "1000")
+    assert "nothing" in keep("run", "store", "data", "--supervise", "--", "./nothing", status=127)
+    keep("run", "store", "data", "--supervise", "--", "sh", "-c", "kill -9 $$", status=137)
+    keep("run", "store", "data", "--supervise", "--", "sh", "-c", "exit 9", status=9)
+    open("slow", "w").close()
+    process = start(*hook, command="run", program=("--", "sh", "-c", "echo $$ >>pids; echo x >data/x; sleep 0.2; exit 6"))
+    for turn in range(2):
+        wait_for("the first capture", lambda: the_dxkeep_below(process, 0) and len(children_of(the_dxkeep_below(process, 0))) == 1, process)
+        assert not os.path.exists("pids"), "the program was started before the first capture"
+        if turn:
+            os.unlink("slow")
+        os.kill(the_dxkeep_below(process, 0), signal.SIGKILL)
+    assert process.wait(PATIENCE) == 6, process.returncode
+    assert open("pids").read().count("\n") == 1 and "x" in restored("latest"), "the program was not started once"
+    os.unlink("pids")
+    process = start(*hook, command="run", program=("--", "sh", "-c", "echo $$ >>pids; touch slow; echo x >data/x; exit 6"))
+    wait_for("the end of the program", lambda: os.path.exists("pids") and not state_of(int(open("pids").read())), process)
+    os.kill(the_dxkeep_below(process, 0), signal.SIGKILL)
+    os.unlink("slow")
+    assert process.wait(PATIENCE) == 6, process.returncode
+    assert open("pids").read().count("\n") == 1 and "x" in restored("latest"), "the last capture is missing, or the program was started again"
+    for victim in ("supervisor", "dxkeep"):
+        for left in ("pids", "slow"):
+            if os.path.exists(left):
+                os.unlink(left)
+        process = start(*hook, command="run", program=("--", "sh", "-c", "echo $$ >pids; sleep 0.2; touch slow; echo y >data/x; exec sleep 1000"))
+        wait_for("the program", lambda: os.path.exists("slow"), process)
+        program = int(open("pids").read())
+        if victim == "supervisor":
+            worker = the_dxkeep_below(process, program)
+            os.unlink("slow")
+            process.kill()
+            process.wait()
+            wait_for("the end of the program", lambda: not state_of(program))
+            wait_for("the end of dxkeep", lambda: not state_of(worker))
+            continue
+        killed, end = 0, time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < end:
+            for pid in children_of(process.pid):
+                if pid != program:
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+            time.sleep(0.05)
+        assert process.wait(PATIENCE) == 5 and killed >= 10 and not state_of(program), (process.returncode, killed, the_log())
+        assert said("dxkeep ended 10 times in a row before it had captured anything: the program is ended"), the_log()
 
 
 def what_is_missing_is_made(dice):
@@ -3227,7 +3387,8 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
+CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, a_killed_dxkeep_is_started_again,
+         a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,

@@ -47,6 +47,9 @@ typedef struct diff {
     side            from;
     side            to;
     versions_diff  *out;
+    versions_difference_visit *visit; /* NULL: print */
+    void           *user;
+    int             status; /* of the visits */
 } diff;
 
 /* >>entries ------------------------------------------------------------ */
@@ -335,10 +338,25 @@ static bool is_same(const item *a, const item *b)
            !memcmp(a->key, b->key, PROG_HASH_SIZE) && has_same_owner(a, b) && has_same_attributes(a, b);
 }
 
+static void visit_change(diff *d, const item *was, const item *is)
+{
+    const item *one = is ? is : was;
+    const bool both = was && is;
+    if (d->status) return;
+    const versions_difference found = {
+        .path = one->path, .was = was != NULL, .is = is != NULL, .was_type = was ? was->type : 0, .type = one->type,
+        .mode = one->mode, .size = one->size, .modes = both && was->mode != is->mode,
+        .content = !both || was->type != is->type || was->size != is->size ||
+                   memcmp(was->key, is->key, PROG_HASH_SIZE) != 0};
+    d->status = d->visit(d->user, &found);
+}
+
 /* Print an item that only one side has. */
 static void print_single(diff *d, const item *was, const item *is)
 {
-    if (is && is->other) {
+    if (d->visit) {
+        visit_change(d, was, is);
+    } else if (is && is->other) {
         d->out->renamed++;
         print_change(d, "renamed", is->other, is);
     } else if (is) {
@@ -369,7 +387,8 @@ static void print_changes(diff *d)
         else if (order > 0) print_single(d, NULL, is);
         else if (!is_same(was, is)) {
             d->out->changed++;
-            print_change(d, "changed", was, is);
+            if (d->visit) visit_change(d, was, is);
+            else print_change(d, "changed", was, is);
         }
         was += order <= 0;
         is += order >= 0;
@@ -377,18 +396,33 @@ static void print_changes(diff *d)
 }
 
 /* >>diff --------------------------------------------------------------- */
+static int compare(diff *d, const versions_version *from, const versions_version *to)
+{
+    d->by_id = from->snapshot && to->snapshot;
+    d->both_trees = from->kind == PROG_TREE && to->kind == PROG_TREE;
+    d->from.version = from;
+    d->to.version = to;
+    *d->out = (versions_diff){0};
+    int status = read_side(d, &d->from);
+    if (!status) status = read_side(d, &d->to);
+    if (!status && d->both_trees && !d->visit) find_renames(d);
+    if (!status) print_changes(d);
+    free_side(&d->from);
+    free_side(&d->to);
+    return status ? status : d->status;
+}
+
 int versions_diff_print(versions_store *s, const versions_version *from, const versions_version *to,
                         bool json, versions_diff *out)
 {
-    diff d = {.store = s, .json = json, .by_id = from->snapshot && to->snapshot,
-              .both_trees = from->kind == PROG_TREE && to->kind == PROG_TREE,
-              .from = {.version = from}, .to = {.version = to}, .out = out};
-    *out = (versions_diff){0};
-    int status = read_side(&d, &d.from);
-    if (!status) status = read_side(&d, &d.to);
-    if (!status && d.both_trees) find_renames(&d);
-    if (!status) print_changes(&d);
-    free_side(&d.from);
-    free_side(&d.to);
-    return status;
+    diff d = {.store = s, .json = json, .out = out};
+    return compare(&d, from, to);
+}
+
+int versions_diff_visit(versions_store *s, const versions_version *from, const versions_version *to,
+                        versions_difference_visit *visit, void *user)
+{
+    versions_diff counts;
+    diff d = {.store = s, .out = &counts, .visit = visit, .user = user};
+    return compare(&d, from, to);
 }
