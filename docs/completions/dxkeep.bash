@@ -7,11 +7,14 @@ _dxkeep() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore export mount verify gc pin status timeline help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore export mount verify gc pin status timeline record replay help --version' -- "$word")
         return
     fi
     case $last in
     --name)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --dir)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --quiet-ms)
@@ -77,6 +80,9 @@ _dxkeep() {
     --limit)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --from)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --by)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -89,14 +95,14 @@ _dxkeep() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --by | --path | --time | --as) ((i++)) ;;
+        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --supervise --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -229,6 +235,27 @@ _dxkeep() {
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    record)
+        options='--name --dir --exclude --include --no-owner --no-xattrs --paranoid --workers --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        3) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    replay)
+        options='--name --no-owner --no-xattrs --from --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
+        2) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
         esac
         }
         ;;
