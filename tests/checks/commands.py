@@ -365,7 +365,8 @@ def dxkeep(folder):
     # tested in tests/programs/test_dxkeep.py, with a process tree, a process group and a mount
     frozen = "dxkeep daemon store data --standby --freeze-pid 2 --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
     mounted = "dxkeep mount store history --name app --quiet"
-    calls_of("dxkeep", folder, calls + [endless, frozen, mounted, remote])
+    far = f"dxkeep run store data {away} --standby -- true"
+    calls_of("dxkeep", folder, calls + [endless, frozen, far, mounted, remote])
     for call in calls:
         run(inside, call)
     run(inside, "cmp data/a copy/a")
