@@ -7,7 +7,7 @@ _dxkeep() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore export mount verify gc pin status timeline record help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore export mount verify gc pin status timeline record replay help --version' -- "$word")
         return
     fi
     case $last in
@@ -80,6 +80,9 @@ _dxkeep() {
     --limit)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --from)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --by)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -92,7 +95,7 @@ _dxkeep() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --by | --path | --time | --as) ((i++)) ;;
+        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -243,6 +246,16 @@ _dxkeep() {
         1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         3) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    replay)
+        options='--name --no-owner --no-xattrs --from --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
+        2) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
         esac
         }
         ;;

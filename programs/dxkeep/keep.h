@@ -5,7 +5,7 @@
    run.c      runs a program, or waits for a signal, and captures the directory meanwhile
    diffkeeper.c  the same by the flags and variables of DiffKeeper
    restore.c  restores the directory
-   record.c   what a command changes
+   record.c   what a command changes         replay.c   applies that to another copy
    export.c   writes a version as a tar archive     tar.c  its format
    in_place.c restores a mount point
    log.c      lists versions                 timeline.c  counts them by hours or days
@@ -42,7 +42,7 @@ typedef struct keep_options {
     const char   *directory; /* to capture */
     const char   *moment;    /* restore, export, ls, cat, diff: which version */
     bool          torn;      /* export: also a version that is torn */
-    const char   *second;    /* diff: the other version */
+    const char   *second;    /* diff: the other version; replay: that before; NULL: the one before */
     const char   *path;      /* ls, cat, restore: in the version; NULL: all of it */
     const char   *target;    /* restore, export, mount: the destination */
     char        **program;   /* run, record: with its arguments, NULL-terminated */
@@ -86,6 +86,7 @@ typedef struct keep_options {
     versions_limits limits;  /* restore, and run before its start: limits for a version */
 } keep_options;
 
+#define KEEP_REPLAY_NAME ".dxkeep-replay" /* staging folder of a replay; captures leave it out */
 #define KEEP_LOCK_NS INT64_C(1000000000) /* for another dxkeep, which may be about to end */
 
 /* >>capture.c ---- */
@@ -182,7 +183,7 @@ int  keep_moment_choose(const versions_version *list, size_t count, const char *
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
-/* >>log.c, show.c, restore.c, export.c, mount.c, gc.c, run.c, record.c: the commands ---- */
+/* >>log.c, show.c, restore.c, export.c, mount.c, gc.c, run.c, record.c, replay.c: the commands ---- */
 int  keep_log(const keep_options *o);
 int  keep_ls(const keep_options *o);
 int  keep_cat(const keep_options *o);
@@ -201,6 +202,7 @@ int  keep_collect(const keep_options *o);
 int  keep_pin(const keep_options *o);
 int  keep_run(const keep_options *o);
 int  keep_record(const keep_options *o);
+int  keep_replay(const keep_options *o);
 
 /* >>table.c ---- */
 enum {
@@ -220,6 +222,7 @@ enum {
     KEEP_STATUS,
     KEEP_TIMELINE,
     KEEP_RECORD,
+    KEEP_REPLAY,
     KEEP_COMMANDS
 };
 

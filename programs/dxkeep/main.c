@@ -26,7 +26,7 @@ static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_DIFF] = keep_diff, [KEEP_RESTORE] = restore, [KEEP_VERIFY] = verify,
     [KEEP_GC] = keep_collect, [KEEP_PIN] = keep_pin, [KEEP_STATUS] = keep_status,
     [KEEP_TIMELINE] = keep_timeline, [KEEP_EXPORT] = keep_export, [KEEP_MOUNT] = keep_mount,
-    [KEEP_RECORD] = keep_record,
+    [KEEP_RECORD] = keep_record, [KEEP_REPLAY] = keep_replay,
 };
 
 /* Take the program to run, which follows "--". Returns the number of arguments before it. */
@@ -40,18 +40,20 @@ static int parse_program(keep_options *o, int argc, char **argv)
     return argc;
 }
 
-/* Put the rule first, because the first rule that matches decides. */
+/* Put the rules first, because the first rule that matches decides. */
 static int leave_out_journal(prog_list *rules)
 {
     int status = versions_filter_check(rules);
-    if (!status && rules->count == PROG_LIST_MAX)
+    if (!status && rules->count > PROG_LIST_MAX - 2)
         status = prog_fail(PROG_USAGE, "--exclude and --include: more than %d of them",
-                           PROG_LIST_MAX - 1);
+                           PROG_LIST_MAX - 2);
     if (status) return status;
-    memmove(rules->items + 1, rules->items, rules->count * sizeof *rules->items);
+    memmove(rules->items + 2, rules->items, rules->count * sizeof *rules->items);
     rules->items[0].option = "--exclude";
     rules->items[0].value = "/" KEEP_IN_PLACE_NAME;
-    rules->count++;
+    rules->items[1].option = "--exclude";
+    rules->items[1].value = "/" KEEP_REPLAY_NAME;
+    rules->count += 2;
     return PROG_OK;
 }
 
@@ -76,10 +78,8 @@ static int parse(keep_options *o, int command, int argc, char **argv)
 {
     char *plain[PROG_PLAIN_MAX];
     if (command == KEEP_RUN || command == KEEP_RECORD) argc = parse_program(o, argc, argv);
-    if (command == KEEP_RECORD) {
-        o->name = "record";
-        o->directory = ".";
-    }
+    if (command == KEEP_RECORD || command == KEEP_REPLAY) o->name = "record";
+    if (command == KEEP_RECORD) o->directory = ".";
     int status = prog_arguments_parse(&keep_program, command, argc, argv, o, plain);
     if (status) return status;
     if (command == KEEP_RUN && !o->program)
@@ -98,6 +98,9 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     } else if (command == KEEP_LS || command == KEEP_CAT) {
         o->moment = plain[1];
         o->path = plain[2] ? plain[2] : "";
+    } else if (command == KEEP_REPLAY) {
+        o->moment = plain[1];
+        o->target = os_path(plain[2]);
     } else if (command == KEEP_PIN) {
         o->moment = plain[1];
     } else if (command == KEEP_DIFF) {

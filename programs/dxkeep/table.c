@@ -27,6 +27,7 @@ enum {
     STATUS   = 1 << KEEP_STATUS,
     TIMELINE = 1 << KEEP_TIMELINE,
     RECORD   = 1 << KEEP_RECORD,
+    REPLAY   = 1 << KEEP_REPLAY,
     WATCHERS = RUN | DAEMON,
     WRITERS  = WATCHERS | CAPTURE
 };
@@ -214,14 +215,28 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "to standard error, with --json to standard output, after all that the command prints.",
          .examples = "dxkeep record store --dir data -- sh -c 'echo 3 >data/c'\n"
                      "dxkeep diff store 1 2 --name record"},
+    [KEEP_REPLAY] =
+        {.name = "replay",
+         .arguments = "STORE MOMENT DIR",
+         .summary = "Apply what a recorded command changed to another copy of its directory",
+         .details = "MOMENT, as for `restore`, is the version after the command; the one before it is that\n"
+                    "before in the store, or --from. If one of the entries that changed is in DIR not as it\n"
+                    "was before (type, content, mode), DIR is not changed, and the status is 6. Other\n"
+                    "entries of DIR are not looked at. DIR must be at rest.\n"
+                    "\n"
+                    "All new files are written to DIR/.dxkeep-replay and verified, before anything changes.\n"
+                    "After a kill the same command continues. Times, owners and attributes of directories\n"
+                    "stay as they are.",
+         .examples = "dxkeep restore store 1 ./again --name record\n"
+                     "dxkeep replay store 2 ./again"},
 };
 
 #define FIELD(name) PROG_FIELD(keep_options, name)
 
 static const prog_option options[] = {
-    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | RECORD | LOG | LS | CAT | DIFF | RESTORE | EXPORT | MOUNT | GC | PIN | STATUS | TIMELINE,
+    {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = WRITERS | RECORD | REPLAY | LOG | LS | CAT | DIFF | RESTORE | EXPORT | MOUNT | GC | PIN | STATUS | TIMELINE,
      .value = "NAME",
-     .help = "name of the versions in the store (default dir;\nrecord: record); a store can hold several directories"},
+     .help = "name of the versions in the store (default dir;\nrecord, replay: record); a store can hold several directories"},
     {"--dir", PROG_OPTION_TEXT, FIELD(directory), .commands = RECORD, .value = "DIR",
      .help = "the directory (default: the current one)"},
     {"--quiet-ms", PROG_OPTION_NUMBER, FIELD(quiet_ns), .min = 1, .max = 3600000, .unit = 1000000,
@@ -263,10 +278,10 @@ static const prog_option options[] = {
      .help = "leave out paths that match; the first --exclude or\n--include that matches a path decides"},
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
      .help = "keep paths that match"},
-    {"--no-owner", PROG_OPTION_FLAG, FIELD(omit.owner), .commands = WRITERS | RECORD | RESTORE,
+    {"--no-owner", PROG_OPTION_FLAG, FIELD(omit.owner), .commands = WRITERS | RECORD | REPLAY | RESTORE,
      .help = "leave out owners, and with them setuid and\nsetgid bits, capabilities and devices;\n"
              "restoring owners and devices needs root"},
-    {"--no-xattrs", PROG_OPTION_FLAG, FIELD(omit.xattrs), .commands = WRITERS | RECORD | RESTORE,
+    {"--no-xattrs", PROG_OPTION_FLAG, FIELD(omit.xattrs), .commands = WRITERS | RECORD | REPLAY | RESTORE,
      .help = "leave out extended attributes and access\ncontrol lists"},
     {"--no-restore", PROG_OPTION_FLAG, FIELD(fresh), .commands = WATCHERS,
      .help = "do not restore the latest version into an empty DIR"},
@@ -301,6 +316,8 @@ static const prog_option options[] = {
      .help = "end it"},
     {"--limit", PROG_OPTION_NUMBER, FIELD(limit), .min = 1, .max = UINT32_MAX, .commands = LOG | TIMELINE,
      .value = "N", .help = "list only the latest N versions, or periods\n(default: all)"},
+    {"--from", PROG_OPTION_TEXT, FIELD(second), .commands = REPLAY, .value = "MOMENT",
+     .help = "the version before (default: the one with the number\nbefore)"},
     {"--by", PROG_OPTION_TEXT, FIELD(by), .commands = TIMELINE, .value = "UNIT",
      .help = "minute, hour or day (default: the finest that fits)"},
     {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
@@ -313,11 +330,11 @@ static const prog_option options[] = {
      .help = "export the latest version of that moment, also if\nit is torn"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE | EXPORT,
      .help = "replace a directory that is not empty, or a file"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | RECORD | LOG | LS | DIFF | RESTORE | EXPORT | VERIFY | GC | PIN | STATUS | TIMELINE,
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | RECORD | REPLAY | LOG | LS | DIFF | RESTORE | EXPORT | VERIFY | GC | PIN | STATUS | TIMELINE,
      .help = "print JSON, one object per line"},
     {"--verbose", PROG_OPTION_FLAG, FIELD(verbose), .commands = WATCHERS,
      .help = "report each capture on standard error"},
-    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RECORD | RESTORE | EXPORT | MOUNT | VERIFY | GC | PIN,
+    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = WRITERS | RECORD | REPLAY | RESTORE | EXPORT | MOUNT | VERIFY | GC | PIN,
      .help = "print no summary, and do not name files that\nchange while they are read"},
 };
 
@@ -327,9 +344,9 @@ static const prog_exit exits[] = {
     {PROG_NOT_FOUND, 0, "no such store, version or directory"},
     {PROG_DAMAGED, 0, "corrupt data: bytes that do not match their hash"},
     {PROG_SYSTEM, 0, "system error: disk full, no permission, out of memory"},
-    {PROG_REFUSED, WRITERS | RECORD | RESTORE | EXPORT | GC | PIN,
+    {PROG_REFUSED, WRITERS | RECORD | REPLAY | RESTORE | EXPORT | GC | PIN,
      "refused: data would be lost, or another process is writing"},
-    {PROG_PARTIAL, WATCHERS | RESTORE, "done, but the listed entries could not be restored"},
+    {PROG_PARTIAL, WATCHERS | REPLAY | RESTORE, "done, but the listed entries could not be restored"},
 };
 
 const prog_program keep_program = {

@@ -356,6 +356,7 @@ def dxkeep(folder):
              "dxkeep pin store latest --name app --json --quiet", "dxkeep pin store latest --name app --remove",
              "dxkeep gc store --name app --keep last=9 --dry-run --json --quiet",
              "dxkeep record store --name app --dir data --exclude '*.o' --include '*.c' --no-owner --no-xattrs --paranoid --workers 2 --json --quiet -- true",
+             "dxkeep restore store 1 again --name app --quiet", "dxkeep replay store 2 again --from 1 --name app --no-owner --no-xattrs --json --quiet",
              "dxkeep verify store --json --quiet"]
     # fetched in tests/programs/test_dxkeep_remote.py
     remote = "dxkeep restore --remote 127.0.0.1:7012 copy --time latest"
@@ -364,7 +365,8 @@ def dxkeep(folder):
     # tested in tests/programs/test_dxkeep.py, with a process tree, a process group and a mount
     frozen = "dxkeep daemon store data --standby --freeze-pid 2 --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
     mounted = "dxkeep mount store history --name app --quiet"
-    calls_of("dxkeep", folder, calls + [endless, frozen, mounted, remote])
+    far = f"dxkeep run store data {away} --standby -- true"
+    calls_of("dxkeep", folder, calls + [endless, frozen, far, mounted, remote])
     for call in calls:
         run(inside, call)
     run(inside, "cmp data/a copy/a")

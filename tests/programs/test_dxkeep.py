@@ -846,6 +846,84 @@ def a_command_is_recorded(dice):
     assert "is sound" in keep("verify", "store")
 
 
+def changes_are_replayed(dice):
+    """Onto a copy of the directory as it was before, with further files: it becomes as after, or, where something is not as before, is not
+    changed. Killed before each call that changes files: the copy is as before, or the same command completes it."""
+    shim = build_shim("killed.so", "tests/programs/dxkeep_killed.c")
+    model = Model("data", dice)
+    model.some(30, mapped=False, linked=False)
+
+    def fresh():
+        shutil.rmtree("copy", ignore_errors=True)
+        subprocess.run(["cp", "-a", "old", "copy"], check=True)
+        with open("copy/further", "w") as f:
+            f.write("not recorded")
+
+    def copied():
+        found = seen("copy")
+        return {name: found[name] for name in found if name not in ("", "further") and not name.startswith(".dxkeep-replay")}
+
+    def at_rest(state):
+        return {name: state[name] for name in state if name}
+
+    ends = [0, 0]  # kills before and after all was staged
+    for turn in range(ROUNDS):
+        shutil.rmtree("old", ignore_errors=True)
+        subprocess.run(["cp", "-a", "data", "old"], check=True)
+        before = at_rest(model.expected())
+        keep("capture", "store", "data", "--name", "record", "--quiet")
+        model.some(dice.randrange(1, 20), mapped=False, linked=False)
+        after = at_rest(model.expected())
+        keep("capture", "store", "data", "--name", "record", "--quiet")
+        version = versions_of("record")[0]
+        fresh()
+        if before == after:
+            continue
+        keep("replay", "store", "latest", "copy", "--quiet")
+        assert not difference(after, copied()), difference(after, copied())
+        assert open("copy/further").read() == "not recorded" and not os.path.exists("copy/.dxkeep-replay")
+        keep("replay", "store", "latest", "copy", status=6)
+        assert not difference(after, copied())
+        # something is not as it was
+        fresh()
+        changed = sorted(n for n in set(before) | set(after) if before.get(n) != after.get(n))
+        name = "copy/" + dice.choice(changed)
+        if os.path.isdir(name) and not os.path.islink(name):
+            os.chmod(name, 0o501)
+        elif os.path.lexists(name):
+            os.unlink(name)
+        elif os.path.isdir(os.path.dirname(name)):
+            os.symlink("something", name)
+        state = copied()
+        if state != before:
+            assert "not as" in keep("replay", "store", "latest", "copy", status=6), name
+            assert not difference(state, copied()) and not os.path.exists("copy/.dxkeep-replay"), name
+        # a kill
+        at, more = 0, True
+        while more and ends[1] < 40:
+            fresh()
+            at += dice.randrange(1, 6)
+            done = subprocess.run([DXKEEP, "replay", "store", str(version), "copy", "--quiet"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, env={**preloaded(shim), "DX_KILL_AT": str(at)})
+            assert done.returncode in (0, -signal.SIGKILL), done.returncode
+            more = done.returncode != 0
+            if more:
+                ends[os.path.exists("copy/.dxkeep-replay/ready")] += 1
+            if more and not os.path.exists("copy/.dxkeep-replay/ready"):
+                assert copied() in (before, after), difference(before, copied())
+            if copied() != after:
+                keep("replay", "store", str(version), "copy", "--quiet")
+            assert not difference(after, copied()), "killed at call %d: %s" % (at, difference(after, copied()))
+    assert min(ends) > 5, ends
+    assert "no such directory" in keep("replay", "store", "latest", "none", status=2)
+    assert "which was before version 1" in keep("replay", "store", "1", "copy", status=2)
+    assert "is sound" in keep("verify", "store")
+
+
+def versions_of(name):
+    return [json.loads(line)["version"] for line in keep("log", "store", "--json", "--name", name).splitlines()]
+
+
 def a_killed_dxkeep_is_started_again(dice):
     """--supervise: killed ten times, half of them while the program is stopped. The program runs on, versions continue, those that are
     called consistent are of one instant, signals arrive, and so does the program's status."""
@@ -3387,7 +3465,7 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, a_killed_dxkeep_is_started_again,
+CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
