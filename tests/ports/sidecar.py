@@ -18,8 +18,8 @@ class Skip(Exception):
     pass
 
 
-def begin(command, **more):
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **more)
+def begin(args, **more):
+    process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **more)
     begun.append(process)
     return process
 
