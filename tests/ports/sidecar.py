@@ -39,7 +39,8 @@ def numbers(process, count):
     while len(found) < count:
         assert select.select([process.stdout], [], [], max(0, end - time.monotonic()))[0], "the program prints nothing"
         line = process.stdout.readline()
-        assert line, "it ended with status %s" % process.wait(PATIENCE)
+        said = open("said").read() if os.path.exists("said") else ""
+        assert line, "it ended with status %s: %s" % (process.wait(PATIENCE), said)
         if line.strip().isdigit():  # not dxkeep's own
             found.append(int(line))
     return found
@@ -330,11 +331,11 @@ def the_image_in_a_bare_debian():
     folder, stages = tempfile.mkdtemp(), []
     try:
         image = build_image(folder, stages)
-        program = begin(**image.inside(image.entry + image.command), stderr=subprocess.DEVNULL)
+        program = begin(**image.inside(image.entry + image.command), stderr=open("said", "wb"))
         last = max(numbers(program, 3) + end(program))
         assert "consistent" in image.run("dxkeep", "log", "/keep/store"), "no version is consistent"
         os.remove(image.root + "/data/count")
-        again = begin(**image.inside(image.entry + image.command), stderr=subprocess.DEVNULL)
+        again = begin(**image.inside(image.entry + image.command), stderr=open("said", "wb"))
         assert numbers(again, 1) == [last + 1], "the directory was not restored"
         end(again)
         image.run("dxup", "verify", "/keep/store")
