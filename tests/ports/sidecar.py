@@ -256,15 +256,21 @@ class Stage:
     """One stage of a Dockerfile: a copy of the bare system."""
 
     def __init__(self, root, base):
-        self.root, self.directory, self.user, self.entry, self.command = root, "/", "0:0", [], []
+        self.root, self.directory, self.user, self.entry, self.command, self.volumes = root, "/", "0:0", [], [], []
         subprocess.run(["cp", "-a", base, root], check=True)
         for place in ("proc", "dev"):
             subprocess.run(["mount", "--rbind", "/" + place, root + "/" + place], check=True)
         for path in ["/etc/resolv.conf", "/etc/hosts", *("/etc/apt/apt.conf.d/" + name for name in os.listdir("/etc/apt/apt.conf.d") if "proxy" in name)]:
             shutil.copy(path, root + path)
 
+    def mount_volumes(self, places):
+        """Each is a mount point, with the owner that the image gives it."""
+        for place in places:
+            subprocess.run(["mount", "--bind", self.root + place, self.root + place], check=True)
+            self.volumes.append(place.lstrip("/"))
+
     def unmount(self):
-        for place in ("proc", "dev"):
+        for place in ("proc", "dev", *self.volumes):
             subprocess.run(["umount", "-l", self.root + "/" + place], stderr=subprocess.DEVNULL)
 
     def inside(self, command):
@@ -310,6 +316,8 @@ def build_image(folder, stages):
             words = rest.split()
             origin = named[words.pop(0)[len("--from="):]].root if rest.startswith("--from=") else top
             stage.copy(words[:-1], words[-1], origin)
+        elif word == "VOLUME":
+            stage.mount_volumes(json.loads(rest))
         elif word == "USER":
             stage.user = rest
         elif word == "ENTRYPOINT":
