@@ -2,7 +2,7 @@
 """dxkeep beside restic, borg and zstd -3 of whole files, over twenty versions of a checkpoint, a configuration, a SQLite database and
 frames of a screen; and what dxkeep costs the program that it runs: bench/results/keep.csv, and the table in bench/README.md.
 
-usage: bench_keep.py [PART...]     series pause durable restore start pgbench; default: all, and only then results are written
+usage: bench_keep.py [PART...]     series pause durable restore start pgbench; default: all. Results of other parts stay in the file.
 
 ROUNDS=6 (of pgbench, with and without dxkeep in turn) SECONDS=8 (each) WORK=where files are made (build/)
 A peer that is not installed is left out and named. Processor times are of a process and its children; wall times depend on the load of the
@@ -13,16 +13,19 @@ TOP = os.getcwd()
 DXKEEP = os.path.abspath("build/dxkeep")
 ROUNDS = int(os.environ.get("ROUNDS") or 6)
 SECONDS = float(os.environ.get("SECONDS") or 8)
+RESULTS = "bench/results/keep.csv"
 VERSIONS = 20
 SEED = 40
 QUIET_S = 0.1           # the default of --quiet-ms: how long a path must be quiet before it is captured
-COLUMNS = ["figure", "series", "tool", "value", "unit", "bar"]
+COLUMNS = ["part", "figure", "series", "tool", "value", "unit", "bar"]
 rows = []
+heads = {}              # a line for each part
+part = ""               # the one that runs
 
 
 def note(figure, series, tool, value, unit, bar=""):
     value = ("%.4g" % value if value < 1000 else "%d" % round(value)) if isinstance(value, float) else str(value)
-    rows.append(dict(zip(COLUMNS, (figure, series, tool, value, unit, str(bar)))))
+    rows.append(dict(zip(COLUMNS, (part, figure, series, tool, value, unit, str(bar)))))
     print(",".join(rows[-1].values()), flush=True)
 
 
@@ -45,7 +48,7 @@ class Used:
         _, status, use = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0, "%s ended with status %d" % (" ".join(process.args), process.returncode)
-        self.processor_s, self.peak_kib = use.ru_utime + use.ru_stime, use.ru_maxrss
+        self.processor_s = use.ru_utime + use.ru_stime
 
 
 def run(*command, **more):
@@ -297,17 +300,30 @@ def part_restore():
     note("restore of 1,000 files, of cp -a", "", "dxkeep", medians["dxkeep"] / medians["cp"], "ratio", 0.5)
 
 
+def peak_of(process):
+    """MiB, of the process alone, looked at until it ends: ru_maxrss has the memory of this process as its least value."""
+    peak = 0
+    while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+        with open("/proc/%d/status" % process.pid) as f:
+            found = re.search(r"VmHWM:\s*(\d+)", f.read())
+        peak = max(peak, int(found[1]) if found else 0)
+        time.sleep(0.01)
+    return peak / 1024
+
+
 def part_start():
     """100,000 files: from the start of dxkeep to the start of its program, with an empty store and with one that has them."""
     many_files(100, 1000, 200)
     time.sleep(2.1)
     for series in ("empty store", "nothing has changed"):
         begun = time.time()
-        used = run(DXKEEP, "run", "store", "data", "--quiet", "--", "sh", "-c", "date +%s.%N >../began 2>/dev/null || date +%s.%N >began")
+        process = subprocess.Popen([DXKEEP, "run", "store", "data", "--quiet", "--", "sh", "-c", "date +%s.%N >began"], stdin=subprocess.DEVNULL)
+        peak = peak_of(process)
+        used = Used(process)
         with open("began") as f:
             note("program started, 100,000 files", series, "dxkeep", float(f.read()) - begun, "s")
         note("processor time of a run, 100,000 files", series, "dxkeep", used.processor_s, "s")
-        note("memory, 100,000 files", series, "dxkeep", used.peak_kib / 1024, "MiB")
+        note("memory, 100,000 files", series, "dxkeep", peak, "MiB")
 
 
 # ---- PostgreSQL
@@ -415,20 +431,30 @@ def table():
     return "\n".join(lines)
 
 
-def head(load_before):
+def machine():
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), os.uname().machine)
-    lines = ["%s, %d processors, load %s before and %s after: other programs ran meanwhile if it is above 1, and wall times are indications"
-             % (model, os.cpu_count(), load_before, os.getloadavg()[0])]
+    lines = ["%s, %d processors" % (model, os.cpu_count())]
     for tool in ("restic", "borg", "zstd", "pgbench"):
         if shutil.which(tool):
             version = subprocess.run([tool, "version" if tool == "restic" else "--version"], stdout=subprocess.PIPE, text=True).stdout.splitlines()
             lines.append(version[0] if version else tool)
-    return "".join("# %s\n" % line for line in lines)
+    return ["# %s\n" % line for line in lines]
 
 
-def write_results(text):
-    with open("bench/results/keep.csv", "w", newline="") as f:
-        f.write(text)
+def read_results():
+    """Those of earlier runs, of which the parts that are measured now are replaced."""
+    if os.path.exists(RESULTS):
+        with open(RESULTS) as f:
+            lines = f.readlines()
+        heads.update((line.split()[2].rstrip(":"), line) for line in lines if line.startswith("# part "))
+        rows.extend(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def write_results():
+    order = list(PARTS)
+    rows.sort(key=lambda row: order.index(row["part"]))
+    with open(RESULTS, "w", newline="") as f:
+        f.writelines(machine() + [heads[name] for name in order if name in heads])
         writer = csv.DictWriter(f, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -440,27 +466,38 @@ def write_results(text):
         f.write(page)
 
 
+def measure(name):
+    """A part, in a directory of its own."""
+    global part
+    part = name
+    rows[:] = [row for row in rows if row["part"] != name]
+    load, place = os.getloadavg()[0], os.path.join(os.getcwd(), name)
+    os.makedirs(place)
+    os.chdir(place)
+    PARTS[name]()
+    os.chdir("..")
+    shutil.rmtree(place)
+    heads[name] = "# part %s: %s, load %.1f before and %.1f after\n" % (name, time.strftime("%Y-%m-%d"), load, os.getloadavg()[0])
+
+
 def main():
     parts = sys.argv[1:] or list(PARTS)
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         sys.exit("no such part: %s; there are %s" % (unknown[0], " ".join(PARTS)))
-    load = os.getloadavg()[0]
+    read_results()
     work = tempfile.mkdtemp(dir=os.path.abspath(os.environ.get("WORK") or "build"))
     os.environ.update(RESTIC_PASSWORD="bench", XDG_CACHE_HOME=work + "/cache", BORG_BASE_DIR=work + "/borg", BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK="yes")
     os.chmod(work, 0o755)
     try:
-        for part in parts:
-            os.makedirs(os.path.join(work, part))
-            os.chdir(os.path.join(work, part))
-            PARTS[part]()
+        for name in parts:
+            os.chdir(work)
+            measure(name)
             os.chdir(TOP)
-            shutil.rmtree(os.path.join(work, part))
+            write_results()
     finally:
         os.chdir(TOP)
         shutil.rmtree(work, ignore_errors=True)
-    if not sys.argv[1:]:
-        write_results(head(load))
 
 
 main()

@@ -18,8 +18,8 @@ class Skip(Exception):
     pass
 
 
-def begin(command, **more):
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **more)
+def begin(args, **more):
+    process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **more)
     begun.append(process)
     return process
 
@@ -39,7 +39,8 @@ def numbers(process, count):
     while len(found) < count:
         assert select.select([process.stdout], [], [], max(0, end - time.monotonic()))[0], "the program prints nothing"
         line = process.stdout.readline()
-        assert line, "it ended with status %s" % process.wait(PATIENCE)
+        said = open("said").read() if os.path.exists("said") else ""
+        assert line, "it ended with status %s: %s" % (process.wait(PATIENCE), said)
         if line.strip().isdigit():  # not dxkeep's own
             found.append(int(line))
     return found
@@ -255,15 +256,21 @@ class Stage:
     """One stage of a Dockerfile: a copy of the bare system."""
 
     def __init__(self, root, base):
-        self.root, self.directory, self.user, self.entry, self.command = root, "/", "0:0", [], []
+        self.root, self.directory, self.user, self.entry, self.command, self.volumes = root, "/", "0:0", [], [], []
         subprocess.run(["cp", "-a", base, root], check=True)
         for place in ("proc", "dev"):
             subprocess.run(["mount", "--rbind", "/" + place, root + "/" + place], check=True)
         for path in ["/etc/resolv.conf", "/etc/hosts", *("/etc/apt/apt.conf.d/" + name for name in os.listdir("/etc/apt/apt.conf.d") if "proxy" in name)]:
             shutil.copy(path, root + path)
 
+    def mount_volumes(self, places):
+        """Each is a mount point, with the owner that the image gives it."""
+        for place in places:
+            subprocess.run(["mount", "--bind", self.root + place, self.root + place], check=True)
+            self.volumes.append(place.lstrip("/"))
+
     def unmount(self):
-        for place in ("proc", "dev"):
+        for place in ("proc", "dev", *self.volumes):
             subprocess.run(["umount", "-l", self.root + "/" + place], stderr=subprocess.DEVNULL)
 
     def inside(self, command):
@@ -309,6 +316,8 @@ def build_image(folder, stages):
             words = rest.split()
             origin = named[words.pop(0)[len("--from="):]].root if rest.startswith("--from=") else top
             stage.copy(words[:-1], words[-1], origin)
+        elif word == "VOLUME":
+            stage.mount_volumes(json.loads(rest))
         elif word == "USER":
             stage.user = rest
         elif word == "ENTRYPOINT":
@@ -330,11 +339,11 @@ def the_image_in_a_bare_debian():
     folder, stages = tempfile.mkdtemp(), []
     try:
         image = build_image(folder, stages)
-        program = begin(**image.inside(image.entry + image.command), stderr=subprocess.DEVNULL)
+        program = begin(**image.inside(image.entry + image.command), stderr=open("said", "wb"))
         last = max(numbers(program, 3) + end(program))
         assert "consistent" in image.run("dxkeep", "log", "/keep/store"), "no version is consistent"
         os.remove(image.root + "/data/count")
-        again = begin(**image.inside(image.entry + image.command), stderr=subprocess.DEVNULL)
+        again = begin(**image.inside(image.entry + image.command), stderr=open("said", "wb"))
         assert numbers(again, 1) == [last + 1], "the directory was not restored"
         end(again)
         image.run("dxup", "verify", "/keep/store")
