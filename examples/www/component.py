@@ -58,6 +58,45 @@ KEYWORDS = set("alignas alignof and asm auto bool break case catch char class co
                "private protected public register requires restrict return short signed sizeof static struct switch template this thread_local "
                "throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor dirty".split())
 TAKEN = KEYWORDS | set("at capacity component error key out page state user which".split()) # what the header's functions call theirs
+# What the C library and POSIX declare, and macros of compilers. With f or l at their end they are those of other types.
+LIBRARY = set("abort abs accept access acos acosh alarm aligned_alloc asctime asctime_r asin asinh at_quick_exit atan atan2 atanh atexit atof atoi "
+              "atol bind bsearch btowc cabs cacos cacosh calloc carg casin casinh catan catanh cbrt ccos ccosh ceil cexp chdir chmod chown cimag "
+              "clearerr clock clock_getcpuclockid clock_getres clock_gettime clock_nanosleep clock_settime clog close cmsghdr complex confstr conj "
+              "connect copysign cos cosh cpow cproj creal creat csin csinh csqrt ctan ctanh ctermid ctime ctime_r difftime div dprintf dup dup2 "
+              "duplocale erf erfc errno execl execle execlp execv execve execvp exit exp exp2 expm1 fabs faccessat fchdir fchmod fchmodat fchown "
+              "fchownat fclose fcntl fdatasync fdim fdopen feclearexcept fegetenv fegetexceptflag fegetround feholdexcept feof feraiseexcept ferror "
+              "fesetenv fesetexceptflag fesetround fetestexcept feupdateenv fexecve fflush fgetc fgetpos fgets fgetwc fgetws fileno flock flockfile "
+              "floor fma fmax fmemopen fmin fmod fopen fork fpathconf fprintf fputc fputs fputwc fputws fread free freelocale freopen frexp fscanf "
+              "fseek fseeko fsetpos fstat fstatat fsync ftell ftello ftruncate ftrylockfile funlockfile futimens fwide fwprintf fwrite fwscanf getc "
+              "getc_unlocked getchar getchar_unlocked getcwd getdelim getegid getenv geteuid getgid getgroups gethostname getline getlogin "
+              "getlogin_r getopt getpeername getpgid getpgrp getpid getppid getsid getsockname getsockopt getsubopt getuid getwc getwchar gmtime "
+              "gmtime_r hypot i386 ilogb imaxabs imaxdiv iovec isalnum isalnum_l isalpha isalpha_l isatty isblank isblank_l iscntrl iscntrl_l "
+              "isdigit isdigit_l isgraph isgraph_l islower islower_l isprint isprint_l ispunct ispunct_l isspace isspace_l isupper isupper_l "
+              "iswalnum iswalnum_l iswalpha iswalpha_l iswblank iswblank_l iswcntrl iswcntrl_l iswctype iswctype_l iswdigit iswdigit_l iswgraph "
+              "iswgraph_l iswlower iswlower_l iswprint iswprint_l iswpunct iswpunct_l iswspace iswspace_l iswupper iswupper_l iswxdigit iswxdigit_l "
+              "isxdigit isxdigit_l itimerspec jmp_buf kill labs lchown lconv ldexp ldiv lgamma linger link linkat linux listen llabs lldiv llrint "
+              "llround localeconv localtime localtime_r log log10 log1p log2 logb longjmp lrint lround lseek lstat main malloc math_errhandling "
+              "mblen mbrlen mbrtowc mbsinit mbsnrtowcs mbsrtowcs mbstowcs mbtowc memchr memcmp memcpy memmove memset mkdir mkdirat mkdtemp mkfifo "
+              "mkfifoat mkstemp mktime modf msghdr nan nanosleep nearbyint newlocale nextafter nexttoward open open_memstream open_wmemstream openat "
+              "optarg opterr optind optopt pathconf pause pclose perror pipe poll pollfd popen posix_fadvise posix_fallocate posix_memalign pow "
+              "pread printf psiginfo psignal pthread_kill pthread_sigmask putc putc_unlocked putchar putchar_unlocked puts putwc putwchar pwrite "
+              "qsort quick_exit raise rand rand_r read readlink readlinkat realloc recv recvfrom recvmsg remainder remove remquo rename renameat "
+              "rewind rint rmdir round sa_handler scalbln scalbn scanf send sendmsg sendto setbuf setegid setenv seteuid setgid setjmp setlocale "
+              "setpgid setsid setsockopt setuid setvbuf shutdown sigaction sigaddset sigdelset sigemptyset sigevent sigfillset sigismember "
+              "sigjmp_buf siglongjmp signal sigpending sigprocmask sigqueue sigsuspend sigtimedwait sigval sigwait sigwaitinfo sin sinh sleep "
+              "snprintf sockaddr sockaddr_storage sockatmark socket socketpair sprintf sqrt srand sscanf stat static_assert stderr stdin stdout "
+              "stpcpy stpncpy strcat strchr strcmp strcoll strcoll_l strcpy strcspn strdup strerror strerror_l strerror_r strftime strftime_l strlen "
+              "strncat strncmp strncpy strndup strnlen strpbrk strrchr strsignal strspn strstr strtod strtof strtoimax strtok strtok_r strtol "
+              "strtold strtoul strtoumax strxfrm strxfrm_l swprintf swscanf symlink symlinkat sysconf system tan tanh tcgetpgrp tcsetpgrp tgamma "
+              "time timer_create timer_delete timer_getoverrun timer_gettime timer_settime timespec timespec_get tm tmpfile tmpnam tolower tolower_l "
+              "toupper toupper_l towctrans towctrans_l towlower towlower_l towupper towupper_l trunc truncate ttyname ttyname_r tzname tzset umask "
+              "ungetc ungetwc unix unlink unlinkat unsetenv uselocale utimensat va_list vdprintf vfprintf vfscanf vfwprintf vfwscanf vprintf vscanf "
+              "vsnprintf vsprintf vsscanf vswprintf vswscanf vwprintf vwscanf wcpcpy wcpncpy wcrtomb wcscasecmp wcscasecmp_l wcscat wcschr wcscmp "
+              "wcscoll wcscoll_l wcscpy wcscspn wcsdup wcsftime wcslen wcsncasecmp wcsncasecmp_l wcsncat wcsncmp wcsncpy wcsnlen wcsnrtombs wcspbrk "
+              "wcsrchr wcsrtombs wcsspn wcsstr wcstod wcstof wcstoimax wcstok wcstol wcstold wcstombs wcstoul wcstoumax wcsxfrm wcsxfrm_l wctob "
+              "wctomb wctrans wctrans_l wctype wctype_l wmemchr wmemcmp wmemcpy wmemmove wmemset wprintf write wscanf".split())
+MACROS = re.compile(r"unix|linux|i386|errno|h_errno|math_errhandling|static_assert|stdin|stdout|stderr|sa_(handler|sigaction)|st_[acm]time|s6_addr\d*|"
+                    r"sigev_notify_\w+|si_(addr|addr_lsb|arch|band|call_addr|fd|int|lower|overrun|pid|pkey|ptr|status|stime|syscall|timerid|uid|upper|utime|value)")
 SPACE = " \t\n"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 ATTRIBUTE = re.compile(r"""\s+([^\s=>"'/]+)(?:(\s*=\s*)("[^"]*"|'[^']*'|[^\s"'<>`=]+))?""", re.A)
@@ -87,6 +126,11 @@ class Component:
         self.key, self.root = None, None
         self.markup, self.slots, self.bindings, self.uses, self.lists = [], [], [], [], []
         self.functions, self.handlers = {}, {}
+
+
+def is_taken(name):
+    """Would a declaration of this name at file scope disagree with one of the C library?"""
+    return name in LIBRARY or name[-1:] in "fl" and name[:-1] in LIBRARY or bool(MACROS.fullmatch(name))
 
 
 def escape(text):
@@ -129,7 +173,9 @@ class Compiler(HTMLParser):
 
     def symbol(self, name, at):
         """A name of the header: each may be there only once."""
-        if self.symbols.setdefault(name, at) != at:
+        if is_taken(name):
+            self.wrong(at, f"'{name}' is a name of the C library; write another name here")
+        elif self.symbols.setdefault(name, at) != at:
             self.wrong(at, f"'{name}' would be in the header twice; write another name here")
 
     # >>reading
@@ -551,7 +597,7 @@ class Compiler(HTMLParser):
                 declared = re.fullmatch(r"\s*([a-z][a-z0-9_]{0,62})\s*(?:\[\s*([1-9][0-9]{0,4})\s*\])?\s*", one)
                 if not declared or (of[1] == "char") != (declared[2] is not None):
                     self.wrong(place, f"'{one.strip()[:40]}' is no field; write " + ('"char text[20]"' if of[1] == "char" else f'"{of[1]} count"'))
-                elif declared[1] in KEYWORDS or declared[1].endswith("_t"):
+                elif declared[1] in KEYWORDS or declared[1].endswith("_t") or MACROS.fullmatch(declared[1]):
                     self.wrong(place, f"'{declared[1]}' has a meaning in C or for the page; write another name")
                 elif declared[1] in c.fields:
                     self.wrong(place, f"a second field '{declared[1]}'; write another name")

@@ -90,6 +90,13 @@ BAD = [
     (one("<p>1 ^< 2</p>"), "write &lt;"),
     (one("<p>^&#1;</p>"), "that HTML does not have"),
     (one('<p title="a ^& b"></p>'), "write &amp;"),
+    ('<template id="^main"><p></p></template>', "a name of the C library; write another"),
+    ('<template id="^printf"><p></p></template>', "a name of the C library; write another"),
+    ('<template id="^memcpy"><p></p></template>', "a name of the C library; write another"),
+    ('<template id="^sinf"><p></p></template>', "a name of the C library; write another"),
+    ('<template id="^unix"><p></p></template>', "a name of the C library; write another"),
+    (one("<p></p>", "int32_t ^errno"), "has a meaning in C"),
+    (one("<p></p>", "int32_t ^unix"), "has a meaning in C"),
     # Attributes.
     (one('<p title="a" ^title="b"></p>'), "title is there twice"),
     (one("<p ^title></p>"), 'write title=""'),
@@ -460,6 +467,25 @@ def accepted(compilers):
     return len(texts)
 
 
+def names_of_components_are_free_in_c():
+    # Whatever the headers below say that looks like a name: as a component with a field of that name, it is refused or compiles.
+    headers = ("assert complex ctype errno fenv inttypes limits locale math setjmp signal stdarg stdio stdlib string time wchar wctype "
+               "fcntl unistd sys/socket sys/stat poll").split()
+    includes = "".join(f"#include <{h}.h>\n" for h in headers)
+    compiler = os.environ.get("CC", "cc").split() + ["-xc", "-"]
+    said = "".join(subprocess.run([*compiler, "-std=c11", "-D_POSIX_C_SOURCE=200809L", *more], input=includes, capture_output=True, text=True, check=True).stdout
+                   for more in (["-E", "-P"], ["-E", "-dM"]))
+    names = sorted(set(re.findall(r"\b[a-z][a-z0-9_]{0,40}\b", said)) | {"unix", "linux", "i386", "main"})
+    ids = [n for n in names if not compile_(f'<template id="{n}"><p></p></template>')[1]]
+    fields = [n for n in names if not compile_(one("<p></p>", f"int32_t {n}"))[1]]
+    source = includes + "".join(f"typedef struct {n} {{ int a_; }} {n};\n" for n in ids) + "".join(f"struct field_of_{n} {{ int {n}; }};\n" for n in fields)
+    for dialect in (["-std=c11", "-D_POSIX_C_SOURCE=200809L"], ["-std=gnu11", "-D_POSIX_C_SOURCE=200809L"]):
+        r = subprocess.run([*compiler, *dialect, "-fsyntax-only"], input=source + "int main(void) { return 0; }\n", capture_output=True, text=True)
+        expect(r.returncode == 0, [line for line in r.stderr.split("\n") if "error" in line][:3])
+    expect(len(names) > 500 and len(fields) > len(ids) > 50, f"{len(names)} names, {len(ids)} components, {len(fields)} fields")
+    return f"{len(ids)} of {len(names)} as components, {len(fields)} as fields"
+
+
 # Every element that HTML has or had, and what browsers tried; attributes; values.
 TAGS = """a abbr acronym address applet area article aside audio b base basefont bdi bdo bgsound big blink blockquote body br button canvas caption center cite code
 col colgroup command content data datalist dd del details dfn dialog dir div dl dt element em embed fencedframe fieldset figcaption figure font footer form frame
@@ -610,7 +636,7 @@ if sys.argv[1:2] == ["--markups"]:
     sys.exit(0)
 for test in (tables_are_those_written_by_hand, a_page_of_templates_runs, the_example_in_the_readme_is_true, each_error_has_its_place_and_what_to_write, each_error_says_what_to_write,
              the_command_prints_errors_and_leaves_the_header_alone, random_templates_are_refused_or_good, mutated_templates_end_with_a_result,
-             hostile_files_end_soon, names_stay_names, compiler_and_reader_allow_the_same_elements, compiler_and_reader_allow_the_same_attributes):
+             hostile_files_end_soon, names_stay_names, names_of_components_are_free_in_c, compiler_and_reader_allow_the_same_elements, compiler_and_reader_allow_the_same_attributes):
     if not sys.argv[1:] or any(test.__name__.startswith(a) for a in sys.argv[1:]):
         case(test)
 subprocess.run(["rm", "-rf", WORK])

@@ -123,7 +123,7 @@ def ec_11_a_version_by_its_number_is_kept_for_a_year():
         assert (r.status, body, r.headers["Cache-Control"]) == (200, content, "public, max-age=31536000, immutable"), path
         r, body = get(path, If_None_Match=f'"{tag}"')
         assert (r.status, body, r.headers["Cache-Control"]) == (304, b"", "public, max-age=31536000, immutable"), path
-    assert get("/app.bin")[0].headers["Cache-Control"] == get("/app.bin@0")[0].headers["Cache-Control"] == "no-cache"
+    assert get("/app.bin")[0].headers["Cache-Control"] == "no-cache"
     assert get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")[0].headers["Cache-Control"] == "no-store"
     assert get("/app.bin@3")[0].status == get("/app.bin@99999999999999999999")[0].status == 404
 
@@ -144,9 +144,14 @@ def head_has_no_body():
 def refusals_have_their_status():
     assert get("/nothing")[0].status == 404 and get("/%00")[0].status == 400 and get("/%zz")[0].status == 400 and get("/" + "a" * 300)[0].status == 400
     assert get("/app.bin", method="POST")[0].status == 405 and get("/../etc/passwd")[0].status == 404
+    assert get("/app.bin@0")[0].status == 404 and get("/app.bin@00")[0].status == 404 and get("/site@0/")[0].status == 404 and get("/app.bin@1")[0].status == 200
+    for hosts, status in ((b"", 400), (b"Host: a\r\nHost: b\r\n", 400), (b"Host: a\r\nX: y\r\nhost: a\r\n", 400), (b"Host:\r\n", 200), (b"X-Host: a\r\n", 400)):
+        answer = raw(b"GET /app.bin@1 HTTP/1.1\r\n" + hosts + b"Connection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 %d " % status), (hosts, answer[:40])
+    assert raw(b"GET /app.bin@1 HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ") and raw(b"GET /app.bin@1 HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     for data, status in ((b"GET /\r\n\r\n", 400), (b"GET / HTTP/2.0\r\n\r\n", 505), (b"GET / HTTP/1.1\n\n", 400), (b"\r\n\r\n", 400),
-                         (b"GET / HTTP/1.1\r\nA b: c\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
-                         (b"GET / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", 413), (b"GET / HTTP/1.1\r\nX: " + b"y" * 9000, 431)):
+                         (b"GET / HTTP/1.1\r\nHost: a\r\nA b: c\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+                         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody", 413), (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 9000, 431)):
         answer = raw(data)
         assert answer.startswith(b"HTTP/1.1 %d " % status), (data[:40], answer[:40])
 
@@ -175,8 +180,8 @@ def pages_of_an_allowed_origin_may_read():
                 assert r.status == 204 and body == b"" and r.headers["Content-Length"] is None and r.headers["Access-Control-Allow-Origin"] == origin, r.getheaders()
                 assert "A-IM" in allowed and "If-None-Match" in allowed and r.headers["Access-Control-Allow-Methods"] == "GET, HEAD" and r.headers["Access-Control-Max-Age"] == "7200"
                 # only that method, whole: nothing else is let through, and what follows it is not answered
-                assert raw(b"OPTION /app.bin HTTP/1.1\r\n\r\n", to=to).startswith(b"HTTP/1.1 405 ") and raw(b"OPTIONS /app.bin HTTP/3.1\r\n\r\n", to=to).startswith(b"HTTP/1.1 505 ")
-                assert raw(b"OPTIONS /app.bin HTTP/1.1\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n", to=to).count(b"HTTP/1.1 ") == 1
+                assert raw(b"OPTION /app.bin HTTP/1.1\r\nHost: a\r\n\r\n", to=to).startswith(b"HTTP/1.1 405 ") and raw(b"OPTIONS /app.bin HTTP/3.1\r\n\r\n", to=to).startswith(b"HTTP/1.1 505 ")
+                assert raw(b"OPTIONS /app.bin HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", to=to).count(b"HTTP/1.1 ") == 1
                 assert get("/app.bin", "POST", to)[0].status == 405 and get("/", "OPTIONS", status)[0].status == 405
                 assert not get("/", to=status)[0].headers["Access-Control-Allow-Origin"]
             finally:
@@ -244,7 +249,7 @@ def what_is_no_path_in_a_tree_is_404():
         assert (r.status, body) == (404, b"404 Not Found\n"), (path[:60], r.status, body[:60])
     for path in ("/site/%00", "/site/sub%", "/site/%zz", "/site/" + "a" * 4500):
         assert get(path)[0].status == 400, path[:60]
-    assert raw(b"GET /site/" + b"a/" * 5000 + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 431 ")
+    assert raw(b"GET /site/" + b"a/" * 5000 + b" HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 431 ")
 
 
 def an_index_page_of_a_directory():
@@ -493,7 +498,7 @@ def dates_of_versions():
         allowed = 304 if wrong.strip() == exact else 200
         assert get("/dated", If_Modified_Since=wrong)[0].status == allowed, wrong
     assert get("/dated", If_Modified_Since=exact, If_None_Match='"x"')[0].status == 200 # the stronger condition counts alone
-    answer = raw(b"GET /dated HTTP/1.1\r\nIf-Modified-Since: " + exact.encode() + b"\r\nIf-Modified-Since: " + exact.encode() + b"\r\nConnection: close\r\n\r\n")
+    answer = raw(b"GET /dated HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: " + exact.encode() + b"\r\nIf-Modified-Since: " + exact.encode() + b"\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200"), answer[:60]
     dxup("tag", store, "dated@1", "old")
     modified = times_of("/dated@old")[0]
@@ -530,7 +535,7 @@ def conditions_of_files_and_trees():
     assert get("/site/sub", If_Match='"x"')[0].status == 302 and "Last-Modified" not in get("/site/sub")[0].headers
     r, body = get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="dx-patch", If_Match=f'"{new_tag}"')
     assert r.status == 226 and r.headers["Last-Modified"]
-    for data in (b"GET /nothing HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n", b"x\r\n\r\n"):
+    for data in (b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", b"x\r\n\r\n"):
         assert b"\r\nDate: " in raw(data, shut=True), data
 
 
@@ -636,7 +641,7 @@ def what_is_encoded_takes_bounded_memory():
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         s.settimeout(300)
         s.connect(("127.0.0.1", port))
-        s.sendall(b"GET /texts/%d HTTP/1.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n" % i)
+        s.sendall(b"GET /texts/%d HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n" % i)
         stuck.append(s)
     for i, content in enumerate(contents):
         r, body = get(f"/texts/{i}", Accept_Encoding="gzip")
@@ -670,7 +675,7 @@ def damage_ends_an_answer_and_is_counted():
     try:
         text = b"".join(own.stdout.readline() for _ in range(3)).decode()
         to, status = (int(re.search(r":(\d+) for " + side, text).group(1)) for side in ("HTTP", "status"))
-        got = raw(b"GET /site/sub/large.bin HTTP/1.1\r\n\r\n", to=to).split(b"\r\n\r\n", 1)[1]
+        got = raw(b"GET /site/sub/large.bin HTTP/1.1\r\nHost: a\r\n\r\n", to=to).split(b"\r\n\r\n", 1)[1]
         assert len(got) < 500000 and site["sub/large.bin"].startswith(got), len(got)
         assert get("/site/sub/large.bin", to=to, Range="bytes=-1000")[1] == site["sub/large.bin"][-1000:]
         assert json.loads(get("/status.json", to=status)[1])["damaged"] == 1
@@ -716,9 +721,9 @@ def the_log_of_hostile_requests():
     forged = b'{"time":"2026-01-01T00:00:00Z","request":"GET","path":"/forged"}'
     publish("cut", dice.randbytes(16000000))
     own = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1", "--log", f"{work}/hostile.log"], stdout=subprocess.PIPE)
-    asked = [b"GET /\n" + forged + b"\n HTTP/1.1\r\n\r\n", b"GET /\r" + forged + b" HTTP/1.1\r\n\r\n", b"\0" + forged + b"\r\n\r\n", b"GET /\x1b[2J\"\\ HTTP/1.1\r\n\r\n",
-             b"GET /\xe2\x80\xa8\xff HTTP/1.1\r\n\r\n", b'GET /"},{" HTTP/1.1\r\nConnection: close\r\n\r\n', b"GET /" + b"y" * 8000 + b" HTTP/1.1\r\nConnection: close\r\n\r\n",
-             b"HEAD /app.bin HTTP/1.1\r\nConnection: close\r\n\r\n", b"x" * 9000]
+    asked = [b"GET /\n" + forged + b"\n HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /\r" + forged + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"\0" + forged + b"\r\n\r\n", b"GET /\x1b[2J\"\\ HTTP/1.1\r\nHost: a\r\n\r\n",
+             b"GET /\xe2\x80\xa8\xff HTTP/1.1\r\nHost: a\r\n\r\n", b'GET /"},{" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', b"GET /" + b"y" * 8000 + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+             b"HEAD /app.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"x" * 9000]
     try:
         text = b"".join(own.stdout.readline() for _ in range(2)).decode()
         to = int(re.search(r":(\d+) for HTTP", text).group(1))
@@ -727,7 +732,7 @@ def the_log_of_hostile_requests():
         s = socket.socket() # closes in the middle of an answer, which is larger than what the system's buffers hold
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         s.connect(("127.0.0.1", to))
-        s.sendall(b"GET /cut HTTP/1.1\r\n\r\n")
+        s.sendall(b"GET /cut HTTP/1.1\r\nHost: a\r\n\r\n")
         s.recv(1000)
         s.close()
         time.sleep(0.3)
@@ -772,7 +777,7 @@ def who_stops_reading_a_tree_holds_nobody_up():
 
 def pipelined_requests_are_answered_in_order():
     one = b"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n"
-    answer = raw(one * 300 + b"GET /app.bin HTTP/1.1\r\n\r\n" + b"GET /empty HTTP/1.1\r\nConnection: close\r\n\r\n" + one)
+    answer = raw(one * 300 + b"GET /app.bin HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET /empty HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + one)
     assert answer.count(b"HTTP/1.1 200 OK") == 302 and answer.count(b"<p>page") == 300 and new in answer
     assert answer.endswith(b"Content-Length: 0\r\nConnection: close\r\n\r\n")
 
@@ -797,7 +802,7 @@ def long_answers_behind_the_end_of_the_requests():
 def a_request_in_single_bytes():
     s = socket.create_connection(("127.0.0.1", port), timeout=300)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for byte in b"GET /index.html HTTP/1.1\r\nConnection: close\r\n\r\n":
+    for byte in b"GET /index.html HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n":
         s.sendall(bytes([byte]))
     answer = b""
     while part := s.recv(65536):
@@ -1068,7 +1073,7 @@ def dribblers_keep_nobody_out():
     one, forty = ["127.0.0.1"], [f"127.0.0.{i}" for i in range(1, 41)]
     cases = (("half frames of one", frames, one, half, 512), ("half frames of forty", frames, forty, half, 4096),
              ("half behind whole frames", frames, forty, whole + half, 4096), ("half heads of one", web, one, head, 512),
-             ("half heads of forty", web, forty, head, 1024), ("half behind whole heads", web, forty, b"HEAD / HTTP/1.1\r\n\r\n" + head, 1024))
+             ("half heads of forty", web, forty, head, 1024), ("half behind whole heads", web, forty, b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + head, 1024))
     if os.environ.get("DX_TIER") == "native":
         cases = (cases[0], cases[3]) # the others, and 10,000 of each, if the program has sanitizers
         many = min(many, 3000)
@@ -1195,7 +1200,7 @@ def status_counts_what_a_directory_spares():
 
 
 def any_bytes_at_all():
-    parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"If-Match: ", b"If-Modified-Since: ", b"If-Unmodified-Since: ", b"Sun, 06 Nov 1994 08:49:37 GMT", b"Accept-Encoding: gzip;a=\"", b"%", b"%4", b":",
+    parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\nHost: a\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"If-Match: ", b"If-Modified-Since: ", b"If-Unmodified-Since: ", b"Sun, 06 Nov 1994 08:49:37 GMT", b"Accept-Encoding: gzip;a=\"", b"%", b"%4", b":",
              b"\0", b"\xff" * 20, b"Connection: close\r\n", b"Host: a\r\n", b"," * 50, b"\n"]
     for _ in range(FUZZ):
         data = b"".join(dice.choice(parts) for _ in range(dice.randrange(1, 14)))
@@ -1211,7 +1216,7 @@ def ended_in_the_middle_of_an_answer():
     big = dice.randbytes(30000000)
     publish("big", big)
     idle = socket.create_connection(("127.0.0.1", port), timeout=300)
-    idle.sendall(b"GET /empty HTTP/1.1\r\n\r\n")
+    idle.sendall(b"GET /empty HTTP/1.1\r\nHost: a\r\n\r\n")
     assert idle.recv(65536).endswith(b"Content-Length: 0\r\n\r\n")
     slow = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     slow.request("GET", "/big")
@@ -1222,7 +1227,7 @@ def ended_in_the_middle_of_an_answer():
     deadline = time.time() + 60
     while time.time() < deadline:
         try:
-            raw(b"GET / HTTP/1.1\r\n\r\n", shut=True)
+            raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", shut=True)
         except ConnectionRefusedError:
             break
     else:

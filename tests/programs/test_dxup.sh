@@ -1409,7 +1409,7 @@ a_log_on_a_full_disk() { # costs no time, and says how many lines are missing: e
         port=$(sed -n 's/^listening on .*:\([0-9]*\) for HTTP/\1/p' "$work/serve.log")
         for i in $(seq 8); do
             [ $i != 8 ] || rm -f "$work/mnt1/fill"
-            printf 'HEAD /%s HTTP/1.1\r\nConnection: close\r\n\r\n' "line-$i-$(printf %500s | tr ' ' x)" >/dev/tcp/127.0.0.1/$port
+            printf 'HEAD /%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' "line-$i-$(printf %500s | tr ' ' x)" >/dev/tcp/127.0.0.1/$port
             sleep 0.1
             [ $i != 1 ] || [ "$file" = /dev/full ] || dd if=/dev/zero of="$work/mnt1/fill" bs=4k status=none 2>/dev/null
         done
@@ -1452,7 +1452,7 @@ a_log_that_nobody_reads() { # blocks nobody, costs bounded memory, and says how 
     port=$(sed -n 's/^listening on .*:\([0-9]*\) for HTTP/\1/p' "$work/serve.log")
     python3 - "$port" <<'END' || fail "not all was answered"
 import socket, sys
-ask = b"HEAD /" + b"x" * 250 + b" HTTP/1.1\r\n\r\n"
+ask = b"HEAD /" + b"x" * 250 + b" HTTP/1.1\r\nHost: a\r\n\r\n"
 count, got, s = 20000, b"", socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
 answered = 0
 for _ in range(count // 100):
@@ -1483,7 +1483,7 @@ END
     start_server store --log stuck --http 127.0.0.1:0
     until grep -q "for HTTP" "$work/serve.log"; do sleep 0.02; done
     port=$(sed -n 's/^listening on .*:\([0-9]*\) for HTTP/\1/p' "$work/serve.log")
-    for i in $(seq 10); do printf 'HEAD /%s HTTP/1.1\r\n\r\n%.0s' $(seq 400) >/dev/tcp/127.0.0.1/$port; done
+    for i in $(seq 10); do printf 'HEAD /%s HTTP/1.1\r\nHost: a\r\n\r\n%.0s' $(seq 400) >/dev/tcp/127.0.0.1/$port; done
     sleep 0.5
     stop_server
     [ $server_status = 0 ] || fail "the server ended with status $server_status"

@@ -489,6 +489,7 @@ static int find(client *c, const char *asked)
     if (strlen(asked) > PROG_NAME_SIZE_MAX) return 404;
     versions_split_version(*asked ? asked : "index.html", name, &version);
     c->fixed = version != 0;
+    if (!version && versions_has_version(asked)) return 404; /* @0: versions are numbered from 1 */
     error = versions_version_find(c->http->store, name, version, &c->target);
     /* the hash of a tree would require reading all of it */
     if (!error && c->target.kind != PROG_FILE) return 404;
@@ -769,6 +770,16 @@ static void answer_preflight(client *c)
     dxup_log_result(c->log, "preflight");
 }
 
+/* A request names its host once, one of HTTP/1.0 at most once (RFC 9112, 3.2). */
+static bool names_host(const client *c, size_t size)
+{
+    const uint8_t *value, *line_end = memchr(c->input, '\r', size);
+    size_t at = 0, value_size, count = 0;
+    assert(line_end && line_end > c->input);
+    while (dxup_field_next(c->input, size, "host", &at, &value, &value_size)) count++;
+    return count == 1 || (!count && line_end[-1] == '0');
+}
+
 /* Answer the first request in the input, unless one was answered in this call of received(). */
 static bool dispatch(client *c)
 {
@@ -776,6 +787,10 @@ static bool dispatch(client *c)
     if (is_busy(c) || c->last || c->taken) return true;
     const size_t used = http_parse(c->input, c->input_size, &q);
     if (!used) return true;
+    if (q.status == 200 && !names_host(c, used)) {
+        q.status = 400;
+        q.close = true;
+    }
     assert(c->out_room - c->out_size >= 2 * HEAD_SIZE);
     c->round_ns = dx_reactor_now_ns(&c->http->reactor);
     c->last = q.close;

@@ -36,6 +36,7 @@ static int find_tree(versions_store *s, const char *asked, size_t size, dxup_fou
     text[size] = 0;
     versions_split_version(text, name, &version);
     out->fixed = version != 0;
+    if (!version && versions_has_version(text)) return PROG_NOT_FOUND; /* @0 */
     const int status = versions_version_find(s, name, version, &out->version);
     return !status && out->version.kind != PROG_TREE ? PROG_NOT_FOUND : status;
 }

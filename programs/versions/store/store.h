@@ -128,6 +128,8 @@ typedef struct versions_version {
     uint64_t tagged;               /* for a tag, NAME@TAG: the version of NAME; otherwise 0 */
 } versions_version;
 
+/* Does it end in @ and digits, the number of a version? 0 is none. */
+bool versions_has_version(const char *text);
 /* Split NAME or NAME@VERSION; without a version it is 0. */
 void versions_split_version(const char *text, char name[PROG_NAME_SIZE_MAX + 1], uint64_t *version);
 /* version 0: the latest. Prints no message for PROG_NOT_FOUND. */

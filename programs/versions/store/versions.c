@@ -78,12 +78,18 @@ static void put_torn(dx_cas_ref *ref, uint32_t torn)
     ref->info_size += TORN_INFO_SIZE;
 }
 
+bool versions_has_version(const char *text)
+{
+    const char *at = strrchr(text, '@');
+    return at && at != text && at[1] && strspn(at + 1, "0123456789") == strlen(at + 1);
+}
+
 void versions_split_version(const char *text, char name[PROG_NAME_SIZE_MAX + 1], uint64_t *version)
 {
     const char *at = strrchr(text, '@');
     size_t size = strlen(text);
     *version = 0;
-    if (at && at != text && at[1] && strspn(at + 1, "0123456789") == strlen(at + 1)) {
+    if (versions_has_version(text)) {
         *version = strtoull(at + 1, NULL, 10);
         size = (size_t)(at - text);
     }
