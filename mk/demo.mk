@@ -10,7 +10,7 @@ build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
 	$(TOML_LINK) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
-.PHONY: demo demo-run demo-picture dxkeep-picture run-firmware run-www run-feed run-dxdb run-dxdb-run run-dxwan
+.PHONY: demo demo-run demo-picture dxkeep-picture run-firmware run-www run-feed run-todo run-page-tools run-dxdb run-dxdb-run run-dxwan
 demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]
 	@CC='$(CC)' tests/deps.sh compiler
 	@tests/deps.sh demo || true
@@ -26,10 +26,15 @@ dxkeep-picture: build/dxkeep ## what dxkeep status, timeline and log print in a 
 run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emulators
 	@CC='$(CC)' examples/firmware/run.sh
 
-run-www: build/dxup ## a page that keeps an application up to date with patches, on http://127.0.0.1:8000/
-	@CC='$(CC)' examples/www/run.sh
-run-feed: build/dxup ## a dashboard whose rows and application arrive as patches, on http://127.0.0.1:8000/
-	@CC='$(CC)' examples/www/build.sh build/www && exec node examples/www/server.mjs build/www 127.0.0.1:8000
+run-www: ## a page that keeps an application up to date with patches, on http://127.0.0.1:8000/ (installs what is missing first) [PORT=, ADDR=]
+run-feed: ## a dashboard whose rows and application arrive as patches, on http://127.0.0.1:8000/ (installs what is missing first) [PORT=, ADDR=]
+run-todo: ## a to-do list from one template, on http://127.0.0.1:8000/ (installs what is missing first) [PORT=, ADDR=]
+run-www run-feed run-todo: run-%: run-page-tools
+	@CC='$(CC)' examples/www/run.sh $(*:www=page) $(or $(ADDR),127.0.0.1):$(or $(PORT),8000)
+run-page-tools:
+	@CC='$(CC)' tests/deps.sh compiler
+	@tests/deps.sh www || true
+	@$(MAKE) --no-print-directory -s build/dxup
 
 run-dxwan: build/dxwan ## a file through a delaying proxy, over more and more connections, and a table of what travelled
 	@programs/dxwan/demo.py build/dxwan

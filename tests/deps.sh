@@ -4,6 +4,7 @@
 #        deps.sh demo          optional programs for `make demo`: zstd, zlib and rsync
 #        deps.sh test          requirements of `make test`: gcc, python3 and small tools, at most 300 MB
 #        deps.sh dxdb          the libraries of dxdb, and PostgreSQL for `make run-dxdb`
+#        deps.sh www           clang with its linker for WebAssembly, Node and Python: for the examples in a browser
 #        deps.sh all           the additional ones of `make test-all`: cross compilers, emulators, browsers
 #        deps.sh --list TIER   print the missing packages on one line, and install nothing
 set -u
@@ -88,6 +89,12 @@ need_for_database() {
     need postgresql eval 'ls /usr/lib/postgresql/*/bin/initdb'
     need postgresql-client has psql
 }
+need_for_www() {
+    need clang has clang
+    need lld has wasm-ld
+    need nodejs has node
+    need python3 has python3
+}
 need_for_all() {
     need_for_dxdb
     need_for_database
@@ -161,7 +168,7 @@ announce() { # PACKAGE...
     echo "needed and missing: $*"
     env LC_ALL=C apt-get install --assume-no -q --no-install-recommends "$@" 2>/dev/null </dev/null |
         grep -E 'newly installed|^Need to get|^After this operation'
-    if { [ "$tier" = all ] || [ "$tier" = dxdb ]; } && [ -t 0 ] && [ -t 1 ]; then
+    if { [ "$tier" = all ] || [ "$tier" = dxdb ] || [ "$tier" = www ]; } && [ -t 0 ] && [ -t 1 ]; then
         printf 'Install them? [Y/n] '
         read -r answer
         case $answer in [nN]*) return 1 ;; esac
@@ -202,8 +209,9 @@ case $tier in
     demo) need_for_demo ;;
     test) need_for_test ;;
     dxdb) need_for_dxdb; [ -n "$only_list" ] || need_for_database ;;
+    www) need_for_www ;;
     all) need_for_test; need_for_all ;;
-    *) echo "usage: deps.sh compiler|demo|test|dxdb|all" >&2 && exit 1 ;;
+    *) echo "usage: deps.sh compiler|demo|test|dxdb|www|all" >&2 && exit 1 ;;
 esac
 [ -z "$only_list" ] || { echo ${missing# } && exit 0; }
 install_missing

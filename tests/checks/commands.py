@@ -222,11 +222,46 @@ def firmware(folder):
 
 
 def www(folder):
+    """A second one on the same address says so and leaves the first alone; on another port both serve."""
+    def fetched(address):
+        page = urllib.request.urlopen(f"http://{address}/", timeout=60).read()
+        app = urllib.request.urlopen(f"http://{address}/app.dxs", timeout=60).read()
+        if b"<html" not in page.lower() or len(app) < 100000:
+            raise Wrong(f"not a page with an application: {page[:200]}, {len(app)} bytes")
     start(folder, "make run-www", "for HTTP", 900)
-    page = urllib.request.urlopen("http://127.0.0.1:8000/", timeout=60).read()
-    if b"<html" not in page.lower():
-        raise Wrong(f"not a page: {page[:200]}")
+    fetched("127.0.0.1:8000")
+    run(folder, "! make run-www >said 2>&1 && grep -q 'already in use' said")
+    fetched("127.0.0.1:8000")
+    start(folder, "make run-www PORT=8001 ADDR=127.0.0.2", "for HTTP", 900)
+    fetched("127.0.0.2:8001")
+    fetched("127.0.0.1:8000")
     stop()
+
+
+def feed_page(folder):
+    start(folder, "make run-feed", "open http://127.0.0.1:8000/", 900)
+    page = urllib.request.urlopen("http://127.0.0.1:8000/", timeout=60).read()
+    if page.count(b"<tr") < 1000:
+        raise Wrong(f"{page.count(b'<tr')} rows")
+    run(folder, "! make run-feed >said 2>&1 && grep -q 'already in use' said")
+    if urllib.request.urlopen("http://127.0.0.1:8000/app.dxs", timeout=60).status != 200:
+        raise Wrong("a second one breaks the first")
+    stop()
+
+
+def todo(folder):
+    start(folder, "make run-todo", "open http://127.0.0.1:8000/", 900)
+    for end, path in [(time.monotonic() + 60, p) for p in ("", "todo.wasm", "page_host.js")]:
+        while True:
+            try:
+                if len(urllib.request.urlopen(f"http://127.0.0.1:8000/{path}", timeout=60).read()) > 300:
+                    break
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
+    stop()
+    run(folder, "examples/todo/build.sh build/todo && test -s build/todo/todo.wasm")
 
 
 def windows(folder):
@@ -451,12 +486,12 @@ RUN = {
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
     "make build/asan/hbtp_peer": clients, "tests/readers/hbtp_clients.py calls": clients,
-    "make run-firmware": firmware, "make run-www": www, "make windows": windows,
+    "make run-firmware": firmware, "make run-www": www, "make run-www PORT=8001 ADDR=127.0.0.2": www, "make run-feed": feed_page, "make run-todo": todo, "examples/todo/build.sh build/todo": todo, "make windows": windows,
     "make windows WINDOWS_CC=i686-w64-mingw32-gcc": windows_32, "make size": size, "make bench": pictures, "make demo-picture": pictures,
 }
 SHARED = [demo, own_files, example, help_and_suites, everything, readme_dxup, dxup, dxpatch, dxecho, dxkeep, dxwan, run_dxwan, install, clean]
 NEEDS = {feed: ["g++"], firmware: ["arm-none-eabi-gcc", "qemu-system-arm", "riscv64-unknown-elf-gcc", "qemu-system-riscv32"],
-         www: ["clang", "wasm-ld"], windows: ["x86_64-w64-mingw32-gcc"], windows_32: ["i686-w64-mingw32-gcc"],
+         www: ["clang", "wasm-ld", "node"], feed_page: ["clang", "wasm-ld", "node"], todo: ["clang", "wasm-ld", "node"], windows: ["x86_64-w64-mingw32-gcc"], windows_32: ["i686-w64-mingw32-gcc"],
          size: ["arm-none-eabi-gcc"]}
 measures = "measures, for minutes to hours, on a machine that has nothing else to do"
 NOT_RUN = {
@@ -465,7 +500,6 @@ NOT_RUN = {
     **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link", "dxdb", "keep", "levels", "many", "net", "sizes", "update", "www")},
     "make dxkeep-picture": "lets dxkeep run for two and a half minutes",
     "dxup serve backup --listen 127.0.0.1:7000 --push 10.0.0.2:7001": "is for another machine: tests/programs/test_dxkeep_remote.py runs it",
-    "make run-feed": "serves until it is ended: tests/ports/feed.mjs runs the page",
     **{command: "needs libpq and a PostgreSQL: tests/programs/test_dxdb.py runs it" for command in ("make build/dxdb", "make run-dxdb")},
     "make mutants": "changes the headers one place at a time and runs their suites, for hours",
     "make bench-levels PAIRS=folder": measures, "make bench-update PAIRS='OLD NEW ...'": measures,
