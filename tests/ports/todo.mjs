@@ -37,7 +37,18 @@ const add = (page, ...texts) => page.evaluate(texts => {
     const input = document.getElementById('new');
     for (input.value of texts) input.form.requestSubmit();
 }, texts);
-const press = (page, selector, at = 0) => page.evaluate(([selector, at]) => document.querySelectorAll(selector)[at].click(), [selector, at]);
+// As a visitor does: once it is there, which the next frame sees to.
+async function press(page, selector, at = 0) {
+    const end = Date.now() + 20000;
+    while (!await page.evaluate(([selector, at]) => {
+        const element = document.querySelectorAll(selector)[at];
+        element?.click();
+        return !!element;
+    }, [selector, at])) {
+        expect(Date.now() < end, `there is no ${selector}`);
+        await new Promise(done => setTimeout(done, 20));
+    }
+}
 const search = (page, text) => page.evaluate(text => {
     const input = document.getElementById('search');
     input.value = text;
