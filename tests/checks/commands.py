@@ -483,7 +483,7 @@ RUN = {
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
     "make build/asan/hbtp_peer": clients, "tests/readers/hbtp_clients.py calls": clients,
-    "make run-firmware": firmware, "make run-www": www, "make run-www PORT=8001 ADDR=127.0.0.2": www, "make run-feed": feed_page, "make run-todo": todo, "examples/todo/build.sh build/todo": todo, "make windows": windows,
+    "make run-firmware": firmware, "make run-www": www, "make run-www PORT=8001 ADDR=127.0.0.2": www, "make run-feed": feed_page, "make run-todo": todo, "make windows": windows,
     "make windows WINDOWS_CC=i686-w64-mingw32-gcc": windows_32, "make size": size, "make bench": pictures, "make demo-picture": pictures,
 }
 SHARED = [demo, own_files, example, help_and_suites, everything, readme_dxup, dxup, dxpatch, dxecho, dxkeep, dxwan, run_dxwan, install, clean]
@@ -494,7 +494,7 @@ measures = "measures, for minutes to hours, on a machine that has nothing else t
 NOT_RUN = {
     "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
     "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
-    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link", "dxdb", "levels", "many", "sizes", "update", "www")},
+    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link", "dxdb", "levels", "many", "sizes", "update", "www", "net")},
     **{command: "needs libpq and a PostgreSQL: tests/programs/test_dxdb.py runs it" for command in ("make build/dxdb", "make run-dxdb")},
     "make mutants": "changes the headers one place at a time and runs their suites, for hours",
     "make bench-levels PAIRS=folder": measures, "make bench-update PAIRS='OLD NEW ...'": measures,
