@@ -37,7 +37,10 @@ const add = (page, ...texts) => page.evaluate(texts => {
     const input = document.getElementById('new');
     for (input.value of texts) input.form.requestSubmit();
 }, texts);
-const press = (page, selector, at = 0) => page.evaluate(([selector, at]) => document.querySelectorAll(selector)[at].click(), [selector, at]);
+const press = async (page, selector, at = 0) => { // when it is shown
+    await page.waitForFunction(([selector, at]) => document.querySelectorAll(selector)[at], [selector, at]);
+    await page.evaluate(([selector, at]) => document.querySelectorAll(selector)[at].click(), [selector, at]);
+};
 const search = (page, text) => page.evaluate(text => {
     const input = document.getElementById('search');
     input.value = text;
