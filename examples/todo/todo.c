@@ -8,7 +8,7 @@
 #define DX_PAGE_STATIC
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_page.h"
-#include "../www/page_exports.h"
+#include "../page_exports.h"
 #include "todo.h"
 
 enum { TASKS_MAX = 100, TEXT_SIZE = sizeof(((item *)0)->text) };
@@ -24,7 +24,7 @@ typedef struct task {
 
 static struct {
     dx_page      page;
-    uint32_t     node; /* of the component todo */
+    uint32_t     node; /* of the component board */
     dx_page_list list;
     uint32_t     list_keys[TASKS_MAX], list_nodes[TASKS_MAX], wanted[TASKS_MAX];
     bool         list_changed; /* which rows are shown */
@@ -45,13 +45,13 @@ static uint32_t put(uint8_t *out, uint32_t at, uint32_t capacity, const char *te
 
 static uint32_t put_bool(uint8_t *out, uint32_t capacity, bool is) { return put(out, 0, capacity, is ? "true" : "false"); }
 
-static uint32_t todo_is_all(const todo *t, uint8_t *out, uint32_t capacity) { return put_bool(out, capacity, t->show == SHOW_ALL); }
-static uint32_t todo_is_open(const todo *t, uint8_t *out, uint32_t capacity) { return put_bool(out, capacity, t->show == SHOW_OPEN); }
-static uint32_t todo_is_done(const todo *t, uint8_t *out, uint32_t capacity) { return put_bool(out, capacity, t->show == SHOW_DONE); }
+static uint32_t board_is_all(const board *t, uint8_t *out, uint32_t capacity) { return put_bool(out, capacity, t->show == SHOW_ALL); }
+static uint32_t board_is_open(const board *t, uint8_t *out, uint32_t capacity) { return put_bool(out, capacity, t->show == SHOW_OPEN); }
+static uint32_t board_is_done(const board *t, uint8_t *out, uint32_t capacity) { return put_bool(out, capacity, t->show == SHOW_DONE); }
 static uint32_t item_checked(const item *i, uint8_t *out, uint32_t capacity) { return put_bool(out, capacity, i->done); }
 static uint32_t item_name(const item *i, uint8_t *out, uint32_t capacity) { return put(out, 0, capacity, i->text); }
 
-static uint32_t todo_remaining(const todo *t, uint8_t *out, uint32_t capacity)
+static uint32_t board_remaining(const board *t, uint8_t *out, uint32_t capacity)
 {
     char digits[4] = {0};
     DX_PAGE_ASSERT(t->left >= 0 && t->left <= TASKS_MAX);
@@ -94,20 +94,20 @@ static void item_fill(void *user, item *row)
 /* What depends on all tasks. A field that changes is marked, so that the next frame shows it. */
 static void count_tasks(void)
 {
-    todo   *t = (todo *)dx_page_state(&program.page, program.node);
+    board   *t = (board *)dx_page_state(&program.page, program.node);
     int32_t left = 0;
     for (uint32_t i = 0; i < program.count; i++) left += !program.tasks[i].done;
     t->left = left;
-    dx_page_mark(&program.page, program.node, TODO_BIT_LEFT);
+    dx_page_mark(&program.page, program.node, BOARD_BIT_LEFT);
     t->full = 0;
-    dx_page_mark(&program.page, program.node, TODO_BIT_FULL);
+    dx_page_mark(&program.page, program.node, BOARD_BIT_FULL);
     program.list_changed = true;
 }
 
 /* >>handlers: node is the row, or 0; data is what page_host.js says of the event, for example the value of an input ---- */
-static void todo_add(void *user, dx_page *page, uint32_t node, const void *data, size_t size)
+static void board_add(void *user, dx_page *page, uint32_t node, const void *data, size_t size)
 {
-    todo       *t = (todo *)dx_page_state(page, program.node);
+    board       *t = (board *)dx_page_state(page, program.node);
     const char *text = (const char *)data;
     task       *added = &program.tasks[program.count];
     (void)user, (void)node;
@@ -116,7 +116,7 @@ static void todo_add(void *user, dx_page *page, uint32_t node, const void *data,
     page_event_refused = size == 0 || size >= TEXT_SIZE || program.count == TASKS_MAX;
     if (program.count == TASKS_MAX) {
         t->full = 1;
-        dx_page_mark(page, program.node, TODO_BIT_FULL);
+        dx_page_mark(page, program.node, BOARD_BIT_FULL);
     }
     if (page_event_refused) return;
     DX_PAGE_MEMSET(added, 0, sizeof *added);
@@ -126,16 +126,16 @@ static void todo_add(void *user, dx_page *page, uint32_t node, const void *data,
     count_tasks();
 }
 
-static void todo_choose(void *user, dx_page *page, uint32_t node, const void *data, size_t size)
+static void board_choose(void *user, dx_page *page, uint32_t node, const void *data, size_t size)
 {
-    todo *t = (todo *)dx_page_state(page, program.node);
+    board *t = (board *)dx_page_state(page, program.node);
     (void)user, (void)node;
     t->show = !size || *(const char *)data == 'a' ? SHOW_ALL : *(const char *)data == 'o' ? SHOW_OPEN : SHOW_DONE;
-    dx_page_mark(page, program.node, TODO_BIT_SHOW);
+    dx_page_mark(page, program.node, BOARD_BIT_SHOW);
     program.list_changed = true;
 }
 
-static void todo_search(void *user, dx_page *page, uint32_t node, const void *data, size_t size)
+static void board_search(void *user, dx_page *page, uint32_t node, const void *data, size_t size)
 {
     (void)user, (void)page, (void)node;
     if (size >= TEXT_SIZE) return;
@@ -184,16 +184,16 @@ static int program_open(uint64_t granted)
     if (error) return error;
     dx_page_seal(&program.page);
     /* No fill: everything of a new node is 0 and shown so. What is set after this needs dx_page_mark(). */
-    error = dx_page_mount(&program.page, TODO_ID, 0, 0, 0, NULL, NULL, &program.node);
+    error = dx_page_mount(&program.page, BOARD_ID, 0, 0, 0, NULL, NULL, &program.node);
     if (error) return error;
-    item_list(&program.list, program.node, TODO_SLOT_ITEM, program.list_keys, program.list_nodes, TASKS_MAX, NULL);
+    item_list(&program.list, program.node, BOARD_SLOT_ITEM, program.list_keys, program.list_nodes, TASKS_MAX, NULL);
     return 0;
 }
 
 /* Once a frame, whatever events there were: the rows become those of the tasks that are to be shown. */
 static int program_update(void)
 {
-    const todo *t = (const todo *)dx_page_state(&program.page, program.node);
+    const board *t = (const board *)dx_page_state(&program.page, program.node);
     uint32_t    count = 0;
     int         error;
     if (!program.list_changed) return 0;
@@ -209,7 +209,7 @@ static int program_update(void)
 static const char *program_markup(uint32_t id)
 {
     switch (id) {
-    case TODO_ID: return todo_markup;
+    case BOARD_ID: return board_markup;
     case ITEM_ID: return item_markup;
     default: return NULL;
     }

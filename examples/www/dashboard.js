@@ -37,8 +37,8 @@ async function renewApp() {
     shown = result.hash;
     const version = exports.version(), all = bytesOf(result.bytes.length);
     $('version').textContent = `Version ${version} runs, ${all}.`;
-    $('how').textContent = { full: `All ${all} travelled.`, patch: `A patch of ${bytesOf(result.travelled)} made it, and was verified.`,
-        repaired: 'What was kept was damaged, so all of it travelled again.', unchanged: 'It was here already: nothing travelled.', offline: 'Without network, as it was kept.' }[result.how];
+    $('how').textContent = { full: `It came whole: ${bytesOf(result.travelled)} travelled, compressed.`, patch: `A patch of ${bytesOf(result.travelled)} made it, and was verified.`,
+        repaired: `What was kept was damaged, so it came whole again: ${bytesOf(result.travelled)} travelled.`, unchanged: 'It was here already: nothing travelled.', offline: 'Without network, as it was kept.' }[result.how];
     $('publish').disabled = false;
     document.body.dataset.version = version;
     document.body.dataset.how = result.how;

@@ -14,7 +14,7 @@
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_page.h"
 #ifdef __wasm__
-#include "page_exports.h"
+#include "../page_exports.h"
 #endif
 #include "feed_rows.h"
 

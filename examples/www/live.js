@@ -77,6 +77,7 @@ export function followLive(root, core, { url = `${location.origin.replace(/^http
     return {
         counts,
         get since() { return since; },
+        cut() { session?.end(); }, // as a network does: it connects again and resumes
         stop() {
             stopped = true;
             clearTimeout(timer);

@@ -10,8 +10,8 @@ tools="clang wasm-ld python3"
 missing=
 for tool in $tools; do command -v "$tool" >/dev/null || missing="$missing $tool"; done
 [ -z "$missing" ] || { echo "missing:$missing (Debian: clang lld python3 nodejs; tests/deps.sh www installs them)" >&2; exit 1; }
-# Before anything that another run on this address may be serving is touched.
-python3 - "$address" <<'PYTHON'
+check_address() { # before anything that another run on this address may be serving is touched
+    python3 - "$address" <<'PYTHON'
 import socket, sys
 host, _, port = sys.argv[1].rpartition(":")
 if not host or not port.isdigit() or not 0 < int(port) < 65536:
@@ -24,6 +24,8 @@ try:
 except OSError as error:
     sys.exit(f"{sys.argv[1]}: {error.strerror}; another one: make run-... PORT=8001 (ADDR=127.0.0.1)")
 PYTHON
+}
+check_address
 if [ "$what" = todo ]; then
     examples/todo/build.sh build/todo
     echo "open http://$address/"
@@ -32,6 +34,7 @@ fi
 work=build/www
 examples/www/build.sh $work
 run=$work/run-$(echo "$address" | tr -c 'A-Za-z0-9.\n' -) # several can run at once, each on its address
+check_address # again: building takes a while
 rm -rf "$run"
 mkdir -p "$run"
 if [ "$what" = feed ]; then

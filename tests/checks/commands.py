@@ -486,7 +486,7 @@ RUN = {
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
     "make build/asan/hbtp_peer": clients, "tests/readers/hbtp_clients.py calls": clients,
-    "make run-firmware": firmware, "make run-www": www, "make run-www PORT=8001 ADDR=127.0.0.2": www, "make run-feed": feed_page, "make run-todo": todo, "examples/todo/build.sh build/todo": todo, "make windows": windows,
+    "make run-firmware": firmware, "make run-www": www, "make run-www PORT=8001 ADDR=127.0.0.2": www, "make run-feed": feed_page, "make run-todo": todo, "make windows": windows,
     "make windows WINDOWS_CC=i686-w64-mingw32-gcc": windows_32, "make size": size, "make bench": pictures, "make demo-picture": pictures,
 }
 SHARED = [demo, own_files, example, help_and_suites, everything, readme_dxup, dxup, dxpatch, dxecho, dxkeep, dxwan, run_dxwan, install, clean]

@@ -5,8 +5,7 @@
            floors.py TOP --draw     prints the floors instead: each layer and program with what it stands on
 
     programs/NAME   examples/NAME    a program may use programs/sync, versions, containers and common, of which each may use
-                                     those behind it; an example the files beside the examples' folders,
-                                     and the parts of www for any page (page_*)
+                                     those behind it; an example the files beside the examples' folders
          |               |
          v               v
        layers/dx_*.h  ------> another layer, never in a circle
@@ -71,7 +70,7 @@ def allowed(path, target):
         return there in ("core", "layers")
     if here in ("programs", "examples"):
         if here == "examples":
-            shared = bool(re.fullmatch(r"examples/(www/page_)?\w+\.[ch]", target))
+            shared = bool(re.fullmatch(r"examples/\w+\.[ch]", target))
         elif product in SHARED:
             shared = other in SHARED[:SHARED.index(product)]
         else:

@@ -48,7 +48,7 @@ fi
 
 # In all files that are not ignored: words for unfinished work (except in documents), paths of somebody's machine.
 files() { git ls-files -co --exclude-standard -- . 2>/dev/null || find . -type f ! -path './.git/*' ! -path './build/*'; }
-unfinished='TO[D]O([^_]|$)|FIX[M]E|X[X]X|HA[C]K|not (yet )?imple[m]ented|place[h]older'
+unfinished='TO[D]O|FIX[M]E|X[X]X|HA[C]K|not (yet )?imple[m]ented|place[h]older'
 places='(^|[^[:alnum:]])/(w[o]rk|f[a]rm|home/[a-z]+|r[o]ot|tmp/[a-z]+)/|https?://(deb|registry|security)\.'
 files | grep -vE '\.md$|^(\./)?docs/' | tr '\n' '\0' | xargs -0 grep -nIE "$unfinished" /dev/null >"$work/words" 2>/dev/null
 files | tr '\n' '\0' | xargs -0 grep -nIE "$places" /dev/null >"$work/places" 2>/dev/null

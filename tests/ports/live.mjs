@@ -79,6 +79,21 @@ await attempt(`ht_9 ${name}: the whole, then changes of one row`, async () => {
     expect(await page.evaluate(() => row == document.querySelectorAll('#rows tr')[500]), 'the rows were made again');
     return `${before.bytes} bytes, then ${after.bytes - before.bytes}`;
 });
+await attempt(`${name}: the page says what has come; its button cuts the connection, and it resumes`, async () => {
+    const said = () => page.evaluate(() => ['version', 'connections', 'changes', 'wholes', 'last', 'state'].map(id => document.getElementById(id).textContent).join(' | '));
+    const before = await said(), { changes } = await compare();
+    await page.click('#cut');
+    await page.waitForFunction(() => live.counts.connections == 2 && document.getElementById('state').textContent == 'Connected.');
+    feed.step(1);
+    await publish();
+    const after = await compare(), shown = await said();
+    expect(after.wholes == 1 && after.changes == changes + 1, JSON.stringify(after));
+    expect(/^[\d,]+ \| 1 connection \| \d+ \| all rows came once \| \d+ bytes since the version before \| Connected\.$/.test(before), before);
+    expect(/\| 2 connections \| \d+ \| all rows came once \|/.test(shown), shown);
+    const [table, all, wide] = await page.evaluate(() => [document.querySelector('table').offsetWidth, innerWidth, document.documentElement.scrollWidth - innerWidth]);
+    expect(table > all / 3 && wide <= 0, `a table of ${table} pixels in ${all}, ${wide} too wide`);
+    return shown;
+});
 await attempt(`hb_14 ht_9 ${name}: connections cut at random bytes, and the server killed: the page gets what it missed (seed ${first})`, async () => {
     const before = await compare();
     let restarts = 0, published = 0;

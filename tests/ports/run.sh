@@ -2,7 +2,7 @@
 # The unit tests of one header on another machine: 32 bits (i386) or big-endian (s390x, emulated).
 # usage: run.sh i386|s390x NAME      the counts at the end are those of build/PORT/test_NAME
 #
-# Differences of word size or byte order show in the first runs of a property: a fourth of them with 32 bits, a tenth emulated
+# Differences of word size or byte order show in the first runs of a property: an eighth of them with 32 bits, a twentieth emulated
 # (DX_TEST_SHARE: another part).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -18,7 +18,7 @@ case $port in
         # Debian's 32-bit C library keeps its <asm/...> headers in the 64-bit folder.
         compiler="gcc -O1 -m32 -D_FILE_OFFSET_BITS=64 -idirafter /usr/include/$(uname -m)-linux-gnu"
         runner=
-        share=4
+        share=8
         [ "$2" != cas_large ] || compiler+=" -O2 -msse2" # it hashes nine gigabytes
         echo 'int main(void) { return 0; }' | gcc -m32 -x c - -o /dev/null 2>/dev/null || skip "gcc has no 32-bit C library here"
         ;;
@@ -26,7 +26,7 @@ case $port in
         compiler="s390x-linux-gnu-gcc -O1 -static"
         runner=$(command -v qemu-s390x-static || command -v qemu-s390x) || skip "no qemu-user-static"
         command -v s390x-linux-gnu-gcc >/dev/null || skip "no s390x-linux-gnu-gcc"
-        share=10
+        share=20
         # The emulator has no io_uring.
         case $2 in reactor | reactor_* | connections) filter=epoll ;; esac
         ;;

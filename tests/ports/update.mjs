@@ -1,9 +1,9 @@
 // examples/update, the update module, in Node, headless Chromium and Firefox, served by dxup through a line that cuts, delays and damages.
 // usage: node update.mjs FOLDER [node|chromium|firefox]      FOLDER: output of examples/update/build.sh
 import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
-import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -805,6 +805,26 @@ if (of && compiler != of) {
     }
     expect(wrong.length == 0, wrong.join('; '));
     return `${rows.length} files`;
+});
+
+// ---- the commands under "Signatures" in the README, as they are typed: twice, for the first version and for the next one
+if (spawnSync('openssl', ['version']).status != 0) skip('the signature of the README', 'no openssl');
+else await attempt('the commands of the README sign the version that dxup has published', async () => {
+    const commands = readme.match(/^## Signatures$[^]*?^```sh\n([^]*?)^```/m)[1].replaceAll('STORE', 'store'), at = `${root}/typed`;
+    mkdirSync(at);
+    for (const file of readdirSync(folder)) cpSync(`${folder}/${file}`, `${at}/${file}`, { recursive: true });
+    for (const version of [1, 2]) {
+        writeFileSync(`${at}/app.dxs`, versions[version - 1]);
+        const { status, stdout, stderr } = spawnSync('sh', ['-euc', commands], { cwd: at, encoding: 'utf8', env: { ...process.env, PATH: `${resolve('build')}:${process.env.PATH}` } });
+        expect(status == 0, stderr);
+        const manifest = readFileSync(`${at}/app.dxs.manifest`, 'utf8').split('\n'), says = JSON.parse(manifest[0]);
+        expect(says.sequence == version && says.path == `app.dxs@${version}` && says.blake3 == await hashOf(versions[version - 1]), manifest[0]);
+        const key = stdout.split('\n')[0], der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), Buffer.from(key, 'base64')]);
+        expect(verify(null, Buffer.from(manifest[0]), createPublicKey({ key: der, format: 'der', type: 'spki' }), Buffer.from(manifest[1], 'base64')), 'another signature');
+        execFileSync('build/dxup', ['checkout', `${at}/store`, `${says.path}`, `${at}/out-${version}`, '--quiet']);
+        expect(readFileSync(`${at}/out-${version}`).equals(versions[version - 1]), `${says.path} is another file`);
+    }
+    return 'two versions';
 });
 
 // ---- in browsers

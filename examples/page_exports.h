@@ -3,7 +3,7 @@
 #ifndef PAGE_EXPORTS_H
 #define PAGE_EXPORTS_H
 
-#include "../memory.c"
+#include "memory.c"
 
 /* >>program: for you to define ------------------------------------------------ */
 static dx_page    *program_page(void);
