@@ -89,7 +89,7 @@ static int admit(void *user, dx_hbtp_session *s, const dx_hbtp_offer *offer)
     end *e = (end *)user;
     DX_CHECK(end_of(s) == e);
     e->token_size = offer->who.token.size;
-    if (e->token_size <= sizeof e->token) memcpy(e->token, offer->who.token.bytes, e->token_size);
+    if (e->token_size && e->token_size <= sizeof e->token) memcpy(e->token, offer->who.token.bytes, e->token_size);
     if (e->why) *offer->why = e->why;
     return e->verdict;
 }
