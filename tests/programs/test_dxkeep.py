@@ -967,12 +967,14 @@ def a_supervisor_and_the_ends_of_both(dice):
     keep("run", "store", "data", "--supervise", "--", "sh", "-c", "exit 9", status=9)
     open("slow", "w").close()
     process = start(*hook, command="run", program=("--", "sh", "-c", "echo $$ >>pids; echo x >data/x; sleep 0.2; exit 6"))
+    killed = 0
     for turn in range(2):
-        wait_for("the first capture", lambda: the_dxkeep_below(process, 0) and len(children_of(the_dxkeep_below(process, 0))) == 1, process)
+        wait_for("the first capture", lambda: the_dxkeep_below(process, killed) and len(children_of(the_dxkeep_below(process, killed))) == 1, process)
         assert not os.path.exists("pids"), "the program was started before the first capture"
         if turn:
             os.unlink("slow")
-        os.kill(the_dxkeep_below(process, 0), signal.SIGKILL)
+        killed = the_dxkeep_below(process, killed)
+        os.kill(killed, signal.SIGKILL)
     assert process.wait(PATIENCE) == 6, process.returncode
     assert open("pids").read().count("\n") == 1 and "x" in restored("latest"), "the program was not started once"
     os.unlink("pids")
