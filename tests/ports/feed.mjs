@@ -284,8 +284,10 @@ for (const path of ['/', '/?worker'])
     await attempt(`${name}: dashboard ${path}: rows taken over; the feed's next version and the application's arrive as patches while one watches`, async () => {
         const page = await dashboard({}, path);
         expect(await page.evaluate(() => document.body.dataset.hydrated) == 'true', 'the rows were made again');
-        const kB = (await textOf(page, 'how')).match(/^It came whole: ([\d.]+) kB travelled/)?.[1], allKB = (await textOf(page, 'travelled')).match(/^([\d.]+) kB travelled/)?.[1];
-        expect(+kB > 50 && +kB < +allKB, `${kB} kB for the application, ${allKB} kB for all`);
+        const kBOf = said => said && said[1] * { kB: 1, MB: 1000 }[said[2]];
+        const kB = kBOf((await textOf(page, 'how')).match(/^It came whole: ([\d.]+) (kB|MB) travelled/)), whole = await textOf(page, 'travelled');
+        const allKB = kBOf(whole.match(/^([\d.]+) (kB|MB) travelled/));
+        expect(kB > 50 && kB < allKB, `${kB} kB for the application, for all '${whole}'`);
         const version = await page.evaluate(() => document.body.dataset.version);
         await page.evaluate(() => void (globalThis.row = document.querySelectorAll('#rows tr')[998]));
         await page.click('#publish');

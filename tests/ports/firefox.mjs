@@ -78,6 +78,7 @@ class Browser {
         if (method != 'log.entryAdded') return;
         const said = params.type == 'console' ? ['console', { type: () => params.level, text: () => params.text }] : ['pageerror', new Error(params.text)];
         if (params.type != 'console' && (params.type != 'javascript' || params.level != 'error')) return;
+        if (/^Firefox can.t establish a connection/.test(params.text)) return; // of a WebSocket, which the page hears of by an event
         for (const page of this.all)
             if (page.context == params.source.context) page.heard.forEach(({ name, fn }) => name == said[0] && fn(said[1]));
     }

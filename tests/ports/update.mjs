@@ -689,7 +689,8 @@ await attempt('node: the lock of a process that was killed does not count, also 
     const opens = () => spawnSync('node', [other, place]).stdout.toString().trim();
     expect(opens() == 'busy', 'two processes have it');
     await first.close();
-    if (process.platform == 'linux') for (const dead of [String(process.pid), `${process.pid} ${began}9`, `${process.ppid} ${began}`, '']) {
+    const later = spawn('sleep', ['600']); // it runs, and began after this process
+    if (process.platform == 'linux') for (const dead of [String(process.pid), `${process.pid} ${began}9`, `${later.pid} ${began}`, '']) {
         writeFileSync(lock, dead); // pid 1 of a container that was killed finds its own number
         const cache = await openCacheIn(place);
         await refused('busy', openCacheIn(place));
@@ -698,6 +699,7 @@ await attempt('node: the lock of a process that was killed does not count, also 
     writeFileSync(lock, `${process.ppid}`); // of an earlier version: alive as far as can be told
     await refused('busy', openCacheIn(place));
     rmSync(lock);
+    later.kill();
     return 'our own number, another one, none';
 });
 await attempt('node: directories in the place of files are removed, or an error of this module', async () => {
