@@ -284,6 +284,7 @@ for (const path of ['/', '/?worker'])
     await attempt(`${name}: dashboard ${path}: rows taken over; the feed's next version and the application's arrive as patches while one watches`, async () => {
         const page = await dashboard({}, path);
         expect(await page.evaluate(() => document.body.dataset.hydrated) == 'true', 'the rows were made again');
+        await page.waitForFunction(() => / [kM]B travelled/.test(document.getElementById('how').textContent) && /[kM]B travelled/.test(document.getElementById('travelled').textContent));
         const kBOf = said => said && said[1] * { kB: 1, MB: 1000 }[said[2]];
         const kB = kBOf((await textOf(page, 'how')).match(/^It came whole: ([\d.]+) (kB|MB) travelled/)), whole = await textOf(page, 'travelled');
         const allKB = kBOf(whole.match(/^([\d.]+) (kB|MB) travelled/));
