@@ -200,7 +200,18 @@ def records():
     return bars("Records: microseconds for an order of 22 strings", "medians; shorter is better", groups, ratio)
 
 
-CHARTS = {"update": update, "speed": speed, "patch": patches, "reactor": reactor, "protocol": protocol, "bulk": bulk, "records": records, "store": store, "trees": trees, "cache": cache, "dxdb": database}
+def page():
+    names = {"dx": "dx_page, by hand", "compiled": "dx_page, compiled", "vanilla": "vanillajs by hand", "solid": "Solid", "svelte": "Svelte", "preact": "Preact", "react": "React"}
+    found = {r["operation"]: r for r in rows("www.csv")}
+
+    def entries(operation, scale=1):
+        return sorted(((names[n], float(found[operation][n]) / scale, n in ("dx", "compiled")) for n in names if found[operation].get(n)), key=lambda e: e[1])
+    groups = [("geometric mean of nine operations, vanillajs is 1", entries("geometric mean of vanilla")), ("create 1,000 rows, ms", entries("create 1000 ms")),
+              ("update every 10th row, ms", entries("update every 10th ms")), ("memory after 10,000 rows, MB", entries("bytes after 10000 rows", 1e6))]
+    return bars("Rows of a table in Chromium", "processor time of the page's main thread; shorter is better", groups, ratio)
+
+
+CHARTS = {"www": page, "update": update, "speed": speed, "patch": patches, "reactor": reactor, "protocol": protocol, "bulk": bulk, "records": records, "store": store, "trees": trees, "cache": cache, "dxdb": database}
 if __name__ == "__main__":
     for name, make in CHARTS.items():
         path, made = os.path.join(HERE, name + ".svg"), make()

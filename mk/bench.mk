@@ -59,6 +59,7 @@ bench-reactor: build/dxecho $(REACTOR_BENCHES) ## dx_reactor.h beside other even
 
 bench-www: ## rows of a table in Chromium, by layers/dx_page.h and by hand, and the update module's cache, into bench/results/www*.csv; ROUNDS= WWW_PEERS='' (no npm) WWW_SECONDS=
 	@$(if $(filter undefined,$(origin WWW_PEERS)),,WWW_PEERS='$(WWW_PEERS)') $(if $(WWW_SECONDS),WWW_SECONDS=$(WWW_SECONDS)) bench/bench_www.sh $(ROUNDS)
+	@python3 bench/charts.py
 
 bench-net: build/dxup ## visits to a page in Chromium over slow networks, by examples/update and by fetch, into bench/results/net.csv; ROUNDS=
 	@examples/www/build.sh build/www
