@@ -565,7 +565,7 @@ small_memory() { # WHAT
     [ "$rss" -lt 65536 ] || fail "server: $rss KB resident"
     echo "     1 GiB, $1: client $(get rss_kb) KB, server $rss KB resident, $(get wire) bytes, $(get ms) ms"
 }
-dxup_sources=("$top"/programs/{common,containers,versions,versions/*,dxup,dxup/*}/*.c)
+dxup_sources=("$top"/programs/{common,containers,versions,versions/*,sync,dxup,dxup/*}/*.c)
 exchange() { # QEMU-ARCH COMPILER...      a machine of another kind: its store, its client and its server, with ours
     local qemu=
     if [ "$1" != native ]; then
