@@ -312,7 +312,8 @@ typedef struct dx_page_binding { /* 20 bytes */
 
 /* A component: a template, and a state of state_size bytes (at least 8) that begins with its dirty
    mask. Bindings may come in any order, and are copied. id: not 0. EBINDING: also a name that its
-   type may not have, such as the attribute onclick; EDUPLICATE, ENOTFOUND: no such template, ERESERVED, ESEALED, ENOSPACE. */
+   type may not have, such as the attribute onclick; EDUPLICATE, ENOTFOUND: no such template,
+   ERESERVED, ESEALED, ENOSPACE. */
 DX_PAGE_API int dx_page_add_component(dx_page *p, uint32_t id, uint32_t template_id,
                                       uint32_t state_size, const dx_page_binding *bindings,
                                       uint32_t count);
@@ -807,8 +808,8 @@ DX_PAGE_API int dx_page_init(dx_page *p, const dx_page_desc *desc)
     p->state_size_ = desc->state_size ? desc->state_size : (uint32_t)8 << 20;
     p->queue_size_ = desc->queue_size ? desc->queue_size : (uint32_t)6 << 20;
     if (p->static_size_ % 16 || p->state_size_ % 64 || p->queue_size_ % 64) return DX_PAGE_EINVAL;
-    if (p->static_size_ < 3 * DX_PAGE_P_TEMPLATES_AT || p->state_size_ < 64 || p->queue_size_ < 1024)
-        return DX_PAGE_EINVAL;
+    if (p->static_size_ < 3 * DX_PAGE_P_TEMPLATES_AT || p->state_size_ < 64) return DX_PAGE_EINVAL;
+    if (p->queue_size_ < 1024) return DX_PAGE_EINVAL;
     p->static_ = (uint8_t *)desc->memory;
     p->state_ = p->static_ + p->static_size_;
     p->queue_ = p->state_ + p->state_size_;
