@@ -139,9 +139,7 @@ static int walk(mount_state *m, found *f, const dx_tree_entry *e, const char *re
         if (!error) take_owner(f, &next);
         rest += size + (rest[size] == '/');
         if (!error && !*rest) error = call(user, m, f, &next);
-        dir = next;
-        dir.name = dir.data = dir.extra = NULL; /* they point into the listing */
-        dir.name_size = dir.extra_size = 0;
+        dir = versions_listing_detach(&next);
         versions_listing_close(&listing);
         if (error || !*rest) return error;
     }
@@ -286,40 +284,37 @@ static int get_attributes(const char *path, struct stat *st, struct fuse_file_in
 /* >>links -------------------------------------------------------------- */
 typedef struct target {
     char  *text;
-    size_t size; /* with its end */
+    size_t room; /* with its end */
+    size_t size;
 } target;
+
+/* A sink: as much of the target as there is room for. */
+static int append_target(void *user, const void *bytes, size_t size)
+{
+    target *t = user;
+    const size_t room = t->room - 1 - t->size;
+    assert(t->size < t->room);
+    if (size > room) size = room;
+    memcpy(t->text + t->size, bytes, size);
+    t->size += size;
+    t->text[t->size] = 0;
+    return PROG_OK;
+}
 
 static int copy_target(void *user, mount_state *m, const found *f, const dx_tree_entry *e)
 {
-    target *t = user;
-    versions_parts parts;
-    const uint8_t *id;
-    uint64_t start, size;
-    uint8_t bytes[PROG_PATH_SIZE_MAX];
-    const void *from = e->data;
-    int status = PROG_OK;
-    (void)f;
+    const versions_entry entry = {.path = f->path, .type = e->type, .size = e->size, .node = e};
     if (e->type != DX_TREE_LINK) return -EINVAL;
-    if (e->size > sizeof bytes) return -EIO;
-    if (e->level != DX_TREE_INLINE) {
-        versions_parts_open(&parts, m->store, e);
-        status = versions_parts_find(&parts, 0, &id, &start, &size);
-        if (!status) status = versions_parts_read(m->store, id, e->size, bytes, sizeof bytes);
-        versions_parts_close(&parts);
-        from = bytes;
-    }
-    if (status) return error_of(status);
-    const size_t n = e->size < t->size - 1 ? (size_t)e->size : t->size - 1;
-    memcpy(t->text, from, n);
-    t->text[n] = 0;
-    return 0;
+    if (e->size > PROG_PATH_SIZE_MAX) return -EIO;
+    return error_of(versions_entry_stream(m->store, &f->version, &entry, append_target, user));
 }
 
 static int read_link(const char *path, char *text, size_t size)
 {
     versions_version v;
-    target t = {text, size};
+    target t = {.text = text, .room = size};
     assert(size);
+    *text = 0;
     int error = visit_path(path, copy_target, &t);
     if (error != -EISDIR) return error;
     error = moment_of(path, &v);
@@ -363,9 +358,7 @@ static int open_entry(void *user, mount_state *m, const found *f, const dx_tree_
     if (e->type != DX_TREE_DIR) return -ENOTDIR;
     folder *d = prog_alloc(sizeof *d);
     memset(d, 0, sizeof *d);
-    d->dir = *e;
-    d->dir.name = d->dir.data = d->dir.extra = NULL;
-    d->dir.name_size = d->dir.extra_size = 0;
+    d->dir = versions_listing_detach(e);
     d->store = m->store;
     versions_store_hold(d->store);
     versions_listing_open(&d->listing, d->store, &d->dir);

@@ -153,9 +153,7 @@ static int find_next(walk *w, dx_tree_entry *dir)
         status = visit_node(w, &node);
     }
     if (!status) {
-        *dir = node;
-        dir->name = dir->data = dir->extra = NULL; /* they point into the listing */
-        dir->name_size = dir->extra_size = 0;
+        *dir = versions_listing_detach(&node);
     }
     versions_listing_close(&l);
     return status;

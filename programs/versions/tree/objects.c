@@ -197,6 +197,14 @@ int versions_listing_seek(versions_listing *l, const void *name, size_t name_siz
     return status;
 }
 
+dx_tree_entry versions_listing_detach(const dx_tree_entry *dir)
+{
+    dx_tree_entry own = *dir;
+    own.name = own.data = own.extra = NULL;
+    own.name_size = own.extra_size = 0;
+    return own;
+}
+
 bool versions_listing_find(versions_listing *l, dx_tree_entry *at, bool *end,
                            const dx_tree_entry *e)
 {

@@ -126,6 +126,8 @@ int  versions_listing_next(versions_listing *l, dx_tree_entry *out, bool *end);
    pieces as a binary search does, so sums and order of the entries before it are not checked. */
 int  versions_listing_seek(versions_listing *l, const void *name, size_t name_size,
                            dx_tree_entry *out, bool *end);
+/* A directory's entry, without the name and data that point into its listing: it stays valid. */
+dx_tree_entry versions_listing_detach(const dx_tree_entry *dir);
 /* Advance to the entry with the name of e; names must be requested in order. *at is the current
    entry, zero at first. False: not found, or it cannot be read. */
 bool versions_listing_find(versions_listing *l, dx_tree_entry *at, bool *end,
