@@ -1,13 +1,14 @@
 /* Describes the queries, and watches for changes of the tables that they read. See catalog.h.
 
-       AWAY --opened--> SETUP --> QUERIES --> TYPES --> WRITES --> LOOK --> UP --heartbeat--> (LOOK's answer)
+       AWAY --opened--> SETUP --> QUERIES --> TYPES --> LOOK --> WRITES --> UP --heartbeat--> (LOOK's answer)
         ^                            ^                                      |
         '------------ lost           '-------- the schema changed ----------'
 
    With replication, PUBLICATION and STREAM are between SETUP and QUERIES: the publication is looked at,
    then the stream begins. If that is lost, so is the connection of the catalog: all begins again.
 
-   WRITES only says which writes the database would refuse.
+   If LOOK finds something else than before, the queries are described again. WRITES only says which
+   writes the database would refuse.
 
    LISTEN comes before the descriptions, so that no change is missed in between. The server's lock
    table says which tables a query reads: within a transaction the parser locks each of them, also
@@ -21,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AWAY, SETUP, PUBLICATION, STREAM, QUERIES, TYPES, WRITES, LOOK, UP };
+enum { AWAY, SETUP, PUBLICATION, STREAM, QUERIES, TYPES, LOOK, WRITES, UP };
 
 enum { TEXT_OID = 25 };
 

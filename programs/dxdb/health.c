@@ -19,10 +19,10 @@ void dxdb_health_begin(uint32_t workers)
     (void)pthread_mutex_lock(&lock);
     count = workers;
     was_said = false;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         said[i][0] = 0;
-    for (uint32_t i = 0; i < count; i++)
         snprintf(reasons[i], sizeof reasons[i], "the database has not answered yet");
+    }
     (void)pthread_mutex_unlock(&lock);
 }
 
