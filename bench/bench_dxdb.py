@@ -10,6 +10,7 @@ LOAD = os.path.abspath("build/bench_dxdb")
 sys.dont_write_bytecode = True
 sys.path[:0] = ["tests/programs"]
 import test_dxdb
+from readme_table import write_table
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 3
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 200
@@ -338,12 +339,7 @@ def write_results():
         writer = csv.DictWriter(f, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(results)
-    with open("bench/README.md") as f:
-        text = f.read()
-    text, count = re.subn(r"(<!-- table of make bench-dxdb -->\n).*?(<!-- end of table -->)", lambda m: m[1] + table() + "\n" + m[2], text, flags=re.S)
-    assert count == 1, "bench/README.md has no place for the table"
-    with open("bench/README.md", "w") as f:
-        f.write(text)
+    write_table("make bench-dxdb", table())
 
 
 def main():

@@ -9,6 +9,8 @@ A peer that is not installed is left out and named. Processor times are of a pro
 machine, which is in the head of the CSV file."""
 import csv, glob, os, pwd, random, re, shutil, sqlite3, statistics, subprocess, sys, tempfile, time
 
+from readme_table import write_table
+
 TOP = os.getcwd()
 DXKEEP = os.path.abspath("build/dxkeep")
 ROUNDS = int(os.environ.get("ROUNDS") or 6)
@@ -458,12 +460,7 @@ def write_results():
         writer = csv.DictWriter(f, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    with open("bench/README.md") as f:
-        page = f.read()
-    page, count = re.subn(r"(<!-- table of make bench-keep -->\n).*?(<!-- end of table -->)", lambda m: m[1] + table() + "\n" + m[2], page, flags=re.S)
-    assert count == 1, "bench/README.md has no place for the table"
-    with open("bench/README.md", "w") as f:
-        f.write(page)
+    write_table("make bench-keep", table())
 
 
 def measure(name):
