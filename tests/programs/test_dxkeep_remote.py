@@ -6,7 +6,7 @@ usage: test_dxkeep_remote.py [FILTER...]
 import json, os, resource, select, shutil, signal, socket, subprocess, sys, threading, time
 
 import test_dxkeep as kit
-from test_dxkeep import DXKEEP, PATIENCE, ROUNDS, Model, difference, keep, latest, said, seen, stop, the_log, versions, wait_for
+from test_dxkeep import DXKEEP, PATIENCE, ROUNDS, Model, difference, free_port, keep, latest, said, seen, stop, the_log, versions, wait_for
 
 DXUP = os.path.abspath(os.environ.get("DXUP", os.path.join(os.path.dirname(DXKEEP), "dxup")))
 
@@ -37,12 +37,6 @@ def alone(case):
                     process.wait()
     run.__name__ = case.__name__
     return run
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Remote:
