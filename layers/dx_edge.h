@@ -57,8 +57,8 @@
         - No allocation, no globals, no recursion, no printing.
     LIMITS      The first DX_EDGE_TAGS_MAX tags of a request. A patched result must fit into
                 edge.memory.
-    SIZE        code: x86-64 4,290, Cortex-M0 2,817; objects: dx_edge_client 48, dx_edge_call 184,
-                dx_edge_server 72
+    SIZE        code: x86-64 4,470, Cortex-M0 2,942; objects: dx_edge_client 48, dx_edge_call 184,
+                dx_edge_server 80
     THREADS     As the cache; a call and its memory belong to one thread at a time.
     CONFIG      DX_EDGE_STATIC     functions become static
                 DX_EDGE_API        how functions are declared
@@ -126,7 +126,12 @@ typedef enum dx_edge_outcome {
     DX_EDGE_REFETCH = 4 /* request again, the whole body */
 } dx_edge_outcome;
 
-enum { DX_EDGE_FIELDS_MAX = 320, DX_EDGE_ETAG_MAX = 72, DX_EDGE_TAGS_MAX = 32 };
+enum {
+    DX_EDGE_FIELDS_MAX = 320,
+    DX_EDGE_ETAG_MAX = 72,
+    DX_EDGE_TAGS_MAX = 32,
+    DX_EDGE_ENCODING_MAX = 16
+};
 
 typedef struct dx_edge_version {
     uint8_t  hash[32];
@@ -137,6 +142,7 @@ typedef struct dx_edge_server {
     dx_edge_version now;
     uint64_t max_age_s; /* 0: one year; UINT64_MAX: no-cache, always revalidate */
     bool     immutable; /* the address never means another version (RFC 8246) */
+    const char *encoding; /* of a whole body, up to DX_EDGE_ENCODING_MAX of a-z: "gzip"; NULL: none */
     /* Is there an older version whose hash begins with this (size is 32, or 16 with its number),
        and for which a patch exists or will exist? */
     bool (*known)(void *user, const uint8_t *hash, size_t size, uint64_t number,
@@ -370,11 +376,22 @@ static size_t dx_edge_p_number(char *out, size_t at, uint64_t value)
     return at;
 }
 
-/* A field with a strong tag: Name: "64 digits". */
-static size_t dx_edge_p_tag_field(char *out, size_t at, const char *name, const uint8_t hash[32])
+/* Is it the name of an encoding, which has a length of 1 to DX_EDGE_ENCODING_MAX? */
+static bool dx_edge_p_names(const char *text)
+{
+    size_t size = 0;
+    while (size <= DX_EDGE_ENCODING_MAX && text[size] >= 'a' && text[size] <= 'z') size++;
+    return size >= 1 && size <= DX_EDGE_ENCODING_MAX && text[size] == 0;
+}
+
+/* A field with a strong tag: Name: "64 digits", with an encoding "64 digits-gzip". */
+static size_t dx_edge_p_tag_field(char *out, size_t at, const char *name, const uint8_t hash[32],
+                                  const char *encoding)
 {
     at = dx_edge_p_text(out, dx_edge_p_text(out, at, name), ": \"");
-    return dx_edge_p_text(out, dx_edge_p_digits(out, at, hash, 32), "\"\r\n");
+    at = dx_edge_p_digits(out, at, hash, 32);
+    if (encoding) at = dx_edge_p_text(out, dx_edge_p_text(out, at, "-"), encoding);
+    return dx_edge_p_text(out, at, "\"\r\n");
 }
 
 /* >>server --------------------------------------------------------------
@@ -410,10 +427,16 @@ DX_EDGE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, cons
 DX_EDGE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome outcome,
                                   const dx_edge_version *base, char out[DX_EDGE_FIELDS_MAX])
 {
-    size_t at = dx_edge_p_tag_field(out, 0, "ETag", server->now.hash);
+    const char *encoding = outcome == DX_EDGE_STALE ? server->encoding : NULL;
+    size_t at = dx_edge_p_tag_field(out, 0, "ETag", server->now.hash, encoding);
+    DX_EDGE_ASSERT(!encoding || dx_edge_p_names(encoding));
+    if (encoding) {
+        at = dx_edge_p_text(out, dx_edge_p_text(out, at, "Content-Encoding: "), encoding);
+        at = dx_edge_p_text(out, at, "\r\n");
+    }
     if (outcome == DX_EDGE_PATCH) { /* for caches that would store it as the whole body */
         at = dx_edge_p_text(out, at, "Cache-Control: no-store\r\nIM: dx-patch\r\n");
-        at = dx_edge_p_tag_field(out, at, "Delta-Base", base->hash);
+        at = dx_edge_p_tag_field(out, at, "Delta-Base", base->hash, NULL);
     } else if (server->max_age_s == UINT64_MAX) {
         at = dx_edge_p_text(out, at, "Cache-Control: no-cache\r\n");
     } else {
@@ -473,7 +496,7 @@ DX_EDGE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FI
     DX_EDGE_ASSERT(call && out);
     out[0] = 0;
     if (call->whole_ || !dx_cache_ext_holds(&call->base_)) return 0;
-    return dx_edge_p_text(out, dx_edge_p_tag_field(out, 0, "If-None-Match", call->base_.hash),
+    return dx_edge_p_text(out, dx_edge_p_tag_field(out, 0, "If-None-Match", call->base_.hash, NULL),
                           call->patches_ ? "A-IM: dx-patch\r\n" : "");
 }
 

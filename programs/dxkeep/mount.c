@@ -116,13 +116,6 @@ static int find_moment(mount_state *m, const char *text, versions_version *out)
     return error_of(status);
 }
 
-static void take_owner(found *f, const dx_tree_entry *e)
-{
-    dx_tree_owner owner;
-    if (!dx_tree_read_owner(e, &owner)) return;
-    f->owner = (versions_belongs){.known = true, .user = owner.user, .group = owner.group};
-}
-
 /* From an entry on, walk along the names of rest, and visit the last. */
 static int walk(mount_state *m, found *f, const dx_tree_entry *e, const char *rest, visit *call, void *user)
 {
@@ -136,7 +129,7 @@ static int walk(mount_state *m, found *f, const dx_tree_entry *e, const char *re
         versions_listing_open(&listing, m->store, &dir);
         int error = error_of(versions_listing_seek(&listing, rest, size, &next, &end));
         if (!error && (end || dx_tree_compare_names(next.name, next.name_size, rest, size))) error = -ENOENT;
-        if (!error) take_owner(f, &next);
+        if (!error) versions_owner_of(&next, true, &f->owner);
         rest += size + (rest[size] == '/');
         if (!error && !*rest) error = call(user, m, f, &next);
         dir = versions_listing_detach(&next);
@@ -169,7 +162,7 @@ static int follow(void *user, mount_state *m, const found *f, const dx_tree_entr
 static int visit_in(mount_state *m, found *f, const char *path, follower *l)
 {
     f->owner = m->own;
-    take_owner(f, &f->root);
+    versions_owner_of(&f->root, true, &f->owner);
     assert(strlen(path) <= PROG_PATH_SIZE_MAX);
     strcpy(f->path, path);
     return walk(m, f, &f->root, f->path, follow, l);

@@ -217,6 +217,29 @@ DX_TEST(ec_11_fields_of_the_answers)
     DX_CHECK(strstr(out, "Cache-Control: no-cache\r\n") != NULL);
 }
 
+DX_TEST(ec_11_an_encoded_body_has_a_tag_of_its_own)
+{
+    unsigned asked;
+    dx_edge_server s = server_of(10, &asked);
+    dx_edge_version base = version_of(4);
+    unsigned found;
+    char out[DX_EDGE_FIELDS_MAX], wanted[400], tag[80], from[80];
+    s.encoding = "abcdefghijklmnop"; /* as long as one may be */
+    s.immutable = true;
+    s.max_age_s = UINT64_MAX - 1;
+    strong(10, tag);
+    snprintf(wanted, sizeof wanted, "ETag: %.65s-%s\"\r\nContent-Encoding: %s\r\n"
+             "Cache-Control: public, max-age=18446744073709551614, immutable\r\nVary: A-IM\r\n", tag, s.encoding, s.encoding);
+    DX_CHECK_EQ(dx_edge_fields(&s, DX_EDGE_STALE, NULL, out), strlen(wanted));
+    DX_CHECK_STR(out, wanted);
+    snprintf(wanted, sizeof wanted, "%.65s-%s\"", tag, s.encoding); /* the client's next request has it */
+    DX_CHECK_EQ(negotiate(wanted, true, &found), DX_EDGE_FRESH);
+    dx_edge_fields(&s, DX_EDGE_PATCH, &base, out); /* a patch is not encoded, and is of the body without encoding */
+    snprintf(wanted, sizeof wanted, "ETag: %s\r\nCache-Control: no-store\r\nIM: dx-patch\r\nDelta-Base: %s\r\nVary: A-IM\r\n",
+             tag, strong(4, from));
+    DX_CHECK_STR(out, wanted);
+}
+
 DX_PROPERTY(ec_11_any_field_is_answered, 3000)
 {
     static const char *const parts[] = {"\"", "W/", ",", " ", "*", ":", "1", "W/\"", "\0x", "0123456789abcdef0123456789abcdef"};

@@ -300,30 +300,15 @@ static dxup_encoding encode_body(client *c, const char *tag, uint64_t size)
     return c->encoded ? c->accepts : DXUP_IDENTITY;
 }
 
-/* Append to the fields of an answer that it is encoded, also to its tag: each encoding has one. */
-static size_t put_encoding(char *fields, size_t capacity, size_t n, dxup_encoding encoding)
-{
-    static const char before[] = "ETag: \"";
-    const char *name = dxup_encoding_name(encoding);
-    char *end = fields + sizeof before - 1 + 2 * PROG_HASH_SIZE; /* of the tag */
-    const size_t more = 1 + strlen(name);
-    assert(!memcmp(fields, before, sizeof before - 1) && *end == '"' && n + more + 64 < capacity);
-    memmove(end + more, end, n - (size_t)(end - fields));
-    *end = '-';
-    memcpy(end + 1, name, more - 1);
-    n += more;
-    return n + (size_t)snprintf(fields + n, capacity - n, "Content-Encoding: %s\r\n", name);
-}
-
 /* Begin a body of this many bytes, from c->content, c->encoded or c->patch. */
 static void begin_body(client *c, int status, uint64_t size, dxup_encoding encoding)
 {
     char fields[DX_EDGE_FIELDS_MAX + 256];
     dx_edge_server edge = edge_of(c);
     dx_edge_version base = edge_version(&c->base);
+    if (encoding != DXUP_IDENTITY) edge.encoding = dxup_encoding_name(encoding);
     size_t n = dx_edge_fields(&edge, status == 226 ? DX_EDGE_PATCH : DX_EDGE_STALE, &base, fields);
     assert(n < DX_EDGE_FIELDS_MAX && c->at == 0 && c->size == 0);
-    if (encoding != DXUP_IDENTITY) n = put_encoding(fields, sizeof fields, n, encoding);
     n += (size_t)snprintf(fields + n, sizeof fields - n,
                           "Vary: Accept-Encoding\r\n"
                           "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n",
