@@ -102,7 +102,7 @@ _dxkeep() {
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --supervise --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --supervise --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --fence --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

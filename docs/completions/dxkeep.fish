@@ -36,6 +36,7 @@ complete -c dxkeep -n '__fish_seen_subcommand_from run' -l remote -x -d 'send ev
 complete -c dxkeep -n '__fish_seen_subcommand_from run' -l remote-behind -x -d 'leave out older versions when more than N wait for'
 complete -c dxkeep -n '__fish_seen_subcommand_from run' -l remote-lease -x -d 'another dxkeep may take over when the remote has not'
 complete -c dxkeep -n '__fish_seen_subcommand_from run' -l standby -d 'wait until no other dxkeep sends to the remote, then'
+complete -c dxkeep -n '__fish_seen_subcommand_from run' -l fence -d 'start the program only with the lease, and end it'
 complete -c dxkeep -n '__fish_seen_subcommand_from run' -l metrics-addr -x -d 'serve metrics for Prometheus over HTTP, without'
 complete -c dxkeep -n '__fish_seen_subcommand_from run' -l entries-max -x -d 'refuse to restore a directory with more entries'
 complete -c dxkeep -n '__fish_seen_subcommand_from run' -l size-max -x -d 'refuse to restore a directory with more bytes,'

@@ -19,6 +19,8 @@
 
 enum { NO_PROGRAM = 127, KILLED = 128, SIGNALS = 65 };
 #define END_NS INT64_C(60000000000) /* a process that waits for a disk ends late */
+#define KILL_NS INT64_C(100000000) /* between two looks at signals meanwhile */
+#define WAIT_NS INT64_C(3600000000000)
 #define ASK_NS INT64_C(1000000) /* between two questions to the supervisor */
 
 void keep_guard_continue(keep_frozen *frozen)
@@ -46,6 +48,35 @@ static bool adopt_orphans(void)
 #else
     return true;
 #endif
+}
+
+/* >>fence -------------------------------------------------------------- */
+/* Of the lease's time, a third is left for SIGTERM, and a tenth for SIGKILL. */
+enum { TERM_PART = 3, KILL_PART = 10 };
+
+int64_t keep_guard_fence_ns(const keep_shared *s)
+{
+    const int64_t end = __atomic_load_n(&s->lease_end_ns, __ATOMIC_ACQUIRE);
+    if (!s->lease_ns || !end || !s->pid || s->ended) return INT64_MAX;
+    return end - s->lease_ns / (s->fenced ? KILL_PART : TERM_PART);
+}
+
+void keep_guard_fence(keep_shared *s, pid_t except)
+{
+    const int64_t now = prog_now_ns();
+    if (now < keep_guard_fence_ns(s)) return;
+    if (s->fenced) {
+        keep_processes_end(now + KILL_NS, except);
+        return;
+    }
+    s->fenced = 1;
+    prog_warn("the lease could not be renewed: the program is ended before another dxkeep may begin");
+    kill(s->pid, SIGTERM);
+}
+
+void keep_guard_end_rest(const keep_shared *s, pid_t except)
+{
+    if (s->fenced) keep_processes_end(prog_now_ns() + END_NS, except);
 }
 
 /* >>program ------------------------------------------------------------ */
@@ -116,12 +147,21 @@ typedef struct guarding {
 
 static void on_child(int number) { (void)number; }
 
+/* Until the next step of the fence, or longer than anybody waits. */
+static struct timespec time_left(const keep_shared *shared)
+{
+    const int64_t at = keep_guard_fence_ns(shared), now = prog_now_ns();
+    const int64_t left = at <= now ? 0 : at - now < WAIT_NS ? at - now : WAIT_NS;
+    return (struct timespec){.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
+}
+
 static void reap(const guarding *g)
 {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid != g->shared->pid) continue;
+        keep_guard_end_rest(g->shared, 0);
         g->shared->status = status;
         __atomic_store_n(&g->shared->ended, 1, __ATOMIC_RELEASE);
         if (getppid() == g->dxkeep) kill(g->dxkeep, SIGCHLD);
@@ -155,8 +195,10 @@ static void guard(guarding *g)
         fd_set set;
         FD_ZERO(&set);
         FD_SET(g->ask, &set);
-        const int ready = pselect(g->ask + 1, &set, NULL, NULL, NULL, &waiting);
+        const struct timespec timeout = time_left(g->shared);
+        const int ready = pselect(g->ask + 1, &set, NULL, NULL, &timeout, &waiting);
         reap(g);
+        keep_guard_fence(g->shared, 0);
         if (ready <= 0) continue;
         const ssize_t n = read(g->ask, &byte, 1);
         if (n < 0 && errno == EINTR) continue;

@@ -1,6 +1,10 @@
 /* The guard: a process between dxkeep and the program. It starts the program, and learns from a pipe
    when dxkeep has been killed. Then it continues the stopped processes, and kills the program and
-   all its descendants, because nobody would capture what they write.
+   all its descendants, because nobody would capture what they write. With --fence it also ends them before
+   the lease does: it never waits for a disk or a network, and lives when dxkeep is stopped or stuck.
+
+       renewed |---------- lease_ns ----------|  another dxkeep may begin
+                               ^ SIGTERM   ^ SIGKILL
 
        dxkeep --pipe--> guard ----> program ----> its children
 
@@ -30,6 +34,9 @@ typedef struct keep_shared { /* by dxkeep and the guard */
     int         started;  /* and that was done, or error has the reason */
     int         hook;     /* the process group of the hook that dxkeep runs; 0: none */
     int         captured; /* dxkeep has captured something since its start */
+    int64_t     lease_ns;     /* --fence: how long the lease is; 0: none is needed */
+    int64_t     lease_end_ns; /* of prog_now_ns(), written by ship.c; 0: it was never held */
+    int         fenced;       /* the program was sent SIGTERM because of it */
 } keep_shared;
 
 typedef struct keep_guard {
@@ -61,6 +68,13 @@ void keep_guard_note_capture(const keep_guard *g);
 int  keep_guard_share(keep_guard *g);
 /* In the process that becomes the parent of the program: start it, with this signal mask. */
 void keep_guard_execute(keep_shared *shared, char **program, const sigset_t *mask);
+
+/* --fence, for the parent of the program: the time of the next step; INT64_MAX: there is none. */
+int64_t keep_guard_fence_ns(const keep_shared *shared);
+/* Do that step if it is time: SIGTERM to the program, SIGKILL to all descendants but this one (0: all). */
+void keep_guard_fence(keep_shared *shared, pid_t except);
+/* The program has ended. If the fence ended it, kill what it has left behind, too. */
+void keep_guard_end_rest(const keep_shared *shared, pid_t except);
 
 /* SIGCONT to all of them. */
 void keep_guard_continue(keep_frozen *frozen);

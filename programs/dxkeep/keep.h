@@ -74,6 +74,7 @@ typedef struct keep_options {
     uint64_t      behind_max; /* versions that may wait for it; older ones are left out */
     uint64_t      lease_ns;  /* how long the remote waits for this dxkeep before another may take over */
     bool          standby;   /* run, daemon: wait until no other dxkeep has the lease */
+    bool          fence;     /* run: the program runs only while this dxkeep has it */
     const char   *metrics;   /* serve metrics at this address; NULL: nowhere */
     bool          force;     /* restore: replace a directory that is not empty */
     bool          fresh;     /* run: do not restore an empty directory */

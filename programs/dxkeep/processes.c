@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define POLL_NS INT64_C(1000000) /* until processes that were killed have ended */
@@ -87,7 +86,7 @@ keep_process *keep_processes_find(const keep_processes *all, pid_t pid)
     return NULL;
 }
 
-/* Returns whether a process is left. Each pass finds the children of those in the list. */
+/* Returns whether one has not ended. Each pass finds the children of those in the list. */
 static bool kill_below(pid_t self, pid_t except)
 {
     keep_processes all = {.count = 0};
@@ -99,7 +98,8 @@ static bool kill_below(pid_t self, pid_t except)
             const keep_process *parent = keep_processes_find(&all, p->parent);
             if (p->ours || p->pid == self || p->pid == except) continue;
             if (p->parent != self && !(parent && parent->ours)) continue;
-            p->ours = more = left = true;
+            p->ours = more = true;
+            left |= p->state != 'Z' && p->state != 'X';
             kill(p->pid, SIGKILL);
         }
     }
@@ -110,7 +110,6 @@ static bool kill_below(pid_t self, pid_t except)
 void keep_processes_end(int64_t until_ns, pid_t except)
 {
     while (kill_below(getpid(), except)) {
-        while (waitpid(-1, NULL, WNOHANG) > 0) continue;
         if (prog_now_ns() >= until_ns) return;
         os_sleep_ns(POLL_NS);
     }

@@ -28,8 +28,9 @@ bool keep_process_read(const char *path, char *state, pid_t *parent);
 bool keep_processes_list(keep_processes *all);
 /* NULL: it is not in the list. */
 keep_process *keep_processes_find(const keep_processes *all, pid_t pid);
-/* Send SIGKILL to all descendants of this process, and reap them, until none is left or until_ns
-   (prog_now_ns()). The caller is a subreaper: orphans become its children, so none is missed. */
+/* Send SIGKILL to all descendants of this process but one (0: all), until all have ended or until_ns
+   (prog_now_ns()). They are not reaped. The caller is a subreaper: orphans become its children, so none is
+   missed. */
 void keep_processes_end(int64_t until_ns, pid_t except);
 
 #endif

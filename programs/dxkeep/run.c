@@ -29,6 +29,7 @@ enum {
 };
 #define RETRY_MIN_NS INT64_C(1000000000)
 #define RETRY_MAX_NS INT64_C(30000000000)
+#define AGREE_NS INT64_C(50000000) /* between two looks whether the remote has accepted the directory */
 #define PLACE_NS INT64_C(50000000) /* between two looks for a missing directory */
 
 typedef struct keeper {
@@ -343,14 +344,28 @@ static void say_summary(const keeper *k)
               c->last.consistent ? "consistent" : "torn");
 }
 
-/* --standby: wait for the lease. A signal ends it: PROG_REFUSED without a message. */
+/* Open the connection to the remote, and let the guard know when the lease ends. */
+static int open_ship(keeper *k)
+{
+    const keep_options *o = k->o;
+    if (o->standby && !o->remote) return prog_fail(PROG_USAGE, "--standby needs --remote");
+    if (o->fence && !o->remote) return prog_fail(PROG_USAGE, "--fence needs --remote");
+    int status = keep_ship_open(&k->ship, o);
+    if (status) return status;
+    keep_metrics_ships(k->metrics, k->ship);
+    if (!o->fence) return PROG_OK;
+    k->guard.shared->lease_ns = (int64_t)o->lease_ns;
+    keep_ship_tell_lease(k->ship, &k->guard.shared->lease_end_ns);
+    return PROG_OK;
+}
+
+/* --standby, --fence: wait for the lease. A signal ends dxkeep. */
 static int wait_for_lease(keeper *k)
 {
     const keep_options *o = k->o;
     bool failed = false;
-    if (!o->standby) return PROG_OK;
-    if (!o->remote) return prog_fail(PROG_USAGE, "--standby needs --remote");
-    if (keep_is_filled(o->directory))
+    if (!o->standby && !o->fence) return PROG_OK;
+    if (o->standby && keep_is_filled(o->directory))
         return prog_fail(PROG_REFUSED, "%s is not empty, and --standby restores it: move it away first",
                          o->directory);
     if (o->verbose) prog_warn("waiting for the lease of %s", o->remote);
@@ -362,6 +377,23 @@ static int wait_for_lease(keeper *k)
     return PROG_OK;
 }
 
+/* --fence: the directory may be what an earlier run has left. Wait until the remote has accepted its
+   versions, or has others. */
+static int wait_until_agreed(keeper *k)
+{
+    const keep_options *o = k->o;
+    char why[KEEP_SHIP_WHY];
+    while (!keep_ship_agrees(k->ship, why)) {
+        if (*why)
+            return prog_fail(PROG_REFUSED, "the program was not started: remote %s: %s", o->remote, why);
+        dx_reactor_run_once(&k->reactor, AGREE_NS);
+        if (keep_child_tend(&k->child))
+            return prog_fail(PROG_REFUSED, "the program was not started: a signal came before remote %s had "
+                                           "accepted %s", o->remote, o->directory);
+    }
+    return PROG_OK;
+}
+
 /* The program is to be started: restore its directory. */
 static int begin(keeper *k)
 {
@@ -370,8 +402,7 @@ static int begin(keeper *k)
     if (!status) status = keep_in_place_recover(o->directory);
     if (!status) status = open_guard(k);
     if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
-    if (!status) status = keep_ship_open(&k->ship, o);
-    keep_metrics_ships(k->metrics, k->ship);
+    if (!status) status = open_ship(k);
     if (!status) status = wait_for_lease(k);
     if (!status) status = keep_remote_continue(o);
     if (!status) status = restore_latest(k);
@@ -390,8 +421,7 @@ static int go_on(keeper *k)
            (os_stat(o->directory, true, &info) < 0 || !versions_store_is_at(o->store)))
         os_sleep_ns(PLACE_NS);
     if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
-    if (!status) status = keep_ship_open(&k->ship, o);
-    keep_metrics_ships(k->metrics, k->ship);
+    if (!status) status = open_ship(k);
     return status;
 }
 
@@ -409,13 +439,15 @@ static int run(keeper *k)
     if (k->status && !goes_on) return k->status;
     if (o->verbose) prog_warn("watching %s", o->directory);
     k->capture.still = false;
-    if (o->program) status = keep_child_start(&k->child, &k->guard, o->program);
+    if (o->fence && !goes_on) status = wait_until_agreed(k);
+    if (!status && o->program) status = keep_child_start(&k->child, &k->guard, o->program);
     if (status) return status;
     watch(k);
     keep_gc_stop(k->gc);
     finish(k);
     keep_ship_finish(k->ship, prog_now_ns() + (int64_t)o->grace_ns);
     say_summary(k);
+    if (o->fence && k->guard.shared->fenced) return PROG_REFUSED;
     return k->child.status ? k->child.status : k->status;
 }
 

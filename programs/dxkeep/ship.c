@@ -59,6 +59,8 @@ struct keep_ship {
     uint64_t         size;    /* of the store */
     growth           sizes[SIZES_MAX];
     uint64_t         size_count;
+    int64_t          lease_end_ns; /* 0: the lease was never held; 1: another dxkeep has it */
+    int64_t         *tell_end_ns;  /* the same for somebody else; NULL: nobody asks */
 
     /* of the thread */
     dx_reactor       reactor;
@@ -296,6 +298,7 @@ static void ask_lease(keep_ship *s)
     lease_request_set_before(&w, s->before);
     lease_request_put_name(&w, s->remote.name, strlen(s->remote.name));
     int error = lease_request_finish(&w, &size);
+    s->asked_ns = prog_now_ns(); /* before it is sent: here the lease must not end later than there */
     if (!error)
         error = dx_hbtp_call(dx_link_session(&s->links, s->id), DXUP_RPC_LEASE, bytes, size, UINT64_MAX,
                              (void *)(uintptr_t)ASKED_LEASE, NULL);
@@ -304,7 +307,6 @@ static void ask_lease(keep_ship *s)
         return;
     }
     s->asks_lease = true;
-    s->asked_ns = prog_now_ns();
 }
 
 static void offer(keep_ship *s, const versions_version *v)
@@ -389,6 +391,21 @@ static int on_objects(const dx_hbtp_context *context)
 }
 
 /* >>answers -------------------------------------------------------------- */
+/* The lock is held. */
+static void set_lease_end(keep_ship *s, int64_t end_ns)
+{
+    s->lease_end_ns = end_ns;
+    if (s->tell_end_ns && end_ns) __atomic_store_n(s->tell_end_ns, end_ns, __ATOMIC_RELEASE);
+}
+
+static void be_fenced(keep_ship *s)
+{
+    pthread_mutex_lock(&s->lock);
+    set_lease_end(s, 1);
+    pthread_mutex_unlock(&s->lock);
+    fail(s, KEEP_SHIP_FENCED, "another dxkeep has taken over; no further version is sent");
+}
+
 static void handle_lease(keep_ship *s, const dx_hbtp_result *r)
 {
     lease_reply_view v;
@@ -408,7 +425,7 @@ static void handle_lease(keep_ship *s, const dx_hbtp_result *r)
     const bool granted = lease_reply_get_granted(&v);
     const uint64_t epoch = lease_reply_get_epoch(&v), had = s->now.epoch;
     if (had && (!granted || epoch != had)) {
-        fail(s, KEEP_SHIP_FENCED, "another dxkeep has taken over; no further version is sent");
+        be_fenced(s);
         return;
     }
     if (!granted) {
@@ -419,6 +436,7 @@ static void handle_lease(keep_ship *s, const dx_hbtp_result *r)
     }
     pthread_mutex_lock(&s->lock);
     s->now.epoch = epoch;
+    set_lease_end(s, s->asked_ns + (int64_t)s->o->lease_ns);
     pthread_mutex_unlock(&s->lock);
     s->leased = true;
     s->lease_due_ns = prog_now_ns() + (int64_t)s->o->lease_ns / 3;
@@ -435,9 +453,7 @@ static void refused(keep_ship *s, int status)
     char why[KEEP_SHIP_WHY];
     const unsigned long long version = s->offered.version;
     switch (status) {
-    case DXUP_STATUS_EPOCH:
-        fail(s, KEEP_SHIP_FENCED, "another dxkeep has taken over; no further version is sent");
-        return;
+    case DXUP_STATUS_EPOCH: be_fenced(s); return;
     case DXUP_STATUS_FULL: snprintf(why, sizeof why, "it cannot store version %llu", version); break;
     case DXUP_STATUS_LIMIT:
         snprintf(why, sizeof why, "version %llu is larger than it takes", version);
@@ -690,6 +706,25 @@ bool keep_ship_leads(keep_ship *s, bool *failed)
     const bool leads = s->now.epoch && !*failed;
     pthread_mutex_unlock(&s->lock);
     return leads;
+}
+
+bool keep_ship_agrees(keep_ship *s, char why[KEEP_SHIP_WHY])
+{
+    pthread_mutex_lock(&s->lock);
+    const keep_ship_state state = s->now.state;
+    *why = 0;
+    if (state == KEEP_SHIP_FENCED || state == KEEP_SHIP_OTHER)
+        snprintf(why, KEEP_SHIP_WHY, "%s", s->now.why);
+    pthread_mutex_unlock(&s->lock);
+    return state == KEEP_SHIP_READY || state == KEEP_SHIP_REFUSED;
+}
+
+void keep_ship_tell_lease(keep_ship *s, int64_t *end_ns)
+{
+    pthread_mutex_lock(&s->lock);
+    s->tell_end_ns = end_ns;
+    set_lease_end(s, s->lease_end_ns);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* >>interface --------------------------------------------------------------- */

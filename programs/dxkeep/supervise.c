@@ -141,6 +141,7 @@ static bool reap(supervisor *v)
             left = true;
         }
         if (!shared->started || pid != shared->pid) continue;
+        keep_guard_end_rest(shared, v->dxkeep);
         shared->status = status;
         __atomic_store_n(&shared->ended, 1, __ATOMIC_RELEASE);
         if (v->dxkeep) kill(v->dxkeep, SIGCHLD);
@@ -151,8 +152,10 @@ static bool reap(supervisor *v)
 static void wait_for_signal(supervisor *v)
 {
     siginfo_t info;
-    const int64_t left = v->dxkeep ? PAUSE_MAX_NS : v->again_ns - prog_now_ns();
-    const int64_t wait = left > 0 ? left : 0;
+    const int64_t now = prog_now_ns(), fence_ns = keep_guard_fence_ns(v->guard->shared);
+    int64_t until_ns = v->dxkeep ? now + PAUSE_MAX_NS : v->again_ns;
+    if (fence_ns < until_ns) until_ns = fence_ns;
+    const int64_t wait = until_ns > now ? until_ns - now : 0;
     const struct timespec timeout = {.tv_sec = (time_t)(wait / 1000000000), .tv_nsec = (long)(wait % 1000000000)};
     if (sigtimedwait(&v->all, &info, &timeout) > 0) forward(v, &info);
 }
@@ -179,6 +182,7 @@ bool keep_supervise(keep_guard *g, char **program, uint64_t grace_ns, int *statu
         if (!v.dxkeep && prog_now_ns() >= v.again_ns && start_dxkeep(&v)) return true;
         wait_for_signal(&v);
         const bool left = reap(&v);
+        keep_guard_fence(v.guard->shared, v.dxkeep);
         start_if_asked(&v);
         ends = left && consider(&v, status);
     }

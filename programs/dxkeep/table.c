@@ -295,6 +295,8 @@ static const prog_option options[] = {
      .help = "another dxkeep may take over when the remote has not\nheard this one for S seconds (default 10)"},
     {"--standby", PROG_OPTION_FLAG, FIELD(standby), .commands = WATCHERS,
      .help = "wait until no other dxkeep sends to the remote, then\nrestore its latest version and begin"},
+    {"--fence", PROG_OPTION_FLAG, FIELD(fence), .commands = RUN,
+     .help = "start the program only with the lease, and end it\nbefore another dxkeep may have it"},
     {"--metrics-addr", PROG_OPTION_TEXT, FIELD(metrics), .commands = WATCHERS, .value = "ADDR",
      .help = "serve metrics for Prometheus over HTTP, without\nencryption, at HOST:PORT or :PORT, path /metrics"},
     {"--entries-max", PROG_OPTION_NUMBER, FIELD(limits.entries_max), .min = 1, .max = UINT64_MAX,

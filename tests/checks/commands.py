@@ -400,7 +400,7 @@ def dxkeep(folder):
     # tested in tests/programs/test_dxkeep.py, with a process tree, a process group and a mount
     frozen = "dxkeep daemon store data --standby --freeze-pid 2 --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
     mounted = "dxkeep mount store history --name app --quiet"
-    far = f"dxkeep run store data {away} --standby -- true"
+    far = f"dxkeep run store data {away} --standby --fence -- true"
     calls_of("dxkeep", folder, calls + [endless, frozen, far, mounted, remote])
     for call in calls:
         run(inside, call)

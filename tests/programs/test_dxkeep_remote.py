@@ -495,6 +495,78 @@ def two_never_write(dice):
     remote.kill()
 
 
+# Writes the time to a file that both machines see, as does a child that has left it.
+WITNESS = """
+import os, signal, sys, time
+os.umask(0)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+if sys.argv[2] == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+f = os.open("../witness", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+while True:
+    os.write(f, b"%s %.6f\\n" % (sys.argv[1].encode(), time.monotonic()))
+    open("data.a/who" if sys.argv[1] == "a" else "data.b/who", "a").write(sys.argv[1])
+    time.sleep(0.005)
+"""
+
+
+def two_programs_never_run(dice):
+    """--fence: the line of the first one is dead, or dxkeep is stopped or killed besides, and its program does not mind SIGTERM. The
+    oracle is a file that both programs write: nothing of the first one is later than what the second one writes."""
+    remote = Remote()
+    for kind in ("cut", "stubborn", "stopped", "supervised"):
+        name, ways = "of_" + kind, [(), ("--supervise",)][kind == "supervised"]
+        os.makedirs(kind)
+        proxy = Proxy(remote)
+
+        def machine(label, address, *more):
+            command = [DXKEEP, "run", "store." + label, "data." + label, "--fence", "--remote", address + "/" + name, "--remote-lease", "4", "--quiet-ms", "1", "--hold-ms", "20",
+                       "--grace", "1", *more, "--", sys.executable, "-c", WITNESS.replace("../witness", "witness"), label, kind]
+            return begin(*command, cwd=kind, stdout=subprocess.DEVNULL, stderr=open(kind + ".log." + label, "ab"))
+
+        def lines():
+            try:
+                return [line.split() for line in open(kind + "/witness").read().split("\n")[:-1]]
+            except FileNotFoundError:
+                return []
+
+        os.makedirs(kind + "/data.a")
+        open(kind + "/data.a/who", "w").write("0")
+        first = machine("a", proxy.address(), *ways)
+        wait_for("the first version", lambda: remote.latest(name) >= 2 and lines(), first)
+        second = machine("b", remote.address(), "--standby")
+        time.sleep(5)
+        assert not os.path.exists(kind + "/data.b"), "the second began beside the first"
+        assert first.poll() is None, open(kind + ".log.a").read()
+        proxy.stalled = True
+        if kind == "stopped":
+            first.send_signal(signal.SIGSTOP)
+        if kind == "supervised":
+            for child in kit.children_of(first.pid):
+                if "dxkeep" in os.readlink("/proc/%d/exe" % child):
+                    os.kill(child, signal.SIGKILL)
+        wait_for("the second", lambda: any(who == "b" for who, _ in lines()), second)
+        time.sleep(0.3)
+        late = max(float(at) for who, at in lines() if who == "a") - min(float(at) for who, at in lines() if who == "b")
+        assert late < 0, "%s: the first program wrote %.3f s after the second had begun" % (kind, late)
+        if kind == "stopped":
+            first.send_signal(signal.SIGCONT)
+        assert first.wait(PATIENCE) == 6, (kind, first.returncode, open(kind + ".log.a").read())
+        assert "lease could not be renewed" in open(kind + ".log.a").read()
+        proxy.stalled = False
+        again = machine("a", proxy.address())  # its directory is what the first run has left: it waits, and is not started
+        time.sleep(0.5)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(PATIENCE) in (6, 128 + signal.SIGTERM) if kind != "stubborn" else second.kill() or second.wait(PATIENCE)
+        assert again.wait(PATIENCE) == 6 and "is not one of this store" in open(kind + ".log.a").read(), open(kind + ".log.a").read()
+    keep("run", "store", "data", "--fence", "--", "true", status=1)
+    assert remote.is_sound()
+    remote.kill()
+
+
 def cat(remote, name, version=None):
     done = subprocess.run([DXUP, "cat", remote.store, name + ("@%d" % version if version else "") + ":who"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return done.stdout
@@ -553,7 +625,7 @@ def what_metrics_say(dice):
 
 CASES = [every_version_reaches_the_remote, a_lost_machine_is_continued, only_what_is_missing_travels, a_remote_killed_at_any_moment,
          a_remote_that_stalls_holds_up_nothing, a_remote_that_is_away, a_full_remote, a_remote_with_other_versions, a_hostile_remote,
-         a_restore_is_all_or_nothing, two_never_write, a_restart_needs_no_wait, what_metrics_say]
+         a_restore_is_all_or_nothing, two_never_write, two_programs_never_run, a_restart_needs_no_wait, what_metrics_say]
 
 if __name__ == "__main__":
     sys.exit(kit.main([alone(case) for case in CASES], "test_dxkeep_remote"))
