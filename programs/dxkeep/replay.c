@@ -1,17 +1,20 @@
 /* dxkeep replay: applies what changed between two versions to another copy of the directory. First every path
    that is to change is compared with the version before, then all new files are written to a staging folder
    in the copy, and only then the copy changes: removals, new directories, renames. A file `ready` in the
-   staging folder says that all is there: after a kill the same command continues from it.
+   staging folder says that all is there: after a kill the same command continues from it, and stages again
+   what was not renamed yet. A file with several names is placed once, and gets its other names last.
 
-       compare -> stage -> ready -> remove, make, rename, chmod -> remove the staging folder */
+       compare -> stage -> ready -> remove, make, rename, link, chmod -> remove the staging folder */
 #include "keep.h"
 
 #include "../common/json.h"
 #include "../common/os.h"
 #include "../versions/tree/diff.h"
 #include "../versions/tree/entries.h"
+#include "../versions/tree/metadata.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -27,6 +30,9 @@ typedef struct change {
     int   was_type, type;
     unsigned mode;
     bool  other_before, other_after; /* the copy differs from the version before, and after */
+    bool  done;     /* by an earlier replay: the copy has it as in the version after, and had not before */
+    bool  compared; /* nothing else: a change is another name of it */
+    char *first;    /* it is another name of the file at this path; NULL: of none */
 } change;
 
 typedef struct replayer {
@@ -56,25 +62,35 @@ static void staged_path(const replayer *r, size_t at, char out[PROG_PATH_SIZE_MA
 
 static bool is_staged(const change *c)
 {
-    return c->is && c->type != DX_TREE_DIR;
+    return c->is && c->type != DX_TREE_DIR && !c->first && !c->compared;
 }
 
 /* >>changes ------------------------------------------------------------ */
-static int add_change(void *user, const versions_difference *d)
+static change *append(replayer *r, const char *path)
 {
-    replayer *r = user;
-    if (!strcmp(d->path, ".")) return PROG_OK; /* the copy keeps its own mode */
-    if (d->is && d->type != DX_TREE_FILE && d->type != DX_TREE_DIR && d->type != DX_TREE_LINK)
-        return prog_fail(PROG_REFUSED, "%s is a pipe or a device, which replay does not make", d->path);
     if (r->count == r->room) {
         r->room = r->room * 2 + 64;
         r->list = realloc(r->list, r->room * sizeof *r->list);
         if (!r->list) abort();
     }
     change *c = &r->list[r->count++];
-    *c = (change){.path = prog_alloc(strlen(d->path) + 1), .was = d->was, .is = d->is, .was_type = d->was_type,
-                  .type = d->type, .mode = d->mode};
-    strcpy(c->path, d->path);
+    *c = (change){.path = prog_alloc(strlen(path) + 1)};
+    strcpy(c->path, path);
+    return c;
+}
+
+static int add_change(void *user, const versions_difference *d)
+{
+    replayer *r = user;
+    if (!strcmp(d->path, ".")) return PROG_OK; /* the copy keeps its own mode */
+    if (d->is && d->type != DX_TREE_FILE && d->type != DX_TREE_DIR && d->type != DX_TREE_LINK)
+        return prog_fail(PROG_REFUSED, "%s is a pipe or a device, which replay does not make", d->path);
+    change *c = append(r, d->path);
+    c->was = d->was;
+    c->is = d->is;
+    c->was_type = d->was_type;
+    c->type = d->type;
+    c->mode = d->mode;
     return PROG_OK;
 }
 
@@ -87,6 +103,44 @@ static change *find_change(const replayer *r, const char *path)
 {
     if (!r->count) return NULL;
     return bsearch(path, r->list, r->count, sizeof *r->list, compare_change);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const change *)a)->path, ((const change *)b)->path);
+}
+
+/* In the version after: is the entry another name of a file? */
+static int note_first(void *user, const versions_entry *e)
+{
+    change *c = user;
+    size_t size;
+    if (!dx_tree_find_extra(e->node, DX_TREE_SAME, &size)) return PROG_OK;
+    c->first = prog_alloc(PROG_PATH_SIZE_MAX + 1);
+    return versions_link_path(e->node, c->path, c->first);
+}
+
+/* Find the files that have several names. A first name that does not change is in the list, too. */
+static int find_names(replayer *r)
+{
+    const size_t count = r->count;
+    int status = PROG_OK;
+    for (size_t i = 0; !status && i < count; i++) {
+        change *c = &r->list[i];
+        if (c->is && c->type == DX_TREE_FILE)
+            status = versions_entries_visit(r->store, &r->after, c->path, 1, note_first, c);
+    }
+    for (size_t i = 0; !status && i < count; i++) {
+        const char *first = r->list[i].first;
+        bool listed = !first || bsearch(first, r->list, count, sizeof *r->list, compare_change);
+        for (size_t k = count; !listed && k < r->count; k++) listed = !strcmp(first, r->list[k].path);
+        if (listed) continue;
+        change *c = append(r, first);
+        c->was = c->is = c->compared = true;
+        c->was_type = c->type = DX_TREE_FILE;
+    }
+    if (r->count) qsort(r->list, r->count, sizeof *r->list, by_path);
+    return status;
 }
 
 /* >>base --------------------------------------------------------------- */
@@ -134,8 +188,12 @@ static int see_difference(void *user, const versions_difference *d)
     replayer *r = user;
     change *c = find_change(r, d->path);
     if (!d->content && !d->modes) return PROG_OK;
-    if (c && r->against_after) c->other_after = !is_on_the_way(c, d);
-    else if (c) c->other_before = true;
+    if (c && r->against_after) {
+        c->other_after = !is_on_the_way(c, d);
+        c->done = false;
+    } else if (c) {
+        c->other_before = true;
+    }
     if (c || r->against_after) return PROG_OK;
     const bool other_type = !d->is || !d->was || d->was_type != d->type;
     if (is_in_removed(r, d->path) || (other_type && leads_to_change(r, d->path))) say_conflict(r, d->path);
@@ -187,6 +245,7 @@ static int check_base(replayer *r)
     int status = read_copy(r);
     if (!status) status = versions_diff_visit(r->store, &r->before, &r->copy, see_difference, r);
     r->against_after = true;
+    for (size_t i = 0; i < r->count; i++) r->list[i].done = r->resumed && r->list[i].other_before;
     if (!status && r->resumed) status = versions_diff_visit(r->store, &r->after, &r->copy, see_difference, r);
     if (status) return status;
     for (size_t i = 0; i < r->count; i++) {
@@ -194,8 +253,8 @@ static int check_base(replayer *r)
         if (c->other_before && (!r->resumed || c->other_after)) say_conflict(r, c->path);
     }
     if (!r->conflicts) return PROG_OK;
-    return prog_fail(PROG_REFUSED, "%s: %llu of the paths that change are not as they were before: nothing was changed",
-                     r->o->target, (unsigned long long)r->conflicts);
+    return prog_fail(PROG_REFUSED, "%s: %llu of the paths that change are not as they were before: nothing %swas changed",
+                     r->o->target, (unsigned long long)r->conflicts, r->resumed ? "more " : "");
 }
 
 /* >>stage -------------------------------------------------------------- */
@@ -207,6 +266,7 @@ typedef struct link_text {
 typedef struct link_visit {
     const replayer *r;
     link_text      *out;
+    int64_t         mtime_ns;
 } link_visit;
 
 static int take_text(void *user, const void *bytes, size_t size)
@@ -220,7 +280,8 @@ static int take_text(void *user, const void *bytes, size_t size)
 
 static int visit_link(void *user, const versions_entry *e)
 {
-    const link_visit *v = user;
+    link_visit *v = user;
+    v->mtime_ns = e->mtime_ns;
     return versions_entry_stream(v->r->store, &v->r->after, e, take_text, v->out);
 }
 
@@ -228,11 +289,15 @@ static int stage_link(const replayer *r, const change *c, const char *to)
 {
     link_text *target = prog_alloc(sizeof *target);
     *target = (link_text){.size = 0};
-    link_visit visit = {r, target};
+    link_visit visit = {r, target, 0};
     int status = versions_entries_visit(r->store, &r->after, c->path, 1, visit_link, &visit);
     target->text[target->size] = 0;
     if (!status && ((unlink(to) < 0 && errno != ENOENT) || symlink(target->text, to) < 0))
         status = prog_fail_errno("%s", to);
+    const struct timespec time = {.tv_sec = (time_t)(visit.mtime_ns / 1000000000),
+                                  .tv_nsec = (long)(visit.mtime_ns % 1000000000)};
+    const struct timespec times[2] = {time, time};
+    if (!status && visit.mtime_ns >= 0) (void)utimensat(AT_FDCWD, to, times, AT_SYMLINK_NOFOLLOW);
     free(target);
     return status;
 }
@@ -248,7 +313,7 @@ static int stage_all(replayer *r)
         o.path = c->path;
         o.force = true;
         staged_path(r, i, to);
-        if (!is_staged(c)) continue;
+        if (!is_staged(c) || c->done) continue;
         if (c->type == DX_TREE_LINK) status = stage_link(r, c, to);
         else status = keep_restore_to(r->store, &r->after, to, &o, &partial);
         if (!status) status = partial;
@@ -286,13 +351,31 @@ static int read_ready(replayer *r)
                                    "or remove %s", r->o->target, r->stage);
 }
 
+/* The staging folder exists. If a replay has made it, it belongs to this user, and is empty or has a lock. */
+static int check_stage(const replayer *r, const char *lock)
+{
+    struct stat info;
+    bool empty = true;
+    const bool ours = lstat(r->stage, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid();
+    DIR *folder = ours ? opendir(r->stage) : NULL;
+    for (struct dirent *e = folder ? readdir(folder) : NULL; e; e = readdir(folder))
+        empty &= !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+    if (folder) closedir(folder);
+    if (folder && (empty || (lstat(lock, &info) == 0 && S_ISREG(info.st_mode)))) return PROG_OK;
+    return prog_fail(PROG_REFUSED, "%s: no replay of this user has made it; move it away", r->stage);
+}
+
 static int open_stage(replayer *r)
 {
     char lock[PROG_PATH_SIZE_MAX + 64];
     const int n = snprintf(r->stage, sizeof r->stage, "%s/%s", r->o->target, KEEP_REPLAY_NAME);
     assert(n > 0 && (size_t)n < sizeof r->stage);
-    if (os_make_folder(r->stage, 0700) < 0 && errno != EEXIST) return prog_fail_errno("%s", r->o->target);
     snprintf(lock, sizeof lock, "%s/lock", r->stage);
+    if (os_make_folder(r->stage, 0700) < 0) {
+        if (errno != EEXIST) return prog_fail_errno("%s", r->o->target);
+        int status = check_stage(r, lock);
+        if (status) return status;
+    }
     r->lock = os_open_lock(lock);
     if (r->lock < 0 && errno == EWOULDBLOCK)
         return prog_fail(PROG_REFUSED, "%s: another replay runs there", r->o->target);
@@ -318,10 +401,24 @@ static int place_new(const replayer *r, size_t at)
     char path[PROG_PATH_SIZE_MAX + 1], from[PROG_PATH_SIZE_MAX + 64];
     const change *c = &r->list[at];
     int status = path_of(r, c->path, path);
-    if (status || !c->is) return status;
+    if (status || !c->is || c->first || c->compared || c->done) return status;
     staged_path(r, at, from);
-    if (is_staged(c) && (rename(from, path) == 0 || (errno == ENOENT && r->resumed))) return PROG_OK;
+    if (is_staged(c) && rename(from, path) == 0) return PROG_OK;
     if (!is_staged(c) && (mkdir(path, 0700) == 0 || errno == EEXIST)) return PROG_OK;
+    return prog_fail_errno("%s", path);
+}
+
+/* Make the path another name of a file that is in place. If it is one already, rename() does nothing. */
+static int place_name(const replayer *r, size_t at)
+{
+    char path[PROG_PATH_SIZE_MAX + 1], first[PROG_PATH_SIZE_MAX + 1], from[PROG_PATH_SIZE_MAX + 64];
+    const change *c = &r->list[at];
+    if (!c->is || !c->first) return PROG_OK;
+    int status = path_of(r, c->path, path);
+    if (!status) status = path_of(r, c->first, first);
+    if (status) return status;
+    staged_path(r, at, from);
+    if ((unlink(from) == 0 || errno == ENOENT) && link(first, from) == 0 && rename(from, path) == 0) return PROG_OK;
     return prog_fail_errno("%s", path);
 }
 
@@ -340,6 +437,7 @@ static int apply(const replayer *r)
     int status = PROG_OK;
     for (size_t i = r->count; !status && i > 0; i--) status = remove_old(r, &r->list[i - 1]);
     for (size_t i = 0; !status && i < r->count; i++) status = place_new(r, i);
+    for (size_t i = 0; !status && i < r->count; i++) status = place_name(r, i);
     for (size_t i = r->count; !status && i > 0; i--) status = set_mode(r, &r->list[i - 1]);
     const int folder = status ? -1 : os_open_folder(r->o->target);
     if (!status && (folder < 0 || os_sync_tree(folder) < 0)) status = prog_fail_errno("%s", r->o->target);
@@ -368,16 +466,18 @@ static void print_summary(const replayer *r)
 {
     char count[32];
     prog_json j;
+    size_t changed = 0;
+    for (size_t i = 0; i < r->count; i++) changed += !r->list[i].compared;
     if (!r->o->json) {
-        prog_say("%s: %s %s changed from version %llu to %llu\n", r->o->target, prog_count_text(r->count, count),
-                 r->count == 1 ? "entry" : "entries", (unsigned long long)r->before.version,
+        prog_say("%s: %s %s changed from version %llu to %llu\n", r->o->target, prog_count_text(changed, count),
+                 changed == 1 ? "entry" : "entries", (unsigned long long)r->before.version,
                  (unsigned long long)r->after.version);
         return;
     }
     prog_json_begin(&j);
     prog_json_number(&j, "from", r->before.version);
     prog_json_number(&j, "to", r->after.version);
-    prog_json_number(&j, "entries", r->count);
+    prog_json_number(&j, "entries", changed);
     prog_json_flag(&j, "continued", r->resumed);
     prog_json_end(&j);
 }
@@ -389,10 +489,11 @@ static int replay(replayer *r)
         return prog_fail(PROG_NOT_FOUND, "%s: no such directory", r->o->target);
     int status = find_versions(r);
     if (!status) status = versions_diff_visit(r->store, &r->before, &r->after, add_change, r);
+    if (!status) status = find_names(r);
     if (!status) status = open_stage(r);
     if (status) return status;
     status = check_base(r);
-    if (!status && !r->resumed) status = stage_all(r);
+    if (!status) status = stage_all(r);
     const bool unchanged = status && !r->resumed;
     if (!status && !r->resumed) status = write_ready(r);
     if (!status) status = apply(r);
@@ -409,7 +510,10 @@ int keep_replay(const keep_options *o)
     if (status) return status;
     status = replay(&r);
     if (r.lock >= 0) os_close(r.lock);
-    for (size_t i = 0; i < r.count; i++) free(r.list[i].path);
+    for (size_t i = 0; i < r.count; i++) {
+        free(r.list[i].path);
+        free(r.list[i].first);
+    }
     free(r.list);
     versions_store_close(r.store);
     return status;

@@ -851,7 +851,7 @@ def changes_are_replayed(dice):
     changed. Killed before each call that changes files: the copy is as before, or the same command completes it."""
     shim = build_shim("killed.so", "tests/programs/dxkeep_killed.c")
     model = Model("data", dice)
-    model.some(30, mapped=False, linked=False)
+    model.some(30, mapped=False)
 
     def fresh():
         shutil.rmtree("copy", ignore_errors=True)
@@ -872,7 +872,7 @@ def changes_are_replayed(dice):
         subprocess.run(["cp", "-a", "data", "old"], check=True)
         before = at_rest(model.expected())
         keep("capture", "store", "data", "--name", "record", "--quiet")
-        model.some(dice.randrange(1, 20), mapped=False, linked=False)
+        model.some(dice.randrange(1, 20), mapped=False)
         after = at_rest(model.expected())
         keep("capture", "store", "data", "--name", "record", "--quiet")
         version = versions_of("record")[0]
@@ -911,10 +911,28 @@ def changes_are_replayed(dice):
                 ends[os.path.exists("copy/.dxkeep-replay/ready")] += 1
             if more and not os.path.exists("copy/.dxkeep-replay/ready"):
                 assert copied() in (before, after), difference(before, copied())
+            for one in os.listdir("copy/.dxkeep-replay") if more and os.path.exists("copy/.dxkeep-replay") else ():
+                if one.isdigit() and dice.randrange(3) == 0:  # what is staged is not what it was
+                    os.unlink("copy/.dxkeep-replay/" + one)
+                    if dice.randrange(2):
+                        open("copy/.dxkeep-replay/" + one, "w").write("something else")
             if copied() != after:
                 keep("replay", "store", str(version), "copy", "--quiet")
             assert not difference(after, copied()), "killed at call %d: %s" % (at, difference(after, copied()))
     assert min(ends) > 5, ends
+    for kind in ("link", "folder", "file"):  # something else has the name of the staging folder
+        fresh()
+        os.makedirs("victim/mine", exist_ok=True)
+        open("victim/0", "w").write("precious")
+        if kind == "link":
+            os.symlink("../victim", "copy/.dxkeep-replay")
+        elif kind == "folder":
+            shutil.copytree("victim", "copy/.dxkeep-replay")
+        else:
+            open("copy/.dxkeep-replay", "w").write("precious")
+        state, victim = seen("copy"), seen("victim")
+        assert "no replay of this user has made it" in keep("replay", "store", "latest", "copy", status=6)
+        assert not difference(state, seen("copy")) and not difference(victim, seen("victim")), kind
     assert "no such directory" in keep("replay", "store", "latest", "none", status=2)
     assert "which was before version 1" in keep("replay", "store", "1", "copy", status=2)
     assert "is sound" in keep("verify", "store")
