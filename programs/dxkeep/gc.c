@@ -102,19 +102,55 @@ static int64_t period_of(const row *r, const period *p)
     return at / p->seconds - (at % p->seconds < 0);
 }
 
-/* Keep one version in each of the last `left` periods. A clock that was set back makes no further
-   period: only a number below all before it is one. */
+typedef struct dated {
+    int64_t period;
+    size_t  at; /* index of a row */
+} dated;
+
+static int by_period(const void *a, const void *b)
+{
+    const dated *x = a, *y = b;
+    if (x->period != y->period) return x->period < y->period ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+typedef struct group {
+    size_t latest, best; /* indices of rows of a period */
+} group;
+
+static int by_latest(const void *a, const void *b)
+{
+    const group *x = a, *y = b;
+    return x->latest < y->latest ? -1 : x->latest > y->latest;
+}
+
+/* The index of the version of a period that is kept: the latest consistent one, or the latest. */
+static size_t best_of(const plan *p, const dated *of, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (p->rows[of[i].at].consistent) return of[i].at;
+    return of[0].at;
+}
+
+/* Keep one version in each of the last `left` periods, which count from the one with the latest version. The
+   clock may have been wrong: a period has all versions of its time, in whatever order they were made, so a
+   version of 1970 takes one period and no other version away. */
 static void keep_periods(plan *p, const period *one, uint64_t left)
 {
-    for (size_t i = 0; i < p->count && left; left--) {
-        size_t next = i + 1, best = i;
-        while (one->seconds && next < p->count &&
-               period_of(&p->rows[next], one) >= period_of(&p->rows[i], one))
-            next++;
-        while (best + 1 < next && !p->rows[best].consistent) best++;
-        p->rows[p->rows[best].consistent ? best : i].kept = true;
-        i = next;
+    dated *all = prog_alloc((p->count + 1) * sizeof *all);
+    group *groups = prog_alloc((p->count + 1) * sizeof *groups);
+    size_t count = 0;
+    for (size_t i = 0; i < p->count; i++)
+        all[i] = (dated){one->seconds ? period_of(&p->rows[i], one) : (int64_t)i, i};
+    if (p->count) qsort(all, p->count, sizeof *all, by_period);
+    for (size_t i = 0, next; i < p->count; i = next) {
+        for (next = i + 1; next < p->count && all[next].period == all[i].period;) next++;
+        groups[count++] = (group){.latest = all[i].at, .best = best_of(p, all + i, next - i)};
     }
+    if (count) qsort(groups, count, sizeof *groups, by_latest);
+    for (size_t i = 0; i < count && i < left; i++) p->rows[groups[i].best].kept = true;
+    free(groups);
+    free(all);
 }
 
 static row *find_row(const plan *p, uint64_t version)

@@ -1746,13 +1746,10 @@ def kept_by(rule, found):
     for part in rule.split(","):
         name, count = part.split("=")
         length, shift = PERIODS[name]
-        groups = []
+        groups = {}
         for v, at, consistent, _ in found:
-            period = (at + shift) // length if length else 0
-            if not groups or not length or period < groups[-1][0]:
-                groups.append((period, []))
-            groups[-1][1].append((v, consistent))
-        for _, group in groups[:int(count)]:
+            groups.setdefault((at + shift) // length if length else v, []).append((v, consistent))
+        for group in list(groups.values())[:int(count)]:
             stay.add(next((v for v, consistent in group if consistent), group[0][0]))
     return stay
 
@@ -1767,7 +1764,8 @@ def a_history(dice, count):
             f.write("%d" % i)
         model.entries["always"] = File(b"%d" % i, stat.S_IMODE(os.stat("data/always").st_mode))
         at += dice.choice([1, 30, 700, 5000, 40000, 200000, 900000, -4000])
-        env = {**preloaded(clock), "DX_CLOCK_S": str(at)}
+        wrong = dice.choice([at] * 8 + [7000, at + 10**9])  # of a board without a battery, or of somebody who mistyped
+        env = {**preloaded(clock), "DX_CLOCK_S": str(wrong)}
         if dice.randrange(3):
             keep("capture", "store", "data", env=env)
         else:  # one before the program starts is consistent
@@ -1806,7 +1804,7 @@ def old_versions_are_removed_by_a_rule(dice):
     assert "no longer" in keep("pin", "store", str(lifted), "--remove") and "was not" in keep("pin", "store", str(lifted), "--remove")
     assert {v["version"] for v in versions() if v.get("pinned")} == pinned
     sizes = []
-    for rule in ("last=30,weekly=9", "last=3,minutely=4,hourly=6,daily=7,weekly=2", "daily=3", "last=1"):
+    for rule in ("last=30,weekly=99,daily=12", "last=3,minutely=4,hourly=6,daily=7,weekly=2", "daily=3", "last=1"):
         rows = [(v["version"], v["time_ns"] // 1000000000, v["consistent"], v["version"] in pinned) for v in versions()]
         want = kept_by(rule, rows)
         dry = [json.loads(line)["removed"] for line in keep("gc", "store", "--keep", rule, "--dry-run", "--json").splitlines()]
