@@ -3,9 +3,12 @@
        latest                        the latest version
        consistent                    the latest one that is of one instant
        17                            version 17
-       90s  5m  2h  3d               the version that was the latest this long ago
+       90s  5m  2h  3d  1w           the version that was the latest this long ago
        2026-11-23 13:05:00           the version that was the latest at that time (UTC), inclusive: a
-       2026-11-23T13:05:00.250Z      second includes all its fractions, a millisecond too */
+       2026-11-23T13:05:00.250Z      second includes all its fractions, a minute its seconds, a day its hours
+       2026-11-23 14:05+01:00        another zone
+       2026-11-23
+       @1763903100                   seconds since 1970, as `date +%s` prints them */
 #include "keep.h"
 
 #include "../common/os.h"
@@ -15,6 +18,8 @@
 #include <string.h>
 
 #define SECOND_NS INT64_C(1000000000)
+#define DAY_S INT64_C(86400)
+#define SECONDS_MAX INT64_C(7289654399) /* the end of 2200 */
 
 void keep_moment_text(int64_t time_ns, char out[40])
 {
@@ -51,40 +56,104 @@ static int64_t days_to(int64_t year, int64_t month, int64_t day)
            (leap && month > 2) + day - 1;
 }
 
-/* Returns the last nanosecond that the text covers. */
-static bool parse_time(const char *at, int64_t *time_ns)
+static int days_in(int64_t year, int64_t month)
 {
-    int64_t year, month, day, hour, minute, second, unit = SECOND_NS, part = 0;
-    if (!parse_number(&at, 4, "-", &year) || !parse_number(&at, 2, "-", &month) ||
-        !parse_number(&at, 2, " T", &day) || !parse_number(&at, 2, ":", &hour) ||
-        !parse_number(&at, 2, ":", &minute) || !parse_number(&at, 2, "", &second))
-        return false;
-    if (year < 1970 || year > 2200 || month < 1 || month > 12 || day < 1 || day > 31 ||
-        hour > 23 || minute > 59 || second > 60)
-        return false;
-    if (*at == '.') {
-        for (at++; *at >= '0' && *at <= '9' && unit > 1; at++) {
-            unit /= 10;
-            part += (*at - '0') * unit;
-        }
-    }
+    return (int)(month == 12 ? 31 : days_to(year, month + 1, 1) - days_to(year, month, 1));
+}
+
+/* A time, and how much of it the text leaves open. */
+typedef struct span {
+    int64_t time_ns, unit_ns;
+} span;
+
+/* "Z", "+01:00", "-0530" or nothing. */
+static bool parse_zone(const char *at, span *out)
+{
+    int64_t hours, minutes;
     if (*at == 'Z') at++;
-    *time_ns = ((days_to(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    *time_ns = *time_ns * SECOND_NS + part + unit - 1;
-    return !*at;
+    if (!*at) return true;
+    const int64_t sign = *at == '+' ? 1 : *at == '-' ? -1 : 0;
+    if (!sign) return false;
+    at++;
+    if (!parse_number(&at, 2, "", &hours)) return false;
+    if (*at == ':') at++;
+    if (!parse_number(&at, 2, "", &minutes) || *at || hours > 14 || minutes > 59) return false;
+    out->time_ns -= sign * (hours * 60 + minutes) * 60 * SECOND_NS;
+    return true;
+}
+
+/* Digits after a point, if there is one. */
+static const char *parse_fraction(const char *at, span *out)
+{
+    out->unit_ns = SECOND_NS;
+    if (*at != '.') return at;
+    for (at++; *at >= '0' && *at <= '9' && out->unit_ns > 1; at++) {
+        out->unit_ns /= 10;
+        out->time_ns += (*at - '0') * out->unit_ns;
+    }
+    return at;
+}
+
+static bool parse_time(const char *at, span *out)
+{
+    int64_t year, month, day, hour, minute, second;
+    if (!parse_number(&at, 4, "-", &year) || !parse_number(&at, 2, "-", &month) ||
+        !parse_number(&at, 2, "", &day))
+        return false;
+    if (year < 1970 || year > 2200 || month < 1 || month > 12 || day < 1 || day > days_in(year, month))
+        return false;
+    *out = (span){days_to(year, month, day) * DAY_S * SECOND_NS, DAY_S * SECOND_NS};
+    if (!*at) return true;
+    if (*at != ' ' && *at != 'T') return false;
+    at++;
+    if (!parse_number(&at, 2, ":", &hour) || !parse_number(&at, 2, "", &minute) || hour > 23 || minute > 59)
+        return false;
+    out->time_ns += (hour * 60 + minute) * 60 * SECOND_NS;
+    out->unit_ns = 60 * SECOND_NS;
+    if (*at == ':') {
+        at++;
+        if (!parse_number(&at, 2, "", &second) || second > 60) return false;
+        out->time_ns += second * SECOND_NS;
+        at = parse_fraction(at, out);
+    }
+    return parse_zone(at, out);
+}
+
+/* Parse "@1763903100" and "@1763903100.25". */
+static bool parse_seconds(const char *text, span *out)
+{
+    const size_t digits = *text == '@' ? strspn(text + 1, "0123456789") : 0;
+    if (!digits || digits > 10 || atoll(text + 1) > SECONDS_MAX) return false;
+    *out = (span){atoll(text + 1) * SECOND_NS, SECOND_NS};
+    return !*parse_fraction(text + 1 + digits, out);
 }
 
 /* Parse "90s" and so on. */
-static bool parse_ago(const char *text, int64_t *time_ns)
+static bool parse_ago(const char *text, span *out)
 {
-    static const char units[] = "smhd";
-    static const int64_t seconds[] = {1, 60, 3600, 86400};
+    static const char units[] = "smhdw";
+    static const int64_t seconds[] = {1, 60, 3600, DAY_S, 7 * DAY_S};
     const size_t digits = strspn(text, "0123456789");
     if (!digits || digits > 8 || !text[digits] || text[digits + 1]) return false;
     const char *unit = strchr(units, text[digits]);
     if (!unit) return false;
-    *time_ns = prog_time_ns() - atoll(text) * seconds[unit - units] * SECOND_NS;
+    const int64_t now = prog_time_ns(), ago = atoll(text) * seconds[unit - units];
+    *out = (span){ago < now / SECOND_NS ? now - ago * SECOND_NS : 0, 1};
     return true;
+}
+
+/* *timed: the text is a time or an age, which lies before *end_ns. PROG_USAGE: it has not begun. */
+static int parse(const char *text, bool *timed, int64_t *end_ns)
+{
+    char now[40];
+    span s;
+    *timed = parse_time(text, &s) || parse_seconds(text, &s) || parse_ago(text, &s);
+    if (!*timed) return PROG_OK;
+    *end_ns = s.time_ns + s.unit_ns - 1;
+    if (s.time_ns <= prog_time_ns()) return PROG_OK;
+    keep_moment_text(prog_time_ns(), now);
+    return prog_fail(PROG_USAGE, "'%s' has not come yet: it is %s UTC now; another zone is given as in "
+                                 "'2026-11-23 14:05+01:00', a version of a wrong clock by its number", text, now);
 }
 
 /* >>find --------------------------------------------------------------- */
@@ -117,11 +186,11 @@ int keep_moment_choose(const versions_version *list, size_t count, const char *t
     int64_t time_ns = 0;
     uint64_t version = 0;
     const bool latest = !strcmp(text, "latest"), consistent = !strcmp(text, "consistent");
-    const bool timed = parse_time(text, &time_ns) || parse_ago(text, &time_ns);
-    if (!latest && !consistent && !timed) {
-        int status = prog_parse_number("--time", text, 1, UINT64_MAX, &version);
-        if (status) return status;
-    }
+    bool timed;
+    int status = parse(text, &timed, &time_ns);
+    if (!status && !latest && !consistent && !timed)
+        status = prog_parse_number("--time", text, 1, UINT64_MAX, &version);
+    if (status) return status;
     for (size_t i = 0; i < count; i++) {
         const versions_version *v = &list[i];
         if (latest || (consistent && v->consistent) || (timed && v->time_ns <= time_ns) ||
@@ -138,17 +207,20 @@ int keep_moment_find(versions_store *s, const keep_options *o, const char *text,
 {
     int64_t time_ns = 0;
     uint64_t version = 0;
+    bool timed;
     assert(text);
     int status = versions_version_find(s, o->name, 0, out);
     if (status == PROG_NOT_FOUND)
         return prog_fail(status, "%s has no versions named %s", o->store, o->name);
     if (status || !strcmp(text, "latest")) return status;
     if (!strcmp(text, "consistent")) return find_consistent(s, o, out);
-    if (parse_time(text, &time_ns) || parse_ago(text, &time_ns)) return find_at(s, o, text, time_ns, out);
+    status = parse(text, &timed, &time_ns);
+    if (status) return status;
+    if (timed) return find_at(s, o, text, time_ns, out);
     if (!*text || strspn(text, "0123456789") != strlen(text))
         return prog_fail(PROG_USAGE, "'%s' is not a moment; use latest, consistent, a version number, a "
                                      "UTC time such as '2026-11-23 13:05:00', or an age such as "
-                                     "90s, 5m, 2h, 3d", text);
+                                     "90s, 5m, 2h, 3d, 1w", text);
     status = prog_parse_number("the version", text, 1, UINT64_MAX, &version);
     if (!status) status = versions_version_find(s, o->name, version, out);
     if (status == PROG_NOT_FOUND)

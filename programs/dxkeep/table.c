@@ -115,9 +115,10 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .arguments = "[STORE] [MOMENT] TARGET",
          .summary = "Write the directory as it was at a moment to TARGET",
          .details = "MOMENT is `latest`, `consistent` (the latest version that `log` calls so), a\n"
-                    "version number, a UTC time as `log` prints it ('2026-11-23 13:05:00', with or\n"
-                    "without a fraction), or an age: 90s, 5m, 2h, 3d. A time or age selects the\n"
-                    "latest version at that time.\n"
+                    "version number, a UTC time as `log` prints it ('2026-11-23 13:05:00'; its end\n"
+                    "may be missing, a zone may follow: '2026-11-23 14:05+01:00'), @SECONDS since\n"
+                    "1970, or an age: 90s, 5m, 2h, 3d, 1w. A time or age selects the latest version\n"
+                    "at that time. For the local time: @$(date -d 14:02 +%s).\n"
                     "\n"
                     "All content is verified by hash, then TARGET is replaced atomically. If TARGET\n"
                     "is a mount point, it is replaced entry by entry, with a journal in it: after a\n"

@@ -1234,9 +1234,23 @@ def moments(dice):
     assert at("latest") == "3" and at("0s") == "3" and at("1s") == "3"
     printed = [" ".join(line.split()[1:3]) for line in keep("log", "store").splitlines()]
     assert [at(p) for p in printed] == ["3", "2", "1", "0"], "what log prints is a moment"
-    for wrong in ("", "yesterday", "2026-13-01 00:00:00", "2026-01-01", "5x", "-1", "1.5", "2026-01-01 00:00:00 x"):
+    for i, ns in enumerate(times):  # other zones, and seconds since 1970
+        for minutes in (0, 60, -570, 840, -720):
+            zone = "%s%02d:%02d" % ("-" if minutes < 0 else "+", abs(minutes) // 60, abs(minutes) % 60)
+            for one in (zone, zone.replace(":", "")):
+                assert at(text(ns + minutes * 60 * 10**9, 9) + one) == "%d" % i, one
+        assert at("@%d.%09d" % divmod(ns, 10**9)) == "%d" % i
+        assert at("@%d" % (ns // 10**9)) == "%d" % i
+    if times[0] // 10**9 % 86400 < 86000:  # else some may be of the next day
+        assert at(text(times[3], 0)[:10]) == "3", "a day includes all its hours"
+        assert at(text(times[3], 0)[:16]) == "3" and at(text(times[3], 0)[:16] + "Z") == "3", "a minute includes its seconds"
+    for later in (text(time.time_ns() + 3 * 10**9, 9), text(time.time_ns() + 86400 * 10**9, 0), "@7289654399", "2200-12-31",
+                  text(time.time_ns(), 0) + "-01:00"):
+        assert "has not come yet" in keep("restore", "store", later, "back", "--force", status=1), later
+    for wrong in ("", "yesterday", "2026-13-01 00:00:00", "2026-02-29", "2026-04-31 10:00", "2026-01-01 1:00", "2026-01-01 00:00+1", "2026-01-01 00:00+15:00",
+                  "2026-01-01 00:00:00+01:00Z", "@", "@1.x", "@-1", "@7289654400", "@9999999999", "@99999999999", "5x", "-1", "1.5", "2026-01-01 00:00:00 x"):
         assert "is not a moment" in keep("restore", "store", "--force", "--", wrong, "back", status=1), wrong
-    for missing in ("5", "2h", "1999-01-01 00:00:00", "99999999999"):
+    for missing in ("5", "2h", "1w", "99999999w", "2024-02-29", "1970-01-01 00:00+14:00", "1999-01-01 00:00:00", "99999999999"):
         assert "'dxkeep log store'" in keep("restore", "store", missing, "back", "--force", status=2), missing
 
 
