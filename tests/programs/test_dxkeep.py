@@ -1396,6 +1396,44 @@ def without_duration(text):
 READING_COMMANDS = ["diff store 1 2 --json", "timeline store", "gc store --keep last=1 --dry-run", "restore store 2 out --path sub --force --json", "restore store 2 out.file --path sub/new --force --json"]
 
 
+def another_user_restores(dice):
+    """A user without rights restores what belongs to others, whole and in part, and replays it: only owners differ."""
+    if os.geteuid() or not shutil.which("setpriv"):
+        raise Skip("needs root and setpriv")
+    model = Model("data", dice)
+    model.mkdir()
+    model.some(40)
+    keep("capture", "store", "data")
+    model.some(40)
+    for name in model.of(File)[:5]:
+        os.chown(model.real(name), 12, 34)
+    keep("capture", "store", "data")
+    subprocess.run(["chown", "-R", "65534:65534", "store"], check=True)
+    os.mkdir("theirs")
+    os.chown("theirs", 65534, 65534)
+
+    def as_other(*arguments):
+        done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", DXKEEP, *arguments], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, umask=0o077)
+        assert done.returncode == 0, done.stdout.decode()
+
+    def of_one_name(state):  # names outside of a part are no hard links of it
+        return {name: e[:3] for name, e in state.items()}
+
+    as_other("restore", "store", "1", "theirs/copy")
+    as_other("replay", "store", "2", "theirs/copy", "--name", "dir")
+    as_other("restore", "store", "2", "theirs/all")
+    want = model.expected()
+    assert not difference(want, seen("theirs/all")), difference(want, seen("theirs/all"))
+    del want[""]  # a replay leaves the mode of the top
+    got = {name: e for name, e in seen("theirs/copy").items() if name}
+    assert not difference(want, got), difference(want, got)
+    for i, name in enumerate(n for n in model.entries if n and not isinstance(model.entries[n], bytes)):
+        as_other("restore", "store", "2", "theirs/%d" % i, "--path", name)
+        a, b = of_one_name(seen("data/" + name)), of_one_name(seen("theirs/%d" % i))
+        assert a == b, (name, difference(a, b))
+
+
 def a_part_of_a_version(dice):
     """restore --path of any directory or file, with hard links into and out of it, against a real copy of the version."""
     model, parts = Model("data", dice), {}
@@ -3501,7 +3539,7 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
-         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,
+         differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, another_user_restores, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
          a_store_of_a_newer_format_is_refused, whole_chunks_and_deltas_continue_each_other, when_a_chunk_is_stored_whole, a_restore_stays_in_its_directory,

@@ -681,6 +681,7 @@ int versions_tree_restore_file(versions_store *s, const versions_tree_restore_de
     free(buffer);
     versions_belongs belongs = desc->part->belongs;
     versions_owner_of(e, desc->omit.numeric, &belongs);
+    if (!status && fchmod(dest->fd, (mode_t)(e->mode & 0777)) < 0) status = prog_fail_errno("%s", dest->staging);
     if (!status) status = versions_apply(desc->report, s, &desc->omit, &target, e, &belongs);
     if (!status && fstat(dest->fd, &st) < 0) status = prog_fail_errno("%s", dest->staging);
     if (!status) dest->mode = st.st_mode & 07777;
