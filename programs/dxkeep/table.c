@@ -68,7 +68,14 @@ static const prog_command commands[KEEP_COMMANDS] = {
         {.name = "daemon",
          .arguments = "STORE DIR",
          .summary = "Capture DIR whenever something in it changes, until Ctrl-C or SIGTERM",
-         .details = "It captures as `run` does, without a program, and stays in the foreground.",
+         .details = "It captures as `run` does, without a program, and stays in the foreground.\n"
+                    "\n"
+                    "--app sqlite is for programs that dxkeep neither starts nor stops. Each capture first\n"
+                    "reads what changed, then locks all SQLite databases in DIR, which it finds by their\n"
+                    "first bytes, reads what changed meanwhile, and ends the locks. Programs read on;\n"
+                    "transactions that write wait, or fail at once without a busy timeout. `log` calls a\n"
+                    "version consistent if all databases were locked during all of the last read: each is\n"
+                    "as of that moment, after a commit. Other files may be of moments before it.",
          .examples = "dxkeep daemon store data --verbose"},
     [KEEP_CAPTURE] =
         {.name = "capture",

@@ -5,7 +5,7 @@ capture began, none out of order and no part of a transaction. The program, dxke
 usage: test_dxkeep_app.py [FILTER...]
        DX_CAPTURES=n (of each program; default 12) DX_TEST_SEED=n DX_KEEP_FAILED=folder
        The long proof: DX_CAPTURES=120 tests/programs/test_dxkeep_app.py"""
-import collections, hashlib, json, os, random, shutil, signal, sqlite3, subprocess, sys, threading, time
+import collections, json, os, random, shutil, signal, socket, sqlite3, subprocess, sys, threading, time
 
 import test_dxkeep as kit
 from test_dxkeep import DXKEEP, PATIENCE, Skip, keep, latest, said, start, stop, versions, wait_for
@@ -62,7 +62,7 @@ while True:
         db.execute("commit")
         os.write(record, b"%d %d %d\\n" % (k, at, time.monotonic_ns()))
         if dice.randrange(40) == 0:
-            db.execute("pragma wal_checkpoint(%s)" % dice.choice(["passive", "full", "truncate"]))
+            db.execute("pragma wal_checkpoint(%s)" % dice.choice(["passive", "full", "truncate"])).fetchall()
         if dice.randrange(200) == 0:
             db.execute("vacuum")
     time.sleep(pause)
@@ -178,6 +178,14 @@ def sqlite_under_a_daemon(dice):
     assert check_version(found[0]["version"], names, [0, 0]) == rows_of("data", names) or not os.path.exists("data/a-shm")
 
 
+def kit_socket():
+    """Where dxkeep_between.c asks."""
+    asked = socket.socket(socket.AF_UNIX)
+    asked.bind("ask")
+    asked.listen(8)
+    return asked
+
+
 def sqlite_between_any_two_reads(dice):
     """The writer commits to both databases and makes a checkpoint before each single call by which dxkeep opens or reads a file, if the
     locks let it. Captures are consistent, and of one moment."""
@@ -185,8 +193,7 @@ def sqlite_between_any_two_reads(dice):
         raise Skip("needs LD_PRELOAD")
     shim = kit.build_shim("between.so", "tests/programs/dxkeep_between.c")
     names = make_databases(["wal", "delete"])
-    os.mkfifo("ask")
-    os.mkfifo("done")
+    asked = kit_socket()
     counts, at = collections.Counter(), 0
     dbs = [sqlite3.connect(name, isolation_level=None, timeout=0, check_same_thread=False) for name in names]
     for db in dbs:
@@ -207,7 +214,7 @@ def sqlite_between_any_two_reads(dice):
                 counts["refused"] += 1
                 return
             try:
-                db.execute("pragma wal_checkpoint(%s)" % dice.choice(["passive", "truncate"]))
+                db.execute("pragma wal_checkpoint(%s)" % dice.choice(["passive", "truncate"])).fetchall()
             except sqlite3.OperationalError:
                 counts["checkpoints refused"] += 1
         at += 1
@@ -215,26 +222,24 @@ def sqlite_between_any_two_reads(dice):
 
     def serve():
         while True:
-            with open("ask", "rb") as f:
-                asked = f.read(1)
-            if asked == b"q":
+            question = asked.accept()[0]
+            if question.recv(1) == b"q":
                 return
-            if not asked:
-                continue  # the end of the last question
             act()
-            with open("done", "wb") as f:
-                f.write(b"x")
+            question.send(b"x")
+            question.close()
 
     server = threading.Thread(target=serve, daemon=True)
     server.start()
     taken = []
     for _ in range(CAPTURES):
         least = at
-        out, err = capture("--app-max-s", "30", env={**kit.preloaded(shim), "DX_ASK": os.path.abspath("ask"), "DX_DONE": os.path.abspath("done")})
+        out, err = capture("--app-max-s", "30", env={**kit.preloaded(shim), "DX_ASK": os.path.abspath("ask")})
         assert out["consistent"], (out, err)
         taken.append((out["version"], least))
-    with open("ask", "wb") as f:
-        f.write(b"q")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect("ask")
+        s.send(b"q")
     server.join(PATIENCE)
     for number, least in taken:
         rows = check_version(number, names, [least] * 2)
@@ -300,17 +305,16 @@ def sqlite_locks_that_end(dice):
         raise Skip("needs LD_PRELOAD")
     shim = kit.build_shim("between.so", "tests/programs/dxkeep_between.c")
     names = make_databases(["wal"])
-    spare = make_databases(["wal"]) and "data/a"
+    spare = names[0]
     keeper = sqlite3.connect(spare, isolation_level=None)  # so that the database is in use
     keeper.execute("insert into t values(1, ?)", (note(1),))
-    os.mkfifo("ask")
-    os.mkfifo("done")
+    asked = kit_socket()
     for what in ("kill the holder", "make", "replace", "kill dxkeep"):
         with open("data/more", "wb") as f:  # something to read during the hold
             f.write(dice.randbytes(100))
         keeper.execute("insert into t values((select max(id) + 1 from t), 'x')")
         process = subprocess.Popen([DXKEEP, "capture", "store", "data", "--app", "sqlite", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env={**kit.preloaded(shim), "DX_ASK": os.path.abspath("ask"), "DX_DONE": os.path.abspath("done")})
+                                   env={**kit.preloaded(shim), "DX_ASK": os.path.abspath("ask")})
         done = False
 
         def is_locked():
@@ -321,23 +325,17 @@ def sqlite_locks_that_end(dice):
             except sqlite3.OperationalError:
                 return True
 
-        def read_question():
-            while not open("ask", "rb").read(1):
-                pass  # the end of the last question
-
         keeper.execute("pragma busy_timeout=0")
+        asked.settimeout(0.05)
         while process.poll() is None:
-            asker = threading.Thread(target=read_question, daemon=True)
-            asker.start()
-            while asker.is_alive() and process.poll() is None:
-                asker.join(0.01)
-            if process.poll() is not None:
-                with open("ask", "wb") as f:
-                    f.write(b"x")
-                break
+            try:
+                question = asked.accept()[0]
+            except TimeoutError:
+                continue
+            question.recv(1)
             below = kit_children(process.pid)
             # Its second search is the first after which all is locked.
-            if not done and below and is_locked() and not said_by(below[0], "ask"):
+            if not done and below and is_locked():
                 done = True
                 if what == "kill the holder":
                     os.kill(below[0], signal.SIGKILL)
@@ -350,8 +348,8 @@ def sqlite_locks_that_end(dice):
                     process.kill()
                     process.wait()
                     break
-            with open("done", "wb") as f:
-                f.write(b"x")
+            question.send(b"x")
+            question.close()
         out = process.communicate()
         assert done, "nothing was done"
         if what == "kill dxkeep":
@@ -367,20 +365,13 @@ def sqlite_locks_that_end(dice):
                 if os.path.exists(spare + suffix):
                     os.unlink(spare + suffix)
             keeper = sqlite3.connect(spare, isolation_level=None)
+        keeper.execute("insert into t values((select max(id) + 1 from t), 'x')")  # equal content stays torn
         assert capture()[0]["consistent"], "after: " + what
     keeper.close()
 
 
 def kit_children(pid):
     return [int(p) for p in open("/proc/%d/task/%d/children" % (pid, pid)).read().split()]
-
-
-def said_by(pid, text):
-    """Does this process itself wait for an answer? Then it is not done with its locks."""
-    try:
-        return any(text in os.readlink("/proc/%d/fd/%s" % (pid, fd)) for fd in os.listdir("/proc/%d/fd" % pid))
-    except OSError:
-        return False
 
 
 def sqlite_of_a_crash(dice):
