@@ -57,6 +57,10 @@ static int leave_out_journal(prog_list *rules)
     return PROG_OK;
 }
 
+/* Bytes held in memory while the locks are held. Databases under load change more than what a short stop
+   of a program leaves to read. */
+enum { APP_HELD_MAX = 256 << 20 };
+
 /* SQLite makes the index of a WAL again, and readers write to it at any time. */
 static int leave_out_indexes(prog_list *rules)
 {
@@ -142,6 +146,7 @@ static int check(keep_options *o, int command)
     if (!status && o->app && (o->freeze_pid || o->freeze_cgroup))
         status = prog_fail(PROG_USAGE, "--app and --freeze-pid or --freeze-cgroup: one of them");
     if (!status) status = leave_out_journal(&o->rules);
+    if (o->app) o->held_max = APP_HELD_MAX;
     return status || !o->app ? status : leave_out_indexes(&o->rules);
 }
 
