@@ -45,6 +45,15 @@ ifeq ($(FUSE),1)
   FUSE_LIBS   := -lfuse3
 endif
 
+# libsqlite3 is for `dxkeep --app sqlite`. SQLITE=0.
+ifndef SQLITE
+  SQLITE := $(call LINKS,sqlite3,sqlite3_libversion_number(),sqlite3)
+endif
+ifeq ($(SQLITE),1)
+  SQLITE_CFLAGS := -DDXKEEP_SQLITE
+  SQLITE_LIBS   := -lsqlite3
+endif
+
 # toml++ reads the configurations of dxdb and of `dxwan daemon`; it needs a C++ compiler. TOML=0.
 ifndef TOML
   TOML := $(shell printf '\043include <toml++/toml.h>\n' | $(CXX) -std=c++17 -x c++ -E - -o /dev/null 2>/dev/null && echo 1 || echo 0)
@@ -71,7 +80,7 @@ ifeq ($(WSLAY),1)
 endif
 
 # Everything in build/ is built again when these change.
-FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS) $(WSLAY_CFLAGS) $(FUSE_CFLAGS)
+FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS) $(WSLAY_CFLAGS) $(FUSE_CFLAGS) $(SQLITE_CFLAGS)
 build/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@

@@ -43,10 +43,11 @@ build/asan/obj/%.o: %.c build/flags
 	$(PROGRAM_CC) $(SANITIZE) -c $< -o $@
 
 build/obj/programs/dxkeep/mount.o build/asan/obj/programs/dxkeep/mount.o: PROGRAM_CC += $(FUSE_CFLAGS)
+build/obj/programs/dxkeep/app_sqlite.o build/asan/obj/programs/dxkeep/app_sqlite.o: PROGRAM_CC += $(SQLITE_CFLAGS)
 build/dxkeep: $(DXKEEP:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) $(FUSE_LIBS) -lpthread
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) $(FUSE_LIBS) $(SQLITE_LIBS) -lpthread
 build/asan/dxkeep: $(DXKEEP:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) $(FUSE_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) $(FUSE_LIBS) $(SQLITE_LIBS) -lpthread
 
 # The only C++ file. A program with it is linked by $(CXX).
 TOML_OBJECT = $(if $(filter 1,$(TOML)),build/$(1)obj/programs/common/toml.o)

@@ -73,6 +73,7 @@ need_for_test() {
     need liblzma-dev compiles lzma.h
     need libsodium-dev compiles sodium.h
     need libfuse3-dev test -e /usr/include/fuse3/fuse.h
+    need libsqlite3-dev compiles sqlite3.h
     need xdelta3 has xdelta3
     need rsync has rsync
     need libarchive-tools has bsdtar

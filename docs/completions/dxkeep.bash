@@ -47,6 +47,12 @@ _dxkeep() {
     --hook-max-s)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --app)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --app-max-s)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --exclude)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -95,7 +101,7 @@ _dxkeep() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
+        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --app | --app-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -114,7 +120,7 @@ _dxkeep() {
         }
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --app --app-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -123,7 +129,7 @@ _dxkeep() {
         }
         ;;
     capture)
-        options='--name --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --paranoid --workers --json --quiet --help'
+        options='--name --before-capture --after-capture --hook-max-s --app --app-max-s --exclude --include --no-owner --no-xattrs --paranoid --workers --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

@@ -303,12 +303,12 @@ enum { ROUNDS_MAX = 3 };
 static bool note_changes(keep_capture *c)
 {
     keep_torn_reason why = KEEP_TORN_EVENTS;
-    const bool known = c->flush(c->flush_user, &why);
+    const bool known = !c->flush || c->flush(c->flush_user, &why);
     if (!known || c->all) keep_torn_because(&c->torn, why);
     return known;
 }
 
-static void note_mapped(void *user, const char *path) { keep_capture_note(user, path); }
+static void note_path(void *user, const char *path) { keep_capture_note(user, path); }
 
 static const uint16_t pause_limits_ms[KEEP_PAUSES - 1] = KEEP_PAUSE_LIMITS_MS;
 
@@ -322,8 +322,20 @@ static void count_pause(keep_capture *c, int64_t since_ns)
     c->paused_ns += pause_ns;
 }
 
+/* --app: what else writes may go on, as it does not write to the data that is held. */
+static void release(keep_capture *c, int64_t held_ns)
+{
+    if (!c->holder->pid) return;
+    c->stray = !keep_release(c->holder, &c->torn);
+    count_pause(c, held_ns);
+}
+
 static void thaw(keep_capture *c, int64_t frozen_ns)
 {
+    if (c->holder) {
+        release(c, frozen_ns);
+        return;
+    }
     if (!c->freezer->active) return;
     const size_t noted = c->changed_count;
     const bool all = c->all;
@@ -395,16 +407,18 @@ static uint64_t least_bytes(const keep_capture *c)
     return total;
 }
 
+static uint64_t stop_limit_ns(const keep_capture *c) { return c->holder ? c->o->app_ns : c->o->pause_ns; }
+
 /* Would a stop be for nothing, and is it not time to try one? */
 static bool is_too_slow(keep_capture *c)
 {
     uint64_t rate = 0;
-    if (!c->skip_left) return false;
+    if (!c->skip_left || !c->flush) return false;
     for (unsigned i = 0; i < KEEP_RATES && i < c->rate_count; i++)
         if (c->rates[i] > rate) rate = c->rates[i];
     sort_changes(c);
     const uint64_t bytes = least_bytes(c);
-    return bytes > SMALL_BYTES && (double)bytes * 1e9 > (double)rate * (double)c->o->pause_ns;
+    return bytes > SMALL_BYTES && (double)bytes * 1e9 > (double)rate * (double)stop_limit_ns(c);
 }
 
 /* Instead of a stop: note what it would read, which may be too much. */
@@ -412,7 +426,7 @@ static bool skips_stop(keep_capture *c)
 {
     keep_torn_reason why;
     if (c->whole_from_ns) return false; /* the last capture: there is no later one to wait for */
-    if (!c->skip_left || !c->flush(c->flush_user, &why) || c->all || !is_too_slow(c)) return false;
+    if (!c->skip_left || !c->flush || !c->flush(c->flush_user, &why) || c->all || !is_too_slow(c)) return false;
     c->skip_left--;
     return true;
 }
@@ -433,27 +447,45 @@ static uint64_t fresh_bytes(const versions_published *found)
     return found->read_bytes > found->same_bytes ? found->read_bytes - found->same_bytes : 0;
 }
 
+static bool begin_freeze(instant *p)
+{
+    keep_capture *c = p->capture;
+    if (!keep_freeze(c->freezer, prog_now_ns() + (int64_t)c->o->pause_ns)) {
+        count_pause(c, c->freezer->since_ns);
+        keep_torn_because(&c->torn, c->freezer->why);
+        return false;
+    }
+    p->frozen_ns = c->freezer->since_ns;
+    p->instant_ns = prog_time_ns();
+    return true;
+}
+
+static bool begin_hold(instant *p)
+{
+    keep_capture *c = p->capture;
+    const int64_t began_ns = prog_now_ns();
+    const bool held = keep_hold(c->holder, began_ns + (int64_t)c->o->app_ns, &c->torn);
+    p->frozen_ns = prog_now_ns();
+    if (!held) count_pause(c, began_ns);
+    p->instant_ns = prog_time_ns();
+    return held;
+}
+
 /* Called by the read when its threads and memory are ready: stop the program, and find the rest
    to read. */
 static int begin_stop(void *user, versions_tree_publish_desc *desc)
 {
     instant *p = user;
     keep_capture *c = p->capture;
-    const int64_t until_ns = prog_now_ns() + (int64_t)c->o->pause_ns;
-    if (!keep_freeze(c->freezer, until_ns)) {
-        count_pause(c, c->freezer->since_ns);
-        keep_torn_because(&c->torn, c->freezer->why);
-        return PROG_REFUSED;
-    }
-    p->frozen_ns = c->freezer->since_ns;
-    p->instant_ns = prog_time_ns();
+    if (!(c->holder ? begin_hold(p) : begin_freeze(p))) return PROG_REFUSED;
     bool known = note_changes(c);
-    if (known && !keep_freezer_mapped(c->freezer, c->o->directory, note_mapped, c)) {
+    if (c->holder) keep_hold_files(c->holder, note_path, c);
+    else if (known && !keep_freezer_mapped(c->freezer, c->o->directory, note_path, c)) {
         keep_torn_because(&c->torn, KEEP_TORN_MAPPINGS);
         known = false;
     }
     sort_changes(c);
-    desc->until_ns = p->frozen_ns + (int64_t)c->o->pause_ns;
+    desc->until_ns = p->frozen_ns + (int64_t)stop_limit_ns(c);
     const bool late = prog_now_ns() > desc->until_ns;
     if (late) keep_torn_because(&c->torn, KEEP_TORN_PAUSE);
     if (late || !known || c->all || c->linked || p->missed) return PROG_REFUSED;
@@ -532,7 +564,7 @@ static int read_rounds(keep_capture *c, uint64_t *torn, uint64_t *bytes)
         c->last.snapshot = c->has_last = true;
         if (prog_now_ns() - began < SHORT_ROUND_NS || round + 1 == ROUNDS_MAX) break;
         keep_torn_reason why; /* the stop finds out whether all is known */
-        if (!c->flush(c->flush_user, &why) || !c->changed_count) break;
+        if (!c->flush || !c->flush(c->flush_user, &why) || !c->changed_count) break;
     }
     return PROG_OK;
 }
@@ -632,7 +664,7 @@ static int capture(keep_capture *c, unsigned mode)
     c->has_last = !status;
     if (!c->has_last && (status = versions_name_check(c->o->name)) != PROG_OK) return status;
     const versions_version last = c->last;
-    const bool has_last = c->has_last, stops = c->freezer && !c->still;
+    const bool has_last = c->has_last, stops = (c->freezer || c->holder) && !c->still;
     c->paused_ns = 0;
     status = stops ? capture_instant(c, &consistent) : read_changes(c);
     c->last = last;
@@ -774,7 +806,8 @@ int keep_store_check(const keep_options *o, const char *consequence)
 
 int keep_capture_once(const keep_options *o)
 {
-    keep_capture c = {.o = o, .all = true};
+    keep_holder holder = {.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
+    keep_capture c = {.o = o, .all = true, .holder = o->app ? &holder : NULL};
     int status = keep_in_place_recover(o->directory);
     if (!status) status = check_parent(o, "nothing was captured");
     if (status) return status;

@@ -20,6 +20,7 @@
    supervise.c  starts dxkeep again when it was killed
    processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
+   app.c      --app: a process that holds the locks     app_sqlite.c  those of SQLite databases
    ship.c     sends versions to another machine     remote.c  fetches them from there
    metrics.c  counts captures, and serves the counts over HTTP
    moment.c   finds the version of a moment that the command line names
@@ -34,6 +35,7 @@
 #include "../common/options.h"
 #include "../versions/store/store.h"
 #include "../versions/tree/tree.h"
+#include "app.h"
 #include "freeze.h"
 #include "torn.h"
 
@@ -58,6 +60,8 @@ typedef struct keep_options {
     const char   *before_capture; /* a command; NULL: none */
     const char   *after_capture;
     uint64_t      hook_ns;   /* time limit of each hook */
+    const char   *app;       /* daemon, capture: a program that holds its data still; NULL: none */
+    uint64_t      app_ns;    /* time limit for that, and then for the read */
     bool          supervise; /* run: a process above starts dxkeep again when it was killed */
     bool          no_freeze; /* run: do not stop the program for a capture */
     const char   *keep;      /* gc, run: a rule, which versions stay; NULL: all */
@@ -128,8 +132,10 @@ typedef struct keep_capture {
     uint64_t             grown;    /* bytes by which the store grew then */
     int64_t              began_ns; /* when the last call began to read: the time of its version */
     keep_freezer        *freezer;  /* NULL: nothing is stopped, no version is consistent */
+    keep_holder         *holder;   /* --app: holds the data still instead; NULL: none */
     bool                 still;    /* no process writes: no need to stop one */
-    /* Note all changes until now. False: they are not completely known; *why has the reason. */
+    /* Note all changes until now. False: they are not completely known; *why has the reason. NULL, with
+       a holder: only its files are noted. */
     bool               (*flush)(void *user, keep_torn_reason *why);
     void                *flush_user;
     int64_t              whole_from_ns; /* from then on store chunks whole, not as deltas; 0: never */

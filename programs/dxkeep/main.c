@@ -57,6 +57,21 @@ static int leave_out_journal(prog_list *rules)
     return PROG_OK;
 }
 
+/* Bytes held in memory while the locks are held. Databases under load change more than what a short stop
+   of a program leaves to read. */
+enum { APP_HELD_MAX = 256 << 20 };
+
+/* SQLite makes the index of a WAL again, and readers write to it at any time. */
+static int leave_out_indexes(prog_list *rules)
+{
+    if (rules->count == PROG_LIST_MAX)
+        return prog_fail(PROG_USAGE, "--exclude and --include: more than %d of them, with --app",
+                         PROG_LIST_MAX - 3);
+    rules->items[rules->count].option = "--exclude";
+    rules->items[rules->count++].value = "*-shm";
+    return PROG_OK;
+}
+
 /* STORE MOMENT TARGET, or with --remote only TARGET. */
 static int parse_restore(keep_options *o, char **plain)
 {
@@ -127,14 +142,19 @@ static int check(keep_options *o, int command)
         return prog_fail(PROG_REFUSED, "%s contains the store %s; keep the store outside of it",
                                        o->directory, o->store);
     int status = keep_rule_check(o->keep);
-    return status ? status : leave_out_journal(&o->rules);
+    if (!status) status = keep_app_check(o->app);
+    if (!status && o->app && (o->freeze_pid || o->freeze_cgroup))
+        status = prog_fail(PROG_USAGE, "--app and --freeze-pid or --freeze-cgroup: one of them");
+    if (!status) status = leave_out_journal(&o->rules);
+    if (o->app) o->held_max = APP_HELD_MAX;
+    return status || !o->app ? status : leave_out_indexes(&o->rules);
 }
 
 int main(int argc, char **argv)
 {
     keep_options o = {.name = "dir", .quiet_ns = 100000000, .hold_ns = 1000000000,
                       .pause_ns = 50000000, .held_max = 64 << 20, .grace_ns = 8000000000,
-                      .hook_ns = 10000000000, .behind_max = 256, .lease_ns = 10000000000,
+                      .hook_ns = 10000000000, .app_ns = 5000000000, .behind_max = 256, .lease_ns = 10000000000,
                       .scan_ns = 60000000000,
                       .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
     int command;

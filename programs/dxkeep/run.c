@@ -15,6 +15,7 @@
 
 #include "../../layers/dx_watch.h"
 #include "../common/os.h"
+#include "../versions/filter.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -38,6 +39,7 @@ typedef struct keeper {
     keep_child   child;
     keep_guard   guard;
     keep_freezer freezer;
+    keep_holder  holder;  /* --app */
     keep_metrics *metrics; /* NULL: not served */
     keep_gc     *gc;      /* NULL: no version is removed */
     keep_ship   *ship;    /* NULL: there is no remote */
@@ -82,7 +84,8 @@ static void say_version(const keep_capture *c)
     keep_moment_text(c->last.time_ns, when);
     char pause[48] = "";
     if (c->paused_ns)
-        snprintf(pause, sizeof pause, ", stopped for %.1f ms", (double)c->paused_ns / 1e6);
+        snprintf(pause, sizeof pause, ", %s for %.1f ms", c->holder ? "locked" : "stopped",
+                 (double)c->paused_ns / 1e6);
     prog_warn("version %llu at %s: %s bytes, %s files read, the store grew by %s; %s%s",
               (unsigned long long)c->last.version, when, prog_count_text(c->last.size, size),
               prog_count_text(c->found.read_files, read), prog_count_text(c->grown, grown),
@@ -144,6 +147,8 @@ static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *pat
 {
     keeper *k = user;
     (void)w;
+    /* What --app leaves out is its own doing: such a change would cause a capture after each capture. */
+    if (k->o->app && kind != DX_WATCH_GONE && !versions_filter_takes(&k->o->rules, path, false)) return;
     keep_capture_note(&k->capture, kind == DX_WATCH_GONE ? "" : path);
 }
 
@@ -165,6 +170,12 @@ static int open_guard(keeper *k)
 {
     const keep_options *o = k->o;
     const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_cgroup;
+    if (o->app) {
+        k->holder = (keep_holder){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
+        k->capture.holder = &k->holder;
+        k->capture.flush = flush;
+        k->capture.flush_user = k;
+    }
     if (!o->program && !stops) return PROG_OK;
     if (o->freeze_pid && kill((pid_t)o->freeze_pid, 0) < 0 && errno == ESRCH)
         return prog_fail(PROG_NOT_FOUND, "--freeze-pid %llu: there is no such process",

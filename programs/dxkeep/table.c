@@ -68,7 +68,14 @@ static const prog_command commands[KEEP_COMMANDS] = {
         {.name = "daemon",
          .arguments = "STORE DIR",
          .summary = "Capture DIR whenever something in it changes, until Ctrl-C or SIGTERM",
-         .details = "It captures as `run` does, without a program, and stays in the foreground.",
+         .details = "It captures as `run` does, without a program, and stays in the foreground.\n"
+                    "\n"
+                    "--app sqlite is for programs that dxkeep neither starts nor stops. Each capture first\n"
+                    "reads what changed, then locks all SQLite databases in DIR, which it finds by their\n"
+                    "first bytes, reads what changed meanwhile, and ends the locks. Programs read on;\n"
+                    "transactions that write wait, or fail at once without a busy timeout. `log` calls a\n"
+                    "version consistent if all databases were locked during all of the last read: each is\n"
+                    "as of that moment, after a commit. Other files may be of moments before it.",
          .examples = "dxkeep daemon store data --verbose"},
     [KEEP_CAPTURE] =
         {.name = "capture",
@@ -275,6 +282,11 @@ static const prog_option options[] = {
     {"--hook-max-s", PROG_OPTION_NUMBER, FIELD(hook_ns), .min = 1, .max = 3600, .unit = 1000000000,
      .commands = WRITERS, .value = "S",
      .help = "kill a CMD that runs longer than this (default 10)"},
+    {"--app", PROG_OPTION_TEXT, FIELD(app), .commands = DAEMON | CAPTURE, .value = "NAME",
+     .help = "sqlite: lock every SQLite database in DIR for each\ncapture, so that it is of one moment"},
+    {"--app-max-s", PROG_OPTION_NUMBER, FIELD(app_ns), .min = 1, .max = 3600, .unit = 1000000000,
+     .commands = DAEMON | CAPTURE, .value = "S",
+     .help = "wait at most this long for the locks, then hold them\nat most this long; else the version is torn\n(default 5)"},
     {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
      .help = "leave out paths that match; the first --exclude or\n--include that matches a path decides"},
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",

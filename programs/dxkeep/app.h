@@ -1,0 +1,61 @@
+/* --app NAME: a program that dxkeep did not start and does not stop holds its own data still for a capture,
+   or makes it restorable, by means that are the program's own. */
+#ifndef DXKEEP_APP_H
+#define DXKEEP_APP_H
+
+#include "../common/common.h"
+#include "../common/options.h"
+#include "torn.h"
+
+#include <sys/types.h>
+
+/* >>app.c ---- */
+/* PROG_USAGE, with a message: app is not the name of one, or this build lacks it. NULL: none. */
+int keep_app_check(const char *app);
+
+typedef struct keep_database {
+    char *path; /* relative to the directory */
+    dev_t device;
+    ino_t inode;
+} keep_database;
+
+typedef struct keep_databases {
+    keep_database   *list;
+    size_t           count, room;
+    const prog_list *rules;
+    bool             missed; /* a directory could not be looked at */
+} keep_databases;
+
+/* A process that holds the locks of all SQLite databases below a directory: POSIX locks end when their
+   process closes any descriptor of the file, as one that reads all files does. */
+typedef struct keep_holder {
+    const char      *directory;
+    const prog_list *rules; /* paths that are left out */
+    bool             quiet;
+    pid_t            pid;   /* 0: nothing is held */
+    int              fd;    /* to the process, and from it */
+    keep_databases   held;
+    char             said[512]; /* the last warning: it is not repeated */
+} keep_holder;
+
+/* Lock all databases: until the release no transaction begins, and nothing is written to them. False: not
+   all, or not before until_ns (prog_now_ns()), and nothing is held; a message names the database, and *t
+   gets it. */
+bool keep_hold(keep_holder *h, int64_t until_ns, keep_torn *t);
+/* The files that belong to the locked databases, whether they exist or not. */
+void keep_hold_files(const keep_holder *h, void (*each)(void *user, const char *path), void *user);
+/* End the locks. False: since the call a database came or was replaced, or the locks had ended before: what
+   was read meanwhile may be of several moments. */
+bool keep_release(keep_holder *h, keep_torn *t);
+
+/* >>app_sqlite.c ---- */
+/* Is the library linked? */
+bool keep_sqlite_is_there(void);
+/* Add all databases below a directory, in the order of their paths. False: it cannot be searched. It opens
+   and closes all files. */
+bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules);
+/* Lock them, until this process ends. Returns the reason why one is not, or NULL. */
+const char *keep_sqlite_lock(const keep_databases *h, const char *directory, int64_t until_ns,
+                             size_t *failed);
+
+#endif

@@ -1,0 +1,213 @@
+/* The locks of SQLite databases, in a process of its own (app.h). A database is a file that begins with
+   the 16 bytes of one. It is locked by a connection with BEGIN IMMEDIATE, so that no other can write:
+
+       rollback journal   RESERVED and SHARED: nobody writes the database, and there is no journal of a
+                          transaction. One that a crash has left is rolled back first, as any reader does.
+       WAL                the write lock: nobody appends to the WAL or resets it; and the checkpoint lock,
+                          byte 121 of the -shm file (sqlite.org/walformat.html): nobody copies from it
+
+   A WAL database without a -wal file is not in use. A connection would make one, which other readers of
+   the directory see: instead it is locked exclusively by its bytes (sqlite.org/lockingv3.html). */
+#include "app.h"
+
+#include "../common/os.h"
+#include "../versions/filter.h"
+
+#if defined(DXKEEP_SQLITE)
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    HEADER_SIZE   = 20,
+    WRITE_VERSION = 18, /* byte of the header: 2 is WAL */
+    SHM_CHECKPOINT = 121,
+    LEVELS_MAX    = 64  /* of directories; each takes a descriptor */
+};
+#define PENDING_BYTE 0x40000000
+#define SHARED_END   (PENDING_BYTE + 512)
+#define POLL_NS INT64_C(500000)
+
+bool keep_sqlite_is_there(void) { return true; }
+
+/* >>find --------------------------------------------------------------- */
+static bool is_database(int folder, const char *name, struct stat *info, uint8_t header[HEADER_SIZE])
+{
+    if (fstatat(folder, name, info, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(info->st_mode)) return false;
+    if (info->st_size < HEADER_SIZE) return false;
+    const int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool is = prog_read_at(fd, 0, header, HEADER_SIZE) == HEADER_SIZE &&
+                    !memcmp(header, "SQLite format 3", 16);
+    close(fd);
+    return is;
+}
+
+static void find(keep_databases *h, int fd, const char *path, int level);
+
+static void look(keep_databases *h, int folder, const char *name, const char *path, int level)
+{
+    struct stat info;
+    uint8_t header[HEADER_SIZE];
+    if (is_database(folder, name, &info, header)) {
+        if (!versions_filter_takes(h->rules, path, false)) return;
+        if (h->count == h->room) {
+            h->room = h->room * 2 + 16;
+            keep_database *larger = realloc(h->list, h->room * sizeof *larger);
+            if (!larger) abort();
+            h->list = larger;
+        }
+        keep_database *d = &h->list[h->count++];
+        d->path = prog_copy_text(path);
+        d->device = info.st_dev;
+        d->inode = info.st_ino;
+    } else if (fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode)) {
+        if (!versions_filter_takes(h->rules, path, true)) return;
+        const int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0) find(h, fd, path, level + 1);
+    }
+}
+
+/* Closes fd. */
+static void find(keep_databases *h, int fd, const char *path, int level)
+{
+    char inner[PROG_PATH_SIZE_MAX + 1];
+    DIR *entries = level < LEVELS_MAX ? fdopendir(fd) : NULL;
+    h->missed |= !entries; /* what is below cannot be looked at */
+    if (!entries) {
+        close(fd);
+        return;
+    }
+    for (struct dirent *e; (e = readdir(entries)) != NULL;) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+        const int n = snprintf(inner, sizeof inner, "%s%s%s", path, *path ? "/" : "", e->d_name);
+        if (n > 0 && (size_t)n < sizeof inner) look(h, fd, e->d_name, inner, level);
+    }
+    closedir(entries);
+}
+
+static int compare_databases(const void *a, const void *b)
+{
+    return strcmp(((const keep_database *)a)->path, ((const keep_database *)b)->path);
+}
+
+bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules)
+{
+    assert(!h->count);
+    const int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return false;
+    h->rules = rules;
+    find(h, fd, "", 0);
+    if (h->count) qsort(h->list, h->count, sizeof *h->list, compare_databases);
+    return !h->missed;
+}
+
+/* >>lock --------------------------------------------------------------- */
+/* A write lock of bytes, until the deadline. The descriptor stays open: closing it would end the locks. */
+static bool lock_bytes(int fd, off_t from, off_t size, int64_t until_ns)
+{
+    for (;;) {
+        struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = from, .l_len = size};
+        if (fcntl(fd, F_SETLK, &range) == 0) return true;
+        if (errno != EACCES && errno != EAGAIN && errno != EINTR) return false;
+        if (prog_now_ns() >= until_ns) return false;
+        os_sleep_ns(POLL_NS);
+    }
+}
+
+static bool is_missing(const char *path, const char *suffix)
+{
+    char name[2 * PROG_PATH_SIZE_MAX + 16];
+    struct stat info;
+    snprintf(name, sizeof name, "%s%s", path, suffix);
+    return lstat(name, &info) < 0 && errno == ENOENT;
+}
+
+/* Lock a WAL database that nobody has open. False: somebody has, or it is another kind. */
+static bool lock_unused(const char *path)
+{
+    uint8_t header[HEADER_SIZE];
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = PENDING_BYTE,
+                          .l_len = SHARED_END - PENDING_BYTE};
+    const int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool locked = is_missing(path, "-wal") && is_missing(path, "-journal") &&
+                        fcntl(fd, F_SETLK, &range) == 0 &&
+                        prog_read_at(fd, 0, header, HEADER_SIZE) == HEADER_SIZE &&
+                        header[WRITE_VERSION] == 2 && is_missing(path, "-wal");
+    if (!locked) close(fd);
+    return locked;
+}
+
+static bool run(sqlite3 *db, const char *text, char *out, size_t out_size)
+{
+    sqlite3_stmt *statement;
+    if (sqlite3_prepare_v2(db, text, -1, &statement, NULL) != SQLITE_OK) return false;
+    int status = sqlite3_step(statement);
+    if (status == SQLITE_ROW && out) {
+        const unsigned char *value = sqlite3_column_text(statement, 0);
+        snprintf(out, out_size, "%s", value ? (const char *)value : "");
+    }
+    status = status == SQLITE_ROW || status == SQLITE_DONE ? sqlite3_finalize(statement)
+                                                           : (sqlite3_finalize(statement), status);
+    return status == SQLITE_OK;
+}
+
+/* Returns the reason, or NULL: it is locked. The connection is never closed: the process ends. */
+static const char *lock_database(const char *path, int64_t until_ns)
+{
+    char mode[32] = "", shm[2 * PROG_PATH_SIZE_MAX + 16];
+    sqlite3 *db;
+    const int64_t left_ms = (until_ns - prog_now_ns()) / 1000000;
+    if (lock_unused(path)) return NULL;
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+        return db ? sqlite3_errmsg(db) : "out of memory";
+    sqlite3_busy_timeout(db, left_ms > 0 ? (int)left_ms : 1);
+    if (!run(db, "BEGIN IMMEDIATE", NULL, 0)) return sqlite3_errmsg(db);
+    if (!run(db, "SELECT count(*) FROM sqlite_master", NULL, 0)) return sqlite3_errmsg(db);
+    if (!run(db, "PRAGMA journal_mode", mode, sizeof mode)) return sqlite3_errmsg(db);
+    if (strcmp(mode, "wal") != 0) return NULL;
+    snprintf(shm, sizeof shm, "%s-shm", path);
+    const int fd = open(shm, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return os_error_text(errno);
+    return lock_bytes(fd, SHM_CHECKPOINT, 1, until_ns) ? NULL : "a checkpoint did not end in time";
+}
+
+const char *keep_sqlite_lock(const keep_databases *h, const char *directory, int64_t until_ns,
+                             size_t *failed)
+{
+    char path[2 * PROG_PATH_SIZE_MAX + 2];
+    const char *why = NULL;
+    for (*failed = 0; *failed < h->count; ++*failed) {
+        snprintf(path, sizeof path, "%s/%s", directory, h->list[*failed].path);
+        if ((why = lock_database(path, until_ns)) != NULL) break;
+    }
+    return why;
+}
+#else
+bool keep_sqlite_is_there(void) { return false; }
+
+bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules)
+{
+    (void)h;
+    (void)directory;
+    (void)rules;
+    return false;
+}
+
+const char *keep_sqlite_lock(const keep_databases *h, const char *directory, int64_t until_ns,
+                             size_t *failed)
+{
+    (void)h;
+    (void)directory;
+    (void)until_ns;
+    *failed = 0;
+    return "this dxkeep was built without libsqlite3";
+}
+#endif
