@@ -285,6 +285,7 @@ typedef struct dx_cas_stats {
     uint64_t index_entries_max;
     uint64_t damaged_places; /* found by open and refresh */
     bool     retired;        /* another store replaces it, or was meant to: dx_cas_retire() */
+    bool     ahead;          /* open: desc.checkpoint has a commit that the log has lost */
 } dx_cas_stats;
 
 typedef struct dx_cas_ext_form { /* properties of all records, from the store header */
@@ -550,7 +551,9 @@ DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
    DX_CAS_ENOTFOUND   the device is empty and DX_CAS_CREATE is not given
    DX_CAS_ENOMEM      dx_cas_memory_needed() says how many bytes the next try needs
    DX_CAS_ECORRUPT    committed bytes are damaged, dx_cas_damage_offset() says where; with
-                      DX_CAS_ACCEPT_DAMAGE it opens, only for reading. Or it is no store: offset 0
+                      DX_CAS_ACCEPT_DAMAGE it opens, only for reading. Or it is no store: offset 0.
+                      Or a writer finds that the log has lost a commit: dx_cas_stats.ahead, and the
+                      offset is its end. An empty desc.checkpoint accepts what is left
    DX_CAS_EVERSION, DX_CAS_ENOTSUP  made by a newer dx_cas.h, with another hash
    DX_CAS_EZERO       a reserved byte of the store header is not zero
    DX_CAS_EAGAIN      reader: a writer changed the store meanwhile. Open it again
@@ -4651,6 +4654,16 @@ static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
     return dx_cas_p_decode_store(s, head, 0);
 }
 
+/* Is the next block of the checkpoint whole, and its commit not in the log? A checkpoint is written when
+   its commits are durable, so the log has lost them, or it is that of another store. It is the only trace
+   of the loss. */
+static bool dx_cas_p_is_ahead(dx_cas_store *s)
+{
+    dx_cas_p_block b;
+    DX_CAS_ASSERT(s->saved_.end >= 2 * DX_CAS_EXT_HEAD);
+    return s->desc_.checkpoint.read && dx_cas_p_block_open(s, &b) == DX_CAS_ENOTFOUND;
+}
+
 /* Read header, checkpoint and log, and prepare the store for writing. *s has its memory. */
 static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
 {
@@ -4673,7 +4686,9 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
             if (error == DX_CAS_OK) error = dx_cas_p_load(s, size);
         }
     }
-    if (error == DX_CAS_OK && s->stats_.damaged_places) {
+    if (error == DX_CAS_OK) s->stats_.ahead = dx_cas_p_is_ahead(s);
+    if (error == DX_CAS_OK && s->stats_.ahead && write) s->damage_offset_ = s->tip_.end;
+    if (error == DX_CAS_OK && (s->stats_.damaged_places || (s->stats_.ahead && write))) {
         s->desc_.mode &= ~(uint32_t)DX_CAS_WRITE;
         return (desc->mode & DX_CAS_ACCEPT_DAMAGE) ? DX_CAS_OK : DX_CAS_ECORRUPT;
     }

@@ -18,6 +18,21 @@ enum { OPEN_TRIES_MAX = 100 }; /* by a reader, while writers replace the log */
 #define LOCK_POLL_NS INT64_C(20000000)
 
 /* >>errors ------------------------------------------------------------- */
+/* Does the index know commits that the log has lost? */
+static bool has_lost(const versions_store *s)
+{
+    dx_cas_stats stats;
+    dx_cas_get_stats(&s->cas, &stats);
+    return stats.ahead && !stats.damaged_places;
+}
+
+static int fail_lost(const versions_store *s, const char *what)
+{
+    return prog_fail(PROG_DAMAGED, "%s is damaged: %s ends before versions that %s knows. Restore both files "
+                                   "from a copy, or remove %s to go on with the versions that are left",
+                     what, s->objects, s->index_path, s->index_path);
+}
+
 int versions_store_fail(versions_store *s, int error, const char *what)
 {
     char text[64];
@@ -31,6 +46,7 @@ int versions_store_fail(versions_store *s, int error, const char *what)
     case DX_CAS_EBASE:
     case DX_CAS_ETRUNCATED:
         if (offset == UINT64_MAX) return prog_fail(PROG_DAMAGED, "%s is damaged", what);
+        if (has_lost(s)) return fail_lost(s, what);
         return prog_fail(PROG_DAMAGED, "%s is damaged at byte %s of %s%s", what,
                          prog_count_text(offset, text), s->objects,
                          s->checks ? "" : "; run dxup verify");
@@ -635,7 +651,8 @@ static int rename_log(versions_store *s, versions_store *fresh)
     assert(fresh->holders == 1);
     if (s->has_index) { /* until the second rename it would list commits that the log lacks */
         dx_cas_device index = dx_cas_file_device(&s->index);
-        (void)index.truncate(index.user, 0);
+        if (index.truncate(index.user, 0) || index.sync(index.user))
+            return prog_fail(PROG_SYSTEM, "%s: %s", s->index_path, os_cas_error_text(s->index.system_error));
     }
     if (os_replace(-1, fresh->objects, s->objects, false) < 0) {
         int status = prog_fail_errno("%s", s->objects);
