@@ -20,6 +20,8 @@
 enum { NO_PROGRAM = 127, KILLED = 128, SIGNALS = 65 };
 #define END_NS INT64_C(60000000000) /* a process that waits for a disk ends late */
 #define ASK_NS INT64_C(1000000) /* between two questions to the supervisor */
+#define COUNT_NS INT64_C(100000) /* and to the guard, how many of its children have ended; */
+#define COUNT_MAX_NS INT64_C(10000000000) /* all of them: it may have been stopped */
 
 void keep_guard_continue(keep_frozen *frozen)
 {
@@ -103,6 +105,17 @@ void keep_guard_execute(keep_shared *shared, char **program, const sigset_t *mas
     close(ends[0]);
 }
 
+unsigned keep_guard_count_begin(const keep_shared *shared)
+{
+    return __atomic_load_n(&shared->counts_asked, __ATOMIC_ACQUIRE);
+}
+
+void keep_guard_count_end(keep_shared *shared, unsigned asked, unsigned reaped)
+{
+    shared->reaped += reaped;
+    __atomic_store_n(&shared->counts_done, asked, __ATOMIC_RELEASE);
+}
+
 /* >>guard -------------------------------------------------------------- */
 typedef struct guarding {
     keep_shared *shared;
@@ -118,14 +131,18 @@ static void on_child(int number) { (void)number; }
 
 static void reap(const guarding *g)
 {
+    const unsigned asked = keep_guard_count_begin(g->shared);
+    unsigned reaped = 0;
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        reaped++;
         if (pid != g->shared->pid) continue;
         g->shared->status = status;
         __atomic_store_n(&g->shared->ended, 1, __ATOMIC_RELEASE);
         if (getppid() == g->dxkeep) kill(g->dxkeep, SIGCHLD);
     }
+    keep_guard_count_end(g->shared, asked, reaped);
 }
 
 /* dxkeep was killed. Processes that outlive a program that has ended keep running, as without dxkeep. */
@@ -294,5 +311,26 @@ bool keep_guard_ended(const keep_guard *g, int *status)
 {
     if (!__atomic_load_n(&g->shared->ended, __ATOMIC_ACQUIRE)) return false;
     *status = g->shared->status;
+    return true;
+}
+
+static bool is_gone(const keep_guard *g)
+{
+    siginfo_t info = {.si_pid = 0};
+    if (g->above) return getppid() != g->pid;
+    return waitid(P_PID, (id_t)g->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != 0;
+}
+
+bool keep_guard_count_ended(const keep_guard *g, unsigned *count)
+{
+    const int64_t until_ns = prog_now_ns() + COUNT_MAX_NS;
+    assert(g->pid > 0);
+    const unsigned asked = __atomic_add_fetch(&g->shared->counts_asked, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&g->shared->counts_done, __ATOMIC_ACQUIRE) != asked) {
+        if (is_gone(g) || prog_now_ns() >= until_ns) return false;
+        kill(g->pid, SIGCHLD);
+        os_sleep_ns(COUNT_NS);
+    }
+    *count = g->shared->reaped;
     return true;
 }

@@ -4,7 +4,7 @@ later, must equal that record. dxkeep is killed, stopped, denied disk space, and
 usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
        DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n
        DX_MOMENTS=n (default 20: of random_moments_equal_plain_copies; 10000 take half an hour)"""
-import contextlib, ctypes, fcntl, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, time
+import contextlib, ctypes, fcntl, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, threading, time
 
 top = os.getcwd()
 DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
@@ -704,6 +704,70 @@ def passes_every_signal_on(*more):
     stop(process, status=128 + signal.SIGTERM)
 
 
+@contextlib.contextmanager
+def a_busy_machine(shim):
+    """Processes start and end whenever dxkeep lists those of the machine (dxkeep_busy.c). Yields its environment, and their number."""
+    place, started, running = os.path.abspath("busy"), [], []
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(place)
+    server.listen()
+
+    def serve():
+        while True:
+            client, _ = server.accept()
+            with client:
+                what = client.recv(1)
+                if what == b"s":
+                    running.append(subprocess.Popen(["sleep", "1000"]))
+                    started.append(running[-1].pid)
+                while what != b"s" and running:
+                    running[-1].kill()
+                    running.pop().wait()
+                client.send(what or b"-")
+                if not what:
+                    return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield {**preloaded(shim), "DX_BUSY": place}, started
+    finally:
+        with socket.socket(socket.AF_UNIX) as end:
+            end.connect(place)
+            end.shutdown(socket.SHUT_WR)
+            end.recv(1)
+        thread.join()
+        server.close()
+        os.unlink(place)
+
+
+def the_last_version_on_a_busy_machine(dice):
+    """A program that has ended, and all that it has left running, writes no more, whatever else starts and ends on the machine. A file with
+    two names makes a version torn if a process may write to it."""
+    if sys.platform != "linux":
+        raise Skip("needs /proc")
+    shim = build_shim("busy.so", "tests/programs/dxkeep_busy.c")
+    os.makedirs("data")
+    open("data/f", "w").close()
+    os.link("data/f", "data/g")
+    program = "echo %s >data/f; (setsid sh -c 'sleep 0.3; echo %s >data/f' &); sleep %s"
+    with a_busy_machine(shim) as (environment, started):
+        for turn, more in enumerate(((), ("--supervise",), ("--after-capture", "(setsid sleep 0.1 &)"))):
+            before, text = len(started), "turn %d" % turn
+            keep("run", "store", "data", *more, "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", program % ("x", text, "0.6"), env=environment)
+            assert len(started) > before, "dxkeep has not looked at the processes"
+            last = versions(1)[0]
+            assert last["consistent"] and keep("cat", "store", "latest", "f").strip() == text, (more, last, keep("log", "store"))
+        left = "touch data/new; setsid sleep 1000 >/dev/null 2>&1 & echo $! >left"
+        for more in ((), ("--supervise",)):
+            keep("run", "store", "data", *more, "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", left, env=environment)
+            assert state_of(int(open("left").read())) and versions(1)[0]["torn_reasons"] == ["hard-links"], "a process that is left was missed: %r" % versions(1)
+            os.kill(int(open("left").read()), signal.SIGKILL)
+            os.unlink("data/new")
+        said_by_record = keep("record", "store", "--dir", "data", "--json", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", "echo y >data/f", env=environment)
+        assert json.loads(said_by_record)["consistent"], said_by_record
+
+
 def state_of(pid):
     """The letter shown by ps; "": there is no such process, or it waits to be reaped."""
     try:
@@ -843,6 +907,8 @@ def a_command_is_recorded(dice):
     wait_for("the command", lambda: os.path.exists("ready"), process)
     assert "another process" in keep("capture", "store", "data", status=6)
     stop(process, status=4)
+    guard_killed = record("sh", "-c", "kill -9 $PPID; sleep 1000", status=137)
+    assert guard_killed[0]["consistent"] and guard_killed[0]["status"] == 137, guard_killed
     assert "is sound" in keep("verify", "store")
 
 
@@ -3467,7 +3533,7 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
+CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
