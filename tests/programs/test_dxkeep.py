@@ -608,6 +608,45 @@ def owners_are_kept(dice):
     assert latest() == before
 
 
+def modes_and_owners_whatever_a_folder_gives(dice):
+    """Files get the recorded mode and owner also where the system gives new files others: in a folder with setgid, or with an access
+    control list for what is made in it. By root, which sets owners, and all in one directory as well as in many."""
+    if os.geteuid() or sys.platform != "linux":
+        raise Skip("only root can give files away")
+    os.makedirs("data")
+    for i in range(300):
+        folder = "data/" + ("d%d/" % (i % 7) if i % 2 else "")
+        os.makedirs(folder, exist_ok=True)
+        name = "%sf%d" % (folder, i)
+        with open(name, "wb") as f:
+            f.write(dice.randbytes(dice.randrange(100)))
+        os.chmod(name, dice.choice([0o644, 0o600, 0o755, 0o666, 0o444, 0o400, 0o777, 0, 0o4755, 0o1666]))
+        if dice.randrange(4) == 0:
+            os.chown(name, dice.choice([0, 5]), dice.choice([0, 6]))
+    keep("capture", "store", "data")
+
+    def seen_with_owners(path):
+        return {name: (what, os.lstat(os.path.join(path, name)).st_uid, os.lstat(os.path.join(path, name)).st_gid, os.lstat(os.path.join(path, name)).st_mtime_ns)
+                for name, what in seen(path).items()}
+
+    for place, acl in (("plain", False), ("setgid", False), ("acl", True)):
+        os.mkdir(place)
+        if place == "setgid":
+            os.chown(place, 0, 6)
+            os.chmod(place, 0o2777)
+        if acl:
+            entries = [(1, 7, -1), (2, 7, 5), (4, 5, -1), (16, 5, -1), (32, 0, -1)]  # as linux/posix_acl_xattr.h has them
+            value = (2).to_bytes(4, "little") + b"".join(tag.to_bytes(2, "little") + may.to_bytes(2, "little") + (who & 0xffffffff).to_bytes(4, "little")
+                                                          for tag, may, who in entries)
+            try:
+                os.setxattr(place, "system.posix_acl_default", value)
+            except OSError as e:
+                raise Skip("the file system has no access control lists: %s" % e)
+        for workers in ("1", "4"):
+            keep("restore", "store", "latest", place + "/back", "--workers", workers, "--quiet", "--force")
+            assert not difference(seen_with_owners("data"), seen_with_owners(place + "/back")), (place, difference(seen_with_owners("data"), seen_with_owners(place + "/back")))
+
+
 def events_that_were_lost_lead_to_a_scan(dice):
     """dxkeep is stopped until the system's queue is full."""
     os.makedirs("data/d")
@@ -3547,7 +3586,7 @@ CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_progr
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
-         only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
+         only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, modes_and_owners_whatever_a_folder_gives, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, random_moments_equal_plain_copies, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
          a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,
          consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest, a_database_at_every_version,
