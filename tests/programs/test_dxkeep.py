@@ -3315,6 +3315,91 @@ def a_large_file_that_never_rests_is_read_at_rest(dice):
     assert checked >= 2, versions()
 
 
+HEAD_AND_TAIL = """
+import os, time
+size = 96 << 20
+big, small = os.open("data/big", os.O_RDWR), os.open("data/small", os.O_RDWR | os.O_CREAT)
+n = 10 ** 9
+while True:
+    n += 1
+    os.pwrite(big, b"%d" % n, 0)
+    os.pwrite(small, b"%d" % n, 0)
+    os.pwrite(big, b"%d" % n, size - 10)
+    time.sleep(0.002)  # or notifications are lost
+"""
+
+
+@contextlib.contextmanager
+def a_file_system(kind, *options):
+    """Made in a file and mounted at ./mounted; an error says why that is not possible here."""
+    if os.geteuid() or not shutil.which("mkfs." + kind):
+        raise Skip("needs root and mkfs." + kind)
+    with open("image", "wb") as f:
+        f.truncate(1 << 30)
+    os.mkdir("mounted")
+    for command in (["mkfs." + kind, "-q", *options, "image"], ["mount", "-o", "loop", "image", "mounted"]):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise Skip("%s: %s" % (" ".join(command), done.stdout.decode(errors="replace").strip()))
+    top_now = os.getcwd()
+    try:
+        os.chdir("mounted")
+        yield
+    finally:
+        os.chdir(top_now)
+        subprocess.run(["umount", "mounted"], check=True)
+        os.unlink("image")
+
+
+def versions_of_a_large_file(dice):
+    """A file of 96 MB that changes during every read, which is more than is held during a stop (with --paranoid, all chunks are). Returns the versions that are torn, and those that are consistent, which are checked to
+    be of one instant."""
+    os.makedirs("data")
+    with open("data/big", "wb") as f:
+        for _ in range(96):
+            f.write(dice.randbytes(1 << 20))
+    process = start("--quiet-ms", "1", "--hold-ms", "20", "--pause-max-ms", "60000", "--paranoid", command="run",
+                    program=("--", sys.executable, "-c", HEAD_AND_TAIL))
+    try:
+        wait_for("versions", lambda: len([v for v in versions() if v["version"] > 1]) >= 3, process)
+        stop(process, status=128 + signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+    found = [v for v in versions() if v["version"] > 1][1:]  # the last one is of no running program
+    for v in found:
+        if not v["consistent"]:
+            continue
+        keep("restore", "store", str(v["version"]), "back", "--force", "--quiet")
+        with open("back/big", "rb") as f:
+            head = int(f.read(10))
+            f.seek(-10, os.SEEK_END)
+            tail = int(f.read(10))
+        small = int(open("back/small").read())
+        assert head >= small >= tail >= head - 1, "version %d: %d, %d, %d" % (v["version"], head, small, tail)
+    assert "is sound" in keep("verify", "store")
+    assert not [n for n in os.listdir(".") + os.listdir("data") if n not in ("data", "store", "log", "back", "big", "small", "lost+found")], os.listdir(".")
+    return [v for v in found if not v["consistent"]], [v for v in found if v["consistent"]]
+
+
+def a_large_file_is_cloned_on_xfs(dice):
+    with a_file_system("xfs", "-m", "reflink=1"):
+        torn, good = versions_of_a_large_file(dice)
+    assert good and not torn, (torn, good)
+
+
+def a_large_file_is_cloned_on_btrfs(dice):
+    with a_file_system("btrfs"):
+        torn, good = versions_of_a_large_file(dice)
+    assert good and not torn, (torn, good)
+
+
+def a_large_file_that_cannot_be_cloned_is_torn(dice):
+    with a_file_system("ext4"):
+        torn, good = versions_of_a_large_file(dice)
+    assert torn and not good and all("too-much-changed" in v["torn_reasons"] for v in torn), (torn, good)
+
+
 PAIR_WRITER = """
 import os, time
 a, b = os.open("data/d0/a", os.O_RDWR | os.O_CREAT), os.open("data/d1/b", os.O_RDWR | os.O_CREAT)
@@ -3589,7 +3674,8 @@ CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_progr
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, modes_and_owners_whatever_a_folder_gives, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, random_moments_equal_plain_copies, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
          a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,
-         consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest, a_database_at_every_version,
+         consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest,
+         a_large_file_is_cloned_on_xfs, a_large_file_is_cloned_on_btrfs, a_large_file_that_cannot_be_cloned_is_torn, a_database_at_every_version,
          examples_of_the_help]
 
 
