@@ -157,6 +157,8 @@ need_for_all() {
     need user-mode-linux has linux.uml
     need dmsetup test -x /usr/sbin/dmsetup
     need e2fsprogs test -x /usr/sbin/mkfs.ext4
+    need xfsprogs test -x /usr/sbin/mkfs.xfs
+    need btrfs-progs test -x /usr/bin/mkfs.btrfs -o -x /usr/sbin/mkfs.btrfs
     # Not gcc-multilib: that one removes every cross compiler.
     if [ "$(uname -m)" = x86_64 ]; then
         version=$(gcc -dumpversion 2>/dev/null || echo 12)

@@ -413,12 +413,44 @@ static uint64_t stop_limit_ns(const keep_capture *c) { return c->holder ? c->o->
 static bool is_too_slow(keep_capture *c)
 {
     uint64_t rate = 0;
-    if (!c->skip_left || !c->flush) return false;
+    if (!c->skip_left || !c->flush || c->clones.count) return false;
     for (unsigned i = 0; i < KEEP_RATES && i < c->rate_count; i++)
         if (c->rates[i] > rate) rate = c->rates[i];
     sort_changes(c);
     const uint64_t bytes = least_bytes(c);
     return bytes > SMALL_BYTES && (double)bytes * 1e9 > (double)rate * (double)stop_limit_ns(c);
+}
+
+/* >>clones ---------------------------------------------------------------
+   What cannot be read within the limit, or not be held, is cloned where the file system can, and read when
+   the program runs again. A clone waits until the file's changes are on the disk, so they are written
+   before the stop. */
+#define FIRST_RATE 1e9 /* bytes a second, before one was measured */
+
+static bool needs_clones(keep_capture *c)
+{
+    uint64_t rate = 0;
+    if (!c->clones.count) return false;
+    for (unsigned i = 0; i < KEEP_RATES && i < c->rate_count; i++)
+        if (c->rates[i] > rate) rate = c->rates[i];
+    sort_changes(c);
+    const double bytes = (double)least_bytes(c);
+    const double half_pause_s = (double)stop_limit_ns(c) / 2e9;
+    return bytes > (double)c->o->held_max / 2 || bytes > (rate ? (double)rate : FIRST_RATE) * half_pause_s;
+}
+
+static void prepare_clones(keep_capture *c)
+{
+    char path[PROG_PATH_SIZE_MAX + 1];
+    keep_torn_reason why;
+    if (!c->clones.count || !c->flush || !c->flush(c->flush_user, &why) || c->all || !needs_clones(c)) return;
+    for (size_t i = 0; i < c->changed_count && i < LOOK_MAX; i++) {
+        os_info info;
+        const int n = snprintf(path, sizeof path, "%s/%s", c->o->directory, c->changed[i]);
+        if (n < 0 || (size_t)n >= sizeof path || os_stat(path, false, &info) < 0) continue;
+        if (info.kind == OS_FILE && info.size >= VERSIONS_CLONE_MIN && is_taken(c, c->changed[i]))
+            keep_clone_prepare(path);
+    }
 }
 
 /* Instead of a stop: note what it would read, which may be too much. */
@@ -477,6 +509,7 @@ static int begin_stop(void *user, versions_tree_publish_desc *desc)
 {
     instant *p = user;
     keep_capture *c = p->capture;
+    prepare_clones(c);
     if (!(c->holder ? begin_hold(p) : begin_freeze(p))) return PROG_REFUSED;
     bool known = note_changes(c);
     if (c->holder) keep_hold_files(c->holder, note_path, c);
@@ -495,6 +528,7 @@ static int begin_stop(void *user, versions_tree_publish_desc *desc)
     p->began_ns = prog_now_ns();
     desc->changed = (const char *const *)c->changed;
     desc->changed_count = p->count;
+    if (!needs_clones(c)) desc->clone_count = 0;
     return p->nothing ? PROG_REFUSED : PROG_OK;
 }
 
@@ -519,7 +553,9 @@ static int read_stopped(keep_capture *c, instant *p, bool *consistent)
     p->until_ns = 0;
     c->stray = false;
     const versions_tree_publish_desc desc = {.begin = begin_stop, .read = was_read, .read_user = p,
-                                             .held_max = c->o->held_max, .held_soon = c->held_soon};
+                                             .held_max = c->o->held_max, .held_soon = c->held_soon,
+                                             .clone_folders = c->clones.folders,
+                                             .clone_count = c->clones.count};
     const int status = publish_since(c, root, false, desc);
     thaw(c, p->frozen_ns);
     if (!status && c->found.needs_all)
@@ -666,7 +702,9 @@ static int capture(keep_capture *c, unsigned mode)
     const versions_version last = c->last;
     const bool has_last = c->has_last, stops = (c->freezer || c->holder) && !c->still;
     c->paused_ns = 0;
+    if (stops) keep_clones_open(&c->clones, c->o->directory, c->o->store);
     status = stops ? capture_instant(c, &consistent) : read_changes(c);
+    keep_clones_close(&c->clones);
     c->last = last;
     c->has_last = has_last;
     c->gave_up = stops && !status && !consistent;

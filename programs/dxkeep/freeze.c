@@ -37,6 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { NICE_MIN = -20 };
@@ -241,7 +242,7 @@ static bool freeze_cgroup(keep_freezer *f, int64_t until_ns)
 /* >>public ------------------------------------------------------------- */
 void keep_freezer_open(keep_freezer *f, keep_guard *guard)
 {
-    assert(guard->pid);
+    assert(guard->shared);
     f->guard = guard;
     f->frozen = &guard->shared->frozen;
 }
@@ -278,15 +279,52 @@ void keep_thaw(keep_freezer *f)
     f->active = false;
 }
 
+/* >>alone --------------------------------------------------------------
+   Is nothing left of the tree? The guard and dxkeep adopt orphans, so each process of the tree that lives
+   has an ancestor, or is one, that is a child of one of the two and lives. If none of their children ends
+   during a look at all processes, that child was there all the time, so the look has found it. What else
+   starts or ends on this machine does not matter. */
+enum { LOOKS_MAX = 8 };
+
+/* How many children of dxkeep and of the guard have ended. False: that is unknown. */
+static bool count_ended(keep_freezer *f, unsigned *own, unsigned *count)
+{
+    unsigned below = 0;
+    pid_t pid;
+    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+        ++*own;
+        if (pid == f->guard->pid) f->guard->pid = 0; /* its children are dxkeep's now */
+    }
+    if (f->guard->pid && !keep_guard_count_ended(f->guard, &below)) return false;
+    *count = *own + below;
+    return true;
+}
+
+/* A child of the two in the list? */
+static bool has_child(const keep_freezer *f, const keep_processes *all)
+{
+    const pid_t self = getpid(), guard = f->guard->pid;
+    for (size_t i = 0; i < all->count; i++) {
+        const keep_process *p = &all->list[i];
+        if (p->pid == self || p->pid == guard) continue;
+        if (p->parent == self || (guard && p->parent == guard)) return true;
+    }
+    return false;
+}
+
 bool keep_freezer_alone(keep_freezer *f)
 {
     keep_processes all = {.count = 0};
-    const uint64_t before = keep_processes_started();
-    bool alone = !f->cgroup && !f->root && before && keep_processes_list(&all) && mark_tree(f, &all);
-    for (size_t i = 0; alone && i < all.count; i++)
-        alone = !all.list[i].ours || (all.list[i].state && strchr("ZXx", all.list[i].state));
+    unsigned own = 0, before = 0, after = 1;
+    bool known = !f->cgroup && !f->root, alone = false;
+    for (int look = 0; known && before != after && look < LOOKS_MAX; look++) {
+        const pid_t guard = f->guard->pid;
+        known = count_ended(f, &own, &before) && keep_processes_list(&all);
+        alone = known && !has_child(f, &all);
+        known = known && count_ended(f, &own, &after) && f->guard->pid == guard;
+    }
     free(all.list);
-    return alone && keep_processes_started() == before;
+    return known && alone && before == after;
 }
 
 /* >>mappings ----------------------------------------------------------- */

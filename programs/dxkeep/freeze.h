@@ -21,7 +21,7 @@ typedef struct keep_freezer {
     size_t       tree_count;
 } keep_freezer;
 
-/* The guard must be open, and stay open until the close. */
+/* The guard must be open, and stay open until the close; it may have been killed. */
 void keep_freezer_open(keep_freezer *f, keep_guard *guard);
 /* Also thaws. */
 void keep_freezer_close(keep_freezer *f);

@@ -22,6 +22,8 @@ enum { NO_PROGRAM = 127, KILLED = 128, SIGNALS = 65 };
 #define KILL_NS INT64_C(100000000) /* between two looks at signals meanwhile */
 #define WAIT_NS INT64_C(3600000000000)
 #define ASK_NS INT64_C(1000000) /* between two questions to the supervisor */
+#define COUNT_NS INT64_C(100000) /* and to the guard, how many of its children have ended; */
+#define COUNT_MAX_NS INT64_C(10000000000) /* all of them: it may have been stopped */
 
 void keep_guard_continue(keep_frozen *frozen)
 {
@@ -134,6 +136,17 @@ void keep_guard_execute(keep_shared *shared, char **program, const sigset_t *mas
     close(ends[0]);
 }
 
+unsigned keep_guard_count_begin(const keep_shared *shared)
+{
+    return __atomic_load_n(&shared->counts_asked, __ATOMIC_ACQUIRE);
+}
+
+void keep_guard_count_end(keep_shared *shared, unsigned asked, unsigned reaped)
+{
+    shared->reaped += reaped;
+    __atomic_store_n(&shared->counts_done, asked, __ATOMIC_RELEASE);
+}
+
 /* >>guard -------------------------------------------------------------- */
 typedef struct guarding {
     keep_shared *shared;
@@ -157,15 +170,19 @@ static struct timespec time_left(const keep_shared *shared)
 
 static void reap(const guarding *g)
 {
+    const unsigned asked = keep_guard_count_begin(g->shared);
+    unsigned reaped = 0;
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        reaped++;
         if (pid != g->shared->pid) continue;
         keep_guard_end_rest(g->shared, 0);
         g->shared->status = status;
         __atomic_store_n(&g->shared->ended, 1, __ATOMIC_RELEASE);
         if (getppid() == g->dxkeep) kill(g->dxkeep, SIGCHLD);
     }
+    keep_guard_count_end(g->shared, asked, reaped);
 }
 
 /* dxkeep was killed. Processes that outlive a program that has ended keep running, as without dxkeep. */
@@ -336,5 +353,26 @@ bool keep_guard_ended(const keep_guard *g, int *status)
 {
     if (!__atomic_load_n(&g->shared->ended, __ATOMIC_ACQUIRE)) return false;
     *status = g->shared->status;
+    return true;
+}
+
+static bool is_gone(const keep_guard *g)
+{
+    siginfo_t info = {.si_pid = 0};
+    if (g->above) return getppid() != g->pid;
+    return waitid(P_PID, (id_t)g->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != 0;
+}
+
+bool keep_guard_count_ended(const keep_guard *g, unsigned *count)
+{
+    const int64_t until_ns = prog_now_ns() + COUNT_MAX_NS;
+    assert(g->pid > 0);
+    const unsigned asked = __atomic_add_fetch(&g->shared->counts_asked, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&g->shared->counts_done, __ATOMIC_ACQUIRE) != asked) {
+        if (is_gone(g) || prog_now_ns() >= until_ns) return false;
+        kill(g->pid, SIGCHLD);
+        os_sleep_ns(COUNT_NS);
+    }
+    *count = g->shared->reaped;
     return true;
 }

@@ -37,6 +37,8 @@ typedef struct keep_shared { /* by dxkeep and the guard */
     int64_t     lease_ns;     /* --fence: how long the lease is; 0: none is needed */
     int64_t     lease_end_ns; /* of prog_now_ns(), written by ship.c; 0: it was never held */
     int         fenced;       /* the program was sent SIGTERM because of it */
+    unsigned    reaped;   /* children of the guard that have ended; up to date once */
+    unsigned    counts_asked, counts_done; /* are equal */
 } keep_shared;
 
 typedef struct keep_guard {
@@ -57,6 +59,10 @@ int  keep_guard_start(keep_guard *g, int *error);
 /* Has the program ended? The guard then sends SIGCHLD to dxkeep. */
 bool keep_guard_ended(const keep_guard *g, int *status);
 
+/* How many children of the guard have ended: all that had before the call are counted. False: it is gone,
+   or does not answer. */
+bool keep_guard_count_ended(const keep_guard *g, unsigned *count);
+
 /* --supervise: was the program started, by an earlier dxkeep? */
 bool keep_guard_has_started(const keep_guard *g);
 /* --supervise: the handlers of signals are there now. */
@@ -66,6 +72,9 @@ void keep_guard_note_capture(const keep_guard *g);
 
 /* For the supervisor: the shared memory, and that orphans become children of this process. */
 int  keep_guard_share(keep_guard *g);
+/* In the guard or the supervisor, before and after it reaps its children. */
+unsigned keep_guard_count_begin(const keep_shared *shared);
+void keep_guard_count_end(keep_shared *shared, unsigned asked, unsigned reaped);
 /* In the process that becomes the parent of the program: start it, with this signal mask. */
 void keep_guard_execute(keep_shared *shared, char **program, const sigset_t *mask);
 

@@ -13,6 +13,7 @@
    show.c     lists the entries of a version, writes one of its files, compares two versions
    mount.c    shows the versions as folders (FUSE)
    gc.c       removes old versions by a rule     pins.c  versions that stay
+   clone.c    where large files are cloned during a stop
    torn.c     why versions are torn, and which files changed meanwhile
    freeze.c   stops and continues the processes that write
    child.c    the program, and the signals that are forwarded to it
@@ -36,6 +37,7 @@
 #include "../versions/store/store.h"
 #include "../versions/tree/tree.h"
 #include "app.h"
+#include "clone.h"
 #include "freeze.h"
 #include "torn.h"
 
@@ -148,6 +150,7 @@ typedef struct keep_capture {
     uint64_t             held_soon;    /* bytes that the next stop will probably hold */
     uint64_t             rates[KEEP_RATES]; /* bytes a second, which the latest stops read */
     unsigned             rate_count;
+    keep_clones          clones;       /* while it stops the program; count 0: files are read */
     unsigned             skip_left, skip_next; /* stops to leave out now, and after the next late one */
     uint64_t             late_bytes; /* read by the latest stop that was too late */
     versions_published   found;    /* by the last call */

@@ -131,10 +131,13 @@ static void forward(const supervisor *v, const siginfo_t *info)
 static bool reap(supervisor *v)
 {
     keep_shared *shared = v->guard->shared;
+    const unsigned asked = keep_guard_count_begin(shared);
+    unsigned reaped = 0;
     bool left = false;
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        reaped++;
         if (pid == v->dxkeep) {
             v->ended = status;
             v->dxkeep = 0;
@@ -146,6 +149,7 @@ static bool reap(supervisor *v)
         __atomic_store_n(&shared->ended, 1, __ATOMIC_RELEASE);
         if (v->dxkeep) kill(v->dxkeep, SIGCHLD);
     }
+    keep_guard_count_end(shared, asked, reaped);
     return left;
 }
 

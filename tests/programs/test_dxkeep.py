@@ -4,7 +4,7 @@ later, must equal that record. dxkeep is killed, stopped, denied disk space, and
 usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
        DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n
        DX_MOMENTS=n (default 20: of random_moments_equal_plain_copies; 10000 take half an hour)"""
-import contextlib, ctypes, fcntl, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, time
+import contextlib, ctypes, fcntl, hashlib, json, mmap, os, random, re, shutil, signal, socket, stat, subprocess, sys, tempfile, threading, time
 
 top = os.getcwd()
 DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
@@ -608,6 +608,45 @@ def owners_are_kept(dice):
     assert latest() == before
 
 
+def modes_and_owners_whatever_a_folder_gives(dice):
+    """Files get the recorded mode and owner also where the system gives new files others: in a folder with setgid, or with an access
+    control list for what is made in it. By root, which sets owners, and all in one directory as well as in many."""
+    if os.geteuid() or sys.platform != "linux":
+        raise Skip("only root can give files away")
+    os.makedirs("data")
+    for i in range(300):
+        folder = "data/" + ("d%d/" % (i % 7) if i % 2 else "")
+        os.makedirs(folder, exist_ok=True)
+        name = "%sf%d" % (folder, i)
+        with open(name, "wb") as f:
+            f.write(dice.randbytes(dice.randrange(100)))
+        os.chmod(name, dice.choice([0o644, 0o600, 0o755, 0o666, 0o444, 0o400, 0o777, 0, 0o4755, 0o1666]))
+        if dice.randrange(4) == 0:
+            os.chown(name, dice.choice([0, 5]), dice.choice([0, 6]))
+    keep("capture", "store", "data")
+
+    def seen_with_owners(path):
+        return {name: (what, os.lstat(os.path.join(path, name)).st_uid, os.lstat(os.path.join(path, name)).st_gid, os.lstat(os.path.join(path, name)).st_mtime_ns)
+                for name, what in seen(path).items()}
+
+    for place, acl in (("plain", False), ("setgid", False), ("acl", True)):
+        os.mkdir(place)
+        if place == "setgid":
+            os.chown(place, 0, 6)
+            os.chmod(place, 0o2777)
+        if acl:
+            entries = [(1, 7, -1), (2, 7, 5), (4, 5, -1), (16, 5, -1), (32, 0, -1)]  # as linux/posix_acl_xattr.h has them
+            value = (2).to_bytes(4, "little") + b"".join(tag.to_bytes(2, "little") + may.to_bytes(2, "little") + (who & 0xffffffff).to_bytes(4, "little")
+                                                          for tag, may, who in entries)
+            try:
+                os.setxattr(place, "system.posix_acl_default", value)
+            except OSError as e:
+                raise Skip("the file system has no access control lists: %s" % e)
+        for workers in ("1", "4"):
+            keep("restore", "store", "latest", place + "/back", "--workers", workers, "--quiet", "--force")
+            assert not difference(seen_with_owners("data"), seen_with_owners(place + "/back")), (place, difference(seen_with_owners("data"), seen_with_owners(place + "/back")))
+
+
 def events_that_were_lost_lead_to_a_scan(dice):
     """dxkeep is stopped until the system's queue is full."""
     os.makedirs("data/d")
@@ -702,6 +741,70 @@ def passes_every_signal_on(*more):
         time.sleep(0.1)
     wait_for("all of them", lambda: got(signal.SIGRTMIN) == 4, process)
     stop(process, status=128 + signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def a_busy_machine(shim):
+    """Processes start and end whenever dxkeep lists those of the machine (dxkeep_busy.c). Yields its environment, and their number."""
+    place, started, running = os.path.abspath("busy"), [], []
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(place)
+    server.listen()
+
+    def serve():
+        while True:
+            client, _ = server.accept()
+            with client:
+                what = client.recv(1)
+                if what == b"s":
+                    running.append(subprocess.Popen(["sleep", "1000"]))
+                    started.append(running[-1].pid)
+                while what != b"s" and running:
+                    running[-1].kill()
+                    running.pop().wait()
+                client.send(what or b"-")
+                if not what:
+                    return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield {**preloaded(shim), "DX_BUSY": place}, started
+    finally:
+        with socket.socket(socket.AF_UNIX) as end:
+            end.connect(place)
+            end.shutdown(socket.SHUT_WR)
+            end.recv(1)
+        thread.join()
+        server.close()
+        os.unlink(place)
+
+
+def the_last_version_on_a_busy_machine(dice):
+    """A program that has ended, and all that it has left running, writes no more, whatever else starts and ends on the machine. A file with
+    two names makes a version torn if a process may write to it."""
+    if sys.platform != "linux":
+        raise Skip("needs /proc")
+    shim = build_shim("busy.so", "tests/programs/dxkeep_busy.c")
+    os.makedirs("data")
+    open("data/f", "w").close()
+    os.link("data/f", "data/g")
+    program = "echo %s >data/f; (setsid sh -c 'sleep 0.3; echo %s >data/f' &); sleep %s"
+    with a_busy_machine(shim) as (environment, started):
+        for turn, more in enumerate(((), ("--supervise",), ("--after-capture", "(setsid sleep 0.1 &)"))):
+            before, text = len(started), "turn %d" % turn
+            keep("run", "store", "data", *more, "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", program % ("x", text, "0.6"), env=environment)
+            assert len(started) > before, "dxkeep has not looked at the processes"
+            last = versions(1)[0]
+            assert last["consistent"] and keep("cat", "store", "latest", "f").strip() == text, (more, last, keep("log", "store"))
+        left = "touch data/new; setsid sleep 1000 >/dev/null 2>&1 & echo $! >left"
+        for more in ((), ("--supervise",)):
+            keep("run", "store", "data", *more, "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", left, env=environment)
+            assert state_of(int(open("left").read())) and versions(1)[0]["torn_reasons"] == ["hard-links"], "a process that is left was missed: %r" % versions(1)
+            os.kill(int(open("left").read()), signal.SIGKILL)
+            os.unlink("data/new")
+        said_by_record = keep("record", "store", "--dir", "data", "--json", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", "echo y >data/f", env=environment)
+        assert json.loads(said_by_record)["consistent"], said_by_record
 
 
 def state_of(pid):
@@ -843,6 +946,8 @@ def a_command_is_recorded(dice):
     wait_for("the command", lambda: os.path.exists("ready"), process)
     assert "another process" in keep("capture", "store", "data", status=6)
     stop(process, status=4)
+    guard_killed = record("sh", "-c", "kill -9 $PPID; sleep 1000", status=137)
+    assert guard_killed[0]["consistent"] and guard_killed[0]["status"] == 137, guard_killed
     assert "is sound" in keep("verify", "store")
 
 
@@ -3281,6 +3386,91 @@ def a_large_file_that_never_rests_is_read_at_rest(dice):
     assert checked >= 2, versions()
 
 
+HEAD_AND_TAIL = """
+import os, time
+size = 96 << 20
+big, small = os.open("data/big", os.O_RDWR), os.open("data/small", os.O_RDWR | os.O_CREAT)
+n = 10 ** 9
+while True:
+    n += 1
+    os.pwrite(big, b"%d" % n, 0)
+    os.pwrite(small, b"%d" % n, 0)
+    os.pwrite(big, b"%d" % n, size - 10)
+    time.sleep(0.002)  # or notifications are lost
+"""
+
+
+@contextlib.contextmanager
+def a_file_system(kind, *options):
+    """Made in a file and mounted at ./mounted; an error says why that is not possible here."""
+    if os.geteuid() or not shutil.which("mkfs." + kind):
+        raise Skip("needs root and mkfs." + kind)
+    with open("image", "wb") as f:
+        f.truncate(1 << 30)
+    os.mkdir("mounted")
+    for command in (["mkfs." + kind, "-q", *options, "image"], ["mount", "-o", "loop", "image", "mounted"]):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise Skip("%s: %s" % (" ".join(command), done.stdout.decode(errors="replace").strip()))
+    top_now = os.getcwd()
+    try:
+        os.chdir("mounted")
+        yield
+    finally:
+        os.chdir(top_now)
+        subprocess.run(["umount", "mounted"], check=True)
+        os.unlink("image")
+
+
+def versions_of_a_large_file(dice):
+    """A file of 96 MB that changes during every read, which is more than is held during a stop (with --paranoid, all chunks are). Returns the versions that are torn, and those that are consistent, which are checked to
+    be of one instant."""
+    os.makedirs("data")
+    with open("data/big", "wb") as f:
+        for _ in range(96):
+            f.write(dice.randbytes(1 << 20))
+    process = start("--quiet-ms", "1", "--hold-ms", "20", "--pause-max-ms", "60000", "--paranoid", command="run",
+                    program=("--", sys.executable, "-c", HEAD_AND_TAIL))
+    try:
+        wait_for("versions", lambda: len([v for v in versions() if v["version"] > 1]) >= 3, process)
+        stop(process, status=128 + signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+    found = [v for v in versions() if v["version"] > 1][1:]  # the last one is of no running program
+    for v in found:
+        if not v["consistent"]:
+            continue
+        keep("restore", "store", str(v["version"]), "back", "--force", "--quiet")
+        with open("back/big", "rb") as f:
+            head = int(f.read(10))
+            f.seek(-10, os.SEEK_END)
+            tail = int(f.read(10))
+        small = int(open("back/small").read())
+        assert head >= small >= tail >= head - 1, "version %d: %d, %d, %d" % (v["version"], head, small, tail)
+    assert "is sound" in keep("verify", "store")
+    assert not [n for n in os.listdir(".") + os.listdir("data") if n not in ("data", "store", "log", "back", "big", "small", "lost+found")], os.listdir(".")
+    return [v for v in found if not v["consistent"]], [v for v in found if v["consistent"]]
+
+
+def a_large_file_is_cloned_on_xfs(dice):
+    with a_file_system("xfs", "-m", "reflink=1"):
+        torn, good = versions_of_a_large_file(dice)
+    assert good and not torn, (torn, good)
+
+
+def a_large_file_is_cloned_on_btrfs(dice):
+    with a_file_system("btrfs"):
+        torn, good = versions_of_a_large_file(dice)
+    assert good and not torn, (torn, good)
+
+
+def a_large_file_that_cannot_be_cloned_is_torn(dice):
+    with a_file_system("ext4"):
+        torn, good = versions_of_a_large_file(dice)
+    assert torn and not good and all("too-much-changed" in v["torn_reasons"] for v in torn), (torn, good)
+
+
 PAIR_WRITER = """
 import os, time
 a, b = os.open("data/d0/a", os.O_RDWR | os.O_CREAT), os.open("data/d1/b", os.O_RDWR | os.O_CREAT)
@@ -3538,7 +3728,7 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
+CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
@@ -3552,10 +3742,11 @@ CASES = [the_program_and_its_status, a_program_that_ends_at_any_moment, what_is_
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
-         only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
+         only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, modes_and_owners_whatever_a_folder_gives, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, random_moments_equal_plain_copies, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
          a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,
-         consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest, a_database_at_every_version,
+         consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest,
+         a_large_file_is_cloned_on_xfs, a_large_file_is_cloned_on_btrfs, a_large_file_that_cannot_be_cloned_is_torn, a_database_at_every_version,
          examples_of_the_help]
 
 

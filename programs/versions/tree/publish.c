@@ -42,6 +42,7 @@ static void open_assembler(publication *all, versions_store *s, const versions_t
     a->name = o->name;
     a->out = out;
     a->links = &all->links;
+    a->walk = &all->walk;
     a->seen = o->changed || o->begin ? NULL : o->seen;
     a->prints = o->prints;
     a->locates = o->locate ? o : NULL;
@@ -112,6 +113,7 @@ int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *d
     if (!status) status = versions_ring_drain(&p->ring);
     if (!status) status = versions_assembler_put_root(&all->assembler);
     versions_ring_close(&p->ring);
+    versions_publish_drop_clones(p);
     versions_assembler_close(&all->assembler);
     versions_metadata_close(&p->extras);
     versions_links_free(&all->links);

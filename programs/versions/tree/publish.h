@@ -8,7 +8,7 @@
        publish_walk.c      walks directories, depth first and in order; links and devices
           |
        publish_read.c      reads files, cuts them into chunks, fills batches with events
-          :
+          :                   publish_clone.c clones large ones
           :  batches are delivered in order (batch.h)
           v
        publish_assemble.c  builds directories, files and lists from the events; stores them
@@ -34,8 +34,19 @@
        AN_OPEN   a file, whose chunks follow            AN_OLD   an entry of the last version; its
        A_CHUNK   chunk: its index in the batch                   bytes are the text, size of them
        A_SAME    a chunk of the last version, at the same place: its size and id
-       ZEROS     size chunks of `chunk` bytes with this id, all of zeros */
-enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OLD, AN_OPEN, A_CHUNK, A_SAME, ZEROS, A_FILE, A_NAME, A_DROP };
+       ZEROS     size chunks of `chunk` bytes with this id, all of zeros
+       A_LATER   the chunks of a clone, by its index: they are read when it is its turn */
+enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OLD, AN_OPEN, A_CHUNK, A_SAME, ZEROS, A_LATER, A_FILE, A_NAME, A_DROP };
+
+typedef struct versions_clone_file { /* an unnamed file with the content of a file of the tree */
+    int           fd;      /* -1: it was read */
+    uint64_t      size;
+    bool          follows; /* as in the publisher, and old */
+    dx_tree_entry old;
+    uint8_t      *map;     /* its holes */
+    size_t        map_size;
+    char         *path;
+} versions_clone_file;
 
 /* >>publish_read.c ---- */
 typedef struct publisher { /* the half that walks */
@@ -62,6 +73,8 @@ typedef struct publisher { /* the half that walks */
     versions_metadata    extras;    /* of the current entry */
     uint32_t             link;      /* of that entry: index + 1, or 0 */
     bool                 link_sent; /* the entry with the first name of link was sent */
+    versions_clone_file *clones; /* or NULL */
+    size_t               clone_count;
     size_t               depth, path_size;
     char                 path[PROG_PATH_SIZE_MAX + 1];
 } publisher;
@@ -82,6 +95,17 @@ int versions_publish_cannot_read(const publisher *p);
 bool versions_publish_leaves_out(publisher *p, int error);
 /* Is the deadline for reading over? */
 bool versions_publish_is_late(const publisher *p);
+
+/* Read size bytes into chunks, and one byte more, to detect growth; not with exact. Holes are not
+   read. *total: the bytes found. */
+int versions_publish_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total);
+
+/* >>publish_clone.c ---- */
+/* Send the event for the chunks of a clone, if the file can be cloned. */
+int  versions_publish_clone(publisher *p, int fd, uint64_t size, bool *cloned);
+/* In the assembler, at that event: read them. */
+int  versions_publish_read_clone(publisher *p, uint32_t index, void *assembler);
+void versions_publish_drop_clones(publisher *p);
 
 /* >>publish_walk.c ---- */
 /* Send a directory with all its entries. */
@@ -120,6 +144,7 @@ typedef struct assembler { /* the half that assembles */
     const char          *name; /* of the version, for the progress display */
     versions_published  *out;
     versions_links      *links;
+    publisher           *walk; /* has the clones */
     versions_stat_cache *seen; /* NULL: nothing is added */
     const versions_tree_publish_desc *locates; /* only locate chunks; NULL: store them */
     versions_prints     *prints;   /* gets the fingerprints of chunks; or NULL */

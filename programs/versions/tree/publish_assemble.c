@@ -396,6 +396,7 @@ int versions_assembler_retire(void *user, versions_batch *b)
         case A_CHUNK: status = add_chunk(a, b, &b->chunks[e->chunk]); break;
         case A_SAME: status = add_same(a, e); break;
         case ZEROS: status = add_zeros(a, e); break;
+        case A_LATER: status = versions_publish_read_clone(a->walk, e->chunk, a); break;
         case A_NAME: status = end_name(a, b, e); break;
         case AN_OLD: status = end_old(a, b, e); break;
         case A_DROP:

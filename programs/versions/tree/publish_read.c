@@ -259,9 +259,7 @@ static int read_old(publisher *p, int fd, const old_chunks *old, uint64_t at, ui
     return cut(p, to);
 }
 
-/* Read size bytes into chunks, and one byte more, to detect growth; not with exact. Holes are not
-   read. *total: the bytes found. */
-static int read_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total)
+int versions_publish_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total)
 {
     dx_tree_holes holes;
     old_chunks old;
@@ -386,6 +384,16 @@ static bool is_torn(publisher *p, const versions_found *before, versions_found *
     return true;
 }
 
+/* Clone it, or read it. */
+static int read_content(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total)
+{
+    bool cloned;
+    const int status = versions_publish_clone(p, fd, size, &cloned);
+    if (cloned) *total = size; /* whether it has another size is found out next */
+    if (cloned || status) return status;
+    return versions_publish_chunks(p, fd, size, exact, total);
+}
+
 /* Read a file once. *changed: it was replaced before, or changed while it was read. last: publish
    it anyway, if possible. */
 static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *changed)
@@ -405,7 +413,7 @@ static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *
         versions_publish_event(p, AN_OPEN, DX_TREE_FILE, f->name, NULL, 0, NULL);
     size_t events = p->batch->event_count;
     if (!status && in_line) status = read_inline(p, fd, f, last, &total, now_ns);
-    else if (!status) status = read_chunks(p, fd, f->file.size, last, &total);
+    else if (!status) status = read_content(p, fd, f->file.size, last, &total);
     if (!status && fstat(fd, &st) < 0) status = prog_fail_errno("%s", p->path);
     close(fd);
     if (status) return status;

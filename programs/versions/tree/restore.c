@@ -25,6 +25,7 @@ enum { JOBS = 32, JOB_FILES = 64, JOB_BYTES = 1 << 20, THREADS_MAX = 16 };
 typedef struct folder { /* a directory being filled */
     int              fd;
     unsigned         users;
+    unsigned         writers; /* threads that write files of it */
     dx_tree_entry    entry; /* owns its extras */
     versions_belongs belongs;
     char            *path;
@@ -59,6 +60,8 @@ typedef struct restorer {
     versions_report *report;
     int              root_fd;
     unsigned         root_mode; /* as recorded */
+    uid_t            user;      /* of this process */
+    gid_t            group;
     versions_stat_cache *seen;  /* or NULL */
     versions_finder  finder;    /* for hard links */
     const versions_scope *part; /* NULL: the whole tree is restored */
@@ -226,6 +229,24 @@ static void note_made(const restorer *r, int fd, const dx_tree_entry *e, const f
     versions_stat_cache_made(r->seen, &made.file);
 }
 
+/* May the file be created with its mode, because its owner is probably that of this process already?
+   Otherwise it is private until its metadata is applied. */
+static bool begins_complete(const restorer *r, const dx_tree_entry *e, const versions_belongs *belongs)
+{
+    if (!versions_apply_needed(&r->omit, e, belongs)) return true;
+    return !e->extra_size && e->mode <= 0777 && belongs->user == r->user && belongs->group == r->group;
+}
+
+/* Is only the time left to be set? Most files belong to whoever restores them, and looking is cheaper than
+   setting: that makes the file system change the inode once more. */
+static bool is_complete(const restorer *r, int fd, const dx_tree_entry *e, const versions_belongs *belongs)
+{
+    struct stat st;
+    if (!versions_apply_needed(&r->omit, e, belongs)) return true;
+    return begins_complete(r, e, belongs) && fstat(fd, &st) == 0 && st.st_uid == belongs->user &&
+           st.st_gid == belongs->group && (st.st_mode & 07777) == e->mode;
+}
+
 static int write_file(restorer *r, versions_store *s, const folder *in, const file *f,
                       uint8_t *buffer)
 {
@@ -236,8 +257,7 @@ static int write_file(restorer *r, versions_store *s, const folder *in, const fi
     }
     const versions_target target = {.dir = in->fd, .name = f->name, .path = in->path};
     versions_target made = target;
-    /* private until its metadata is applied */
-    unsigned mode = versions_apply_needed(&r->omit, e, &f->belongs) ? 0600 : e->mode;
+    const unsigned mode = begins_complete(r, e, &f->belongs) ? e->mode : 0600;
     int fd = openat(in->fd, f->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0) return prog_fail_errno("%s", f->name);
     int status = PROG_OK;
@@ -245,7 +265,12 @@ static int write_file(restorer *r, versions_store *s, const folder *in, const fi
     if (e->level != DX_TREE_INLINE)
         status = write_chunks(s, e, !r->omit.sparse, fd, f->name, buffer);
     else if (!prog_write_all(fd, f->data, (size_t)e->size)) status = prog_fail_errno("%s", f->name);
-    if (!status) status = versions_apply(r->report, s, &r->omit, &made, e, &f->belongs);
+    if (!status && is_complete(r, fd, e, &f->belongs)) {
+        versions_apply_count(r->report, &r->omit, e, &f->belongs);
+        status = versions_apply_time(&r->omit, &made, e);
+    } else if (!status) {
+        status = versions_apply(r->report, s, &r->omit, &made, e, &f->belongs);
+    }
     if (!status) note_made(r, fd, e, f);
     if (close(fd) < 0 && !status) status = prog_fail_errno("%s", f->name);
     return status;
@@ -281,11 +306,35 @@ static int run_job(restorer *r, versions_store *s, job *j, uint8_t *buffer, bool
         bytes += j->files[i].entry.size;
         free_extras(&j->files[i].entry);
     }
-    int left = leave(r, s, j->folder);
     pthread_mutex_lock(&r->lock);
+    j->folder->writers--;
     r->bytes += bytes;
     pthread_mutex_unlock(&r->lock);
+    int left = leave(r, s, j->folder);
     return status ? status : left;
+}
+
+static void copy_job(job *to, const job *from)
+{
+    assert(from->count > 0 && from->count <= JOB_FILES);
+    to->folder = from->folder;
+    to->count = from->count;
+    memcpy(to->files, from->files, from->count * sizeof *from->files);
+}
+
+/* Of a directory that no other thread writes to, if there is one: the system creates the files of a
+   directory one by one. */
+static void take_job(restorer *r, job *mine)
+{
+    unsigned at = 0;
+    while (at < r->count && r->jobs[(r->head + at) % JOBS].folder->writers) at++;
+    if (at == r->count) at = 0;
+    job *first = &r->jobs[r->head], *taken = &r->jobs[(r->head + at) % JOBS];
+    copy_job(mine, taken);
+    if (taken != first) copy_job(taken, first);
+    mine->folder->writers++;
+    r->head = (r->head + 1) % JOBS;
+    r->count--;
 }
 
 static void *run(void *user)
@@ -301,13 +350,7 @@ static void *run(void *user)
         if (status && !r->status) r->status = status;
         while (!r->count && !r->stopping) pthread_cond_wait(&r->work, &r->lock);
         if (!r->count) break;
-        job *j = &r->jobs[r->head];
-        assert(j->count > 0 && j->count <= JOB_FILES);
-        mine->folder = j->folder;
-        mine->count = j->count;
-        memcpy(mine->files, j->files, j->count * sizeof *j->files);
-        r->head = (r->head + 1) % JOBS;
-        r->count--;
+        take_job(r, mine);
         r->busy++;
         bool skip = r->status != PROG_OK;
         pthread_cond_signal(&r->room);
@@ -639,6 +682,8 @@ int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *d
     r->seen = desc->seen;
     r->root_fd = dest->fd;
     r->root_mode = e.mode;
+    r->user = geteuid();
+    r->group = getegid();
     r->part = part;
     r->root = desc->root;
     versions_finder_open(&r->finder, s, &top);

@@ -238,6 +238,7 @@ typedef struct versions_published {
     uint64_t taken_bytes;           /* read from files, also by reads that did not end in a file */
     uint64_t chunks, known_chunks;  /* of the files that were read; those that the store had */
     uint64_t same_bytes;            /* of read_bytes: of chunks with the fingerprint of the last version */
+    uint64_t cloned;                /* files that were cloned before they were read */
     uint64_t torn;   /* live: files that changed during every read */
     uint64_t missed; /* live: entries that were replaced meanwhile, and are left out */
     bool     linked; /* a file has several hard links in it */
@@ -285,10 +286,18 @@ typedef struct versions_tree_publish_desc {
     uint64_t       held_soon; /* estimate of the held bytes, whose memory is made ready */
     uint64_t       held_max;
     int64_t        until_ns;
+    /* With `read`: open folders outside of `path`, in which unnamed files can be made. Files of
+       VERSIONS_CLONE_MIN bytes and more are cloned there instead of being read before `read` is called, where
+       the file system can, and read after. */
+    const int     *clone_folders;
+    size_t         clone_count;
     /* Of chunks of earlier calls: a chunk of a changed file that still has its fingerprint is neither
        cut nor hashed again. Chunks that are hashed are added. NULL: none. */
     struct versions_prints *prints;
 } versions_tree_publish_desc;
+#define VERSIONS_CLONE_MIN (UINT64_C(1) << 20)
+/* A clone of an open file, as an unnamed file in this folder; -1 and errno: the file system cannot. */
+int versions_clone(int folder, int fd);
 int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *desc,
                           versions_published *out);
 

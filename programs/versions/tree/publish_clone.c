@@ -1,0 +1,138 @@
+/* Clones of large files: while the caller waits for the read (desc.read), a file is not read but cloned, which
+   takes as long for a large file as for a small one where the file system shares extents (btrfs, xfs). The
+   clone is an unnamed file outside of the tree, so a crash leaves nothing behind. Its event stands for the
+   chunks, which are read when it is the event's turn:
+
+       walk    AN_OPEN  A_LATER                      A_FILE ...
+       retire  AN_OPEN  A_CHUNK A_CHUNK ... A_CHUNK  A_FILE ...      from a ring of its own */
+#include "tree.h"
+
+#ifndef VERSIONS_NO_SNAPSHOTS
+#include "publish.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <linux/fs.h>
+#endif
+
+enum { CLONES_MAX = 256 }; /* open files */
+
+int versions_clone(int folder, int fd)
+{
+#if defined(O_TMPFILE) && defined(FICLONE)
+    const int made = openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (made < 0 || ioctl(made, FICLONE, fd) == 0) return made;
+    const int error = errno;
+    close(made);
+    errno = error;
+    return -1;
+#else
+    (void)folder;
+    (void)fd;
+    errno = ENOTSUP;
+    return -1;
+#endif
+}
+
+static int clone_anywhere(const publisher *p, int fd)
+{
+    int made = -1;
+    for (size_t i = 0; made < 0 && i < p->live->clone_count; i++)
+        made = versions_clone(p->live->clone_folders[i], fd);
+    return made;
+}
+
+int versions_publish_clone(publisher *p, int fd, uint64_t size, bool *cloned)
+{
+    *cloned = false;
+    if (!p->live || !p->live->read || size < VERSIONS_CLONE_MIN || p->clone_count == CLONES_MAX)
+        return PROG_OK;
+    const int made = clone_anywhere(p, fd);
+    if (made < 0) return PROG_OK; /* it is read */
+    int status = versions_publish_need(p, 0);
+    if (status) {
+        close(made);
+        return status;
+    }
+    if (!p->clones) p->clones = prog_alloc(CLONES_MAX * sizeof *p->clones);
+    assert(p->clone_count < CLONES_MAX);
+    versions_publish_event(p, A_LATER, 0, "", NULL, 0, NULL)->chunk = (uint32_t)p->clone_count;
+    versions_clone_file *c = &p->clones[p->clone_count++];
+    *c = (versions_clone_file){.fd = made, .size = size, .follows = p->follows, .old = p->old,
+                               .map_size = p->extras.map_size};
+    c->old.name = c->old.data = c->old.extra = NULL; /* are in a listing that goes on */
+    if (c->map_size) c->map = memcpy(prog_alloc(c->map_size), p->extras.map, c->map_size);
+    c->path = strcpy(prog_alloc(p->path_size + 1), p->path);
+    p->out->cloned++;
+    *cloned = true;
+    return PROG_OK;
+}
+
+/* A publisher of nothing but the chunks of this file, which go to the same assembler. */
+static int read_clone(publisher *q, const publisher *p, const versions_clone_file *c, void *assembler)
+{
+    versions_tree_publish_desc live = *p->live;
+    uint64_t total = 0;
+    live.read = NULL; /* nobody waits any more */
+    q->store = p->store;
+    q->top = p->top;
+    q->out = p->out;
+    q->links = p->links;
+    q->live = &live;
+    q->follows = c->follows;
+    q->old = c->old;
+    q->chunker = p->chunker;
+    memcpy(q->zeros_id, p->zeros_id, sizeof q->zeros_id);
+    q->zeros_size = p->zeros_size;
+    q->extras.map = c->map;
+    q->extras.map_size = c->map_size;
+    q->path_size = strlen(c->path);
+    memcpy(q->path, c->path, q->path_size + 1);
+    q->ring.look_up = versions_assembler_lookup;
+    q->ring.retire = versions_assembler_retire;
+    q->ring.user = assembler;
+    q->ring.prints = live.prints;
+    versions_ring_open(&q->ring, live.workers, 0);
+    q->batch = versions_ring_fill(&q->ring);
+    int status = versions_publish_chunks(q, c->fd, c->size, true, &total);
+    if (!status && total != c->size)
+        status = prog_fail(PROG_SYSTEM, "%s: the clone is shorter than the file", c->path);
+    if (!status) status = versions_ring_submit(&q->ring);
+    if (!status) status = versions_ring_drain(&q->ring);
+    versions_ring_close(&q->ring);
+    return status;
+}
+
+static void drop_clone(versions_clone_file *c)
+{
+    if (c->fd >= 0) close(c->fd);
+    free(c->map);
+    free(c->path);
+    *c = (versions_clone_file){.fd = -1};
+}
+
+int versions_publish_read_clone(publisher *p, uint32_t index, void *assembler)
+{
+    assert(index < p->clone_count && p->clones[index].fd >= 0);
+    publisher *q = prog_alloc(sizeof *q);
+    memset(q, 0, sizeof *q);
+    const int status = read_clone(q, p, &p->clones[index], assembler);
+    drop_clone(&p->clones[index]);
+    free(q);
+    return status;
+}
+
+void versions_publish_drop_clones(publisher *p)
+{
+    for (size_t i = 0; i < p->clone_count; i++) drop_clone(&p->clones[i]);
+    free(p->clones);
+    p->clones = NULL;
+    p->clone_count = 0;
+}
+#endif
