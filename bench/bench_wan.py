@@ -97,8 +97,7 @@ def run_stream(o, congestion, connections, seconds):
 def run_dxwan(o, congestion, connections, seconds):
     server = start("b", [o.dxwan, "recv", RECEIVER + ":7100", "--out", STORE, "--congestion", congestion, "--quiet"])
     time.sleep(0.5)
-    client = start("a", [o.dxwan, "send", o.file, RECEIVER + ":7100", "--streams", str(connections), "--congestion", congestion, "--json",
-                         "--quiet"], stdout=open("/run/out", "w"))
+    client = start("a", [o.dxwan, "send", o.file, RECEIVER + ":7100", "--streams", str(connections), "--congestion", congestion, "--json"], stdout=open("/run/out", "w"))
     result = moved(client, 4 * seconds, o.size)
     end([client, server])
     text = open("/run/out").read()
