@@ -1,7 +1,7 @@
 # Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
 # results go to bench/results, what was tried to bench/log.md.
 
-.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-many bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-keep bench-www bench-net
+.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-many bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-wan bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-keep bench-www bench-net
 
 .PHONY: bench
 bench: ## charts of README.md and bench/README.md, from the CSV files in bench/results
@@ -91,6 +91,13 @@ build/bench_bulk: bench/bench_bulk.c $(BENCH_BULK:%.c=build/obj/%.o) build/flags
 
 bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
 	@bench/bench_bulk.sh
+
+build/bench_wan_udt: bench/bench_wan_udt.cc build/flags
+	$(CXX) -std=c++17 -O2 -Wall -Wextra $< -o $@ $(LDFLAGS) -ludt -lpthread
+bench-wan: build/dxwan ## dxwan beside one stream, rsync and others over emulated paths with loss, into bench/results/wan.csv; WAN_KERNEL=a user-mode Linux with time travel, as root
+	@bash -c '. bench/bench_deps.sh; for p in iperf3 rsync aria2 kcptun uftp libudt-dev; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
+	@[ ! -e /usr/include/udt/udt.h ] || $(MAKE) -s build/bench_wan_udt
+	@python3 bench/bench_wan.py '$(WAN_KERNEL)' $(WAN_OPTIONS)
 
 bench-cas: ## dx_cas.h beside other hashes and stores, into bench/results/cas.md; FOLDER=where the stores are made
 	@CC='$(CC)' bench/bench_cas.sh $(FOLDER)

@@ -498,7 +498,7 @@ measures = "measures, for minutes to hours, on a machine that has nothing else t
 NOT_RUN = {
     "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
     "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
-    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link", "dxdb", "keep", "levels", "many", "net", "sizes", "update", "www")},
+    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "wan", "cas", "trees", "cache", "link", "dxdb", "keep", "levels", "many", "net", "sizes", "update", "www")},
     "make dxkeep-picture": "lets dxkeep run for two and a half minutes",
     "dxup serve backup --listen 127.0.0.1:7000 --push 10.0.0.2:7001": "is for another machine: tests/programs/test_dxkeep_remote.py runs it",
     **{command: "needs libpq and a PostgreSQL: tests/programs/test_dxdb.py runs it" for command in ("make build/dxdb", "make run-dxdb")},

@@ -1,0 +1,314 @@
+#!/usr/bin/env python3
+"""dxwan beside other ways of sending a file over an emulated path, into bench/results/wan.csv.
+usage: bench_wan.py KERNEL [--rates 100] [--rtts 10,50,150,300] [--losses 0,0.1,1,2] [--tools all] [--seconds 30] [--csv FILE] [--work DIR]
+
+KERNEL is a user-mode Linux with CONFIG_UML_TIME_TRAVEL_SUPPORT, netem, veth and BBR. It runs with time-travel=inf-cpu: its clock stands
+still while anything computes, and jumps to the next event when nothing does. So the load of this machine changes no figure, a
+processor is never the limit, and a run is as long as its packets take to handle. bench/log.md says how to build one. Run as root.
+
+    sender a ---- router r ---- receiver b       three network namespaces in one kernel
+                   |   `-- to b: rate, loss, a queue of one bandwidth-delay product (at least 50 packets)
+                   `------ to a: the whole round trip as delay
+
+Each tool moves the same random bytes: what the link carries in --seconds. It is stopped after four times that long, and then has
+moved what the receiver has stored. A plain stream (iperf3) sends for --seconds; its figure is what the receiver's program got."""
+import argparse, csv, json, os, re, shutil, subprocess, sys, tempfile, time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FIELDS = ["tool", "congestion", "connections", "mbit_s", "rtt_ms", "loss_percent", "mbytes_s", "share", "complete", "seconds", "tail_s", "resent_segments"]
+TOOLS = [("stream", "cubic", 1), ("stream", "bbr", 1), ("dxwan", "cubic", 16), ("dxwan", "cubic", 64), ("dxwan", "cubic", 256),
+         ("dxwan", "bbr", 1), ("dxwan", "bbr", 16), ("rsync", "cubic", 1), ("rsync", "bbr", 1), ("aria2", "cubic", 16), ("aria2", "bbr", 16),
+         ("kcptun", "kcp", 1), ("uftp", "none", 1), ("udt", "udt", 1)]
+RECEIVER = "10.0.2.1"
+MTU = 1514
+STORE = "/run/store"
+
+
+def name_of(tool):
+    return "%s-%s-%d" % tool
+
+
+# >>guest
+def sh(command, check=True):
+    return subprocess.run(command, shell=True, check=check, capture_output=True, text=True)
+
+
+def lay(mbit_s, rtt_ms, loss):
+    """The path. Loss is of packets, so none may be a bundle of several."""
+    bdp = mbit_s * 1e6 / 8 * rtt_ms / 1e3
+    queue = max(50, int(bdp / MTU))
+    for n in "arb":
+        sh(f"ip netns add {n}; ip -n {n} link set lo up")
+    for x, net in (("a", 1), ("b", 2)):
+        sh(f"ip link add v{x} netns {x} type veth peer name r{x} netns r; ip -n {x} addr add 10.0.{net}.1/24 dev v{x}; ip -n r addr add 10.0.{net}.2/24 dev r{x}")
+        sh(f"ip -n {x} link set v{x} gso_max_segs 1 up; ip -n r link set r{x} gso_max_segs 1 up; ip -n {x} route add default via 10.0.{net}.2")
+        memory = max(16 << 20, int(4 * bdp))
+        sh(f"ip netns exec {x} sysctl -w net.ipv4.tcp_no_metrics_save=1 net.ipv4.tcp_wmem='4096 16384 {memory}' net.ipv4.tcp_rmem='4096 131072 {memory}'")
+    sh(f"sysctl -w net.core.rmem_max={memory} net.core.wmem_max={memory} net.ipv4.tcp_mem='300000 300000 300000'", check=False)
+    sh("ip netns exec r sysctl -w net.ipv4.ip_forward=1")
+    sh(f"ip netns exec r tc qdisc add dev rb root netem rate {mbit_s}mbit limit {queue}" + (f" loss {loss}%" if loss else ""))
+    sh(f"ip netns exec r tc qdisc add dev ra root netem delay {rtt_ms}ms limit {20 * queue + 10000}")
+    return queue
+
+
+def stored():
+    """Bytes on the receiver's side, by what is allocated: some tools make a file of its full size first."""
+    return sum(os.lstat(os.path.join(d, f)).st_blocks * 512 for d, _, files in os.walk(STORE) for f in files)
+
+
+def start(where, command, **options):
+    return subprocess.Popen(["ip", "netns", "exec", where] + command, stdout=options.pop("stdout", subprocess.DEVNULL), stderr=subprocess.DEVNULL, **options)
+
+
+def end(processes):
+    for p in processes:
+        p.kill()
+        p.wait()
+
+
+def moved(process, seconds_max, size):
+    """Of a tool that copies a file: bytes, seconds, whether it is complete, and what its tail took: how much longer than at the speed
+    of the 25 % before them it took to get the last 5 % and to be done. No code with parity can save more than that."""
+    begun, marks, took = time.monotonic(), {}, None
+    while took is None and time.monotonic() - begun < seconds_max:
+        try:
+            process.wait(0.05)
+            took = time.monotonic() - begun
+        except subprocess.TimeoutExpired:
+            for percent in (70, 95):
+                if percent not in marks and stored() >= size * percent // 100:
+                    marks[percent] = time.monotonic() - begun
+    whole = took is not None and process.returncode == 0 and any(
+        os.path.getsize(os.path.join(STORE, f)) == size for f in os.listdir(STORE))
+    tail = "%.2f" % (took - marks[95] - (marks[95] - marks[70]) / 5) if whole and len(marks) == 2 else ""
+    return (size if whole else min(size, stored())), took or seconds_max, whole, tail
+
+
+def run_stream(o, congestion, connections, seconds):
+    server = start("b", ["iperf3", "-s", "-1"])
+    time.sleep(0.5)
+    client = start("a", ["iperf3", "-c", RECEIVER, "-J", "-t", str(seconds), "-C", congestion, "-P", str(connections)], stdout=subprocess.PIPE)
+    text, _ = client.communicate(timeout=20 * seconds)
+    end([server])
+    result = json.loads(text)["end"]
+    return result["sum_received"]["bytes"], result["sum_sent"]["seconds"], True, "", result["sum_sent"]["retransmits"]
+
+
+def run_dxwan(o, congestion, connections, seconds):
+    server = start("b", [o.dxwan, "recv", RECEIVER + ":7100", "--out", STORE, "--congestion", congestion, "--quiet"])
+    time.sleep(0.5)
+    client = start("a", [o.dxwan, "send", o.file, RECEIVER + ":7100", "--streams", str(connections), "--congestion", congestion, "--json"], stdout=open("/run/out", "w"))
+    result = moved(client, 4 * seconds, o.size)
+    end([client, server])
+    text = open("/run/out").read()
+    return result + ((json.loads(text)["retransmitted_segments"],) if text.strip().startswith("{") else ("",))
+
+
+def run_rsync(o, congestion, connections, seconds):
+    with open("/run/rsyncd.conf", "w") as f:
+        f.write(f"use chroot = no\nuid = 0\ngid = 0\nreverse lookup = no\n[store]\npath = {STORE}\nread only = no\n")
+    server = start("b", ["rsync", "--daemon", "--no-detach", "--config=/run/rsyncd.conf"])
+    time.sleep(0.5)
+    client = start("a", ["rsync", "-W", o.file, f"rsync://{RECEIVER}/store/"])
+    result = moved(client, 4 * seconds, o.size)
+    end([client, server])
+    return result
+
+
+def run_aria2(o, congestion, connections, seconds):
+    server = start("a", [sys.executable, os.path.join(TOP, "bench/bench_wan.py"), "serve", o.file])
+    time.sleep(0.5)
+    client = start("b", ["aria2c", "-q", "-x", str(connections), "-s", str(connections), "-k", "1M", "--file-allocation=none", "-d", STORE, "-o", "copy",
+                         "http://10.0.1.1:8000/file"])
+    result = moved(client, 4 * seconds, o.size)
+    end([client, server])
+    return result
+
+
+def run_kcptun(o, congestion, connections, seconds):
+    """A tunnel by KCP with Reed-Solomon parity, in its fastest mode and windows of two bandwidth-delay products; iperf3 through it."""
+    window = str(max(128, int(2 * o.mbit_s * 1e6 / 8 * o.rtt_ms / 1e3 / 1350)))
+    sink = start("b", ["iperf3", "-s", "-1"])
+    common = ["--mode", "fast3", "--nocomp", "--crypt", "none", "--sndwnd", window, "--rcvwnd", window, "--sockbuf", "16777216", "--smuxbuf", "67108864"]
+    server = start("b", ["kcptun-server", "-l", ":4000", "-t", "127.0.0.1:5201"] + common)
+    client = start("a", ["kcptun-client", "-l", ":5201", "-r", RECEIVER + ":4000"] + common)
+    time.sleep(1)
+    sender = start("a", ["iperf3", "-c", "127.0.0.1", "-J", "-t", str(seconds)], stdout=subprocess.PIPE)
+    try:
+        text, _ = sender.communicate(timeout=4 * seconds)
+        result = json.loads(text)["end"]
+        return result["sum_received"]["bytes"], result["sum_received"]["seconds"], True, ""
+    finally:
+        end([sender, client, server, sink])
+
+
+def run_uftp(o, congestion, connections, seconds):
+    """It has no congestion control here: it is told the rate of the link, less its headers."""
+    server = start("b", ["uftpd", "-d", "-D", STORE, "-B", "4194304", "-M", "230.4.4.1", "-I", "vb"])
+    time.sleep(0.5)
+    client = start("a", ["uftp", "-R", str(int(o.mbit_s * 1000 * 0.97)), "-M", RECEIVER, "-P", RECEIVER, "-B", "4194304", "-r", "%g" % max(0.05, o.rtt_ms / 1e3),
+                         "-I", "va", o.file])
+    result = moved(client, 4 * seconds, o.size)
+    end([client, server])
+    return result
+
+
+def run_udt(o, congestion, connections, seconds):
+    server = start("b", [o.udt, "recv", "9000", STORE + "/copy"])
+    time.sleep(0.5)
+    client = start("a", [o.udt, "send", RECEIVER, "9000", o.file])
+    result = moved(server, 4 * seconds, o.size)
+    end([client, server])
+    return result
+
+
+def serve(path):
+    """HTTP of one file, with ranges, a piece at a time; Python's own server has no ranges."""
+    import http.server
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self):
+            self.do_GET(False)
+
+        def do_GET(self, body=True):
+            size = os.path.getsize(path)
+            wanted = re.match(r"bytes=(\d+)-(\d*)$", self.headers.get("Range", ""))
+            first, last = (int(wanted[1]), int(wanted[2] or size - 1)) if wanted else (0, size - 1)
+            self.send_response(206 if wanted else 200)
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Length", last + 1 - first)
+            if wanted:
+                self.send_header("Content-Range", "bytes %d-%d/%d" % (first, last, size))
+            self.end_headers()
+            with open(path, "rb") as f:
+                f.seek(first)
+                while body and first <= last:
+                    piece = f.read(min(1 << 20, last + 1 - first))
+                    self.wfile.write(piece)
+                    first += len(piece)
+
+        def log_message(self, *_):
+            pass
+
+    http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+
+
+def guest(o):
+    """The init process of the guest has made its file systems: measure the tools of one cell."""
+    queue = lay(o.mbit_s, o.rtt_ms, o.loss)
+    ping = sh(f"ip netns exec a ping -n -q -c 20 -i 0.2 {RECEIVER}", check=False).stdout
+    print("PING", o.mbit_s, o.rtt_ms, o.loss, "queue", queue, " ".join(ping.split("\n")[-4:]).strip(), flush=True)
+    for tool in o.tools:
+        shutil.rmtree(STORE, ignore_errors=True)
+        os.mkdir(STORE)
+        for n in "ab":
+            sh(f"ip netns exec {n} sysctl -w net.ipv4.tcp_congestion_control={tool[1] if tool[1] in ('cubic', 'bbr') else 'cubic'}")
+        try:
+            result = globals()["run_" + tool[0]](o, tool[1], tool[2], o.seconds)
+        except Exception as e:
+            print("FAILED", name_of(tool), o.mbit_s, o.rtt_ms, o.loss, repr(e), flush=True)
+            continue
+        size, took, whole = result[:3]
+        speed = size / took / 1e6
+        row = [*tool, o.mbit_s, "%g" % o.rtt_ms, "%g" % o.loss, "%.3f" % speed, "%.3f" % (speed * 8 / o.mbit_s), int(whole), "%.2f" % took,
+               result[3], result[4] if len(result) > 4 else ""]
+        print("ROW", ",".join(map(str, row)), flush=True)
+
+
+# >>host
+INIT = """#!/bin/bash
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C
+mount -t proc p /proc; mount -t sysfs s /sys; mount -t tmpfs t /run; mount -t tmpfs t /tmp
+mkdir /run/log; mount -t hostfs none /run/log -o FOLDER
+ip link set lo up
+JOB >/run/log/LOG 2>&1
+/sbin/poweroff -f
+"""
+
+
+def boot(o, work, cell, tools):
+    """One cell in a kernel of its own: the lines that it prints. `work` is a folder outside /tmp, that the guest sees, too."""
+    mbit_s, rtt_ms, loss = cell
+    size = int(mbit_s * 1e6 / 8 * o.seconds)
+    path = os.path.join(work, "file-%d" % size)
+    if not os.path.exists(path):
+        with open(path + ".part", "wb") as f:
+            for done in range(0, size, 1 << 20):
+                f.write(os.urandom(min(1 << 20, size - done)))
+        os.rename(path + ".part", path)
+    inner = [sys.executable, os.path.join(TOP, "bench/bench_wan.py"), "guest", json.dumps(dict(
+        mbit_s=mbit_s, rtt_ms=rtt_ms, loss=loss, tools=tools, seconds=o.seconds, size=size, file=path, dxwan=os.path.join(work, "dxwan"),
+        udt=os.path.join(work, "udt")))]
+    name = "%d-%g-%g" % cell
+    init, log = os.path.join(work, "init-" + name), "log-" + name
+    with open(init, "w") as f:
+        f.write(INIT.replace("JOB", " ".join("'%s'" % w for w in inner)).replace("FOLDER", work).replace("LOG", log))
+    os.chmod(init, 0o755)
+    megabytes = 700 + size * 2 // 1000000
+    command = ["unshare", "--pid", "--fork", "--kill-child=KILL", o.kernel, "time-travel=inf-cpu", "mem=%dM" % megabytes, "root=none", "rootfstype=hostfs",
+               "rootflags=/", "ro", "init=" + init, "quiet", "panic=-1", "con=null"]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=o.wall)
+    except subprocess.TimeoutExpired:
+        print("FAILED", name, "after", o.wall, "s")
+    with open(os.path.join(work, log), errors="replace") as f:
+        return f.read().split("\n")
+
+
+def merge(path, rows):
+    """Rows of this run replace those of the same tool and cell."""
+    key = lambda r: tuple(str(r[f]) for f in FIELDS[:6])
+    kept = {}
+    if os.path.exists(path):
+        with open(path) as f:
+            kept = {key(r): r for r in csv.DictReader(f)}
+    for r in rows:
+        kept[key(r)] = r
+    order = {name_of(t): i for i, t in enumerate(TOOLS)}
+    with open(path + ".new", "w", newline="") as f:
+        out = csv.DictWriter(f, FIELDS, lineterminator="\n")
+        out.writeheader()
+        out.writerows(sorted(kept.values(), key=lambda r: (float(r["mbit_s"]), float(r["rtt_ms"]), float(r["loss_percent"]),
+                                                          order.get("%s-%s-%s" % (r["tool"], r["congestion"], r["connections"]), 99))))
+    os.rename(path + ".new", path)
+
+
+def main():
+    numbers = lambda text: [float(n) for n in text.split(",")]
+    p = argparse.ArgumentParser(usage=__doc__)
+    p.add_argument("kernel")
+    p.add_argument("--rates", type=numbers, default=[100])
+    p.add_argument("--rtts", type=numbers, default=[10, 50, 150, 300])
+    p.add_argument("--losses", type=numbers, default=[0, 0.1, 1, 2])
+    p.add_argument("--tools", default="all")
+    p.add_argument("--seconds", type=int, default=30)
+    p.add_argument("--csv", default=os.path.join(TOP, "bench/results/wan.csv"))
+    p.add_argument("--wall", type=int, default=1800, help="real seconds for a cell")
+    p.add_argument("--work", default="/var/tmp")
+    o = p.parse_args()
+    tools = TOOLS if o.tools == "all" else [(t.split("-")[0], t.split("-")[1], int(t.split("-")[2])) for t in o.tools.split(",")]
+    work = tempfile.mkdtemp(prefix="bench-wan.", dir=o.work)
+    try:
+        shutil.copy(os.path.join(TOP, "build/dxwan"), work)
+        if os.path.exists(os.path.join(TOP, "build/bench_wan_udt")):
+            shutil.copy(os.path.join(TOP, "build/bench_wan_udt"), os.path.join(work, "udt"))
+        for cell in [(int(r), t, l) for r in o.rates for t in o.rtts for l in o.losses]:
+            rows = []
+            for line in boot(o, work, cell, tools):
+                if line.startswith(("ROW ", "PING ", "FAILED ")) or os.environ.get("VERBOSE"):
+                    print(line, flush=True)
+                if line.startswith("ROW "):
+                    rows.append(dict(zip(FIELDS, line[4:].split(","))))
+            merge(o.csv, rows)
+    finally:
+        shutil.rmtree(work)
+
+
+if sys.argv[1:2] == ["guest"]:
+    guest(argparse.Namespace(**json.loads(sys.argv[2])))
+elif sys.argv[1:2] == ["serve"]:
+    serve(sys.argv[2])
+else:
+    main()
