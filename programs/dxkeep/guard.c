@@ -326,11 +326,12 @@ int keep_guard_start(keep_guard *g, int *error)
     do {
         n = write(g->ask, &byte, 1);
     } while (n < 0 && errno == EINTR);
-    if (n == 1) do {
+    if (n != 1) return prog_fail(PROG_SYSTEM, "the guard process has ended: the program is not started");
+    do {
         n = read(g->answer, &byte, 1);
     } while (n < 0 && errno == EINTR);
-    if (n != 1) return prog_fail(PROG_SYSTEM, "the guard process has ended: the program is not started");
-    *error = g->shared->error;
+    /* Without an answer it has ended since then, killed by its program perhaps, which counts as started. */
+    *error = n == 1 ? g->shared->error : 0;
     return PROG_OK;
 }
 
