@@ -140,8 +140,7 @@ static int fail_silence(const send *s)
     if (s->refusal[0]) return prog_fail(PROG_REFUSED, "%s refused: %s", where, s->refusal);
     if (!s->joined)
         return prog_fail(PROG_NETWORK, "%s: no connection within %u s: %s", where, seconds,
-                         s->dialers[0].reason < 0 ? os_error_text(-s->dialers[0].reason)
-                                                  : "the receiver does not answer");
+                         wan_loop_reason(&s->loop, s->dialers[0].reason));
     switch (s->bulk.bulk.state) {
     case DX_BULK_WAITING:
         return prog_fail(PROG_NETWORK, "%s does not say within %u s what it has", where, seconds);
@@ -171,7 +170,7 @@ static void on_opened(dx_link *l, dx_link_id id)
 {
     send *s = l->desc.user;
     uint8_t arguments[WAN_JOIN_SIZE_MAX];
-    const int fd = dx_link_fd(l, id);
+    const int fd = wan_loop_fd(l, id);
     if (s->over) return;
     wan_path_set_up_or_warn(fd, s->o->congestion, s->congestion, &s->warned);
     const size_t size = wan_join_write(&s->join, arguments);
@@ -203,8 +202,10 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
         s->opened[i] = 0;
         was_open = true;
     }
+    if (!s->joined && !s->over && wan_loop_hopeless(&s->loop))
+        finish(s, wan_join_hopeless(s->o->address, wan_loop_hopeless(&s->loop)));
     if (!was_open && !s->over)
-        wan_loop_say_unconnected(s->o->address, reason, &s->told, end_ns > now ? end_ns - now : 0);
+        wan_loop_say_unconnected(&s->loop, s->o->address, reason, &s->told, end_ns > now ? end_ns - now : 0);
     if (!s->joined && !s->over && wan_join_is_stranger(dx_link_session(l, id)))
         finish(s, wan_join_stranger(s->o->address));
     if (stream && stream->useful && stream->owner < s->o->streams) s->again[stream->owner] = true;
@@ -368,7 +369,7 @@ static int start(send *s)
     links.writable = on_writable;
     links.closed = on_closed;
     links.session.on_result = on_result;
-    status = wan_loop_open(&s->loop, &links, s->o->timeout_ns, s->o->ender);
+    status = wan_loop_open(&s->loop, &links, s->o, false);
     if (status) return status;
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     s->began_ns = s->moved_ns = (uint64_t)prog_now_ns();
@@ -377,6 +378,15 @@ static int start(send *s)
         if (dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++))
             return prog_fail(PROG_USAGE, "cannot connect to %s", s->o->address);
     return PROG_OK;
+}
+
+static void put_handshakes(const send *s, prog_json *j)
+{
+    uint64_t all, resumed;
+    if (!s->loop.tls) return;
+    wan_tls_handshakes(s->loop.tls, &all, &resumed);
+    prog_json_number(j, "tls_handshakes", all);
+    prog_json_number(j, "tls_resumed", resumed);
 }
 
 static void report(const send *s)
@@ -399,6 +409,7 @@ static void report(const send *s)
         prog_json_number(&j, "retransmitted_segments", s->paths.retransmitted);
         prog_json_number(&j, "rtt_us", s->paths.rtt_us);
         prog_json_number(&j, "ecn_connections", s->paths.ecn);
+        put_handshakes(s, &j);
         prog_json_text(&j, "congestion_control", s->congestion);
         prog_json_hash(&j, "blake3", s->object.hash);
         prog_json_end(&j);
