@@ -11,8 +11,8 @@
 #include <string.h>
 
 enum {
-    BUFFERS      = 64,     /* for input, of all connections */
     BUFFER_SIZE  = 65536,
+    BUFFERS      = WAN_POOL_SIZE / BUFFER_SIZE, /* for input, of all connections */
     BLOCKS       = 4,      /* for output, of each connection */
     OUT_SIZE     = 4096,   /* of a connection's small frames */
     FRAMES_MAX   = 32,     /* handled in a row on one connection */

@@ -25,7 +25,8 @@ bool wan_tls_is_wanted(const wan_options *o) { return o->tls_cert || o->tls_key 
 enum {
     BLOCK_SIZE     = 16384 + 512, /* a record of TLS, */
     RECORD_MAX     = 16384,       /* and its plain text */
-    BLOCKS         = 5,           /* of each connection */
+    BLOCKS         = 12,          /* of each connection: output, and input that came before a hold */
+    PAIR_SIZE      = 32768,       /* of the buffer of a pair, so that little comes before it; the system doubles it */
     HANDSHAKE_S    = 10,
     HANDSHAKES_MAX = 64,          /* under way: the oldest one is closed for the next */
     TICKET_S       = 1,           /* a server that has sent no ticket in this time sends none */
@@ -432,12 +433,20 @@ static int read_all(carrier *c)
     }
 }
 
+static bool make_pair(int pair[2])
+{
+    const int size = PAIR_SIZE;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) return false;
+    for (int i = 0; i < 2; i++) (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    return true;
+}
+
 /* A link of our own for a sender whose handshake is complete. */
 static bool accept_link(carrier *c)
 {
     wan_tls *t = c->all;
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) return false;
+    if (!make_pair(pair)) return false;
     if (dx_peers_add(&t->inner, pair[0], NULL, &c->inner)) {
         close(pair[0]);
         close(pair[1]);
@@ -692,7 +701,7 @@ static int open_peers(wan_tls *t, uint32_t count, bool is_outer)
     memset(&desc, 0, sizeof desc);
     desc.peers_max = count;
     desc.block_size = BLOCK_SIZE;
-    desc.block_count = BLOCKS * count + 16;
+    desc.block_count = BLOCKS * count + WAN_POOL_SIZE / BLOCK_SIZE * 2; /* what one turn of the loop receives may be for one */
     desc.linger_ns = SECOND;
     desc.receive_when_full = true; /* the protocol of the links has answers in both directions */
     desc.user = t;
@@ -747,7 +756,7 @@ static int prepare_link(carrier *c, dx_link_id *id)
 {
     wan_tls *t = c->all;
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) return DX_LINK_ESYS;
+    if (!make_pair(pair)) return DX_LINK_ESYS;
     int error = dx_peers_add(&t->inner, pair[0], NULL, &c->inner) ? DX_LINK_EAGAIN : DX_LINK_OK;
     if (error) close(pair[0]);
     if (error) c->inner = 0;

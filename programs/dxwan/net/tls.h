@@ -12,6 +12,8 @@
 
 #include "../../../layers/dx_link.h"
 
+enum { WAN_POOL_SIZE = 4 << 20 }; /* bytes of input that the loop has buffers for */
+
 typedef struct wan_tls wan_tls;
 
 /* Do these options ask for TLS? */
