@@ -12,7 +12,8 @@
 
 enum {
     BUFFER_SIZE  = 65536,
-    BUFFERS      = WAN_POOL_SIZE / BUFFER_SIZE, /* for input, of all connections */
+    BUFFERS      = 64,     /* for input, of all connections */
+    TLS_BUFFER_SIZE = 32768,
     BLOCKS       = 4,      /* for output, of each connection */
     OUT_SIZE     = 4096,   /* of a connection's small frames */
     FRAMES_MAX   = 32,     /* handled in a row on one connection */
@@ -96,8 +97,8 @@ int wan_loop_open(wan_loop *l, dx_link_desc *desc, const wan_options *o, bool se
     l->ender = o->ender ? o->ender : &signals;
     r.descriptors_max = (has_tls ? 4 : 1) * desc->links_max + 128;
     r.pending_max = (has_tls ? 4 + TLS_PENDING : 4) * desc->links_max + 512;
-    r.buffer_count = BUFFERS;
-    r.buffer_size = BUFFER_SIZE;
+    r.buffer_count = has_tls ? WAN_TLS_POOL_SIZE / TLS_BUFFER_SIZE : BUFFERS;
+    r.buffer_size = has_tls ? TLS_BUFFER_SIZE : BUFFER_SIZE;
     r.memory_size = dx_reactor_memory_size(&r);
     l->reactor_memory = prog_alloc(r.memory_size);
     r.memory = l->reactor_memory;

@@ -25,7 +25,8 @@ bool wan_tls_is_wanted(const wan_options *o) { return o->tls_cert || o->tls_key 
 enum {
     BLOCK_SIZE     = 16384 + 512, /* a record of TLS, */
     RECORD_MAX     = 16384,       /* and its plain text */
-    BLOCKS         = 12,          /* of each connection: output, and input that came before a hold */
+    BLOCKS         = 5 + WAN_TLS_POOL_SIZE / RECORD_MAX, /* of each connection: output, and input that came before
+                                     a hold, which is at most all that one turn of the loop receives */
     PAIR_SIZE      = 32768,       /* of the buffer of a pair, so that little comes before it; the system doubles it */
     HANDSHAKE_S    = 10,
     HANDSHAKES_MAX = 64,          /* under way: the oldest one is closed for the next */
@@ -701,7 +702,7 @@ static int open_peers(wan_tls *t, uint32_t count, bool is_outer)
     memset(&desc, 0, sizeof desc);
     desc.peers_max = count;
     desc.block_size = BLOCK_SIZE;
-    desc.block_count = BLOCKS * count + WAN_POOL_SIZE / BLOCK_SIZE * 2; /* what one turn of the loop receives may be for one */
+    desc.block_count = BLOCKS * count + 16;
     desc.linger_ns = SECOND;
     desc.receive_when_full = true; /* the protocol of the links has answers in both directions */
     desc.user = t;

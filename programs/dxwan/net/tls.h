@@ -12,7 +12,7 @@
 
 #include "../../../layers/dx_link.h"
 
-enum { WAN_POOL_SIZE = 4 << 20 }; /* bytes of input that the loop has buffers for */
+enum { WAN_TLS_POOL_SIZE = 512 << 10 }; /* bytes of input that the loop has buffers for */
 
 typedef struct wan_tls wan_tls;
 
