@@ -35,8 +35,8 @@ static const prog_command commands[WAN_COMMANDS] = {
          .arguments = "ADDRESS",
          .summary = "Wait for a sender and store its file",
          .details = "ADDRESS is HOST:PORT of this machine; with port 0 the system chooses the port, and\n"
-                    "the first line of output has it. Anybody who can connect can send: use it in a\n"
-                    "network, or through a tunnel, that keeps others out.\n"
+                    "the first line of output has it. Anybody who can connect can send: use TLS with\n"
+                    "--tls-ca, or a network or a tunnel that keeps others out.\n"
                     "\n"
                     "The file is stored under the name that the sender gives, in the directory --out,\n"
                     "or as the file --out. A hidden partial file in the same directory is renamed once it\n"
