@@ -545,6 +545,38 @@ def case_standard_input():
     assert read("named") == content
 
 
+def case_a_slow_pipe_outlives_the_timeouts():
+    """Standard input that takes longer than every time-out, with a pause as long: sender and receiver wait, as the sender shows that it lives. An input that
+    never ends is left at SIGTERM, and one whose receiver never comes ends at --timeout."""
+    parts = [random.Random("%s %d" % (SEED, i)).randbytes(200000) for i in range(5)]
+    r = Run("recv", "127.0.0.1:0", "--out", "named", "--wait", 2, "--timeout", 2).listening()
+    s = Run("send", "-", "127.0.0.1:%d" % r.port, "--timeout", 2, "--streams", 3, stdin=subprocess.PIPE)
+    for part, pause in zip(parts, (1, 4, 0.5, 1, 0)):
+        s.process.stdin.write(part)
+        s.process.stdin.flush()
+        time.sleep(pause)
+    s.process.stdin.close()
+    s.process.stdin = None
+    s.end()
+    r.end()
+    assert read("named") == b"".join(parts)
+    r = receive()
+    s = Run("send", "-", "127.0.0.1:%d" % r.port, "--name", "f", stdin=subprocess.PIPE)
+    time.sleep(1)
+    s.kill(signal.SIGTERM)
+    began = time.time()
+    s.process.wait(PATIENCE)
+    assert time.time() - began < 10
+    s.end(3, "interrupted")
+    r.kill(signal.SIGTERM)
+    r.end(3)
+    port, = free_ports(1)
+    s = Run("send", "-", "127.0.0.1:%d" % port, "--timeout", 1, "--name", "f", stdin=subprocess.PIPE)
+    s.process.wait(PATIENCE)
+    s.end(3, "no connection within 1 s")
+    only("in")
+
+
 def case_delays_cuts_and_a_stalled_stream():
     """AM-2, AM-4: chunks in any order, one connection that rests from the beginning: the others carry its chunks."""
     for run in range(ROUNDS):

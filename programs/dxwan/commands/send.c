@@ -14,12 +14,14 @@
 #include "../net/region.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     CHUNK_SIZE       = 65536,
     LARGE_CHUNK_SIZE = WAN_CHUNK_MAX,
+    INPUT_NS         = 10000000, /* between two looks at standard input that has nothing */
     LOOK_NS          = 250000000 /* between two looks at the kernel's statistics */
 };
 static const uint64_t large = (uint64_t)64 << 30; /* bytes from which chunks are large */
@@ -35,6 +37,10 @@ typedef struct send {
     dx_link_id         opened[WAN_STREAMS_MAX]; /* of each dialer; 0: none */
     bool               again[WAN_STREAMS_MAX]; /* connect at once: the last link was useful */
     wan_hash           hash;
+    bool               spooling; /* standard input has not ended, */
+    bool               starved;  /* and has nothing now */
+    uint64_t           spooled;  /* bytes that it had */
+    uint64_t           signs;    /* that it is waited for */
     bool               ready; /* the file is hashed: links take part in the transfer */
     uint64_t           told_ns; /* when the receiver was told how far it is */
     uint64_t           seed;
@@ -56,20 +62,20 @@ typedef struct send {
 } send;
 
 /* >>file ---------------------------------------------------------------- */
-/* Copy standard input into an unnamed file, because its size and hash are announced first. */
-static int spool(send *s)
+/* Copy what standard input has now into an unnamed file, because its size and hash are announced first. Waits
+   for no more. Returns a status with a message. */
+static int spool_part(send *s)
 {
     static uint8_t bytes[PROG_IO_SIZE];
-    int64_t got = 0;
-    const int status = wan_unnamed_open(&s->file, "input", "standard input");
-    if (status) return status;
-    for (uint64_t size = 0; !wan_signals_end(); size += (uint64_t)got) {
-        got = os_read(0, bytes, sizeof bytes);
-        if (got < 0) return prog_fail_errno("standard input");
-        if (!got) break;
-        if (os_write(s->file, bytes, (size_t)got) < 0)
-            return prog_fail_errno("the copy of standard input cannot be written");
-    }
+    struct pollfd input = {.fd = 0, .events = POLLIN};
+    s->starved = poll(&input, 1, 0) == 0;
+    if (s->starved) return PROG_OK;
+    const int64_t got = os_read(0, bytes, sizeof bytes);
+    if (got < 0) return prog_fail_errno("standard input");
+    if (got && os_write(s->file, bytes, (size_t)got) < 0)
+        return prog_fail_errno("the copy of standard input cannot be written");
+    s->object.size += (uint64_t)got;
+    s->spooling = got > 0;
     return PROG_OK;
 }
 
@@ -81,19 +87,17 @@ static int open_file(send *s)
     int status = is_input ? wan_join_name(&s->join, "stdin", s->o->name)
                           : wan_join_file(&s->join, s->o->file, s->o->name);
     if (status) return status;
-    if (is_input) {
-        status = spool(s);
-        if (status) return status;
-    } else {
-        s->file = os_open(s->o->file);
-        if (s->file < 0) return prog_fail_errno("%s", s->o->file);
-    }
+    s->object.chunk_size = LARGE_CHUNK_SIZE;
+    s->spooling = is_input;
+    wan_hash_begin(&s->hash);
+    if (is_input) return wan_unnamed_open(&s->file, "input", "standard input");
+    s->file = os_open(s->o->file);
+    if (s->file < 0) return prog_fail_errno("%s", s->o->file);
     if (os_info_of(s->file, &info) < 0) return prog_fail_errno("%s", s->o->file);
     if (info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s is not a file", s->o->file);
     s->object.size = info.size;
-    s->object.chunk_size = info.size < large ? CHUNK_SIZE : LARGE_CHUNK_SIZE;
-    wan_hash_begin(&s->hash);
+    if (info.size < large) s->object.chunk_size = CHUNK_SIZE;
     return PROG_OK;
 }
 
@@ -265,11 +269,25 @@ static void tell_hashed(send *s, uint64_t now)
     uint8_t payload[8];
     if (!s->joined || now - s->told_ns < WAN_TELL_NS) return;
     s->told_ns = now;
-    wan_store(payload, s->hash.bytes, sizeof payload);
+    s->signs += s->spooling && s->starved; /* a number that is told twice is no sign of life */
+    wan_store(payload, (s->spooling ? s->object.size : s->spooled) + s->signs + s->hash.bytes, sizeof payload);
     for (uint32_t i = 0; i < s->o->streams; i++) {
         dx_hbtp_session *session = s->opened[i] ? dx_link_session(&s->loop.links, s->opened[i]) : NULL;
         if (session) (void)dx_hbtp_notify(session, WAN_OP_HASHED, 0, payload, sizeof payload);
     }
+}
+
+/* Store a part of standard input. */
+static void take_input(send *s, uint64_t now)
+{
+    const int status = spool_part(s);
+    if (status) finish(s, status);
+    if (s->spooling) {
+        tell_hashed(s, now);
+        return;
+    }
+    s->spooled = s->object.size;
+    if (s->object.size < large) s->object.chunk_size = CHUNK_SIZE;
 }
 
 /* Hash a part of the file. */
@@ -304,9 +322,9 @@ static void dial_again(send *s)
 static void tick(send *s, uint64_t now)
 {
     const dx_bulk *b = &s->bulk.bulk;
-    const uint64_t hashed = s->joined ? s->hash.bytes : 0; /* without a receiver that is no progress */
+    const uint64_t hashed = s->joined ? s->spooled + s->hash.bytes : 0; /* without a receiver that is no progress */
     const uint64_t moved = b->metrics.bytes_done + s->bulk.checked + (uint64_t)b->state + s->joined + hashed;
-    if (moved != s->moved) {
+    if (moved != s->moved || (s->spooling && s->joined)) { /* whoever writes the input takes its time */
         s->moved = moved;
         s->moved_ns = now;
     }
@@ -336,8 +354,10 @@ static int run(send *s)
     while (!s->over && !status) {
         const uint64_t now = (uint64_t)prog_now_ns();
         if (!s->ready) {
-            hash_part(s, now);
-            if (!s->over && !status) status = wan_loop_turn(&s->loop, now);
+            if (s->spooling) take_input(s, now);
+            else hash_part(s, now);
+            const bool waits = s->spooling && s->starved;
+            if (!s->over && !status) status = wan_loop_turn(&s->loop, waits ? now + INPUT_NS : now);
             tick(s, (uint64_t)prog_now_ns());
             continue;
         }
