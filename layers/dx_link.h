@@ -81,7 +81,7 @@
                 reactor's pool had received; it does not block other peers.
     LIMITS      As dx_peers.h. Needs desc.buffer_count of the reactor, and dx_reactor_run() or
                 dx_reactor_run_once(). No session->cipher.
-    SIZE        code: x86-64 10,164; objects: dx_link 1,064, dx_link_dialer 192, plus
+    SIZE        code: x86-64 10,164; objects: dx_link 1,072, dx_link_dialer 192, plus
                 dx_link_memory_size()
     THREADS     One: the reactor's. For more, a reactor and a dx_link for each.
     CONFIG      DX_LINK_STATIC, DX_LINK_API, DX_LINK_ASSERT(c), DX_LINK_MEMSET
@@ -214,9 +214,9 @@ typedef struct dx_link_desc { /* zero = the default given after each field */
     bool   (*unfinished)(dx_link *l, dx_link_id id);
     /* Once for each link. 0: after a Close by either side; -errno: it was lost. */
     void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);
-    /* How dialers connect, where bytes do not go straight to a socket of *address: the program makes
-       a pair of sockets, carries what comes out of one on over TLS for example, and gives the other
-       one to dx_link_prepare(). Returns the error of that; EAGAIN is retried. NULL:
+    /* How dialers connect, where bytes do not go straight to a socket of *address: the program
+       makes a pair of sockets, carries what comes out of one on over TLS for example, and gives the
+       other one to dx_link_prepare(). Returns the error of that; EAGAIN is retried. NULL:
        dx_link_connect(). */
     int    (*connect)(dx_link *l, const dx_reactor_address *address, dx_link_id *id);
 } dx_link_desc;

@@ -183,7 +183,7 @@ static int load(SSL_CTX **context, const wan_options *o, bool serves, char name[
     *context = NULL;
     if (status) return status;
     SSL_CTX *c = SSL_CTX_new(serves ? TLS_server_method() : TLS_client_method());
-    if (!c) return prog_fail(PROG_SYSTEM, "OpenSSL has no memory");
+    if (!c) return prog_fail(PROG_SYSTEM, "cannot start TLS with %s: OpenSSL has no memory", o->address);
     name[0] = 0;
     if (o->tls_name) (void)snprintf(name, NAME_SIZE, "%s", o->tls_name);
     else if (!serves) host_of(o->address, name);
@@ -826,9 +826,9 @@ struct wan_tls {
 
 int wan_tls_check(const wan_options *o, bool serves)
 {
-    (void)o;
+    const char *option = o->tls_cert ? "--tls-cert" : o->tls_key ? "--tls-key" : o->tls_ca ? "--tls-ca" : "--tls-name";
     (void)serves;
-    return prog_fail(PROG_SYSTEM, "this dxwan was built without OpenSSL: it has no TLS");
+    return prog_fail(PROG_SYSTEM, "%s: this dxwan was built without OpenSSL, so it has no TLS", option);
 }
 
 int wan_tls_open(wan_tls **tls, dx_link *links, uint32_t links_max, const wan_options *o, bool serves)
