@@ -103,6 +103,7 @@ static void plain_send(uint32_t host, uint16_t port, const char *congestion)
 /* >>bulk --------------------------------------------------------------- */
 typedef struct side {
     wan_loop    loop;
+    wan_options options;
     wan_bulk    bulk;
     wan_ender   ender; /* never asked: no signals */
     const char *congestion;
@@ -144,7 +145,8 @@ static void bulk_begin(side *s, uint32_t links_max, const dx_bulk_desc *bulk)
     links.opened = on_opened;
     links.writable = on_writable;
     links.closed = on_closed;
-    if (wan_loop_open(&s->loop, &links, 60 * (uint64_t)SECOND_NS, &s->ender)) exit(1);
+    s->options = (wan_options){.timeout_ns = 60 * (uint64_t)SECOND_NS, .ender = &s->ender};
+    if (wan_loop_open(&s->loop, &links, &s->options, false)) exit(1);
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_FILE_CHUNK, on_frame, NULL);
     wan_bulk_begin(&s->bulk, &s->loop.links, object_file, bulk);

@@ -81,7 +81,7 @@
                 reactor's pool had received; it does not block other peers.
     LIMITS      As dx_peers.h. Needs desc.buffer_count of the reactor, and dx_reactor_run() or
                 dx_reactor_run_once(). No session->cipher.
-    SIZE        code: x86-64 10,164; objects: dx_link 1,064, dx_link_dialer 192, plus
+    SIZE        code: x86-64 10,164; objects: dx_link 1,072, dx_link_dialer 192, plus
                 dx_link_memory_size()
     THREADS     One: the reactor's. For more, a reactor and a dx_link for each.
     CONFIG      DX_LINK_STATIC, DX_LINK_API, DX_LINK_ASSERT(c), DX_LINK_MEMSET
@@ -214,6 +214,11 @@ typedef struct dx_link_desc { /* zero = the default given after each field */
     bool   (*unfinished)(dx_link *l, dx_link_id id);
     /* Once for each link. 0: after a Close by either side; -errno: it was lost. */
     void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);
+    /* How dialers connect, where bytes do not go straight to a socket of *address: the program
+       makes a pair of sockets, carries what comes out of one on over TLS for example, and gives the
+       other one to dx_link_prepare(). Returns the error of that; EAGAIN is retried. NULL:
+       dx_link_connect(). */
+    int    (*connect)(dx_link *l, const dx_reactor_address *address, dx_link_id *id);
 } dx_link_desc;
 
 typedef struct dx_link_dialer { /* caller-allocated, not to be moved; some fields may be read */
@@ -274,6 +279,12 @@ DX_LINK_API int dx_link_connect(dx_link *l, const dx_reactor_address *address, d
 /* A link on a connected, non-blocking stream, without a Hello; opened is not called. Errors as
    dx_link_connect(); after an error fd stays the caller's. */
 DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id);
+/* For desc.connect: a link on a stream whose other end is not connected to the peer yet. As
+   dx_link_connect(), with its Hello and its timeouts; fd is as in dx_link_add(). */
+DX_LINK_API int dx_link_prepare(dx_link *l, int fd, dx_link_id *id);
+/* It is connected now: opened is called before this returns. reason -errno: that has failed, and
+   closed gets the reason. ENOTFOUND; EINVAL: the link was not prepared, or is ready. */
+DX_LINK_API int dx_link_ready(dx_link *l, dx_link_id id, int32_t reason);
 
 /* Keep a link to *address from now on: connect, and reconnect when it is lost or the peer drains
    it. Retries back off: 100 ms, 200 ms ... 5 s, each shortened at random by up to a half; a link
@@ -948,7 +959,8 @@ static int dx_link_p_dial(dx_link_dialer *d)
     DX_LINK_ASSERT(!d->id);
     d->due_ns_ = UINT64_MAX;
     d->began_ns_ = dx_reactor_now_ns(d->all_->reactor);
-    error = dx_link_connect(d->all_, &d->address_, &d->id);
+    error = d->all_->desc.connect ? d->all_->desc.connect(d->all_, &d->address_, &d->id)
+                                  : dx_link_connect(d->all_, &d->address_, &d->id);
     if (error) {
         d->failures++;
         dx_link_p_put_off(d);
@@ -1253,15 +1265,18 @@ DX_LINK_API bool dx_link_is_listening(const dx_link *l)
     return dx_peers_is_listening(&l->peers_);
 }
 
-/* Make a link on a descriptor, which it closes; after an error it stays the caller's. */
-static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address, dx_link_id *id)
+/* Make a link on a descriptor, which it closes; after an error it stays the caller's. connects: it
+   is not established yet. */
+static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address, bool connects,
+                           dx_link_id *id)
 {
     dx_link_p_slot *slot = dx_link_p_new(l);
     uint64_t hello_ns; /* when its answer is too late */
     int error = DX_LINK_OK;
     if (!slot) return DX_LINK_EAGAIN;
-    if (address) {
-        slot->address = *address;
+    DX_LINK_ASSERT(connects || !address);
+    if (address) slot->address = *address;
+    if (connects) {
         slot->flags |= DX_LINK_P_IS_CONNECTING;
         slot->session.desc.keepalive_ns = 0; /* not connected: no keepalive yet */
         slot->until_ns = dx_link_p_from_now(l, l->desc.connect_ns);
@@ -1291,7 +1306,7 @@ DX_LINK_API int dx_link_connect(dx_link *l, const dx_reactor_address *address, d
     if (l->drain_ns_) return DX_LINK_ECANCELED;
     error = dx_reactor_socket(l->reactor, address, DX_REACTOR_NODELAY, &fd);
     if (error) return error == DX_REACTOR_EINVAL ? DX_LINK_EINVAL : DX_LINK_ESYS;
-    error = dx_link_p_begin(l, fd, address, id);
+    error = dx_link_p_begin(l, fd, address, true, id);
     if (error) (void)dx_reactor_ext_close_now(l->reactor, fd);
     return error;
 }
@@ -1300,7 +1315,25 @@ DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id)
 {
     if (!l || fd < 0 || !id) return DX_LINK_EINVAL;
     if (l->drain_ns_) return DX_LINK_ECANCELED;
-    return dx_link_p_begin(l, fd, NULL, id);
+    return dx_link_p_begin(l, fd, NULL, false, id);
+}
+
+DX_LINK_API int dx_link_prepare(dx_link *l, int fd, dx_link_id *id)
+{
+    if (!l || fd < 0 || !id) return DX_LINK_EINVAL;
+    if (l->drain_ns_) return DX_LINK_ECANCELED;
+    return dx_link_p_begin(l, fd, NULL, true, id);
+}
+
+DX_LINK_API int dx_link_ready(dx_link *l, dx_link_id id, int32_t reason)
+{
+    dx_link_p_slot *slot = dx_link_p_find_open(l, id);
+    if (!slot) return l ? DX_LINK_ENOTFOUND : DX_LINK_EINVAL;
+    if (reason > 0 || !(slot->flags & DX_LINK_P_IS_CONNECTING) || slot->address.size)
+        return DX_LINK_EINVAL;
+    if (reason) dx_link_p_cut(slot, reason);
+    else dx_link_p_opened(&l->peers_, id);
+    return DX_LINK_OK;
 }
 
 DX_LINK_API int dx_link_dial(dx_link *l, dx_link_dialer *d, const dx_reactor_address *address,

@@ -87,7 +87,7 @@ bench-keep: build/dxkeep ## dxkeep beside restic, borg and zstd -3: bytes of 20 
 
 BENCH_BULK := $(filter programs/dxwan/net/%,$(DXWAN)) $(COMMON) $(call HEADER,bulk crc32c hbtp reactor link)
 build/bench_bulk: bench/bench_bulk.c $(BENCH_BULK:%.c=build/obj/%.o) build/flags
-	$(CC) -std=c11 $(WARN) $(CFLAGS) $(filter %.c %.o,$^) -o $@ $(LDFLAGS) -lpthread
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(filter %.c %.o,$^) -o $@ $(LDFLAGS) $(TLS_LIBS) -lpthread
 
 bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
 	@bench/bench_bulk.sh

@@ -62,7 +62,17 @@ ifeq ($(TOML),1)
   TOML_CFLAGS := -DPROG_TOML
 endif
 
-# libpq, http-parser and OpenSSL are for dxdb alone: without one of them, or without toml++, there is no dxdb. DXDB=0.
+# OpenSSL is for the TLS of dxwan: without it dxwan has none. TLS=0.
+ifndef TLS
+  TLS := $(shell printf '\043include <openssl/ssl.h>\nint main(void) { return TLS_client_method() == 0; }\n' | \
+           $(CC) $(CFLAGS) -x c - -o /dev/null -lssl -lcrypto 2>/dev/null && echo 1 || echo 0)
+endif
+ifeq ($(TLS),1)
+  TLS_CFLAGS := -DWAN_TLS
+  TLS_LIBS   := -lssl -lcrypto
+endif
+
+# libpq, http-parser and OpenSSL are for dxdb: without one of them, or without toml++, there is no dxdb. DXDB=0.
 ifndef DXDB
   PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
   DXDB := $(if $(filter 1,$(TOML)),$(shell printf '\043include <libpq-fe.h>\n\043include <http_parser.h>\n\043include <openssl/ssl.h>\nint main(void) { return PQlibVersion() + (int)http_parser_version() + !TLS_server_method() == 0; }\n' | \
@@ -80,7 +90,7 @@ ifeq ($(WSLAY),1)
 endif
 
 # Everything in build/ is built again when these change.
-FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS) $(WSLAY_CFLAGS) $(FUSE_CFLAGS) $(SQLITE_CFLAGS)
+FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) $(TOML_CFLAGS) $(WSLAY_CFLAGS) $(FUSE_CFLAGS) $(SQLITE_CFLAGS) $(TLS_CFLAGS)
 build/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@

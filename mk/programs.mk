@@ -65,10 +65,11 @@ build/dxup: $(DXUP:%.c=build/obj/%.o) $(call TOML_OBJECT,)
 build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o) $(call TOML_OBJECT,asan/)
 	$(TOML_LINK) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
+build/obj/programs/dxwan/%.o build/asan/obj/programs/dxwan/%.o: PROGRAM_CC += $(TLS_CFLAGS)
 build/dxwan: $(DXWAN:%.c=build/obj/%.o) $(call TOML_OBJECT,)
-	$(TOML_LINK) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(TOML_LINK) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(TLS_LIBS) -lpthread
 build/asan/dxwan: $(DXWAN:%.c=build/asan/obj/%.o) $(call TOML_OBJECT,asan/)
-	$(TOML_LINK) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(TOML_LINK) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(TLS_LIBS) -lpthread
 
 build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread

@@ -53,17 +53,29 @@ _dxwan() {
     --metrics-addr)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --tls-cert)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --tls-key)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --tls-ca)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --tls-name)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --streams | --streams | --rate | --congestion | --name | --every | --pause | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --as) ((i++)) ;;
+        --streams | --streams | --rate | --congestion | --name | --every | --pause | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --tls-cert | --tls-key | --tls-ca | --tls-name | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     send)
-        options='--streams --rate --congestion --name --timeout --json --quiet --help'
+        options='--streams --rate --congestion --name --timeout --tls-cert --tls-key --tls-ca --tls-name --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
@@ -72,7 +84,7 @@ _dxwan() {
         }
         ;;
     recv)
-        options='--congestion --timeout --out --force --size-max --wait --json --quiet --help'
+        options='--congestion --timeout --out --force --size-max --wait --tls-cert --tls-key --tls-ca --tls-name --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(:) ;;
@@ -80,7 +92,7 @@ _dxwan() {
         }
         ;;
     mirror)
-        options='--streams --rate --congestion --name --every --pause --once --timeout --json --quiet --help'
+        options='--streams --rate --congestion --name --every --pause --once --timeout --tls-cert --tls-key --tls-ca --tls-name --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
@@ -89,7 +101,7 @@ _dxwan() {
         }
         ;;
     probe)
-        options='--streams --congestion --seconds --timeout --json --quiet --help'
+        options='--streams --congestion --seconds --timeout --tls-cert --tls-key --tls-ca --tls-name --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(:) ;;

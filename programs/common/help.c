@@ -16,8 +16,8 @@ enum { COLUMN = 22 }; /* the column where descriptions of options begin */
 void prog_print_version(const prog_program *p)
 {
     const char *zstd = p->zstd ? ZSTD_BUILT_IN : "no zstd";
-    prog_say("%s %u.%u.%u (%s, no TLS)\n", p->name, p->version >> 16, p->version >> 8 & 0xff,
-             p->version & 0xff, p->libraries ? p->libraries() : zstd);
+    prog_say("%s %u.%u.%u (%s, %s)\n", p->name, p->version >> 16, p->version >> 8 & 0xff,
+             p->version & 0xff, p->libraries ? p->libraries() : zstd, p->tls ? p->tls : "no TLS");
 }
 
 /* Print the lines of a text, each indented. at: columns already printed of the first line. */

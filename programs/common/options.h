@@ -70,6 +70,7 @@ typedef struct prog_program {
     const char         *about;   /* lines */
     uint32_t            version; /* 0xMMmmpp */
     bool                zstd;    /* zstd is used if the build found it: PROG_HAS_ZSTD */
+    const char       *tls;     /* the library of TLS, with its version; NULL: there is none */
     const char       *(*libraries)(void); /* names all that it uses, each with its version; NULL: see zstd */
     const prog_command *commands;
     size_t              command_count;

@@ -28,6 +28,9 @@ static int parse(wan_options *o, int command, int argc, char **argv)
         o->file = os_path(plain[0]);
         o->address = plain[1];
     }
+    o->tls_cert = os_path((char *)(uintptr_t)o->tls_cert);
+    o->tls_key = os_path((char *)(uintptr_t)o->tls_key);
+    o->tls_ca = os_path((char *)(uintptr_t)o->tls_ca);
     if (o->quiet || o->json) prog_progress_off();
     return PROG_OK;
 }

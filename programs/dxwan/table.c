@@ -3,6 +3,15 @@
 
 #include "../../layers/dx_bulk.h"
 
+#ifdef WAN_TLS
+#include <openssl/opensslv.h>
+#ifdef OPENSSL_VERSION_STR
+#define TLS_TEXT "OpenSSL " OPENSSL_VERSION_STR
+#else
+#define TLS_TEXT OPENSSL_VERSION_TEXT
+#endif
+#endif
+
 /* Bits for commands, in options and statuses. */
 enum { SEND = 1 << WAN_SEND, RECV = 1 << WAN_RECV, MIRROR = 1 << WAN_MIRROR_FILE,
        PROBE = 1 << WAN_PROBE_PATH, DAEMON = 1 << WAN_DAEMON };
@@ -26,8 +35,8 @@ static const prog_command commands[WAN_COMMANDS] = {
          .arguments = "ADDRESS",
          .summary = "Wait for a sender and store its file",
          .details = "ADDRESS is HOST:PORT of this machine; with port 0 the system chooses the port, and\n"
-                    "the first line of output has it. Anybody who can connect can send: use it in a\n"
-                    "network, or through a tunnel, that keeps others out.\n"
+                    "the first line of output has it. Anybody who can connect can send: use TLS with\n"
+                    "--tls-ca, or a network or a tunnel that keeps others out.\n"
                     "\n"
                     "The file is stored under the name that the sender gives, in the directory --out,\n"
                     "or as the file --out. A hidden partial file in the same directory is renamed once it\n"
@@ -126,6 +135,14 @@ static const prog_option options[] = {
      .help = "serve metrics on HOST:PORT or :PORT, GET /metrics\n(default: [metrics] address of the configuration)"},
     {"--check-config", PROG_OPTION_FLAG, FIELD(check), .commands = DAEMON,
      .help = "only read and check it"},
+    {"--tls-cert", PROG_OPTION_TEXT, FIELD(tls_cert), .commands = TRANSFER, .value = "FILE",
+     .help = "TLS with this certificate, and those that signed\nit (PEM); recv needs one"},
+    {"--tls-key", PROG_OPTION_TEXT, FIELD(tls_key), .commands = TRANSFER, .value = "FILE",
+     .help = "its private key (PEM, without a passphrase)"},
+    {"--tls-ca", PROG_OPTION_TEXT, FIELD(tls_ca), .commands = TRANSFER, .value = "FILE",
+     .help = "TLS, and only with a certificate that one of these\nCAs signed (PEM); recv asks for one only then"},
+    {"--tls-name", PROG_OPTION_TEXT, FIELD(tls_name), .commands = TRANSFER, .value = "NAME",
+     .help = "the name in the certificate of the other side\n(default: the host of ADDRESS; recv: any)"},
     {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = TRANSFER, .help = "print the summary as a JSON object"},
     {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .commands = TRANSFER, .help = "print no summary and no progress"},
 };
@@ -146,6 +163,9 @@ const prog_program wan_program = {
     .about = "dxwan replicates a file over long or lossy links, over many connections at once.",
     .version = DX_BULK_VERSION,
     .zstd = PROG_HAS_ZSTD,
+#ifdef WAN_TLS
+    .tls = TLS_TEXT,
+#endif
     .commands = commands,
     .command_count = WAN_COMMANDS,
     .options = options,

@@ -20,6 +20,7 @@
                 coder.c   a region of a file as a record of dx_hde.h
    net/         join.c    the first message of each connection
                 bulk.c    a transfer of dx_bulk.h on links of dx_link.h
+                tls.c     TLS between a link and its connection
                 region.c  the messages of a mirror
                 path.c    socket options, congestion control, statistics of the kernel
                 loop.c    the event loop and the connections
@@ -57,6 +58,10 @@ typedef struct wan_options {
     bool        once;        /* mirror: end when nothing changes any more */
     bool        quiet;
     bool        json;
+    const char *tls_cert;    /* PEM files; NULL: none. Without any of these there is no TLS */
+    const char *tls_key;
+    const char *tls_ca;      /* who signs the other side's certificate */
+    const char *tls_name;    /* that it has; NULL: the host of address (of a receiver: any) */
     /* The daemon's; zero for a command, and listener -1 */
     const char *config;      /* its file */
     const char *metrics;     /* HOST:PORT */

@@ -426,7 +426,8 @@ def dxwan(folder):
     with open(os.path.join(inside, "FILE.toml"), "w") as f:
         f.write('[[receiver]]\nname = "r"\naddress = "127.0.0.1:7100"\nout = "in"\n')
     daemon = "dxwan daemon --config FILE.toml --metrics-addr 127.0.0.1:7101"
-    calls_of("dxwan", folder, [receive, call, probe, mirror, memory, check, daemon])
+    tls = " --tls-cert FILE.crt --tls-key FILE.key --tls-ca FILE.crt --tls-name localhost"
+    calls_of("dxwan", folder, [receive + tls, call + tls, probe + tls, mirror + tls, memory, check, daemon])
     run(inside, check)
     start(inside, daemon, "started")
     stop()
@@ -439,6 +440,13 @@ def dxwan(folder):
     run(inside, mirror)
     run(inside, "cmp FILE in/other")
     stop()
+    if "no TLS" not in run(inside, "dxwan --version"):
+        run(inside, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout FILE.key -out FILE.crt -days 2 -subj /CN=localhost"
+                    " -addext subjectAltName=DNS:localhost 2>openssl.txt || { cat openssl.txt; false; }")
+        for each, name in ((probe, ""), (call, "name"), (mirror, "other")):
+            start(inside, receive + tls, "listening")
+            run(inside, each + tls + (f" && cmp FILE in/{name}" if name else ""))
+            stop()
     start(inside, receive.replace("1M", "100M"), "listening")
     run(inside, "sleep 60 & sleep 1; " + memory + "; status=$?; kill $!; test $status = 0")
     run(inside, "readelf -l in/memory | grep -q LOAD")

@@ -1293,6 +1293,68 @@ EVERY(li_7_a_dialer_comes_back_when_its_link_is_lost)
     world_close(&w);
 }
 
+/* The other end of a link that is carried on by the program. */
+static int carried[2]; /* descriptors of the last pair: ours is the second one */
+static int32_t carried_error;
+
+static int carry(dx_link *l, const dx_reactor_address *address, dx_link_id *id)
+{
+    DX_CHECK(address->size > 0);
+    if (carried_error) return carried_error;
+    DX_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, carried), 0);
+    return dx_link_prepare(l, carried[0], id);
+}
+
+EVERY(li_7_a_dialer_connects_as_the_program_says)
+{
+    static world w;
+    static dx_link_dialer d;
+    dx_link_id other;
+    memset(&w, 0, sizeof w);
+    w.d.connect = carry;
+    carried_error = 0;
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_link_dial(&w.client, &d, &w.at, 7), 0);
+    for (int i = 0; i < 10; i++) DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)MS) >= 0);
+    DX_CHECK(d.id && w.opened == 0 && w.hung == 0); /* it waits */
+    DX_CHECK_EQ(dx_link_ready(&w.client, d.id, 1), DX_LINK_EINVAL);
+    DX_CHECK_EQ(dx_link_ready(&w.client, d.id, -ECONNREFUSED), 0);
+    UNTIL(w.hung == 1);
+    DX_CHECK(d.id == 0 && d.failures == 1 && d.reason == -ECONNREFUSED && w.client_reason == -ECONNREFUSED);
+    close(carried[1]);
+    UNTIL(d.id != 0); /* again, and now the server takes the other end */
+    DX_CHECK_EQ(dx_link_add(&w.server, carried[1], &other), 0);
+    DX_CHECK_EQ(dx_link_ready(&w.client, d.id, 0), 0);
+    DX_CHECK_EQ(dx_link_ready(&w.client, d.id, 0), DX_LINK_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_call(dx_link_session(&w.client, d.id), ECHO, "carried", 7, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.results == 1);
+    DX_CHECK_EQ(w.good, 1);
+    carried_error = DX_LINK_EAGAIN;
+    DX_CHECK_EQ(dx_link_abort(&w.server, other), 0);
+    UNTIL(w.hung == 2);
+    UNTIL(d.failures >= 2 && d.id == 0); /* the program has no pair: tried again later */
+    DX_CHECK_EQ(dx_link_ready(&w.client, other, 0), DX_LINK_ENOTFOUND);
+    dx_link_dial_end(&d);
+    world_close(&w);
+}
+
+EVERY(li_7_a_prepared_link_that_is_never_ready_ends_by_its_timeout)
+{
+    static world w;
+    dx_link_id id;
+    int pair[2];
+    memset(&w, 0, sizeof w);
+    w.d.connect_ns = 50 * MS;
+    world_open(&w, backend);
+    DX_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    DX_CHECK_EQ(dx_link_prepare(&w.client, -1, &id), DX_LINK_EINVAL);
+    DX_CHECK_EQ(dx_link_prepare(&w.client, pair[0], &id), 0);
+    UNTIL(w.hung == 1);
+    DX_CHECK_EQ(w.client_reason, -ETIMEDOUT);
+    close(pair[1]);
+    world_close(&w);
+}
+
 EVERY(li_7_where_nobody_is_a_dialer_tries_again_later_and_later)
 {
     static world w;

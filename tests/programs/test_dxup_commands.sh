@@ -15,7 +15,7 @@ versions_in_the_same_words() {
         long=$out
         expect 0 "$program" -V
         [ "$out" = "$long" ] || fail "-V: $out"
-        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \(((no\ )?(zlib|zstd|liblzma)(\ [0-9.]+)?,\ )+no\ TLS\)$ ]] || fail "$out"
+        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \(((no\ )?(zlib|zstd|liblzma)(\ [0-9.]+)?,\ )+(no\ TLS|OpenSSL\ [0-9][0-9a-z.]*)\)$ ]] || fail "$out"
         for library in "libz zlib" libzstd\ zstd "liblzma liblzma"; do # each that is linked is named, with its version
             ldd "$program" 2>/dev/null | grep -q "^[[:space:]]*${library% *}\.so" || continue
             [[ $out =~ [\(\ ]${library#* }\ [0-9]+\.[0-9.]*[0-9], && ! $out =~ no\ ${library#* } ]] || fail "no ${library#* } in: $out"

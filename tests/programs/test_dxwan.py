@@ -263,6 +263,262 @@ def fake_receiver(behave):
         server.close()
 
 
+# ---- TLS
+class Certificates:
+    """CAs and what they signed, made with openssl in the directory of the case."""
+
+    def __init__(self):
+        if b"no TLS" in subprocess.run([DXWAN, "--version"], stdout=subprocess.PIPE).stdout:
+            raise Skip("dxwan was built without OpenSSL")
+        if not shutil.which("openssl"):
+            raise Skip("openssl is not installed")
+        self.authority("ca")
+        self.authority("other-ca")
+        self.sign("server", "ca", "IP:127.0.0.1,DNS:localhost")
+        self.sign("client", "ca", "DNS:berlin.example")
+
+    def run(self, *arguments):
+        subprocess.run(["openssl", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def authority(self, name):
+        self.run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", name + ".key", "-out", name + ".crt",
+                 "-days", "30", "-subj", "/CN=" + name)
+
+    def sign(self, name, ca, names, days=30):
+        """days < 0: it has expired."""
+        self.run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", name + ".key", "-out", name + ".csr",
+                 "-subj", "/CN=" + name)
+        write(name + ".ext", b"subjectAltName=" + names.encode() + b"\n")
+        self.run("x509", "-req", "-in", name + ".csr", "-CA", ca + ".crt", "-CAkey", ca + ".key", "-CAcreateserial", "-days", str(days),
+                 "-extfile", name + ".ext", "-out", name + ".crt")
+
+    @staticmethod
+    def own(name):
+        return ("--tls-cert", name + ".crt", "--tls-key", name + ".key")
+
+
+TRUST = ("--tls-ca", "ca.crt")
+
+
+def case_tls_transfers_are_whole_and_handshakes_are_resumed():
+    """Over TLS, with and without a certificate of the sender: files, a mirror, a directory, a probe; one full handshake for 64 connections."""
+    c = Certificates()
+    dice = random.Random(SEED)
+    for size, sender in ((0, ()), (1, c.own("client")), (20000000, c.own("client"))):
+        write("f", content := dice.randbytes(size))
+        r = receive("--force", "--json", *c.own("server"), *(TRUST if sender else ()))
+        s = Run("send", "f", "127.0.0.1:%d" % r.port, "--json", "--streams", 64 if size else 3, *TRUST, *sender).end()
+        r.end()
+        assert read("in/f") == content
+        figures = json.loads(s.out)
+        assert figures["tls_resumed"] >= figures["tls_handshakes"] - 1 and figures["tls_handshakes"] >= 1, figures
+        if size:
+            assert figures["tls_handshakes"] >= 60, figures
+    r = receive("--force", *c.own("server"), *TRUST)
+    Run("mirror", "f", "127.0.0.1:%d" % r.port, "--once", *TRUST, *c.own("client")).end()
+    r.end()
+    assert read("in/f") == content
+    os.makedirs("d/e")
+    write("d/e/g", content[:3000000])
+    r = receive(*c.own("server"), *TRUST, "--tls-name", "berlin.example")
+    Run("mirror", "d", "localhost:%d" % r.port, "--once", *TRUST, *c.own("client")).end() # the other name of the certificate
+    r.end()
+    assert read("in/d/e/g") == content[:3000000]
+    r = receive(*c.own("server"), *TRUST)
+    Run("probe", "127.0.0.1:%d" % r.port, "--seconds", 1, "--streams", 4, *TRUST, *c.own("client")).end()
+    r.kill(signal.SIGTERM)
+    r.end(3)
+
+
+def case_tls_cuts_resumes_and_damage():
+    """Connections are cut and delayed, bytes of them changed, both sides killed: what arrives is the file, and nothing of it can be read on the way."""
+    c = Certificates()
+    dice = random.Random(SEED)
+    write("f", content := b"in the clear " * 500000 + dice.randbytes(3000000))
+    tls = (*TRUST, *c.own("client"))
+    for run in range(ROUNDS):
+        r = receive("--force", *c.own("server"), *TRUST)
+        p = Proxy(r.port, dice.random(), delay=(0, 0.03), cut_after=(300000, 1500000))
+        Run("send", "f", "127.0.0.1:%d" % p.port, "--streams", 8, *tls).end()
+        r.end()
+        assert read("in/f") == content and p.cuts > 0
+        os.unlink("in/f")
+    seen = []
+    r = receive("--force", *c.own("server"), *TRUST)
+    with changing(r.port, seen, flip_after=400000, times=5) as port:
+        Run("send", "f", "127.0.0.1:%d" % port, "--streams", 4, *tls).end()
+    r.end()
+    assert read("in/f") == content
+    assert not any(b"in the clear" in part for part in seen) and sum(map(len, seen)) > len(content)
+    os.unlink("in/f")
+    r = receive("--force", *c.own("server"), *TRUST)
+    s = Run("send", "f", "127.0.0.1:%d" % r.port, "--streams", 4, "--rate", "2M", *tls)
+    await_bytes("in/.f.dxwan-part", 1 << 20)
+    for killed in (s, r):
+        killed.kill()
+        killed.process.wait()
+        running.remove(killed)
+    r = Run("recv", "127.0.0.1:%d" % r.port, "--out", "in", "--wait", PATIENCE, *c.own("server"), *TRUST).listening()
+    Run("send", "f", "127.0.0.1:%d" % r.port, *tls).end()
+    r.end()
+    assert read("in/f") == content
+
+
+@contextlib.contextmanager
+def changing(port, seen, flip_after, times):
+    """Forward connections to a port; `seen` gets what the clients send. Of the first `times`, one bit is changed after so many bytes."""
+    server = socket.create_server(("127.0.0.1", 0), backlog=300)
+    left = [times]
+
+    def pump(source, sink, flips):
+        at = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if flips is not None:
+                    seen.append(data)
+                    if flips and at <= flip_after < at + len(data):
+                        data = data[:-1] + bytes([data[-1] ^ 4])
+                at += len(data)
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                near = server.accept()[0]
+                far = socket.create_connection(("127.0.0.1", port))
+                flips = left[0] > 0
+                left[0] -= 1
+                threading.Thread(target=pump, args=(near, far, flips), daemon=True).start()
+                threading.Thread(target=pump, args=(far, near, None), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        server.close()
+
+
+def case_tls_says_why_it_refuses():
+    """Wrong CA, expired, wrong name, no certificate, no TLS on one side: each ends soon with its own message, and the receiver still waits."""
+    c = Certificates()
+    c.sign("expired", "ca", "IP:127.0.0.1,DNS:berlin.example", -1)
+    c.sign("elsewhere", "ca", "DNS:elsewhere.example")
+    c.sign("foreign", "other-ca", "IP:127.0.0.1")
+    write("f", b"content")
+    command = ("send", "mirror", "probe")
+    for server, sender, says, receiver in (
+            (c.own("foreign"), TRUST, "TLS: its certificate is not signed by the CA of --tls-ca", ""),
+            (c.own("foreign"), ("--tls-name", "127.0.0.1"), "TLS: its certificate is not signed by a CA of this system", ""),
+            (c.own("expired"), TRUST, "TLS: its certificate has expired", ""),
+            (c.own("elsewhere"), TRUST, "TLS: its certificate is not for the name '127.0.0.1'", ""),
+            (c.own("server"), (*TRUST, "--tls-name", "tokyo.example"), "TLS: its certificate is not for the name 'tokyo.example'", ""),
+            ((*c.own("server"), *TRUST), TRUST, "TLS: it refuses: it wants a certificate", "TLS: it has no certificate"),
+            ((*c.own("server"), *TRUST), (*TRUST, *c.own("foreign")), "TLS: it refuses: the certificate of this side is not signed by its CA",
+             "TLS: its certificate is not signed by the CA of --tls-ca"),
+            ((*c.own("server"), *TRUST), (*TRUST, *c.own("expired")), "TLS: it refuses: the certificate of this side has expired",
+             "TLS: its certificate has expired"),
+            ((*c.own("server"), *TRUST, "--tls-name", "rome.example"), (*TRUST, *c.own("client")), "TLS: it refuses",
+             "TLS: its certificate is not for the name 'rome.example'"),
+            ((), TRUST, "TLS: it does not speak TLS", ""),
+            (c.own("server"), (), "is not a dxwan receiver, or one that wants TLS", "TLS: it does not speak TLS")):
+        r = receive(*server)
+        for name in command:
+            began = time.time()
+            Run(name, *(("f",) if name != "probe" else ()), "127.0.0.1:%d" % r.port, *sender, *(("--once",) if name == "mirror" else ())).end(3, says)
+            assert time.time() - began < 15, (name, says)
+        only("in")
+        if "wants TLS" in says:
+            Run("send", "f", "127.0.0.1:%d" % r.port, *TRUST).end()
+            r.end(0, receiver)
+            os.unlink("in/f")
+            continue
+        r.kill(signal.SIGTERM)
+        r.end(3, receiver)
+    r = receive(*c.own("server"))
+    for arguments, says in ((("--tls-cert", "server.crt"), "--tls-cert and --tls-key belong together"), (("--tls-ca", "missing"), "--tls-ca missing: No such file"),
+                            (("--tls-ca", "f"), "--tls-ca f: "), (("--tls-cert", "server.crt", "--tls-key", "client.key"), "--tls-key client.key: "),
+                            (("--tls-cert", "f", "--tls-key", "client.key"), "--tls-cert f: "), (("--tls-ca", "ca.crt", "--tls-name", ""), "--tls-name")):
+        Run("send", "f", "127.0.0.1:%d" % r.port, *arguments).end(2 if "missing" in says else 1, says)
+    for arguments, says in ((TRUST, "needs --tls-cert and --tls-key"), ((*c.own("server"), "--tls-name", "x"), "--tls-name needs --tls-ca")):
+        Run("recv", "127.0.0.1:0", *arguments).end(1, says)
+    c.run("ec", "-in", "server.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key")
+    Run("recv", "127.0.0.1:0", "--tls-cert", "server.crt", "--tls-key", "locked.key").end(1, "--tls-key locked.key: ") # asks nobody
+
+
+def case_tls_hostile_peers_that_stop():
+    """A peer that stops in the middle of a handshake, a hundred that never begin one, garbage: the sender ends in time, the receiver still receives."""
+    c = Certificates()
+    write("f", content := random.Random(SEED).randbytes(100000))
+    for script in ([], [("in", 5), ("rest", None)], [("in", 5), ("bytes", b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"), ("rest", None)]):
+        server = socket.create_server(("127.0.0.1", 0), backlog=300)
+        held = []
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(server.accept()[0])
+                    for step, value in script:
+                        if step == "in":
+                            held[-1].recv(value)
+                        elif step == "bytes":
+                            held[-1].sendall(value)
+
+        threading.Thread(target=accept, daemon=True).start()
+        for name in ("send", "mirror"):
+            began = time.time()
+            Run(name, "f", "127.0.0.1:%d" % server.getsockname()[1], *TRUST, "--timeout", 2, "--streams", 4).end(3, "does not answer the handshake of TLS")
+            assert time.time() - began < 20, time.time() - began
+        server.close()
+        for h in held:
+            h.close()
+    r = receive(*c.own("server"), *TRUST)
+    dice = random.Random(SEED)
+    peers = []
+    for i in range(150):
+        peers.append(socket.create_connection(("127.0.0.1", r.port)))
+        with contextlib.suppress(OSError):
+            peers[-1].sendall((b"", b"\x16\x03\x01\x02\x00\x01", dice.randbytes(300), b"GET / HTTP/1.1\r\n\r\n")[i % 4])
+    Run("send", "f", "127.0.0.1:%d" % r.port, *TRUST, *c.own("client"), "--streams", 8).end()
+    r.end(0, "TLS: ")
+    assert read("in/f") == content
+    for peer in peers:
+        peer.close()
+
+
+def case_dc_4_tls_keys_of_the_daemon():
+    """tls_cert, tls_key, tls_ca, tls_name: checked with the files, in force for mirrors and receivers, and a failure has its reason."""
+    c = Certificates()
+    content = random.Random(SEED).randbytes(400000)
+    write("m", content)
+    os.mkdir("there")
+    port, = free_ports(1)
+    keys = FEW + "tls_cert = 'server.crt'\ntls_key = 'server.key'\ntls_ca = 'ca.crt'\n"
+    tables = receiver_table("r", port, out="there", tls_name='"127.0.0.1"') + mirror_table("to", port, file="m")
+    for text, says in ((FEW + "tls_cert = 'server.crt'\n" + tables, "INVALID_CONFIG: tls_cert and INVALID_CONFIG: tls_key belong together"),
+                       (FEW + "tls_ca = 'ca.crt'\n" + tables, "a receiver with TLS needs"),
+                       (keys.replace("server.key", "client.key") + tables, "INVALID_CONFIG: tls_key client.key: "),
+                       (keys.replace("'ca.crt'", "'m'") + tables, "INVALID_CONFIG: tls_ca m: "), (keys.replace("'ca.crt'", "''") + tables, "must not be empty"),
+                       (FEW + "tls_cert = 1\n" + tables, ":5: tls_cert: must be a string"),
+                       (FEW + receiver_table("r", port, tls_name='"x"'), "a receiver with TLS needs")):
+        check_config(text, 1, says)
+    check_config(keys.replace("server.key", "missing") + tables, 2, "INVALID_CONFIG: tls_key missing: No such file")
+    check_config(keys + tables)
+    d = Daemon(keys + tables).await_line("started")
+    time.sleep(1)
+    d.end()
+    assert read("there/m") == content
+    os.unlink("there/m")
+    r = receive(*c.own("server"), "--tls-ca", "other-ca.crt")
+    d = Daemon(keys + "timeout_ms = 1000\n" + mirror_table("to", r.port, file="m"))
+    d.await_line("it refuses: the certificate of this side is not signed by its CA")
+    d.kill(signal.SIGTERM)
+    d.end(3, number=signal.SIGTERM)
+    r.kill(signal.SIGTERM)
+    r.end(3)
+
+
 # ---- cases: whole transfers
 def case_sizes_arrive():
     """AM-4, W-57: fewer chunks than connections, none, and many; it ends when all is there."""
@@ -287,6 +543,38 @@ def case_standard_input():
     s.end()
     r.end()
     assert read("named") == content
+
+
+def case_a_slow_pipe_outlives_the_timeouts():
+    """Standard input that takes longer than every time-out, with a pause as long: sender and receiver wait, as the sender shows that it lives. An input that
+    never ends is left at SIGTERM, and one whose receiver never comes ends at --timeout."""
+    parts = [random.Random("%s %d" % (SEED, i)).randbytes(200000) for i in range(5)]
+    r = Run("recv", "127.0.0.1:0", "--out", "named", "--wait", 2, "--timeout", 2).listening()
+    s = Run("send", "-", "127.0.0.1:%d" % r.port, "--timeout", 2, "--streams", 3, stdin=subprocess.PIPE)
+    for part, pause in zip(parts, (1, 4, 0.5, 1, 0)):
+        s.process.stdin.write(part)
+        s.process.stdin.flush()
+        time.sleep(pause)
+    s.process.stdin.close()
+    s.process.stdin = None
+    s.end()
+    r.end()
+    assert read("named") == b"".join(parts)
+    r = receive()
+    s = Run("send", "-", "127.0.0.1:%d" % r.port, "--name", "f", stdin=subprocess.PIPE)
+    time.sleep(1)
+    s.kill(signal.SIGTERM)
+    began = time.time()
+    s.process.wait(PATIENCE)
+    assert time.time() - began < 10
+    s.end(3, "interrupted")
+    r.kill(signal.SIGTERM)
+    r.end(3)
+    port, = free_ports(1)
+    s = Run("send", "-", "127.0.0.1:%d" % port, "--timeout", 1, "--name", "f", stdin=subprocess.PIPE)
+    s.process.wait(PATIENCE)
+    s.end(3, "no connection within 1 s")
+    only("in")
 
 
 def case_delays_cuts_and_a_stalled_stream():
@@ -457,7 +745,7 @@ def is_said_once(command):
     for behave in (other, foreign):
         with fake_receiver(behave) as port:
             run = Run(command, "f", "127.0.0.1:%d" % port, "--timeout", 20).end(3)
-            assert run.errors == "dxwan: 127.0.0.1:%d is not a dxwan receiver\n" % port, run.errors
+            assert run.errors == "dxwan: 127.0.0.1:%d is not a dxwan receiver, or one that wants TLS\n" % port, run.errors
     run = Run(command, "f", "127.0.0.1:1", "--timeout", 1).end(3)
     assert run.errors == ("dxwan: 127.0.0.1:1: Connection refused; trying again for 1 s\n"
                           "dxwan: 127.0.0.1:1: no connection within 1 s: Connection refused\n"), run.errors

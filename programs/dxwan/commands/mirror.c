@@ -557,7 +557,7 @@ static uint64_t delivered(mirror *m)
         stream *st = &m->streams[i];
         wan_paths path = {0};
         if (!st->id || !st->joined) continue;
-        wan_path_add(&path, dx_link_fd(&m->loop.links, st->id));
+        wan_path_add(&path, wan_loop_fd(&m->loop.links, st->id));
         m->asks_kernel = m->asks_kernel || path.acknowledged;
         if (path.acknowledged > st->acked && !st->spare_ns) bytes += path.acknowledged - st->acked;
         st->acked = path.acknowledged;
@@ -704,8 +704,8 @@ static void on_opened(dx_link *l, dx_link_id id)
     mirror *m = l->desc.user;
     uint8_t arguments[WAN_JOIN_SIZE_MAX];
     if (m->over) return;
-    wan_path_set_up_or_warn(dx_link_fd(l, id), m->o->congestion, m->congestion, &m->warned);
-    wan_path_set_buffers(dx_link_fd(l, id), m->o->send_buffer, m->o->recv_buffer);
+    wan_path_set_up_or_warn(wan_loop_fd(l, id), m->o->congestion, m->congestion, &m->warned);
+    wan_path_set_buffers(wan_loop_fd(l, id), m->o->send_buffer, m->o->recv_buffer);
     const size_t size = wan_join_write(&m->join, arguments);
     if (dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
                      wan_loop_now_ns(&m->loop) + m->o->timeout_ns, NULL, NULL)) {
@@ -725,7 +725,7 @@ static void say_unconnected(mirror *m, int32_t reason)
 {
     const uint64_t end_ns = m->moved_ns + m->o->timeout_ns, now = (uint64_t)prog_now_ns();
     const wan_figures *f = m->o->figures;
-    if (!f) wan_loop_say_unconnected(m->o->address, reason, &m->reason, end_ns > now ? end_ns - now : 0);
+    if (!f) wan_loop_say_unconnected(&m->loop, m->o->address, reason, &m->reason, end_ns > now ? end_ns - now : 0);
     else if (f->connected && reason < 0) f->connected(f->user, reason);
 }
 
@@ -735,6 +735,8 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     mirror *m = l->desc.user;
     bool lost = m->phase == TOLD && m->told_on == id;
     stream *st = stream_of(m, id);
+    if (!m->joined && !m->over && wan_loop_hopeless(&m->loop))
+        finish(m, wan_join_hopeless(m->o->address, wan_loop_hopeless(&m->loop)));
     if (!st && !m->over) say_unconnected(m, reason);
     if (!m->joined && !m->over && wan_join_is_stranger(dx_link_session(l, id)))
         finish(m, wan_join_stranger(m->o->address));
@@ -796,7 +798,7 @@ static int fail_silence(mirror *m)
     if (m->refusal[0]) return prog_fail(PROG_REFUSED, "%s refused: %s", where, m->refusal);
     if (!m->joined)
         return prog_fail(PROG_NETWORK, "%s: no connection within %u s: %s", where, seconds,
-                         reason < 0 ? os_error_text(-reason) : "the receiver does not answer");
+                         wan_loop_reason(&m->loop, reason));
     if (m->phase == TELLING || m->phase == TOLD)
         return prog_fail(PROG_NETWORK, "%s did not confirm a round within %u s; mirror again to resume",
                          where, seconds);
@@ -859,7 +861,7 @@ static void report_figures(mirror *m, uint64_t now, bool running)
         stream *st = &m->streams[i];
         wan_paths path = {0};
         to->active = running && st->id && st->joined;
-        if (to->active) wan_path_add(&path, dx_link_fd(&m->loop.links, st->id));
+        if (to->active) wan_path_add(&path, wan_loop_fd(&m->loop.links, st->id));
         to->state = state_of(m, st, to->active);
         st->full = false;
         to->bytes += st->bytes - m->bytes_told[i];
@@ -931,7 +933,7 @@ static int start(mirror *m)
     links.connect_ns = m->o->connect_ns;
     links.session.keepalive_ns = m->o->health_ns;
     links.session.on_result = on_result;
-    status = wan_loop_open(&m->loop, &links, m->o->timeout_ns, m->o->ender);
+    status = wan_loop_open(&m->loop, &links, m->o, false);
     if (status) return status;
     dx_hbtp_router_set(&m->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     if (!wan_coder_open(&m->coder, true, m->o) && !m->o->plain) {

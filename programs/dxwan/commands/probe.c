@@ -51,6 +51,7 @@ typedef struct probe {
     uint16_t           status;   /* of the refusal, */
     char               refusal[256]; /* and its text */
     bool               broke;
+    bool               stranger; /* it does not speak HBTP */
 } probe;
 
 static stream *stream_of(probe *p, dx_link_id id)
@@ -67,7 +68,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     uint8_t arguments[WAN_JOIN_SIZE_MAX];
     const wan_join join = {.kind = WAN_PROBE, .name = "probe"};
     const size_t size = wan_join_write(&join, arguments);
-    (void)wan_path_set_up(dx_link_fd(l, id), p->o->congestion, p->congestion);
+    (void)wan_path_set_up(wan_loop_fd(l, id), p->o->congestion, p->congestion);
     if (!s || dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
                            wan_loop_now_ns(&p->loop) + p->o->timeout_ns, NULL, NULL)) {
         (void)dx_link_abort(l, id);
@@ -81,6 +82,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     probe *p = l->desc.user;
     (void)reason;
+    p->stranger = p->stranger || (!p->rtt_ns && wan_join_is_stranger(dx_link_session(l, id)));
     for (uint32_t i = 0; i < p->count; i++)
         if (p->streams[i].id == id) {
             p->streams[i].id = 0;
@@ -151,7 +153,9 @@ static int turn(probe *p, uint64_t until, bool opening)
         if (!opening) pump(p);
         status = wan_loop_turn(&p->loop, until);
         if (wan_loop_is_ended(&p->loop)) return prog_fail(PROG_NETWORK, "the probe was interrupted");
+        if (p->stranger) return wan_join_stranger(p->o->address);
         if (p->broke) return prog_fail(PROG_NETWORK, "%s breaks the protocol", p->o->address);
+        if (wan_loop_hopeless(&p->loop)) return wan_join_hopeless(p->o->address, wan_loop_hopeless(&p->loop));
         if (p->refused) return wan_join_refused(p->o->address, p->status, p->refusal);
     }
     return status;
@@ -167,7 +171,7 @@ static int open_all(probe *p)
     const int reason = p->streams[0].dialer.reason;
     return prog_fail(PROG_NETWORK, "%s: %u of %u connections within %u s: %s", p->o->address, joined(p),
                      p->count, (unsigned)(p->o->timeout_ns / SECOND),
-                     reason < 0 ? os_error_text(-reason) : "the receiver does not answer");
+                     wan_loop_reason(&p->loop, reason));
 }
 
 static void close_all(probe *p)
@@ -200,7 +204,7 @@ static int measure(probe *p, uint32_t count)
         result->connections = count;
         result->bytes_s = (uint64_t)((double)(p->answered - before) * WAN_SINK_SIZE * 1e9 / (double)took);
         for (uint32_t i = 0; i < count; i++)
-            if (p->streams[i].id) wan_path_add(&result->paths, dx_link_fd(&p->loop.links, p->streams[i].id));
+            if (p->streams[i].id) wan_path_add(&result->paths, wan_loop_fd(&p->loop.links, p->streams[i].id));
         p->step_count++;
     }
     close_all(p);
@@ -277,7 +281,7 @@ static int start(probe *p)
     links.opened = on_opened;
     links.closed = on_closed;
     links.session.on_result = on_result;
-    status = wan_loop_open(&p->loop, &links, p->o->timeout_ns, p->o->ender);
+    status = wan_loop_open(&p->loop, &links, p->o, false);
     if (status) return status;
     dx_hbtp_router_set(&p->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     (void)os_random(&p->seed, sizeof p->seed);

@@ -231,8 +231,8 @@ static void on_opened(dx_link *l, dx_link_id id)
 {
     recv_state *s = l->desc.user;
     char active[16];
-    (void)wan_path_set_up(dx_link_fd(l, id), s->o->congestion, active);
-    wan_path_set_buffers(dx_link_fd(l, id), s->o->send_buffer, s->o->recv_buffer);
+    (void)wan_path_set_up(wan_loop_fd(l, id), s->o->congestion, active);
+    wan_path_set_buffers(wan_loop_fd(l, id), s->o->send_buffer, s->o->recv_buffer);
 }
 
 static void on_writable(dx_link *l, dx_link_id id)
@@ -550,7 +550,7 @@ static int start(recv_state *s, int *listener)
     links.writable = on_writable;
     links.closed = on_closed;
     links.session.keepalive_ns = s->o->health_ns;
-    int status = wan_loop_open(&s->loop, &links, s->o->timeout_ns, s->o->ender);
+    int status = wan_loop_open(&s->loop, &links, s->o, true);
     if (status) return status;
     dx_hbtp_router_set_method(&s->loop.router, WAN_RPC_JOIN, on_join, NULL);
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);

@@ -14,12 +14,14 @@
 #include "../net/region.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     CHUNK_SIZE       = 65536,
     LARGE_CHUNK_SIZE = WAN_CHUNK_MAX,
+    INPUT_NS         = 10000000, /* between two looks at standard input that has nothing */
     LOOK_NS          = 250000000 /* between two looks at the kernel's statistics */
 };
 static const uint64_t large = (uint64_t)64 << 30; /* bytes from which chunks are large */
@@ -35,6 +37,10 @@ typedef struct send {
     dx_link_id         opened[WAN_STREAMS_MAX]; /* of each dialer; 0: none */
     bool               again[WAN_STREAMS_MAX]; /* connect at once: the last link was useful */
     wan_hash           hash;
+    bool               spooling; /* standard input has not ended, */
+    bool               starved;  /* and has nothing now */
+    uint64_t           spooled;  /* bytes that it had */
+    uint64_t           signs;    /* that it is waited for */
     bool               ready; /* the file is hashed: links take part in the transfer */
     uint64_t           told_ns; /* when the receiver was told how far it is */
     uint64_t           seed;
@@ -56,20 +62,20 @@ typedef struct send {
 } send;
 
 /* >>file ---------------------------------------------------------------- */
-/* Copy standard input into an unnamed file, because its size and hash are announced first. */
-static int spool(send *s)
+/* Copy what standard input has now into an unnamed file, because its size and hash are announced first. Waits
+   for no more. Returns a status with a message. */
+static int spool_part(send *s)
 {
     static uint8_t bytes[PROG_IO_SIZE];
-    int64_t got = 0;
-    const int status = wan_unnamed_open(&s->file, "input", "standard input");
-    if (status) return status;
-    for (uint64_t size = 0; !wan_signals_end(); size += (uint64_t)got) {
-        got = os_read(0, bytes, sizeof bytes);
-        if (got < 0) return prog_fail_errno("standard input");
-        if (!got) break;
-        if (os_write(s->file, bytes, (size_t)got) < 0)
-            return prog_fail_errno("the copy of standard input cannot be written");
-    }
+    struct pollfd input = {.fd = 0, .events = POLLIN};
+    s->starved = poll(&input, 1, 0) == 0;
+    if (s->starved) return PROG_OK;
+    const int64_t got = os_read(0, bytes, sizeof bytes);
+    if (got < 0) return prog_fail_errno("standard input");
+    if (got && os_write(s->file, bytes, (size_t)got) < 0)
+        return prog_fail_errno("the copy of standard input cannot be written");
+    s->object.size += (uint64_t)got;
+    s->spooling = got > 0;
     return PROG_OK;
 }
 
@@ -81,19 +87,17 @@ static int open_file(send *s)
     int status = is_input ? wan_join_name(&s->join, "stdin", s->o->name)
                           : wan_join_file(&s->join, s->o->file, s->o->name);
     if (status) return status;
-    if (is_input) {
-        status = spool(s);
-        if (status) return status;
-    } else {
-        s->file = os_open(s->o->file);
-        if (s->file < 0) return prog_fail_errno("%s", s->o->file);
-    }
+    s->object.chunk_size = LARGE_CHUNK_SIZE;
+    s->spooling = is_input;
+    wan_hash_begin(&s->hash);
+    if (is_input) return wan_unnamed_open(&s->file, "input", "standard input");
+    s->file = os_open(s->o->file);
+    if (s->file < 0) return prog_fail_errno("%s", s->o->file);
     if (os_info_of(s->file, &info) < 0) return prog_fail_errno("%s", s->o->file);
     if (info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s is not a file", s->o->file);
     s->object.size = info.size;
-    s->object.chunk_size = info.size < large ? CHUNK_SIZE : LARGE_CHUNK_SIZE;
-    wan_hash_begin(&s->hash);
+    if (info.size < large) s->object.chunk_size = CHUNK_SIZE;
     return PROG_OK;
 }
 
@@ -140,8 +144,7 @@ static int fail_silence(const send *s)
     if (s->refusal[0]) return prog_fail(PROG_REFUSED, "%s refused: %s", where, s->refusal);
     if (!s->joined)
         return prog_fail(PROG_NETWORK, "%s: no connection within %u s: %s", where, seconds,
-                         s->dialers[0].reason < 0 ? os_error_text(-s->dialers[0].reason)
-                                                  : "the receiver does not answer");
+                         wan_loop_reason(&s->loop, s->dialers[0].reason));
     switch (s->bulk.bulk.state) {
     case DX_BULK_WAITING:
         return prog_fail(PROG_NETWORK, "%s does not say within %u s what it has", where, seconds);
@@ -171,7 +174,7 @@ static void on_opened(dx_link *l, dx_link_id id)
 {
     send *s = l->desc.user;
     uint8_t arguments[WAN_JOIN_SIZE_MAX];
-    const int fd = dx_link_fd(l, id);
+    const int fd = wan_loop_fd(l, id);
     if (s->over) return;
     wan_path_set_up_or_warn(fd, s->o->congestion, s->congestion, &s->warned);
     const size_t size = wan_join_write(&s->join, arguments);
@@ -203,8 +206,10 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
         s->opened[i] = 0;
         was_open = true;
     }
+    if (!s->joined && !s->over && wan_loop_hopeless(&s->loop))
+        finish(s, wan_join_hopeless(s->o->address, wan_loop_hopeless(&s->loop)));
     if (!was_open && !s->over)
-        wan_loop_say_unconnected(s->o->address, reason, &s->told, end_ns > now ? end_ns - now : 0);
+        wan_loop_say_unconnected(&s->loop, s->o->address, reason, &s->told, end_ns > now ? end_ns - now : 0);
     if (!s->joined && !s->over && wan_join_is_stranger(dx_link_session(l, id)))
         finish(s, wan_join_stranger(s->o->address));
     if (stream && stream->useful && stream->owner < s->o->streams) s->again[stream->owner] = true;
@@ -264,11 +269,25 @@ static void tell_hashed(send *s, uint64_t now)
     uint8_t payload[8];
     if (!s->joined || now - s->told_ns < WAN_TELL_NS) return;
     s->told_ns = now;
-    wan_store(payload, s->hash.bytes, sizeof payload);
+    s->signs += s->spooling && s->starved; /* a number that is told twice is no sign of life */
+    wan_store(payload, (s->spooling ? s->object.size : s->spooled) + s->signs + s->hash.bytes, sizeof payload);
     for (uint32_t i = 0; i < s->o->streams; i++) {
         dx_hbtp_session *session = s->opened[i] ? dx_link_session(&s->loop.links, s->opened[i]) : NULL;
         if (session) (void)dx_hbtp_notify(session, WAN_OP_HASHED, 0, payload, sizeof payload);
     }
+}
+
+/* Store a part of standard input. */
+static void take_input(send *s, uint64_t now)
+{
+    const int status = spool_part(s);
+    if (status) finish(s, status);
+    if (s->spooling) {
+        tell_hashed(s, now);
+        return;
+    }
+    s->spooled = s->object.size;
+    if (s->object.size < large) s->object.chunk_size = CHUNK_SIZE;
 }
 
 /* Hash a part of the file. */
@@ -303,9 +322,9 @@ static void dial_again(send *s)
 static void tick(send *s, uint64_t now)
 {
     const dx_bulk *b = &s->bulk.bulk;
-    const uint64_t hashed = s->joined ? s->hash.bytes : 0; /* without a receiver that is no progress */
+    const uint64_t hashed = s->joined ? s->spooled + s->hash.bytes : 0; /* without a receiver that is no progress */
     const uint64_t moved = b->metrics.bytes_done + s->bulk.checked + (uint64_t)b->state + s->joined + hashed;
-    if (moved != s->moved) {
+    if (moved != s->moved || (s->spooling && s->joined)) { /* whoever writes the input takes its time */
         s->moved = moved;
         s->moved_ns = now;
     }
@@ -335,8 +354,10 @@ static int run(send *s)
     while (!s->over && !status) {
         const uint64_t now = (uint64_t)prog_now_ns();
         if (!s->ready) {
-            hash_part(s, now);
-            if (!s->over && !status) status = wan_loop_turn(&s->loop, now);
+            if (s->spooling) take_input(s, now);
+            else hash_part(s, now);
+            const bool waits = s->spooling && s->starved;
+            if (!s->over && !status) status = wan_loop_turn(&s->loop, waits ? now + INPUT_NS : now);
             tick(s, (uint64_t)prog_now_ns());
             continue;
         }
@@ -368,7 +389,7 @@ static int start(send *s)
     links.writable = on_writable;
     links.closed = on_closed;
     links.session.on_result = on_result;
-    status = wan_loop_open(&s->loop, &links, s->o->timeout_ns, s->o->ender);
+    status = wan_loop_open(&s->loop, &links, s->o, false);
     if (status) return status;
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     s->began_ns = s->moved_ns = (uint64_t)prog_now_ns();
@@ -377,6 +398,15 @@ static int start(send *s)
         if (dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++))
             return prog_fail(PROG_USAGE, "cannot connect to %s", s->o->address);
     return PROG_OK;
+}
+
+static void put_handshakes(const send *s, prog_json *j)
+{
+    uint64_t all, resumed;
+    if (!s->loop.tls) return;
+    wan_tls_handshakes(s->loop.tls, &all, &resumed);
+    prog_json_number(j, "tls_handshakes", all);
+    prog_json_number(j, "tls_resumed", resumed);
 }
 
 static void report(const send *s)
@@ -399,6 +429,7 @@ static void report(const send *s)
         prog_json_number(&j, "retransmitted_segments", s->paths.retransmitted);
         prog_json_number(&j, "rtt_us", s->paths.rtt_us);
         prog_json_number(&j, "ecn_connections", s->paths.ecn);
+        put_handshakes(s, &j);
         prog_json_text(&j, "congestion_control", s->congestion);
         prog_json_hash(&j, "blake3", s->object.hash);
         prog_json_end(&j);

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "../../common/toml.h"
+#include "../net/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -58,6 +59,9 @@ static const key keys[] = {
     IS_SWITCH("transport", "pacing", pacing, 1, NULL),
     IS_NUMBER("transport", "pacing_rate", pacing_rate, MIB, 100 * GIB, 1000 * MIB),
     IS_TEXT("transport", "congestion_control", congestion_control, NULL, NULL),
+    IS_TEXT("transport", "tls_cert", tls_cert, NULL, NULL),
+    IS_TEXT("transport", "tls_key", tls_key, NULL, NULL),
+    IS_TEXT("transport", "tls_ca", tls_ca, NULL, NULL),
     IS_SWITCH("transport", "rdma", rdma, 0, "unsupported: this version has TCP only"),
     IS_TEXT("compression", "algorithm", algorithm, "zstd lz4 snappy", "zstd"),
     IS_NUMBER("compression", "level", level, 0, 3, 2),
@@ -201,6 +205,7 @@ static int parse_mirror(const reading *r, const prog_toml_value *v)
     if (!strcmp(name, "address")) return parse_text(r, v, NULL, &m->address);
     if (!strcmp(name, "as")) return parse_text(r, v, NULL, &m->as);
     if (!strcmp(name, "every_s")) return parse_number(r, v, 1, 86400, &m->every_s);
+    if (!strcmp(name, "tls_name")) return parse_text(r, v, NULL, &m->tls_name);
     return refuse(r, v, "no such key in [[mirror]]");
 }
 
@@ -220,6 +225,7 @@ static int parse_receiver(const reading *r, const prog_toml_value *v)
     if (!strcmp(name, "out")) return parse_text(r, v, NULL, &q->out);
     if (!strcmp(name, "force")) return parse_switch(r, v, NULL, &q->force);
     if (!strcmp(name, "size_max")) return parse_number(r, v, 1, (uint64_t)1 << 43, &q->size_max);
+    if (!strcmp(name, "tls_name")) return parse_text(r, v, NULL, &q->tls_name);
     return refuse(r, v, "no such key in [[receiver]]");
 }
 
@@ -263,6 +269,14 @@ static int check_label(const wan_config *c, const char *path, const char *kind, 
     return prog_fail(PROG_USAGE, INVALID "%s: the name %s is given twice", path, name);
 }
 
+/* TLS of one mirror or receiver: the files can be used. */
+static int check_tls(const wan_config *c, const char *path, const char *address, const char *name, bool serves)
+{
+    wan_options o = {.config = path, .address = address, .tls_name = name};
+    wan_config_tls(c, &o);
+    return wan_tls_is_wanted(&o) ? wan_tls_check(&o, serves) : PROG_OK;
+}
+
 static int check(const wan_config *c, const char *path)
 {
     int status = PROG_OK;
@@ -280,6 +294,7 @@ static int check(const wan_config *c, const char *path)
         if (!status && (!m->file || !m->address))
             status = prog_fail(PROG_USAGE, INVALID "%s: mirror %s has no %s", path, m->name,
                                m->file ? "address" : "file");
+        if (!status) status = check_tls(c, path, m->address, m->tls_name, false);
     }
     for (uint32_t i = 0; i < c->receiver_count && !status; i++) {
         const wan_receiver_config *q = &c->receivers[i];
@@ -287,6 +302,7 @@ static int check(const wan_config *c, const char *path)
         if (!status && (!q->out || !q->address))
             status = prog_fail(PROG_USAGE, INVALID "%s: receiver %s has no %s", path, q->name,
                                q->out ? "address" : "out");
+        if (!status) status = check_tls(c, path, q->address, q->tls_name, true);
     }
     if (!status && !c->mirror_count && !c->receiver_count)
         status = prog_fail(PROG_USAGE, INVALID "%s: there is neither a [[mirror]] nor a [[receiver]]", path);
@@ -327,13 +343,22 @@ void wan_config_free(wan_config *c)
         free(c->mirrors[i].file);
         free(c->mirrors[i].address);
         free(c->mirrors[i].as);
+        free(c->mirrors[i].tls_name);
     }
     for (uint32_t i = 0; i < c->receiver_count; i++) {
         free(c->receivers[i].name);
         free(c->receivers[i].address);
         free(c->receivers[i].out);
+        free(c->receivers[i].tls_name);
     }
     memset(c, 0, sizeof *c);
+}
+
+void wan_config_tls(const wan_config *c, wan_options *o)
+{
+    o->tls_cert = c->tls_cert;
+    o->tls_key = c->tls_key;
+    o->tls_ca = c->tls_ca;
 }
 
 /* >>comparison ----------------------------------------------------------- */
@@ -360,11 +385,11 @@ const char *wan_config_differs(const wan_config *a, const wan_config *b)
 bool wan_mirror_same(const wan_mirror_config *a, const wan_mirror_config *b)
 {
     return same_text(a->name, b->name) && same_text(a->file, b->file) && same_text(a->as, b->as) &&
-           same_text(a->address, b->address) && a->every_s == b->every_s;
+           same_text(a->address, b->address) && same_text(a->tls_name, b->tls_name) && a->every_s == b->every_s;
 }
 
 bool wan_receiver_same(const wan_receiver_config *a, const wan_receiver_config *b)
 {
     return same_text(a->name, b->name) && same_text(a->address, b->address) &&
-           same_text(a->out, b->out) && a->size_max == b->size_max && a->force == b->force;
+           same_text(a->out, b->out) && same_text(a->tls_name, b->tls_name) && a->size_max == b->size_max && a->force == b->force;
 }

@@ -11,6 +11,7 @@ typedef struct wan_mirror_config {
     char    *file;
     char    *address; /* of a receiver */
     char    *as;      /* the name that the receiver is told; NULL: that of the file */
+    char    *tls_name; /* in the receiver's certificate; NULL: the host of `address` */
     uint64_t every_s;
 } wan_mirror_config;
 
@@ -20,6 +21,7 @@ typedef struct wan_receiver_config {
     char    *out;     /* a directory, or a file */
     uint64_t size_max;
     bool     force;
+    char    *tls_name; /* in the sender's certificate; NULL: any */
 } wan_receiver_config;
 
 typedef struct wan_config {
@@ -39,6 +41,9 @@ typedef struct wan_config {
     uint64_t pacing_rate;      /* bytes a second, of each mirror */
     char    *congestion_control;
     bool     rdma;
+    char    *tls_cert;         /* PEM files; NULL: none */
+    char    *tls_key;
+    char    *tls_ca;
     /* [compression] */
     char    *algorithm;
     uint64_t level;
@@ -80,6 +85,8 @@ typedef struct wan_config {
    *c also after an error. */
 int  wan_config_read(wan_config *c, const char *path);
 void wan_config_free(wan_config *c);
+/* Set the files of TLS, which all mirrors and receivers have; borrowed. */
+void wan_config_tls(const wan_config *c, wan_options *o);
 /* NULL, or the name of the first section that differs, apart from mirrors and receivers. */
 const char *wan_config_differs(const wan_config *a, const wan_config *b);
 bool wan_mirror_same(const wan_mirror_config *a, const wan_mirror_config *b);

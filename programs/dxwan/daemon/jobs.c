@@ -181,6 +181,8 @@ static wan_job *new_job(wan_jobs *j, const wan_config *c)
     job->o.send_buffer = c->send_buffer_bytes;
     job->o.recv_buffer = c->recv_buffer_bytes;
     job->o.congestion = j->config.congestion_control;
+    job->o.config = ""; /* messages name keys, not options */
+    wan_config_tls(&j->config, &job->o);
     return job;
 }
 
@@ -193,9 +195,11 @@ static void free_job(wan_job *job)
     free(job->mirror.file);
     free(job->mirror.address);
     free(job->mirror.as);
+    free(job->mirror.tls_name);
     free(job->receiver.name);
     free(job->receiver.address);
     free(job->receiver.out);
+    free(job->receiver.tls_name);
     pthread_mutex_destroy(&job->figures.lock);
     free(job);
 }
@@ -218,7 +222,7 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
                          "start; restart the daemon", m->name);
     wan_job *job = *out = new_job(j, c);
     job->mirror = (wan_mirror_config){prog_copy_text(m->name), prog_copy_text(m->file), prog_copy_text(m->address),
-                                      prog_copy_text(m->as), m->every_s};
+                                      prog_copy_text(m->as), prog_copy_text(m->tls_name), m->every_s};
     job->name = job->mirror.name;
     job->to = to;
     job->figures.verified = on_verified;
@@ -228,6 +232,7 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
     job->o.file = job->mirror.file;
     job->o.address = job->mirror.address;
     job->o.name = job->mirror.as;
+    job->o.tls_name = job->mirror.tls_name;
     job->o.every_ns = m->every_s * SECOND;
     job->o.pause_ns = 10 * SECOND;
     job->o.plain = !c->enabled;
@@ -254,11 +259,12 @@ static int open_receiver(wan_jobs *j, const wan_config *c, const wan_receiver_co
     wan_path_set_buffers(listener, 0, c->recv_buffer_bytes); /* each connection inherits it */
     wan_job *job = *out = new_job(j, c);
     job->receiver = (wan_receiver_config){prog_copy_text(q->name), prog_copy_text(q->address), prog_copy_text(q->out),
-                                          q->size_max, q->force};
+                                          q->size_max, q->force, prog_copy_text(q->tls_name)};
     job->name = job->receiver.name;
     job->o.listener = listener;
     job->o.address = job->receiver.address;
     job->o.out = job->receiver.out;
+    job->o.tls_name = job->receiver.tls_name;
     job->o.force = q->force;
     job->o.size_max = q->size_max;
     prog_say("receiver %s: listening on %s\n", q->name, bound);

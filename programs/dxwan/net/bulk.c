@@ -246,6 +246,6 @@ wan_paths wan_bulk_paths(const wan_bulk *b)
 {
     wan_paths paths = {0};
     for (int i = 0; i < WAN_STREAMS_MAX; i++)
-        if (b->streams[i].id) wan_path_add(&paths, dx_link_fd(b->links, b->streams[i].id));
+        if (b->streams[i].id) wan_path_add(&paths, wan_loop_fd(b->links, b->streams[i].id));
     return paths;
 }

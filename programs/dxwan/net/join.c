@@ -61,7 +61,12 @@ int wan_join_refused(const char *address, uint16_t status, const char *text)
 
 int wan_join_stranger(const char *address)
 {
-    return prog_fail(PROG_NETWORK, "%s is not a dxwan receiver", address);
+    return prog_fail(PROG_NETWORK, "%s is not a dxwan receiver, or one that wants TLS", address);
+}
+
+int wan_join_hopeless(const char *address, const char *why)
+{
+    return prog_fail(PROG_NETWORK, "%s: TLS: %s", address, why);
 }
 
 bool wan_join_is_stranger(const dx_hbtp_session *session)

@@ -48,6 +48,8 @@ int wan_join_name(wan_join *j, const char *path, const char *given);
 int wan_join_file(wan_join *j, const char *path, const char *given);
 /* Fail with the answer to a join, which a peer without this method does not know. */
 int wan_join_refused(const char *address, uint16_t status, const char *text);
+/* No connection will come about, because of TLS: the message and its status. */
+int wan_join_hopeless(const char *address, const char *why);
 int wan_join_stranger(const char *address);
 /* A link has ended before a join was answered: because the peer speaks another protocol? */
 bool wan_join_is_stranger(const dx_hbtp_session *session);

@@ -11,8 +11,9 @@
 #include <string.h>
 
 enum {
-    BUFFERS      = 64,     /* for input, of all connections */
     BUFFER_SIZE  = 65536,
+    BUFFERS      = 64,     /* for input, of all connections */
+    TLS_BUFFER_SIZE = 32768,
     BLOCKS       = 4,      /* for output, of each connection */
     OUT_SIZE     = 4096,   /* of a connection's small frames */
     FRAMES_MAX   = 32,     /* handled in a row on one connection */
@@ -20,7 +21,8 @@ enum {
     LISTEN_TRIES = 20,
     LISTEN_PAUSE_NS = 100000000,
     CONNECT_S    = 10,
-    LINGER_S     = 2
+    LINGER_S     = 2,
+    TLS_PENDING  = 10     /* operations of the event loop for each connection that is carried */
 };
 #define SECOND ((uint64_t)1000000000)
 
@@ -76,16 +78,27 @@ static void describe(wan_loop *l, dx_link_desc *d, uint64_t timeout_ns)
     d->session.frame_ns = timeout_ns;
 }
 
-int wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns, wan_ender *ender)
+static wan_loop *loop_of(const dx_link *links)
 {
+    return (wan_loop *)(uintptr_t)((const char *)links - offsetof(wan_loop, links));
+}
+
+static int connect_tls(dx_link *links, const dx_reactor_address *address, dx_link_id *id)
+{
+    return wan_tls_connect(loop_of(links)->tls, address, id);
+}
+
+int wan_loop_open(wan_loop *l, dx_link_desc *desc, const wan_options *o, bool serves)
+{
+    const bool has_tls = wan_tls_is_wanted(o);
     dx_reactor_desc r = {0};
     assert(desc->links_max > 0 && desc->block_size <= WAN_PAYLOAD_MAX + 4096);
     memset(l, 0, sizeof *l);
-    l->ender = ender ? ender : &signals;
-    r.descriptors_max = desc->links_max + 16;
-    r.pending_max = 4 * desc->links_max + 64;
-    r.buffer_count = BUFFERS;
-    r.buffer_size = BUFFER_SIZE;
+    l->ender = o->ender ? o->ender : &signals;
+    r.descriptors_max = (has_tls ? 4 : 1) * desc->links_max + 128;
+    r.pending_max = (has_tls ? 4 + TLS_PENDING : 4) * desc->links_max + 512;
+    r.buffer_count = has_tls ? WAN_TLS_POOL_SIZE / TLS_BUFFER_SIZE : BUFFERS;
+    r.buffer_size = has_tls ? TLS_BUFFER_SIZE : BUFFER_SIZE;
     r.memory_size = dx_reactor_memory_size(&r);
     l->reactor_memory = prog_alloc(r.memory_size);
     r.memory = l->reactor_memory;
@@ -96,15 +109,16 @@ int wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns, wan_ende
         return prog_fail(PROG_SYSTEM, "cannot open the event loop: %s",
                          dx_reactor_error_name(error));
     }
-    if (!ender) watch_signals(&l->reactor);
+    if (!o->ender) watch_signals(&l->reactor);
     dx_hbtp_router_init(&l->router);
-    describe(l, desc, timeout_ns);
+    describe(l, desc, o->timeout_ns);
+    if (has_tls) desc->connect = connect_tls;
     desc->memory_size = dx_link_memory_size(desc);
     l->links_memory = prog_alloc(desc->memory_size);
     desc->memory = l->links_memory;
     error = dx_link_open(&l->links, &l->reactor, desc);
-    return error ? prog_fail(PROG_SYSTEM, "cannot open the connections: %s",
-                             dx_link_error_name(error)) : PROG_OK;
+    if (error) return prog_fail(PROG_SYSTEM, "cannot open the connections: %s", dx_link_error_name(error));
+    return has_tls ? wan_tls_open(&l->tls, &l->links, desc->links_max, o, serves) : PROG_OK;
 }
 
 /* A receiver that was killed keeps its port for a moment: the system closes its connections later. */
@@ -127,6 +141,7 @@ static int listen_on(dx_reactor *r, const char *text, int *fd, char bound_text[D
 
 int wan_loop_accept(wan_loop *l, int fd)
 {
+    if (l->tls) return wan_tls_listen(l->tls, fd);
     const int error = dx_link_listen(&l->links, fd);
     if (!error) return PROG_OK;
     return prog_fail(PROG_SYSTEM, "cannot accept connections: %s", dx_link_error_name(error));
@@ -172,11 +187,33 @@ int wan_loop_turn(wan_loop *l, uint64_t until_ns)
     return prog_fail(PROG_SYSTEM, "the event loop failed: %s", dx_reactor_error_name(done));
 }
 
-void wan_loop_say_unconnected(const char *address, int32_t reason, int32_t *told, uint64_t left_ns)
+int wan_loop_fd(const dx_link *links, dx_link_id id)
+{
+    const wan_loop *l = loop_of(links);
+    return l->tls ? wan_tls_fd(l->tls, id) : dx_link_fd(links, id);
+}
+
+const char *wan_loop_reason(const wan_loop *l, int32_t reason)
+{
+    bool final;
+    const char *fault = l->tls ? wan_tls_fault(l->tls, &final) : "";
+    if (*fault) return fault;
+    return reason < 0 ? os_error_text(-reason) : "the receiver does not answer";
+}
+
+const char *wan_loop_hopeless(const wan_loop *l)
+{
+    bool final = false;
+    const char *fault = l->tls ? wan_tls_fault(l->tls, &final) : NULL;
+    return final ? fault : NULL;
+}
+
+void wan_loop_say_unconnected(const wan_loop *l, const char *address, int32_t reason, int32_t *told,
+                              uint64_t left_ns)
 {
     if (reason >= 0 || reason == *told) return;
     *told = reason;
-    prog_warn("%s: %s; trying again for %llu s", address, os_error_text(-reason),
+    prog_warn("%s: %s; trying again for %llu s", address, wan_loop_reason(l, reason),
               (unsigned long long)((left_ns + SECOND - 1) / SECOND));
 }
 
@@ -184,13 +221,16 @@ void wan_loop_drain(wan_loop *l)
 {
     const uint64_t until = (uint64_t)prog_now_ns() + SECOND;
     dx_link_drain(&l->links, SECOND / 2);
-    while (l->links.count && (uint64_t)prog_now_ns() < until && !wan_loop_turn(l, until)) {}
+    while ((l->links.count || (l->tls && wan_tls_count(l->tls))) && (uint64_t)prog_now_ns() < until &&
+           !wan_loop_turn(l, until)) {}
 }
 
 void wan_loop_close(wan_loop *l)
 {
     if (l->ender == &signals) woken = NULL;
+    if (l->tls) wan_tls_end(l->tls);
     if (l->reactor_memory) (void)dx_reactor_close(&l->reactor);
+    wan_tls_free(l->tls);
     free(l->links_memory);
     free(l->reactor_memory);
     memset(l, 0, sizeof *l);

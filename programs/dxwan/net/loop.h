@@ -2,7 +2,8 @@
 #ifndef WAN_LOOP_H
 #define WAN_LOOP_H
 
-#include "../../common/common.h"
+#include "../wan.h"
+#include "tls.h"
 
 #include "../../../layers/dx_link.h"
 
@@ -25,15 +26,17 @@ typedef struct wan_loop {
     dx_reactor     reactor;
     dx_link        links;
     dx_hbtp_router router;
+    wan_tls       *tls; /* NULL: none */
     void          *reactor_memory;
     void          *links_memory;
 } wan_loop;
 
 /* Open both. desc: the callbacks, links_max, user; block_size of the frames that are sent;
    connect_ns and session.keepalive_ns may be set. The
-   router is initialised, and gets its routes afterwards. ender: asks it to end; NULL: SIGTERM and
-   SIGINT do, from now on. After an error wan_loop_close() is called, too. */
-int  wan_loop_open(wan_loop *l, dx_link_desc *desc, uint64_t timeout_ns, wan_ender *ender);
+   router is initialised, and gets its routes afterwards. o: timeout_ns, TLS, and who asks it to end;
+   without an ender SIGTERM and SIGINT do, from now on. serves: it accepts connections. After an
+   error wan_loop_close() is called, too. */
+int  wan_loop_open(wan_loop *l, dx_link_desc *desc, const wan_options *o, bool serves);
 /* Listen, and print the address. *fd is closed by the caller. */
 int  wan_loop_listen(wan_loop *l, const char *text, int *fd);
 /* Accept on a socket that listens already. */
@@ -42,9 +45,16 @@ int  wan_loop_accept(wan_loop *l, int fd);
 int  wan_listen(const char *address, int *fd, char text[DX_REACTOR_ADDRESS_TEXT_SIZE]);
 /* Wait for events until a time of prog_now_ns(), and handle them. */
 int  wan_loop_turn(wan_loop *l, uint64_t until_ns);
+/* The descriptor of a link's connection, for socket options and statistics; -1: none. */
+int  wan_loop_fd(const dx_link *links, dx_link_id id);
+/* Why there is no connection: the end of a sentence. reason: -errno; 0: it is not known. */
+const char *wan_loop_reason(const wan_loop *l, int32_t reason);
+/* NULL, or why no attempt to connect will succeed. */
+const char *wan_loop_hopeless(const wan_loop *l);
 /* No connection came about, for this -errno: say so once for each reason; *told has the last one. left_ns:
    for how long it is tried again. */
-void wan_loop_say_unconnected(const char *address, int32_t reason, int32_t *told, uint64_t left_ns);
+void wan_loop_say_unconnected(const wan_loop *l, const char *address, int32_t reason, int32_t *told,
+                              uint64_t left_ns);
 /* Close all connections after what they still have to send, within a second. */
 void wan_loop_drain(wan_loop *l);
 void wan_loop_close(wan_loop *l);
