@@ -4654,9 +4654,9 @@ static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
     return dx_cas_p_decode_store(s, head, 0);
 }
 
-/* Is the next block of the checkpoint whole, and its commit not in the log? A checkpoint is written when
-   its commits are durable, so the log has lost them, or it is that of another store. It is the only trace
-   of the loss. */
+/* Is the next block of the checkpoint whole, and its commit not in the log? A checkpoint is
+   written when its commits are durable, so the log has lost them, or it is that of another store.
+   It is the only trace of the loss. */
 static bool dx_cas_p_is_ahead(dx_cas_store *s)
 {
     dx_cas_p_block b;

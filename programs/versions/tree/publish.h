@@ -12,6 +12,7 @@
           :  batches are delivered in order (batch.h)
           v
        publish_assemble.c  builds directories, files and lists from the events; stores them
+          :                   publish_read_clone.c reads the clones, when it is their turn
 
    The two halves share only links and out: everything else that the assembler needs from the walk is
    in the events. */
@@ -101,11 +102,14 @@ bool versions_publish_is_late(const publisher *p);
 int versions_publish_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total);
 
 /* >>publish_clone.c ---- */
-/* Send the event for the chunks of a clone, if the file can be cloned. */
-int  versions_publish_clone(publisher *p, int fd, uint64_t size, bool *cloned);
-/* In the assembler, at that event: read them. */
-int  versions_publish_read_clone(publisher *p, uint32_t index, void *assembler);
-void versions_publish_drop_clones(publisher *p);
+/* Clone the current file, if it can be: the index of the clone, or -1. */
+int64_t versions_publish_clone(publisher *p, int fd, uint64_t size);
+void    versions_publish_drop_clone(versions_clone_file *c);
+void    versions_publish_drop_clones(publisher *p);
+
+/* >>publish_read_clone.c ---- */
+/* In the assembler, at that event: read them, and drop the clone. */
+int versions_publish_read_clone(publisher *p, uint32_t index, void *assembler);
 
 /* >>publish_walk.c ---- */
 /* Send a directory with all its entries. */

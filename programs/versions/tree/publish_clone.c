@@ -48,21 +48,13 @@ static int clone_anywhere(const publisher *p, int fd)
     return made;
 }
 
-int versions_publish_clone(publisher *p, int fd, uint64_t size, bool *cloned)
+int64_t versions_publish_clone(publisher *p, int fd, uint64_t size)
 {
-    *cloned = false;
-    if (!p->live || !p->live->read || size < VERSIONS_CLONE_MIN || p->clone_count == CLONES_MAX)
-        return PROG_OK;
+    if (!p->live || !p->live->read || size < VERSIONS_CLONE_MIN || p->clone_count == CLONES_MAX) return -1;
     const int made = clone_anywhere(p, fd);
-    if (made < 0) return PROG_OK; /* it is read */
-    int status = versions_publish_need(p, 0);
-    if (status) {
-        close(made);
-        return status;
-    }
+    if (made < 0) return -1; /* it is read */
     if (!p->clones) p->clones = prog_alloc(CLONES_MAX * sizeof *p->clones);
     assert(p->clone_count < CLONES_MAX);
-    versions_publish_event(p, A_LATER, 0, "", NULL, 0, NULL)->chunk = (uint32_t)p->clone_count;
     versions_clone_file *c = &p->clones[p->clone_count++];
     *c = (versions_clone_file){.fd = made, .size = size, .follows = p->follows, .old = p->old,
                                .map_size = p->extras.map_size};
@@ -70,46 +62,10 @@ int versions_publish_clone(publisher *p, int fd, uint64_t size, bool *cloned)
     if (c->map_size) c->map = memcpy(prog_alloc(c->map_size), p->extras.map, c->map_size);
     c->path = strcpy(prog_alloc(p->path_size + 1), p->path);
     p->out->cloned++;
-    *cloned = true;
-    return PROG_OK;
+    return (int64_t)p->clone_count - 1;
 }
 
-/* A publisher of nothing but the chunks of this file, which go to the same assembler. */
-static int read_clone(publisher *q, const publisher *p, const versions_clone_file *c, void *assembler)
-{
-    versions_tree_publish_desc live = *p->live;
-    uint64_t total = 0;
-    live.read = NULL; /* nobody waits any more */
-    q->store = p->store;
-    q->top = p->top;
-    q->out = p->out;
-    q->links = p->links;
-    q->live = &live;
-    q->follows = c->follows;
-    q->old = c->old;
-    q->chunker = p->chunker;
-    memcpy(q->zeros_id, p->zeros_id, sizeof q->zeros_id);
-    q->zeros_size = p->zeros_size;
-    q->extras.map = c->map;
-    q->extras.map_size = c->map_size;
-    q->path_size = strlen(c->path);
-    memcpy(q->path, c->path, q->path_size + 1);
-    q->ring.look_up = versions_assembler_lookup;
-    q->ring.retire = versions_assembler_retire;
-    q->ring.user = assembler;
-    q->ring.prints = live.prints;
-    versions_ring_open(&q->ring, live.workers, 0);
-    q->batch = versions_ring_fill(&q->ring);
-    int status = versions_publish_chunks(q, c->fd, c->size, true, &total);
-    if (!status && total != c->size)
-        status = prog_fail(PROG_SYSTEM, "%s: the clone is shorter than the file", c->path);
-    if (!status) status = versions_ring_submit(&q->ring);
-    if (!status) status = versions_ring_drain(&q->ring);
-    versions_ring_close(&q->ring);
-    return status;
-}
-
-static void drop_clone(versions_clone_file *c)
+void versions_publish_drop_clone(versions_clone_file *c)
 {
     if (c->fd >= 0) close(c->fd);
     free(c->map);
@@ -117,20 +73,9 @@ static void drop_clone(versions_clone_file *c)
     *c = (versions_clone_file){.fd = -1};
 }
 
-int versions_publish_read_clone(publisher *p, uint32_t index, void *assembler)
-{
-    assert(index < p->clone_count && p->clones[index].fd >= 0);
-    publisher *q = prog_alloc(sizeof *q);
-    memset(q, 0, sizeof *q);
-    const int status = read_clone(q, p, &p->clones[index], assembler);
-    drop_clone(&p->clones[index]);
-    free(q);
-    return status;
-}
-
 void versions_publish_drop_clones(publisher *p)
 {
-    for (size_t i = 0; i < p->clone_count; i++) drop_clone(&p->clones[i]);
+    for (size_t i = 0; i < p->clone_count; i++) versions_publish_drop_clone(&p->clones[i]);
     free(p->clones);
     p->clones = NULL;
     p->clone_count = 0;

@@ -387,10 +387,14 @@ static bool is_torn(publisher *p, const versions_found *before, versions_found *
 /* Clone it, or read it. */
 static int read_content(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total)
 {
-    bool cloned;
-    const int status = versions_publish_clone(p, fd, size, &cloned);
-    if (cloned) *total = size; /* whether it has another size is found out next */
-    if (cloned || status) return status;
+    const int64_t clone = versions_publish_clone(p, fd, size);
+    if (clone >= 0) {
+        int status = versions_publish_need(p, 0);
+        if (status) return status;
+        versions_publish_event(p, A_LATER, 0, "", NULL, 0, NULL)->chunk = (uint32_t)clone;
+        *total = size; /* whether it has another size is found out next */
+        return PROG_OK;
+    }
     return versions_publish_chunks(p, fd, size, exact, total);
 }
 
