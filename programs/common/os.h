@@ -180,7 +180,8 @@ int  os_sync(int file);
 int  os_sync_tree(int folder);
 
 /* >>in an open folder: no link is followed in the last name ---- */
-/* Call each for every name. A result that is not 0 ends the loop and is returned. */
+/* Call each for every name, from the first one. A result that is not 0 ends the loop and is returned. -1
+   with errno: also if the names could not all be read. */
 int  os_list(int folder, int (*each)(void *user, const char *name), void *user);
 int  os_stat_in(int folder, const char *name, os_info *out);
 int  os_open_in(int folder, const char *name, int kind); /* OS_FILE, OS_FOLDER */

@@ -267,10 +267,12 @@ static int restore_latest(const keeper *k)
     versions_version v;
     os_info info;
     int partial = PROG_OK;
-    if (o->fresh || keep_is_filled(o->directory) || os_stat(o->store, true, &info) < 0)
-        return PROG_OK;
+    bool filled;
+    if (o->fresh || os_stat(o->store, true, &info) < 0) return PROG_OK;
+    int status = keep_is_filled(o->directory, &filled);
+    if (status || filled) return status;
     versions_store_wait(o->store, prog_now_ns() + KEEP_LOCK_NS);
-    int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
+    status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status == PROG_NOT_FOUND ? PROG_OK : status;
     status = versions_version_find(s, o->name, 0, &v);
     if (!status) status = keep_restore_to(s, &v, o->directory, o, &partial);
@@ -374,9 +376,11 @@ static int open_ship(keeper *k)
 static int wait_for_lease(keeper *k)
 {
     const keep_options *o = k->o;
-    bool failed = false;
+    bool failed = false, filled = false;
     if (!o->standby && !o->fence) return PROG_OK;
-    if (o->standby && keep_is_filled(o->directory))
+    const int status = o->standby ? keep_is_filled(o->directory, &filled) : PROG_OK;
+    if (status) return status;
+    if (filled)
         return prog_fail(PROG_REFUSED, "%s is not empty, and --standby restores it: move it away first",
                          o->directory);
     if (o->verbose) prog_warn("waiting for the lease of %s", o->remote);

@@ -2748,6 +2748,58 @@ def a_store_without_a_part(dice):
             os.unlink("data/g")
 
 
+def names_that_cannot_be_read(dice):
+    """One reading of a directory fails, whichever: the version, or what is restored, is right, or the status is not 0. A capture tries it
+    again on another thread, which must not go on where the first one has ended."""
+    if sys.platform != "linux":
+        raise Skip("needs LD_PRELOAD")
+    shim = build_shim("names.so", "tests/programs/dxkeep_names.c")
+    for at in range(20):
+        os.makedirs("data/d%d" % (at % 3), exist_ok=True)
+        written("data/d%d/%d" % (at % 3, at), dice.randbytes(10))
+        written("data/%d" % at, b"1")
+    keep("capture", "first", "data")
+    os.rename("data", "expected")
+    os.makedirs("empty")
+    os.makedirs("old/d")
+    clones = ("cp", "-a", "--reflink=auto")
+    commands = {"capture": ("capture", "store", "data"), "restore": ("restore", "store", "latest", "back", "--force"),
+                "missing": ("restore", "store", "latest", "missing"),
+                "run": ("run", "store", "data", "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", "cp -a data started")}
+    good = dict.fromkeys(commands, 0)
+    for name, command in commands.items():
+        at, hit = 0, True
+        while hit:
+            at += 1
+            for place in ("data", "store", "back", "missing", "started", "hit"):
+                subprocess.run(["rm", "-rf", place])
+            subprocess.run([*clones, "first", "store"], check=True)
+            subprocess.run([*clones, "%s" % ("empty" if name == "run" else "expected"), "data"], check=True)
+            if name == "restore":
+                subprocess.run([*clones, "old", "back"], check=True)
+            done = subprocess.run([DXKEEP, *command], env={**preloaded(shim), "DX_NAMES_AT": str(at), "DX_NAMES_OUT": os.path.abspath("hit")},
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            hit = os.path.exists("hit")
+            if done.returncode:
+                assert done.returncode > 1 and b"dxkeep: : " not in done.stdout and b": Input/output error" in done.stdout, (name, at, done)
+            if name == "restore" and done.returncode:
+                assert not difference(seen("old"), seen("back")) or not difference(seen("expected"), seen("back")), (at, done)
+                keep(*command)  # it completes what it has begun
+                assert not difference(seen("expected"), seen("back")), (at, done)
+                assert not [left for left in os.listdir(".") if "dxup" in left], (at, os.listdir("."))
+            if done.returncode:
+                continue
+            good[name] += hit
+            out = {"capture": "again", "restore": "back", "missing": "missing", "run": "started"}[name]
+            if name in ("capture", "run"):
+                keep("restore", "store", "latest", "again", "--force", "--quiet")
+                assert not difference(seen("expected"), seen("again")), (name, at, done)
+            if name == "run":
+                assert "d1" in os.listdir("started"), (at, done)
+            assert not difference(seen("expected"), seen(out)), (name, at, done)
+    assert good["capture"], good
+
+
 def files_around_the_size_of_a_chunk(dice):
     """CK-4, CL-7 (empty, large): a file is cut if it is larger than a chunk, strictly; every size is restored. DiffKeeper's threshold
     changes nothing, so that stores share chunks."""
@@ -3736,7 +3788,7 @@ CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_progr
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
          a_store_of_a_newer_format_is_refused, whole_chunks_and_deltas_continue_each_other, when_a_chunk_is_stored_whole, a_restore_stays_in_its_directory,
-         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, what_a_fingerprint_would_spare_is_compared, every_damaged_byte_is_found, a_store_without_a_part,
+         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, what_a_fingerprint_would_spare_is_compared, every_damaged_byte_is_found, a_store_without_a_part, names_that_cannot_be_read,
          files_around_the_size_of_a_chunk, a_daemon_ends_gracefully, what_has_not_changed_is_not_stored, a_large_file_in_little_memory,
          many_small_changes, the_named_tests_of_diffkeeper,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,

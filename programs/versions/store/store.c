@@ -383,14 +383,16 @@ static int check_name(void *user, const char *name)
 
 /* Does the folder have files of something else? Then a typing mistake would put a store among them.
    The first file that a store creates is its lock. */
-static bool is_of_others(const char *path)
+static int refuse_others(const char *path)
 {
     bool others = false;
     int folder = os_open_folder(path);
-    if (folder < 0) return false;
-    (void)os_list(folder, check_name, &others);
-    os_close(folder);
-    return others;
+    const int listed = folder < 0 ? -1 : os_list(folder, check_name, &others);
+    const int status = listed < 0 ? prog_fail_errno("%s", path) : PROG_OK;
+    if (folder >= 0) os_close(folder);
+    if (status || !others) return status;
+    return prog_fail(PROG_REFUSED, "%s is not a store and has other files; a new store needs "
+                                   "a new or empty directory", path);
 }
 
 /* A store is made, but not the directories above it: a slip would scatter them. */
@@ -426,10 +428,7 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
     if (info.kind == OS_FILE)
         return prog_fail(PROG_NOT_FOUND, "%s is a file, not a store; a store is a directory", path);
     if (info.kind != OS_FOLDER) return prog_fail(PROG_NOT_FOUND, "%s is not a store", path);
-    if (mode == VERSIONS_CREATE && is_of_others(path))
-        return prog_fail(PROG_REFUSED, "%s is not a store and has other files; a new store needs "
-                                       "a new or empty directory", path);
-    return PROG_OK;
+    return mode == VERSIONS_CREATE ? refuse_others(path) : PROG_OK;
 }
 
 int versions_store_open(versions_store **out, const char *path, enum versions_store_mode mode)

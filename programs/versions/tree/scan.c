@@ -64,6 +64,7 @@ static int read_names(versions_scan *s)
         if (fd >= 0) close(fd);
         return error;
     }
+    rewinddir(d); /* the offset is that of s->fd, which an attempt that failed has left anywhere */
     for (;;) {
         errno = 0;
         struct dirent *e = readdir(d);
