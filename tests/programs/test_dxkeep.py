@@ -2748,6 +2748,66 @@ def a_store_without_a_part(dice):
             os.unlink("data/g")
 
 
+def bytes_in(folder):
+    return {name: written for name in os.listdir(folder) for written in [open(os.path.join(folder, name), "rb").read()] if written}
+
+
+def a_store_that_has_lost_versions(dice):
+    """The log was cut off, is empty or missing, and the index or the pins know of more: nothing is captured and no program is started, so
+    that no number is used again; readers say that the latest versions are lost."""
+    os.makedirs("data")
+    for turn in range(4):
+        written("data/f", dice.randbytes(1000))
+        keep("capture", "store", "data")
+    keep("pin", "store", "2")
+    for name in os.listdir("store"):  # a store without the caches
+        if name.startswith(("seen-", "torn-")):
+            os.unlink("store/" + name)
+    os.rename("store", "whole")
+    size = size_of_log("whole")
+    for left in (None, 0, 64, 128, *(dice.randrange(130, size) for _ in range(12))):
+        for trace in ("index", "pins", "both"):
+            if (left or 0) >= 128 and trace == "pins":
+                continue  # without the index, what is left is accepted
+            shutil.rmtree("store", ignore_errors=True)
+            shutil.copytree("whole", "store")
+            if trace != "both":
+                os.unlink("store/" + {"index": "pins", "pins": "index"}[trace])
+            if left is None:
+                os.unlink("store/objects")
+            else:
+                os.truncate("store/objects", left)
+            before = bytes_in("store")
+            commands = ("capture store data", "run store empty -- touch started", "run store data -- touch started", "record store --dir data -- touch started",
+                        "daemon store data")
+            for command in commands:
+                shutil.rmtree("empty", ignore_errors=True)
+                os.mkdir("empty")
+                out = keep(*command.split(), status=4)
+                assert "is damaged" in out and "store/objects" in out and not os.path.exists("started"), (left, trace, command, out)
+                assert (left or 0) >= 128 or "tells of versions" in out, out
+            assert (left or 0) < 128 or "ends before versions" in out, (left, out)
+            assert before == bytes_in("store"), (left, trace)
+            if (left or 0) < 128:
+                continue
+            done = subprocess.run([DXKEEP, "log", "store"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            assert done.returncode in (0, 2) and done.stdout.count(b"the latest versions are lost") == 1, (left, done)
+            if done.returncode:
+                continue
+            for command in ("status store", "restore store latest back --force", "ls store latest", "timeline store", "cat store latest f", "export store out.tar --torn --force"):
+                out = keep(*command.split())
+                assert out.count("the latest versions are lost") == 1, (command, out)
+    shutil.rmtree("store")
+    shutil.copytree("whole", "store")
+    for command in ("status store", "restore store latest back --force", "ls store latest", "capture store data"):
+        assert "lost" not in keep(*command.split()), command
+    process = start("--quiet-ms", "1", "--hold-ms", "1")  # readers beside a writer: its commits are no loss
+    for turn in range(60):
+        written("data/f", b"%d" % turn)
+        assert "lost" not in keep("log", "store", "--limit", "1")
+    stop(process)
+
+
 def names_that_cannot_be_read(dice):
     """One reading of a directory fails, whichever: the version, or what is restored, is right, or the status is not 0. A capture tries it
     again on another thread, which must not go on where the first one has ended."""
@@ -3788,7 +3848,7 @@ CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_progr
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
          a_store_of_a_newer_format_is_refused, whole_chunks_and_deltas_continue_each_other, when_a_chunk_is_stored_whole, a_restore_stays_in_its_directory,
-         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, what_a_fingerprint_would_spare_is_compared, every_damaged_byte_is_found, a_store_without_a_part, names_that_cannot_be_read,
+         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, what_a_fingerprint_would_spare_is_compared, every_damaged_byte_is_found, a_store_without_a_part, a_store_that_has_lost_versions, names_that_cannot_be_read,
          files_around_the_size_of_a_chunk, a_daemon_ends_gracefully, what_has_not_changed_is_not_stored, a_large_file_in_little_memory,
          many_small_changes, the_named_tests_of_diffkeeper,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,

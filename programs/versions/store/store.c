@@ -431,10 +431,31 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
     return mode == VERSIONS_CREATE ? refuse_others(path) : PROG_OK;
 }
 
-int versions_store_open(versions_store **out, const char *path, enum versions_store_mode mode)
+/* Is the log missing or without a header, though other files tell that it had versions? A new store in its place would
+   use their numbers again. Under the lock: no other process makes or removes the store now. */
+static int refuse_lost_log(const versions_store *s)
+{
+    static const char *const names[] = {"index", "pins"}; /* neither is written before the first version */
+    char path[sizeof s->objects];
+    os_info log, info;
+    const bool missing = os_stat(s->objects, true, &log) < 0;
+    if (missing && errno != ENOENT) return prog_fail_errno("%s", s->objects);
+    if (!missing && log.size >= 2 * DX_CAS_EXT_HEAD) return PROG_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", s->path, names[i]);
+        if (os_stat(path, false, &info) < 0 || !info.size) continue;
+        return prog_fail(PROG_DAMAGED, "%s is damaged: %s is %s, but %s tells of versions in it. Restore it from a "
+                                       "copy, or remove %s to begin a new store", s->path, s->objects,
+                         missing ? "missing" : log.size ? "cut off" : "empty", path, path);
+    }
+    return PROG_OK;
+}
+
+static int open_store(versions_store **out, const char *path, enum versions_store_mode mode)
 {
     static const uint32_t modes[] = {
         [VERSIONS_READ] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
+        [VERSIONS_AGAIN] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
         [VERSIONS_CHECK] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
         [VERSIONS_WRITE] = DX_CAS_WRITE,
         [VERSIONS_CREATE] = DX_CAS_WRITE | DX_CAS_CREATE,
@@ -448,7 +469,8 @@ int versions_store_open(versions_store **out, const char *path, enum versions_st
     s->made_folder = made;
     s->checks = mode == VERSIONS_CHECK;
     if (writes) status = lock_store(s);
-    s->made = !status && mode == VERSIONS_CREATE && os_stat(s->objects, false, &info) < 0;
+    if (!status && mode == VERSIONS_CREATE) status = refuse_lost_log(s);
+    s->made = !status && mode == VERSIONS_CREATE && os_stat(s->objects, false, &info) < 0 && errno == ENOENT;
     if (!status) status = open_log(s, s->objects, modes[mode]);
     if (status) {
         remove_made(s);
@@ -464,6 +486,34 @@ int versions_store_open(versions_store **out, const char *path, enum versions_st
     return PROG_OK;
 }
 
+/* Is the log of a reader shorter than its index tells? A writer may have made a commit and saved the index
+   between the two looks: then the next ones find that commit. */
+static int warn_of_lost(versions_store **store, enum versions_store_mode mode)
+{
+    dx_cas_stats before, now;
+    versions_store *again;
+    dx_cas_get_stats(&(*store)->cas, &before);
+    if (!has_lost(*store) || before.retired) return PROG_OK;
+    int status = open_store(&again, (*store)->path, mode);
+    if (status) return status;
+    dx_cas_get_stats(&again->cas, &now);
+    if (has_lost(again) && !now.retired && now.commits == before.commits)
+        prog_warn("%s is damaged: the latest versions are lost, which %s knows; %s ends before them",
+                  again->path, again->index_path, again->objects);
+    versions_store_close(*store);
+    *store = again;
+    return PROG_OK;
+}
+
+int versions_store_open(versions_store **out, const char *path, enum versions_store_mode mode)
+{
+    int status = open_store(out, path, mode);
+    if (status || mode != VERSIONS_READ) return status;
+    status = warn_of_lost(out, mode);
+    if (status) versions_store_close(*out);
+    return status;
+}
+
 int versions_store_refresh(versions_store **store)
 {
     versions_store *s = *store, *fresh;
@@ -475,7 +525,7 @@ int versions_store_refresh(versions_store **store)
     /* A killed gc may have retired the log without replacing it: then it is still the current one. */
     if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects)))
         return PROG_OK;
-    int status = versions_store_open(&fresh, s->path, VERSIONS_READ);
+    int status = open_store(&fresh, s->path, VERSIONS_READ);
     if (status) return status;
     versions_store_close(s);
     *store = fresh;
@@ -504,7 +554,7 @@ int versions_store_look_again(versions_store **store)
 {
     versions_store *fresh;
     if (versions_store_in_place(*store)) return versions_store_refresh(store);
-    int status = versions_store_open(&fresh, (*store)->path, VERSIONS_READ);
+    int status = open_store(&fresh, (*store)->path, VERSIONS_READ);
     if (status) return status;
     versions_store_close(*store);
     *store = fresh;
