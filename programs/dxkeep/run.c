@@ -50,7 +50,7 @@ typedef struct keeper {
     keep_keeper  told;     /* in the store, for status, through: */
     int          told_fd;  /* -1: not yet */
     bool         open;     /* reactor and watch are open */
-    bool         closed;   /* an entry without read permission was reported */
+    bool         lacking;  /* an entry that versions lack was reported */
     bool         gone;     /* the directory is missing, which was reported */
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
@@ -134,10 +134,10 @@ static void capture(keeper *k)
     k->added += k->capture.added;
     if (k->capture.added)
         keep_ship_added(k->ship, &k->capture.last, versions_store_size(k->capture.store));
-    if (k->capture.closed && !k->closed && !k->o->quiet) {
-        char text[KEEP_CLOSED_SIZE];
-        prog_warn("not captured: %s", keep_capture_closed_text(&k->capture, text));
-        k->closed = true;
+    if (keep_capture_lacking(&k->capture) && !k->lacking && !k->o->quiet) {
+        char text[KEEP_LACKING_SIZE];
+        prog_warn("not captured: %s", keep_capture_lacking_text(&k->capture, text));
+        k->lacking = true;
     }
     if (k->capture.added && k->o->verbose) say_version(&k->capture);
 }
@@ -339,9 +339,9 @@ static void finish(keeper *k)
     if (k->status && k->capture.absent)
         prog_fail(k->status, "%s is gone: the last changes in it were not captured", k->o->directory);
     if (!k->status) versions_store_save_index(k->capture.store);
-    if (!k->status && k->capture.closed) {
-        char text[KEEP_CLOSED_SIZE];
-        prog_warn("the last version lacks %s", keep_capture_closed_text(&k->capture, text));
+    if (!k->status && keep_capture_lacking(&k->capture)) {
+        char text[KEEP_LACKING_SIZE];
+        prog_warn("the last version lacks %s", keep_capture_lacking_text(&k->capture, text));
     }
 }
 

@@ -3255,6 +3255,68 @@ def what_must_not_be_read(dice):
     subprocess.run([*prefix, program, "capture", "mine/store", "data"], check=True, stdout=subprocess.DEVNULL)
 
 
+def make_deep(top, name, count, file=None):
+    """count directories of that name below each other, by descriptors; in the last one a file of that name."""
+    fd = os.open(top, os.O_RDONLY)
+    for _ in range(count):
+        os.mkdir(name, dir_fd=fd)
+        inner = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    if file:
+        os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=fd))
+    os.close(fd)
+
+
+def all_paths(top):
+    return sorted(os.path.relpath(os.path.join(where, name), top) for where, folders, files, _ in os.fwalk(top) for name in folders + files)
+
+
+def paths_beyond_the_limits(dice):
+    """What has a path of more than 4,095 bytes, or lies below more than 256 directories, is left out and named, shortened; everything else
+    is captured, now and later, also by a capture that looks at changes only."""
+    def check(target="back"):
+        keep("restore", "store", "latest", target, "--force", "--quiet")
+        wanted = [p for p in all_paths("data") if len(os.fsencode(p)) <= 4095 and p.count("/") < 255 + p.endswith("file")]
+        found = all_paths(target)
+        assert found == wanted, (set(found) ^ set(wanted)).pop()[:80]
+
+    os.makedirs("data/a/b")
+    written("data/f", b"1")
+    make_deep("data", "s" * 150, 27, "file")  # 4076 bytes, and 5 more
+    keep("capture", "store", "data")
+    check()
+    make_deep("data/a", "d", 254, "file")  # 256 directories with DIR and a
+    keep("capture", "store", "data")
+    check()
+    os.makedirs("data/long")
+    make_deep("data/long", "\u20ac" * 80, 16, "t" * 234)  # 4 + 16 * 241 bytes, and 235 more
+    keep("capture", "store", "data")
+    check()
+    assert max(len(os.fsencode(p)) for p in all_paths("back")) == 4095
+    os.mkdir("data/longe")
+    for where, name, count, file in (("data/long", "x" + "\u20ac" * 80, 30, None), ("data/longe", "\u20ac" * 80, 16, "t" * 234), ("data/a", "q", 300, "file"), ("data/a/b", "p" * 200, 21, "file")):
+        make_deep(where, name, count, file)
+        out = keep("capture", "store", "data", status=5)
+        told = [line for line in out.splitlines() if "not captured" in line]
+        assert len(told) == 1 and "with a path of more than 4095 bytes or 256 directories (the first is " in told[0], out
+        assert len(out) < 1000 and "\ufffd" not in out, out
+        check()
+    assert "4 entries" in out, out
+    out = keep("capture", "store", "data", "--json", status=5)
+    assert [json.loads(line)["unreadable"] for line in out.splitlines() if line.startswith("{\"version")] == [4], out
+    program = ("import os, time\nopen('data/f', 'w').write('2'); time.sleep(0.5)\nfd = os.open('data', os.O_RDONLY)\nfor _ in range(300):\n os.mkdir('z', dir_fd=fd); fd = os.open('z', os.O_RDONLY, dir_fd=fd)\n"
+               "time.sleep(0.5); open('data/f', 'w').write('3'); time.sleep(0.7); open('data/g', 'w').write('4')\nfd = os.open('data', os.O_RDONLY)\nfor _ in range(256):\n"
+               " fd = os.open('z', os.O_RDONLY, dir_fd=fd)\nos.mkdir('late', dir_fd=fd); time.sleep(0.7)")
+    out = keep("run", "store", "data", "--", sys.executable, "-c", program)
+    assert "the last version lacks 5 entries with a path" in out and out.count("not captured") == 1, out
+    assert len(versions()) >= 8, out
+    check()
+    subprocess.run(["rm", "-rf", "data", "back"], check=True)
+    keep("restore", "store", "latest", "data", "--quiet")
+    assert "unchanged" in keep("capture", "store", "data")
+
+
 def the_store_is_taken_away(dice):
     """Removed, renamed, or replaced by another one: no version is reported that cannot be found, and the program continues."""
     def remove():
@@ -3853,7 +3915,7 @@ CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_progr
          many_small_changes, the_named_tests_of_diffkeeper,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
-         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
+         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, paths_beyond_the_limits, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, modes_and_owners_whatever_a_folder_gives, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, random_moments_equal_plain_copies, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
          a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,
