@@ -122,7 +122,7 @@ int  os_open_folder(const char *path);
 int  os_open_append(const char *path, unsigned mode);
 /* A new unlinked file, for reading and writing; it disappears when it is closed. */
 int  os_open_unnamed(const char *path);
-int  os_open_lock(const char *path); /* created if missing; EWOULDBLOCK: locked */
+int  os_open_lock(const char *path); /* created if missing, no link; EWOULDBLOCK: locked */
 /* Create or open a staging file or folder and lock it. EWOULDBLOCK: another process holds the lock. */
 int  os_open_staging(const char *path, bool folder);
 /* Lock a folder before os_replace() gives it the name of the staging folder. -1: another process

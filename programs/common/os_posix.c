@@ -480,7 +480,7 @@ static int open_locked(const char *path, int flags, mode_t mode)
     return -1;
 }
 
-int os_open_lock(const char *path) { return open_locked(path, O_RDWR | O_CREAT, 0666); }
+int os_open_lock(const char *path) { return open_locked(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666); }
 
 int os_open_staging(const char *path, bool folder)
 {

@@ -2808,6 +2808,53 @@ def a_store_that_has_lost_versions(dice):
     stop(process)
 
 
+def files_of_a_store_that_are_none(dice):
+    """CL-9, the store is hostile: whichever of its files is a symbolic link, a fifo or a directory, also one that dxkeep is about to make,
+    nothing outside of the store is read as part of it, written or made, and no command waits for a fifo."""
+    os.makedirs("data")
+    written("data/f", dice.randbytes(3000))
+    written("data/old", b"1")
+    os.utime("data/old", (1e9, 1e9))
+    keep("run", "old", "data", "--quiet", "--", "true")
+    keep("pin", "old", "1")
+    time.sleep(2.1)  # what the cache of files begins with
+    written("data/f", dice.randbytes(3000))
+    keep("capture", "old", "data")
+    written("data/f", dice.randbytes(3000))
+    parts = sorted(os.listdir("old"))
+    seen_name, torn_name = ([p for p in parts if p.startswith(start)][0] for start in ("seen-", "torn-"))
+    parts += ["keeper", "probe", "objects.new", "index.new", "pins-new", torn_name + "-new", seen_name + "-new", seen_name + ".new", "seen-new"]
+    commands = ("log s", "status s", "verify s", "ls s latest", "restore s latest back --force", "capture s data", "run s data -- true", "pin s 2", "gc s --keep last=1")
+    done = {}
+    for part in dict.fromkeys(parts):
+        for kind in ("link", "dangling", "fifo", "directory"):
+            for command in commands:
+                shutil.rmtree("s", ignore_errors=True)
+                shutil.copytree("old", "s")
+                shutil.rmtree("outside", ignore_errors=True)
+                os.mkdir("outside")
+                written("outside/victim", b"precious")
+                if os.path.exists("s/" + part):
+                    os.unlink("s/" + part)
+                if kind == "fifo":
+                    os.mkfifo("s/" + part)
+                elif kind == "directory":
+                    os.mkdir("s/" + part)
+                else:
+                    os.symlink("../outside/" + {"link": "victim", "dangling": "new"}[kind], "s/" + part)
+                done[part, kind, command] = code = subprocess.run([DXKEEP, *command.split()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                                                 timeout=PATIENCE).returncode
+                assert code in (0, 2, 4, 5, 6), (part, kind, command, code)
+                assert os.listdir("outside") == ["victim"] and open("outside/victim", "rb").read() == b"precious", (part, kind, command, code)
+                if part in ("objects", "index"):
+                    assert code == 4, (part, kind, command, code)
+    assert sum(code == 0 for code in done.values()) > len(done) / 2, done
+    os.rename("old", "elsewhere")
+    os.symlink("elsewhere", "old")  # the store itself may be a link
+    keep("capture", "old", "data")
+    keep("verify", "old")
+
+
 def names_that_cannot_be_read(dice):
     """One reading of a directory fails, whichever: the version, or what is restored, is right, or the status is not 0. A capture tries it
     again on another thread, which must not go on where the first one has ended."""
@@ -3910,7 +3957,7 @@ CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_progr
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
          a_store_of_a_newer_format_is_refused, whole_chunks_and_deltas_continue_each_other, when_a_chunk_is_stored_whole, a_restore_stays_in_its_directory,
-         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, what_a_fingerprint_would_spare_is_compared, every_damaged_byte_is_found, a_store_without_a_part, a_store_that_has_lost_versions, names_that_cannot_be_read,
+         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, what_a_fingerprint_would_spare_is_compared, every_damaged_byte_is_found, a_store_without_a_part, a_store_that_has_lost_versions, names_that_cannot_be_read, files_of_a_store_that_are_none,
          files_around_the_size_of_a_chunk, a_daemon_ends_gracefully, what_has_not_changed_is_not_stored, a_large_file_in_little_memory,
          many_small_changes, the_named_tests_of_diffkeeper,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,

@@ -234,6 +234,15 @@ static void close_files(versions_store *s)
     s->has_index = false;
 }
 
+/* A store may come from somebody else: its files are no links, which lead to files of its user, and no fifos,
+   where an open waits for ever. */
+static int check_plain(const versions_store *s, const char *path)
+{
+    os_info info;
+    if (os_stat(path, false, &info) < 0 || info.kind == OS_FILE) return PROG_OK; /* opening reports the error */
+    return prog_fail(PROG_DAMAGED, "%s is damaged: %s is not a regular file", s->path, path);
+}
+
 /* Open the log. *again: in, whether further attempts are left; out, whether another process changed
    the log meanwhile, so that it must be opened again. */
 static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *again)
@@ -241,6 +250,9 @@ static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *
     assert(!s->has_index);
     bool more = *again;
     *again = false;
+    int status = check_plain(s, objects);
+    if (!status) status = check_plain(s, s->index_path);
+    if (status) return status;
     int error = dx_cas_file_open(&s->file, objects, mode);
     if (error == DX_CAS_ENOTFOUND)
         return prog_fail(PROG_NOT_FOUND, "%s is not a store", s->path);
@@ -252,7 +264,6 @@ static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *
     error = dx_cas_open(&s->cas, &desc);
     if (!error) return PROG_OK;
     *again = more && error == DX_CAS_EAGAIN;
-    int status = PROG_OK;
     if (error == DX_CAS_ENOTFOUND) status = prog_fail(PROG_NOT_FOUND, "%s is not a store", s->path);
     else if (!*again) status = versions_store_fail(s, error, s->path);
     free_block(&s->memory);
