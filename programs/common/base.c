@@ -3,6 +3,7 @@
 #include "os.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,8 +109,8 @@ static int found(void *user, const char *name)
 bool prog_has_entries(const char *path)
 {
     int folder = os_open_folder(path);
-    if (folder < 0) return false;
-    bool has = os_list(folder, found, NULL) == 1;
+    if (folder < 0) return errno != ENOENT && errno != ENOTDIR;
+    bool has = os_list(folder, found, NULL) != 0;
     os_close(folder);
     return has;
 }

@@ -82,7 +82,7 @@ uint64_t prog_fnv(uint64_t hash, const void *bytes, size_t size);
 int  prog_sync_parent(const char *path);
 /* How many threads to start, 1 to max: workers, or with 0 one per processor of this process. */
 unsigned prog_thread_count(unsigned workers, unsigned max);
-/* Is path a directory that is not empty? */
+/* Is path a directory that is not empty, or whose entries cannot be read? */
 bool prog_has_entries(const char *path);
 /* Is `inner` the directory `outer`, or inside it at any depth? Links and other spellings are
    resolved, and inner need not exist yet. */

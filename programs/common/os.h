@@ -122,7 +122,7 @@ int  os_open_folder(const char *path);
 int  os_open_append(const char *path, unsigned mode);
 /* A new unlinked file, for reading and writing; it disappears when it is closed. */
 int  os_open_unnamed(const char *path);
-int  os_open_lock(const char *path); /* created if missing; EWOULDBLOCK: locked */
+int  os_open_lock(const char *path); /* created if missing, no link; EWOULDBLOCK: locked */
 /* Create or open a staging file or folder and lock it. EWOULDBLOCK: another process holds the lock. */
 int  os_open_staging(const char *path, bool folder);
 /* Lock a folder before os_replace() gives it the name of the staging folder. -1: another process
@@ -180,7 +180,8 @@ int  os_sync(int file);
 int  os_sync_tree(int folder);
 
 /* >>in an open folder: no link is followed in the last name ---- */
-/* Call each for every name. A result that is not 0 ends the loop and is returned. */
+/* Call each for every name, from the first one. A result that is not 0 ends the loop and is returned. -1
+   with errno: also if the names could not all be read. */
 int  os_list(int folder, int (*each)(void *user, const char *name), void *user);
 int  os_stat_in(int folder, const char *name, os_info *out);
 int  os_open_in(int folder, const char *name, int kind); /* OS_FILE, OS_FOLDER */

@@ -480,7 +480,7 @@ static int open_locked(const char *path, int flags, mode_t mode)
     return -1;
 }
 
-int os_open_lock(const char *path) { return open_locked(path, O_RDWR | O_CREAT, 0666); }
+int os_open_lock(const char *path) { return open_locked(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666); }
 
 int os_open_staging(const char *path, bool folder)
 {
@@ -742,14 +742,27 @@ int os_sync_tree(int folder)
 /* >>in an open folder -------------------------------------------------- */
 int os_list(int folder, int (*each)(void *user, const char *name), void *user)
 {
-    int fd = dup(folder), result = 0;
+    int fd = fcntl(folder, F_DUPFD_CLOEXEC, 0), result = 0;
     assert(each && folder >= 0);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d) return -1;
-    for (struct dirent *e; !result && (e = readdir(d)) != NULL;)
+    if (!d) {
+        const int error = errno;
+        if (fd >= 0) close(fd);
+        errno = error;
+        return -1;
+    }
+    rewinddir(d); /* the offset is that of folder, which may have been read before */
+    while (!result) {
+        errno = 0;
+        const struct dirent *e = readdir(d);
+        if (!e && errno) result = -1;
+        if (!e) break;
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             result = each(user, e->d_name);
+    }
+    const int error = errno;
     closedir(d);
+    errno = error;
     return result;
 }
 

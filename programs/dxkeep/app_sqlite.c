@@ -84,7 +84,11 @@ static void find(keep_databases *h, int fd, const char *path, int level)
         close(fd);
         return;
     }
-    for (struct dirent *e; (e = readdir(entries)) != NULL;) {
+    for (;;) {
+        errno = 0;
+        const struct dirent *e = readdir(entries);
+        h->missed |= !e && errno;
+        if (!e) break;
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
         const int n = snprintf(inner, sizeof inner, "%s%s%s", path, *path ? "/" : "", e->d_name);
         if (n > 0 && (size_t)n < sizeof inner) look(h, fd, e->d_name, inner, level);

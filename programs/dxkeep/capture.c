@@ -159,21 +159,36 @@ static void warn_of_torn(void *user, const char *path)
                                 "several moments", path);
 }
 
-char *keep_capture_closed_text(const keep_capture *c, char out[KEEP_CLOSED_SIZE])
+uint64_t keep_capture_lacking(const keep_capture *c) { return c->closed + c->far; }
+
+char *keep_capture_lacking_text(const keep_capture *c, char out[KEEP_LACKING_SIZE])
 {
     char count[32];
-    snprintf(out, KEEP_CLOSED_SIZE, "%s %s without read permission (the first is %s)",
-             prog_count_text(c->closed, count), c->closed == 1 ? "entry" : "entries", c->shut);
+    int at = 0;
+    if (c->closed)
+        at = snprintf(out, KEEP_LACKING_SIZE, "%s %s without read permission (the first is %s)",
+                      prog_count_text(c->closed, count), c->closed == 1 ? "entry" : "entries", c->shut);
+    if (c->far)
+        at += snprintf(out + at, KEEP_LACKING_SIZE - (size_t)at,
+                       "%s%s %s with a path of more than %d bytes or %d directories (the first is %s)",
+                       c->closed ? " and " : "", prog_count_text(c->far, count), c->far == 1 ? "entry" : "entries",
+                       PROG_PATH_SIZE_MAX, PROG_DEPTH_MAX, c->farthest);
+    assert(at > 0 && at < KEEP_LACKING_SIZE);
     return out;
 }
 
-/* A partial read does not look at entries that earlier ones could not read. */
-static void note_closed(keep_capture *c, bool all)
+/* A partial read does not look at entries that earlier ones have left out. */
+static void note_lacking(keep_capture *c, bool all)
 {
     const versions_losses *lost = &c->found.lost;
-    if (!all && (c->closed || !lost->closed)) return;
-    c->closed = lost->closed;
-    snprintf(c->shut, sizeof c->shut, "%s", lost->closed ? lost->shut : "");
+    if (all || (!c->closed && lost->closed)) {
+        c->closed = lost->closed;
+        snprintf(c->shut, sizeof c->shut, "%s", lost->closed ? lost->shut : "");
+    }
+    if (all || (!c->far && lost->far)) {
+        c->far = lost->far;
+        snprintf(c->farthest, sizeof c->farthest, "%s", lost->far ? lost->farthest : "");
+    }
 }
 
 static void warn_of_losses(keep_capture *c)
@@ -226,7 +241,7 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
     c->counted.known_chunks += c->found.known_chunks;
     c->counted.deltas += versions_store_deltas(c->store) - deltas;
     if (all && !status) c->files = c->found.files;
-    if (!status) note_closed(c, all);
+    if (!status) note_lacking(c, all);
     return status;
 }
 
@@ -784,7 +799,7 @@ void keep_capture_print(const keep_capture *c)
         prog_json_number(&j, "added", c->grown);
         prog_json_number(&j, "files", c->found.files);
         prog_json_number(&j, "files_read", c->found.read_files);
-        prog_json_number(&j, "unreadable", c->closed);
+        prog_json_number(&j, "unreadable", keep_capture_lacking(c));
         prog_json_number(&j, "torn", c->found.torn);
         prog_json_flag(&j, "consistent", c->last.consistent);
         if (c->added && !c->last.consistent) keep_torn_json(&c->torn, &j);
@@ -855,9 +870,9 @@ int keep_capture_once(const keep_options *o)
     if (status && c.absent) status = prog_fail(status, "%s: no such directory", o->directory);
     if (!status && !o->quiet) keep_capture_print(&c);
     if (!status) versions_store_save_index(c.store);
-    if (!status && c.closed) {
-        char text[KEEP_CLOSED_SIZE];
-        status = prog_fail(PROG_SYSTEM, "not captured: %s", keep_capture_closed_text(&c, text));
+    if (!status && keep_capture_lacking(&c)) {
+        char text[KEEP_LACKING_SIZE];
+        status = prog_fail(PROG_SYSTEM, "not captured: %s", keep_capture_lacking_text(&c, text));
     }
     keep_capture_close(&c);
     return status;

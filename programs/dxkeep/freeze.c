@@ -82,9 +82,14 @@ static bool is_stopped(const keep_process *p)
     if (p->state == 'X' || p->state == 'x') return true;
     snprintf(path, sizeof path, "/proc/%ld/task", (long)p->pid);
     DIR *d = opendir(path);
-    while (d && still && (e = readdir(d))) {
+    while (d && still) {
         char state = 0;
         pid_t parent;
+        errno = 0;
+        if (!(e = readdir(d))) {
+            still = !errno || errno == ENOENT || errno == ESRCH; /* it has ended meanwhile */
+            break;
+        }
         if (e->d_name[0] == '.') continue;
         snprintf(task, sizeof task, "%s/%s/stat", path, e->d_name);
         still = !keep_process_read(task, &state, &parent) || is_still(state);

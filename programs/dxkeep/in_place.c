@@ -78,14 +78,17 @@ static int other_name(void *user, const char *name)
     return found != 0;
 }
 
-bool keep_is_filled(const char *path)
+int keep_is_filled(const char *path, bool *filled)
 {
     const int folder = os_open_folder(path);
     int mounted = keep_is_mount_point(path) ? folder : -1;
-    if (folder < 0) return false;
-    const bool filled = os_list(folder, other_name, &mounted) == 1;
-    os_close(folder);
-    return filled;
+    *filled = false;
+    if (folder < 0 && (errno == ENOENT || errno == ENOTDIR)) return PROG_OK;
+    const int found = folder < 0 ? -1 : os_list(folder, other_name, &mounted);
+    const int status = found < 0 ? prog_fail_errno("%s", path) : PROG_OK;
+    if (folder >= 0) os_close(folder);
+    *filled = found == 1;
+    return status;
 }
 
 /* >>move --------------------------------------------------------------- */

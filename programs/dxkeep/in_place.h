@@ -10,7 +10,7 @@
 
 bool keep_is_mount_point(const char *path);
 /* Does it have entries other than a journal and, at a mount point, an empty lost+found? */
-bool keep_is_filled(const char *path);
+int  keep_is_filled(const char *path, bool *filled);
 /* Complete an interrupted restore that had begun to replace entries, or remove the staged files of
    an earlier one. Returns PROG_OK if there is nothing to do; PROG_REFUSED: another process is
    restoring. Call it only while nothing can write to the directory. */

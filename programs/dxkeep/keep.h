@@ -125,6 +125,8 @@ typedef struct keep_capture {
     bool                 warned;   /* about metadata that versions do not keep */
     uint64_t             closed;   /* entries without read permission, which the last version lacks; */
     char                 shut[PROG_PATH_SIZE_MAX + 1]; /* the first of them */
+    uint64_t             far;      /* entries beyond the limits of paths, which it lacks, too; */
+    char                 farthest[VERSIONS_FAR_SIZE]; /* the first of them */
     bool                 linked;   /* a file has several hard links: each capture looks at everything */
     bool                 all;      /* the next capture looks at everything, otherwise only at: */
     char               **changed;  /* paths, unordered */
@@ -173,9 +175,10 @@ void keep_capture_note(keep_capture *c, const char *path);
 bool keep_capture_is_due(const keep_capture *c);
 /* Print the result of the last call, as a line or as a JSON object. */
 void keep_capture_print(const keep_capture *c);
-/* "1 entry without read permission (the first is NAME)" */
-enum { KEEP_CLOSED_SIZE = PROG_PATH_SIZE_MAX + 100 };
-char *keep_capture_closed_text(const keep_capture *c, char out[KEEP_CLOSED_SIZE]);
+/* How many entries the last version lacks. As text: "1 entry without read permission (the first is NAME)" */
+enum { KEEP_LACKING_SIZE = PROG_PATH_SIZE_MAX + VERSIONS_FAR_SIZE + 200 };
+uint64_t keep_capture_lacking(const keep_capture *c);
+char *keep_capture_lacking_text(const keep_capture *c, char out[KEEP_LACKING_SIZE]);
 /* Fail if the store can neither be there nor be made, or is there and cannot be written; the message ends
    with the consequence. */
 int  keep_store_check(const keep_options *o, const char *consequence);

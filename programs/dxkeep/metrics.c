@@ -13,7 +13,7 @@
 typedef struct numbers {
     uint64_t     captures, failed, capture_ns;
     uint64_t     recoveries, recoveries_failed, recovery_ns;
-    uint64_t     grown, store_size, files, closed;
+    uint64_t     grown, store_size, files, lacking;
     keep_counted counted;
 } numbers;
 
@@ -76,8 +76,8 @@ static void put_pauses(prog_line *l, const keep_counted *c)
 static void put_unreadable(prog_line *l, uint64_t count)
 {
     char text[300];
-    snprintf(text, sizeof text, "# HELP dxkeep_unreadable_entries Entries without read permission, "
-             "which the last version lacks.\n# TYPE dxkeep_unreadable_entries gauge\n"
+    snprintf(text, sizeof text, "# HELP dxkeep_unreadable_entries Entries that the last version lacks: "
+             "without read permission, or with a path that is too long or too deep.\n# TYPE dxkeep_unreadable_entries gauge\n"
              "dxkeep_unreadable_entries %llu\n", (unsigned long long)count);
     prog_line_put_text(l, text);
 }
@@ -124,7 +124,7 @@ static void put_all(prog_line *l, const numbers *n)
     put(l, "large_files_total", "counter", "Files read that are larger than a chunk.",
         (double)c->large_files);
     put_pauses(l, c);
-    put_unreadable(l, n->closed);
+    put_unreadable(l, n->lacking);
     put(l, "deltas_total", "counter", "Objects stored as deltas.", (double)c->deltas);
 }
 
@@ -207,7 +207,7 @@ void keep_metrics_captured(keep_metrics *m, const keep_capture *c, int64_t began
     if (!failed) m->now.grown += c->grown;
     if (c->store) m->now.store_size = versions_store_size(c->store);
     m->now.files = c->files;
-    m->now.closed = c->closed;
+    m->now.lacking = keep_capture_lacking(c);
     pthread_mutex_unlock(&m->lock);
 }
 

@@ -68,15 +68,18 @@ bool keep_processes_list(keep_processes *all)
     DIR *d = opendir("/proc");
     all->count = all->vanished = 0;
     if (!d) return false;
-    while ((e = readdir(d))) {
+    for (;;) {
+        errno = 0;
+        if (!(e = readdir(d))) break;
         keep_process p = {.pid = (pid_t)atol(e->d_name)};
         if (p.pid <= 0) continue;
         snprintf(path, sizeof path, "/proc/%ld/stat", (long)p.pid);
         if (keep_process_read(path, &p.state, &p.parent)) add_process(all, &p);
         else all->vanished++;
     }
+    const bool complete = !errno;
     closedir(d);
-    return true;
+    return complete;
 }
 
 keep_process *keep_processes_find(const keep_processes *all, pid_t pid)
@@ -90,7 +93,8 @@ keep_process *keep_processes_find(const keep_processes *all, pid_t pid)
 static bool kill_below(pid_t self, pid_t except)
 {
     keep_processes all = {.count = 0};
-    bool more = keep_processes_list(&all), left = false;
+    const bool complete = keep_processes_list(&all);
+    bool more = true, left = !complete && all.count; /* count 0: there is no /proc */
     while (more) {
         more = false;
         for (size_t i = 0; i < all.count; i++) {

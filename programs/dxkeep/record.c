@@ -69,8 +69,8 @@ static int capture(recorder *r, versions_version *out)
     }
     *out = c->last;
     if (status && c->absent) return prog_fail(status, "%s: no such directory", r->o->directory);
-    char text[KEEP_CLOSED_SIZE];
-    if (!status && c->closed) prog_warn("not recorded: %s", keep_capture_closed_text(c, text));
+    char text[KEEP_LACKING_SIZE];
+    if (!status && keep_capture_lacking(c)) prog_warn("not recorded: %s", keep_capture_lacking_text(c, text));
     return status;
 }
 

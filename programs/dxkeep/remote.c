@@ -127,7 +127,9 @@ int keep_remote_restore(const keep_options *o)
     char staging[PROG_PATH_SIZE_MAX + 64];
     size_t count = 0;
     int partial = PROG_OK, status = keep_remote_parse(&r, o->remote, o->name);
-    if (!status && !o->force && keep_is_filled(o->target))
+    bool filled = false;
+    if (!status && !o->force) status = keep_is_filled(o->target, &filled);
+    if (!status && filled)
         status = prog_fail(PROG_REFUSED, "%s is a directory that is not empty; use --force to replace it",
                            o->target);
     if (!status) status = staging_path(o->target, staging);
@@ -185,8 +187,11 @@ int keep_remote_continue(const keep_options *o)
     versions_store *s;
     versions_version here, *list = NULL;
     size_t count = 0;
-    if (!o->remote || o->fresh || keep_is_filled(o->directory)) return PROG_OK;
-    int status = keep_remote_parse(&r, o->remote, o->name);
+    if (!o->remote || o->fresh) return PROG_OK;
+    bool filled;
+    int status = keep_is_filled(o->directory, &filled);
+    if (status || filled) return status;
+    status = keep_remote_parse(&r, o->remote, o->name);
     if (status) return status;
     versions_store_wait(o->store, prog_now_ns() + KEEP_LOCK_NS);
     status = versions_store_open(&s, o->store, VERSIONS_CREATE);

@@ -358,8 +358,10 @@ static int check_stage(const replayer *r, const char *lock)
     bool empty = true;
     const bool ours = lstat(r->stage, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid();
     DIR *folder = ours ? opendir(r->stage) : NULL;
+    errno = 0;
     for (struct dirent *e = folder ? readdir(folder) : NULL; e; e = readdir(folder))
         empty &= !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+    empty &= !errno; /* all names were read */
     if (folder) closedir(folder);
     if (folder && (empty || (lstat(lock, &info) == 0 && S_ISREG(info.st_mode)))) return PROG_OK;
     return prog_fail(PROG_REFUSED, "%s: no replay of this user has made it; move it away", r->stage);

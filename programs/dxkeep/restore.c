@@ -57,7 +57,10 @@ static int check_replaced(const char *target, int kind, const keep_options *o)
 {
     os_info info;
     if (o->force) return PROG_OK;
-    if (keep_is_filled(target))
+    bool filled;
+    int status = keep_is_filled(target, &filled);
+    if (status) return status;
+    if (filled)
         return prog_fail(PROG_REFUSED, "%s is a directory that is not empty; use --force to replace it",
                          target);
     if (kind == PROG_FILE && os_stat(target, false, &info) == 0 && info.kind != OS_FOLDER)

@@ -50,7 +50,7 @@ typedef struct keeper {
     keep_keeper  told;     /* in the store, for status, through: */
     int          told_fd;  /* -1: not yet */
     bool         open;     /* reactor and watch are open */
-    bool         closed;   /* an entry without read permission was reported */
+    bool         lacking;  /* an entry that versions lack was reported */
     bool         gone;     /* the directory is missing, which was reported */
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
@@ -134,10 +134,10 @@ static void capture(keeper *k)
     k->added += k->capture.added;
     if (k->capture.added)
         keep_ship_added(k->ship, &k->capture.last, versions_store_size(k->capture.store));
-    if (k->capture.closed && !k->closed && !k->o->quiet) {
-        char text[KEEP_CLOSED_SIZE];
-        prog_warn("not captured: %s", keep_capture_closed_text(&k->capture, text));
-        k->closed = true;
+    if (keep_capture_lacking(&k->capture) && !k->lacking && !k->o->quiet) {
+        char text[KEEP_LACKING_SIZE];
+        prog_warn("not captured: %s", keep_capture_lacking_text(&k->capture, text));
+        k->lacking = true;
     }
     if (k->capture.added && k->o->verbose) say_version(&k->capture);
 }
@@ -267,10 +267,12 @@ static int restore_latest(const keeper *k)
     versions_version v;
     os_info info;
     int partial = PROG_OK;
-    if (o->fresh || keep_is_filled(o->directory) || os_stat(o->store, true, &info) < 0)
-        return PROG_OK;
+    bool filled;
+    if (o->fresh || os_stat(o->store, true, &info) < 0) return PROG_OK;
+    int status = keep_is_filled(o->directory, &filled);
+    if (status || filled) return status;
     versions_store_wait(o->store, prog_now_ns() + KEEP_LOCK_NS);
-    int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
+    status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status == PROG_NOT_FOUND ? PROG_OK : status;
     status = versions_version_find(s, o->name, 0, &v);
     if (!status) status = keep_restore_to(s, &v, o->directory, o, &partial);
@@ -337,9 +339,9 @@ static void finish(keeper *k)
     if (k->status && k->capture.absent)
         prog_fail(k->status, "%s is gone: the last changes in it were not captured", k->o->directory);
     if (!k->status) versions_store_save_index(k->capture.store);
-    if (!k->status && k->capture.closed) {
-        char text[KEEP_CLOSED_SIZE];
-        prog_warn("the last version lacks %s", keep_capture_closed_text(&k->capture, text));
+    if (!k->status && keep_capture_lacking(&k->capture)) {
+        char text[KEEP_LACKING_SIZE];
+        prog_warn("the last version lacks %s", keep_capture_lacking_text(&k->capture, text));
     }
 }
 
@@ -374,9 +376,11 @@ static int open_ship(keeper *k)
 static int wait_for_lease(keeper *k)
 {
     const keep_options *o = k->o;
-    bool failed = false;
+    bool failed = false, filled = false;
     if (!o->standby && !o->fence) return PROG_OK;
-    if (o->standby && keep_is_filled(o->directory))
+    const int status = o->standby ? keep_is_filled(o->directory, &filled) : PROG_OK;
+    if (status) return status;
+    if (filled)
         return prog_fail(PROG_REFUSED, "%s is not empty, and --standby restores it: move it away first",
                          o->directory);
     if (o->verbose) prog_warn("waiting for the lease of %s", o->remote);

@@ -180,7 +180,7 @@ static int add_folder(versions_inventory *v, const char *name, int folder, unsig
     versions_names n;
     int status = PROG_OK;
     if (versions_names_read(&n, folder) < 0)
-        status = prog_fail_errno("%s", name);
+        status = prog_fail_errno("%s", *name ? name : "the destination");
     for (size_t i = 0; i < n.count && !status; i++)
         status = add_entry(v, folder, n.list[i], depth);
     versions_names_free(&n);
@@ -561,7 +561,8 @@ static int visit_folder(walk *w, uint32_t at, int folder)
     int status = PROG_OK;
     assert(at < w->v->count);
     if (w->removes) (void)os_set_open_mode(folder, 0700);
-    if (versions_names_read(&n, folder) < 0) status = prog_fail_errno("%s", w->path);
+    if (versions_names_read(&n, folder) < 0)
+        status = prog_fail_errno("%s", *w->path ? w->path : "the old destination");
     if (!status) status = visit_names(w, at, folder, &n);
     const int dropped = drop_aside(w, folder);
     if (!status) status = dropped;

@@ -30,7 +30,10 @@ static int compare_names(const void *a, const void *b)
 int versions_names_read(versions_names *n, int folder)
 {
     memset(n, 0, sizeof *n);
-    if (os_list(folder, add_name, n) < 0) return -1;
+    if (os_list(folder, add_name, n) < 0) {
+        n->count = 0; /* some of the names are no list */
+        return -1;
+    }
     n->list = prog_alloc((n->count + 1) * sizeof *n->list);
     char *at = n->text;
     for (size_t i = 0; i < n->count; i++, at += strlen(at) + 1) n->list[i] = at;

@@ -2749,6 +2749,165 @@ def a_store_without_a_part(dice):
             os.unlink("data/g")
 
 
+def bytes_in(folder):
+    return {name: written for name in os.listdir(folder) for written in [open(os.path.join(folder, name), "rb").read()] if written}
+
+
+def a_store_that_has_lost_versions(dice):
+    """The log was cut off, is empty or missing, and the index or the pins know of more: nothing is captured and no program is started, so
+    that no number is used again; readers say that the latest versions are lost."""
+    os.makedirs("data")
+    for turn in range(4):
+        written("data/f", dice.randbytes(1000))
+        keep("capture", "store", "data")
+    keep("pin", "store", "2")
+    for name in os.listdir("store"):  # a store without the caches
+        if name.startswith(("seen-", "torn-")):
+            os.unlink("store/" + name)
+    os.rename("store", "whole")
+    size = size_of_log("whole")
+    for left in (None, 0, 64, 128, *(dice.randrange(130, size) for _ in range(12))):
+        for trace in ("index", "pins", "both"):
+            if (left or 0) >= 128 and trace == "pins":
+                continue  # without the index, what is left is accepted
+            shutil.rmtree("store", ignore_errors=True)
+            shutil.copytree("whole", "store")
+            if trace != "both":
+                os.unlink("store/" + {"index": "pins", "pins": "index"}[trace])
+            if left is None:
+                os.unlink("store/objects")
+            else:
+                os.truncate("store/objects", left)
+            before = bytes_in("store")
+            commands = ("capture store data", "run store empty -- touch started", "run store data -- touch started", "record store --dir data -- touch started",
+                        "daemon store data")
+            for command in commands:
+                shutil.rmtree("empty", ignore_errors=True)
+                os.mkdir("empty")
+                out = keep(*command.split(), status=4)
+                assert "is damaged" in out and "store/objects" in out and not os.path.exists("started"), (left, trace, command, out)
+                assert (left or 0) >= 128 or "tells of versions" in out, out
+            assert (left or 0) < 128 or "ends before versions" in out, (left, out)
+            assert before == bytes_in("store"), (left, trace)
+            if (left or 0) < 128:
+                continue
+            done = subprocess.run([DXKEEP, "log", "store"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            assert done.returncode in (0, 2) and done.stdout.count(b"the latest versions are lost") == 1, (left, done)
+            if done.returncode:
+                continue
+            for command in ("status store", "restore store latest back --force", "ls store latest", "timeline store", "cat store latest f", "export store out.tar --torn --force"):
+                out = keep(*command.split())
+                assert out.count("the latest versions are lost") == 1, (command, out)
+    shutil.rmtree("store")
+    shutil.copytree("whole", "store")
+    for command in ("status store", "restore store latest back --force", "ls store latest", "capture store data"):
+        assert "lost" not in keep(*command.split()), command
+    process = start("--quiet-ms", "1", "--hold-ms", "1")  # readers beside a writer: its commits are no loss
+    for turn in range(60):
+        written("data/f", b"%d" % turn)
+        assert "lost" not in keep("log", "store", "--limit", "1")
+    stop(process)
+
+
+def files_of_a_store_that_are_none(dice):
+    """CL-9, the store is hostile: whichever of its files is a symbolic link, a fifo or a directory, also one that dxkeep is about to make,
+    nothing outside of the store is read as part of it, written or made, and no command waits for a fifo."""
+    os.makedirs("data")
+    written("data/f", dice.randbytes(3000))
+    written("data/old", b"1")
+    os.utime("data/old", (1e9, 1e9))
+    keep("run", "old", "data", "--quiet", "--", "true")
+    keep("pin", "old", "1")
+    time.sleep(2.1)  # what the cache of files begins with
+    written("data/f", dice.randbytes(3000))
+    keep("capture", "old", "data")
+    written("data/f", dice.randbytes(3000))
+    parts = sorted(os.listdir("old"))
+    seen_name, torn_name = ([p for p in parts if p.startswith(start)][0] for start in ("seen-", "torn-"))
+    parts += ["keeper", "probe", "objects.new", "index.new", "pins-new", torn_name + "-new", seen_name + "-new", seen_name + ".new", "seen-new"]
+    commands = ("log s", "status s", "verify s", "ls s latest", "restore s latest back --force", "capture s data", "run s data -- true", "pin s 2", "gc s --keep last=1")
+    done = {}
+    for part in dict.fromkeys(parts):
+        for kind in ("link", "dangling", "fifo", "directory"):
+            for command in commands:
+                shutil.rmtree("s", ignore_errors=True)
+                shutil.copytree("old", "s")
+                shutil.rmtree("outside", ignore_errors=True)
+                os.mkdir("outside")
+                written("outside/victim", b"precious")
+                if os.path.exists("s/" + part):
+                    os.unlink("s/" + part)
+                if kind == "fifo":
+                    os.mkfifo("s/" + part)
+                elif kind == "directory":
+                    os.mkdir("s/" + part)
+                else:
+                    os.symlink("../outside/" + {"link": "victim", "dangling": "new"}[kind], "s/" + part)
+                done[part, kind, command] = code = subprocess.run([DXKEEP, *command.split()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                                                 timeout=PATIENCE).returncode
+                assert code in (0, 2, 4, 5, 6), (part, kind, command, code)
+                assert os.listdir("outside") == ["victim"] and open("outside/victim", "rb").read() == b"precious", (part, kind, command, code)
+                if part in ("objects", "index"):
+                    assert code == 4, (part, kind, command, code)
+    assert sum(code == 0 for code in done.values()) > len(done) / 2, done
+    os.rename("old", "elsewhere")
+    os.symlink("elsewhere", "old")  # the store itself may be a link
+    keep("capture", "old", "data")
+    keep("verify", "old")
+
+
+def names_that_cannot_be_read(dice):
+    """One reading of a directory fails, whichever: the version, or what is restored, is right, or the status is not 0. A capture tries it
+    again on another thread, which must not go on where the first one has ended."""
+    if sys.platform != "linux":
+        raise Skip("needs LD_PRELOAD")
+    shim = build_shim("names.so", "tests/programs/dxkeep_names.c")
+    for at in range(20):
+        os.makedirs("data/d%d" % (at % 3), exist_ok=True)
+        written("data/d%d/%d" % (at % 3, at), dice.randbytes(10))
+        written("data/%d" % at, b"1")
+    keep("capture", "first", "data")
+    os.rename("data", "expected")
+    os.makedirs("empty")
+    os.makedirs("old/d")
+    clones = ("cp", "-a", "--reflink=auto")
+    commands = {"capture": ("capture", "store", "data"), "restore": ("restore", "store", "latest", "back", "--force"),
+                "missing": ("restore", "store", "latest", "missing"),
+                "run": ("run", "store", "data", "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", "cp -a data started")}
+    good = dict.fromkeys(commands, 0)
+    for name, command in commands.items():
+        at, hit = 0, True
+        while hit:
+            at += 1
+            for place in ("data", "store", "back", "missing", "started", "hit"):
+                subprocess.run(["rm", "-rf", place])
+            subprocess.run([*clones, "first", "store"], check=True)
+            subprocess.run([*clones, "%s" % ("empty" if name == "run" else "expected"), "data"], check=True)
+            if name == "restore":
+                subprocess.run([*clones, "old", "back"], check=True)
+            done = subprocess.run([DXKEEP, *command], env={**preloaded(shim), "DX_NAMES_AT": str(at), "DX_NAMES_OUT": os.path.abspath("hit")},
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            hit = os.path.exists("hit")
+            if done.returncode:
+                assert done.returncode > 1 and b"dxkeep: : " not in done.stdout and b": Input/output error" in done.stdout, (name, at, done)
+            if name == "restore" and done.returncode:
+                assert not difference(seen("old"), seen("back")) or not difference(seen("expected"), seen("back")), (at, done)
+                keep(*command)  # it completes what it has begun
+                assert not difference(seen("expected"), seen("back")), (at, done)
+                assert not [left for left in os.listdir(".") if "dxup" in left], (at, os.listdir("."))
+            if done.returncode:
+                continue
+            good[name] += hit
+            out = {"capture": "again", "restore": "back", "missing": "missing", "run": "started"}[name]
+            if name in ("capture", "run"):
+                keep("restore", "store", "latest", "again", "--force", "--quiet")
+                assert not difference(seen("expected"), seen("again")), (name, at, done)
+            if name == "run":
+                assert "d1" in os.listdir("started"), (at, done)
+            assert not difference(seen("expected"), seen(out)), (name, at, done)
+    assert good["capture"], good
+
+
 def files_around_the_size_of_a_chunk(dice):
     """CK-4, CL-7 (empty, large): a file is cut if it is larger than a chunk, strictly; every size is restored. DiffKeeper's threshold
     changes nothing, so that stores share chunks."""
@@ -3142,6 +3301,68 @@ def what_must_not_be_read(dice):
     assert process.returncode == 0 and "last version lacks 1 entry without read permission (the first is shut, by" in out, out
     os.chmod("data/shut, by another name", 0o644)
     subprocess.run([*prefix, program, "capture", "mine/store", "data"], check=True, stdout=subprocess.DEVNULL)
+
+
+def make_deep(top, name, count, file=None):
+    """count directories of that name below each other, by descriptors; in the last one a file of that name."""
+    fd = os.open(top, os.O_RDONLY)
+    for _ in range(count):
+        os.mkdir(name, dir_fd=fd)
+        inner = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    if file:
+        os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=fd))
+    os.close(fd)
+
+
+def all_paths(top):
+    return sorted(os.path.relpath(os.path.join(where, name), top) for where, folders, files, _ in os.fwalk(top) for name in folders + files)
+
+
+def paths_beyond_the_limits(dice):
+    """What has a path of more than 4,095 bytes, or lies below more than 256 directories, is left out and named, shortened; everything else
+    is captured, now and later, also by a capture that looks at changes only."""
+    def check(target="back"):
+        keep("restore", "store", "latest", target, "--force", "--quiet")
+        wanted = [p for p in all_paths("data") if len(os.fsencode(p)) <= 4095 and p.count("/") < 255 + p.endswith("file")]
+        found = all_paths(target)
+        assert found == wanted, (set(found) ^ set(wanted)).pop()[:80]
+
+    os.makedirs("data/a/b")
+    written("data/f", b"1")
+    make_deep("data", "s" * 150, 27, "file")  # 4076 bytes, and 5 more
+    keep("capture", "store", "data")
+    check()
+    make_deep("data/a", "d", 254, "file")  # 256 directories with DIR and a
+    keep("capture", "store", "data")
+    check()
+    os.makedirs("data/long")
+    make_deep("data/long", "\u20ac" * 80, 16, "t" * 234)  # 4 + 16 * 241 bytes, and 235 more
+    keep("capture", "store", "data")
+    check()
+    assert max(len(os.fsencode(p)) for p in all_paths("back")) == 4095
+    os.mkdir("data/longe")
+    for where, name, count, file in (("data/long", "x" + "\u20ac" * 80, 30, None), ("data/longe", "\u20ac" * 80, 16, "t" * 234), ("data/a", "q", 300, "file"), ("data/a/b", "p" * 200, 21, "file")):
+        make_deep(where, name, count, file)
+        out = keep("capture", "store", "data", status=5)
+        told = [line for line in out.splitlines() if "not captured" in line]
+        assert len(told) == 1 and "with a path of more than 4095 bytes or 256 directories (the first is " in told[0], out
+        assert len(out) < 1000 and "\ufffd" not in out, out
+        check()
+    assert "4 entries" in out, out
+    out = keep("capture", "store", "data", "--json", status=5)
+    assert [json.loads(line)["unreadable"] for line in out.splitlines() if line.startswith("{\"version")] == [4], out
+    program = ("import os, time\nopen('data/f', 'w').write('2'); time.sleep(0.5)\nfd = os.open('data', os.O_RDONLY)\nfor _ in range(300):\n os.mkdir('z', dir_fd=fd); fd = os.open('z', os.O_RDONLY, dir_fd=fd)\n"
+               "time.sleep(0.5); open('data/f', 'w').write('3'); time.sleep(0.7); open('data/g', 'w').write('4')\nfd = os.open('data', os.O_RDONLY)\nfor _ in range(256):\n"
+               " fd = os.open('z', os.O_RDONLY, dir_fd=fd)\nos.mkdir('late', dir_fd=fd); time.sleep(0.7)")
+    out = keep("run", "store", "data", "--", sys.executable, "-c", program)
+    assert "the last version lacks 5 entries with a path" in out and out.count("not captured") == 1, out
+    assert len(versions()) >= 8, out
+    check()
+    subprocess.run(["rm", "-rf", "data", "back"], check=True)
+    keep("restore", "store", "latest", "data", "--quiet")
+    assert "unchanged" in keep("capture", "store", "data")
 
 
 def the_store_is_taken_away(dice):
@@ -3737,12 +3958,12 @@ CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_progr
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,
          a_store_of_a_newer_format_is_refused, whole_chunks_and_deltas_continue_each_other, when_a_chunk_is_stored_whole, a_restore_stays_in_its_directory,
-         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, what_a_fingerprint_would_spare_is_compared, every_damaged_byte_is_found, a_store_without_a_part,
+         a_store_that_cannot_be_written, content_under_a_known_hash_is_compared, what_a_fingerprint_would_spare_is_compared, every_damaged_byte_is_found, a_store_without_a_part, a_store_that_has_lost_versions, names_that_cannot_be_read, files_of_a_store_that_are_none,
          files_around_the_size_of_a_chunk, a_daemon_ends_gracefully, what_has_not_changed_is_not_stored, a_large_file_in_little_memory,
          many_small_changes, the_named_tests_of_diffkeeper,
          the_flags_of_diffkeeper, deltas_as_diffkeeper_asks_for_them, metrics_of_a_run, slow_captures_leave_no_long_gaps,
          a_second_dxkeep_waits_for_the_first, what_is_refused,
-         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
+         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, a_store_that_cannot_be_made, what_must_not_be_read, paths_beyond_the_limits, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, modes_and_owners_whatever_a_folder_gives, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, random_moments_equal_plain_copies, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
          a_cgroup_is_frozen, a_changed_file_has_the_chunks_of_a_new_one,

@@ -234,6 +234,15 @@ static void close_files(versions_store *s)
     s->has_index = false;
 }
 
+/* A store may come from somebody else: its files are no links, which lead to files of its user, and no fifos,
+   where an open waits for ever. */
+static int check_plain(const versions_store *s, const char *path)
+{
+    os_info info;
+    if (os_stat(path, false, &info) < 0 || info.kind == OS_FILE) return PROG_OK; /* opening reports the error */
+    return prog_fail(PROG_DAMAGED, "%s is damaged: %s is not a regular file", s->path, path);
+}
+
 /* Open the log. *again: in, whether further attempts are left; out, whether another process changed
    the log meanwhile, so that it must be opened again. */
 static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *again)
@@ -241,6 +250,9 @@ static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *
     assert(!s->has_index);
     bool more = *again;
     *again = false;
+    int status = check_plain(s, objects);
+    if (!status) status = check_plain(s, s->index_path);
+    if (status) return status;
     int error = dx_cas_file_open(&s->file, objects, mode);
     if (error == DX_CAS_ENOTFOUND)
         return prog_fail(PROG_NOT_FOUND, "%s is not a store", s->path);
@@ -252,7 +264,6 @@ static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *
     error = dx_cas_open(&s->cas, &desc);
     if (!error) return PROG_OK;
     *again = more && error == DX_CAS_EAGAIN;
-    int status = PROG_OK;
     if (error == DX_CAS_ENOTFOUND) status = prog_fail(PROG_NOT_FOUND, "%s is not a store", s->path);
     else if (!*again) status = versions_store_fail(s, error, s->path);
     free_block(&s->memory);
@@ -383,14 +394,16 @@ static int check_name(void *user, const char *name)
 
 /* Does the folder have files of something else? Then a typing mistake would put a store among them.
    The first file that a store creates is its lock. */
-static bool is_of_others(const char *path)
+static int refuse_others(const char *path)
 {
     bool others = false;
     int folder = os_open_folder(path);
-    if (folder < 0) return false;
-    (void)os_list(folder, check_name, &others);
-    os_close(folder);
-    return others;
+    const int listed = folder < 0 ? -1 : os_list(folder, check_name, &others);
+    const int status = listed < 0 ? prog_fail_errno("%s", path) : PROG_OK;
+    if (folder >= 0) os_close(folder);
+    if (status || !others) return status;
+    return prog_fail(PROG_REFUSED, "%s is not a store and has other files; a new store needs "
+                                   "a new or empty directory", path);
 }
 
 /* A store is made, but not the directories above it: a slip would scatter them. */
@@ -426,16 +439,34 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
     if (info.kind == OS_FILE)
         return prog_fail(PROG_NOT_FOUND, "%s is a file, not a store; a store is a directory", path);
     if (info.kind != OS_FOLDER) return prog_fail(PROG_NOT_FOUND, "%s is not a store", path);
-    if (mode == VERSIONS_CREATE && is_of_others(path))
-        return prog_fail(PROG_REFUSED, "%s is not a store and has other files; a new store needs "
-                                       "a new or empty directory", path);
+    return mode == VERSIONS_CREATE ? refuse_others(path) : PROG_OK;
+}
+
+/* Is the log missing or without a header, though other files tell that it had versions? A new store in its place would
+   use their numbers again. Under the lock: no other process makes or removes the store now. */
+static int refuse_lost_log(const versions_store *s)
+{
+    static const char *const names[] = {"index", "pins"}; /* neither is written before the first version */
+    char path[sizeof s->objects];
+    os_info log, info;
+    const bool missing = os_stat(s->objects, true, &log) < 0;
+    if (missing && errno != ENOENT) return prog_fail_errno("%s", s->objects);
+    if (!missing && log.size >= 2 * DX_CAS_EXT_HEAD) return PROG_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", s->path, names[i]);
+        if (os_stat(path, false, &info) < 0 || !info.size) continue;
+        return prog_fail(PROG_DAMAGED, "%s is damaged: %s is %s, but %s tells of versions in it. Restore it from a "
+                                       "copy, or remove %s to begin a new store", s->path, s->objects,
+                         missing ? "missing" : log.size ? "cut off" : "empty", path, path);
+    }
     return PROG_OK;
 }
 
-int versions_store_open(versions_store **out, const char *path, enum versions_store_mode mode)
+static int open_store(versions_store **out, const char *path, enum versions_store_mode mode)
 {
     static const uint32_t modes[] = {
         [VERSIONS_READ] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
+        [VERSIONS_AGAIN] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
         [VERSIONS_CHECK] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
         [VERSIONS_WRITE] = DX_CAS_WRITE,
         [VERSIONS_CREATE] = DX_CAS_WRITE | DX_CAS_CREATE,
@@ -449,7 +480,8 @@ int versions_store_open(versions_store **out, const char *path, enum versions_st
     s->made_folder = made;
     s->checks = mode == VERSIONS_CHECK;
     if (writes) status = lock_store(s);
-    s->made = !status && mode == VERSIONS_CREATE && os_stat(s->objects, false, &info) < 0;
+    if (!status && mode == VERSIONS_CREATE) status = refuse_lost_log(s);
+    s->made = !status && mode == VERSIONS_CREATE && os_stat(s->objects, false, &info) < 0 && errno == ENOENT;
     if (!status) status = open_log(s, s->objects, modes[mode]);
     if (status) {
         remove_made(s);
@@ -465,6 +497,34 @@ int versions_store_open(versions_store **out, const char *path, enum versions_st
     return PROG_OK;
 }
 
+/* Is the log of a reader shorter than its index tells? A writer may have made a commit and saved the index
+   between the two looks: then the next ones find that commit. */
+static int warn_of_lost(versions_store **store, enum versions_store_mode mode)
+{
+    dx_cas_stats before, now;
+    versions_store *again;
+    dx_cas_get_stats(&(*store)->cas, &before);
+    if (!has_lost(*store) || before.retired) return PROG_OK;
+    int status = open_store(&again, (*store)->path, mode);
+    if (status) return status;
+    dx_cas_get_stats(&again->cas, &now);
+    if (has_lost(again) && !now.retired && now.commits == before.commits)
+        prog_warn("%s is damaged: the latest versions are lost, which %s knows; %s ends before them",
+                  again->path, again->index_path, again->objects);
+    versions_store_close(*store);
+    *store = again;
+    return PROG_OK;
+}
+
+int versions_store_open(versions_store **out, const char *path, enum versions_store_mode mode)
+{
+    int status = open_store(out, path, mode);
+    if (status || mode != VERSIONS_READ) return status;
+    status = warn_of_lost(out, mode);
+    if (status) versions_store_close(*out);
+    return status;
+}
+
 int versions_store_refresh(versions_store **store)
 {
     versions_store *s = *store, *fresh;
@@ -476,7 +536,7 @@ int versions_store_refresh(versions_store **store)
     /* A killed gc may have retired the log without replacing it: then it is still the current one. */
     if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects)))
         return PROG_OK;
-    int status = versions_store_open(&fresh, s->path, VERSIONS_READ);
+    int status = open_store(&fresh, s->path, VERSIONS_READ);
     if (status) return status;
     versions_store_close(s);
     *store = fresh;
@@ -505,7 +565,7 @@ int versions_store_look_again(versions_store **store)
 {
     versions_store *fresh;
     if (versions_store_in_place(*store)) return versions_store_refresh(store);
-    int status = versions_store_open(&fresh, (*store)->path, VERSIONS_READ);
+    int status = open_store(&fresh, (*store)->path, VERSIONS_READ);
     if (status) return status;
     versions_store_close(*store);
     *store = fresh;

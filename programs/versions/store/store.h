@@ -34,8 +34,10 @@ enum { VERSIONS_OBJECT_MAX = 256 << 10 };
 
 /* >>store.c ---- */
 /* VERSIONS_CHECK: like VERSIONS_READ, for `dxup verify`; messages about damage do not recommend it. */
-enum versions_store_mode { VERSIONS_READ, VERSIONS_CHECK, VERSIONS_WRITE, VERSIONS_CREATE };
+enum versions_store_mode { VERSIONS_READ, VERSIONS_AGAIN, VERSIONS_CHECK, VERSIONS_WRITE, VERSIONS_CREATE };
 
+/* VERSIONS_CREATE makes no store beside files that tell of a lost one (PROG_DAMAGED); VERSIONS_READ warns if
+   the log has lost versions, VERSIONS_AGAIN does not: this process has the store open already. */
 int  versions_store_open(versions_store **s, const char *path, enum versions_store_mode mode);
 /* Close the handle; its memory stays until everything opened from it is closed, too. */
 void versions_store_close(versions_store *s);

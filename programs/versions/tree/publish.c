@@ -88,7 +88,7 @@ static int walk(publisher *p, int fd, const versions_tree_publish_desc *o)
         return status;
     }
     status = versions_publish_dir(
-        p, versions_ahead_open(&p->ahead, fd, "", o->seen, o->rules, o->workers), NULL);
+        p, versions_ahead_open(&p->ahead, fd, "", 0, o->seen, o->rules, o->workers), NULL);
     versions_ahead_close(&p->ahead);
     return status;
 }

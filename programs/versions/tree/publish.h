@@ -114,11 +114,13 @@ int versions_publish_read_clone(publisher *p, uint32_t index, void *assembler);
 /* >>publish_walk.c ---- */
 /* Send a directory with all its entries. */
 int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found *folder);
+/* The entry `name` of the directory at p->path is beyond the limits of paths: leave it out, or fail. */
+int versions_publish_far(publisher *p, const char *name);
 /* Send an entry that is not a directory. */
 int versions_publish_content(publisher *p, int dir, versions_found *f,
                              const versions_found *folder);
-/* Descend to a name; versions_publish_leave() restores path_size to `before`. */
-int  versions_publish_enter(publisher *p, const char *name);
+/* Descend to a name; versions_publish_leave() restores path_size to `before`. False: the path is too long. */
+bool versions_publish_enter(publisher *p, const char *name);
 void versions_publish_leave(publisher *p, size_t before);
 const char *versions_publish_last_name(const publisher *p);
 

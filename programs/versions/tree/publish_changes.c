@@ -42,7 +42,7 @@ static int send_whole(publisher *p, int fd, const versions_found *folder)
     char path[PROG_PATH_SIZE_MAX + 1];
     memcpy(path, p->path, p->path_size + 1);
     int status = versions_publish_dir(
-        p, versions_ahead_open(&p->ahead, fd, path, p->live->seen, p->live->rules, 1), folder);
+        p, versions_ahead_open(&p->ahead, fd, path, p->depth, p->live->seen, p->live->rules, 1), folder);
     versions_ahead_close(&p->ahead);
     return status;
 }
@@ -52,6 +52,7 @@ static int send_changed_dir(publisher *p, int dir, const char *name, const dx_tr
                             const versions_found *folder, changes c)
 {
     const bool itself = strlen(c.paths[0]) == p->path_size;
+    if (p->depth >= PROG_DEPTH_MAX) return versions_publish_far(p, "");
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && versions_publish_leaves_out(p, errno)) return PROG_OK;
     if (fd < 0) return prog_fail_errno("%s", p->path);
@@ -119,9 +120,9 @@ static int send_merged(publisher *p, int fd, versions_listing *l, const versions
             has = false;
             continue;
         }
-        status = versions_publish_enter(p, name);
-        if (!status)
+        if (versions_publish_enter(p, name))
             status = send_changed(p, fd, name, order ? NULL : &e, here, (changes){c.paths, count});
+        else status = versions_publish_far(p, name);
         versions_publish_leave(p, before);
         c.paths += count;
         c.count -= count;
@@ -139,9 +140,7 @@ static int send_changes(publisher *p, int fd, const dx_tree_entry *old,
     versions_found self = {.name = ""};
     dx_tree_owner owner;
     versions_listing listing;
-    if (p->depth >= PROG_DEPTH_MAX)
-        return prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
-                         PROG_DEPTH_MAX);
+    assert(p->depth < PROG_DEPTH_MAX);
     if (fstat(fd, &st) < 0) return prog_fail_errno("%s", p->path);
     versions_found_move(&self, &st);
     const bool own = dx_tree_read_owner(old, &owner);

@@ -86,15 +86,39 @@ int versions_publish_content(publisher *p, int dir, versions_found *f,
     return status;
 }
 
-int versions_publish_enter(publisher *p, const char *name)
+/* The beginning of the path of an entry, of whole characters (UTF-8). */
+static void shorten(const publisher *p, const char *name, char out[VERSIONS_FAR_SIZE])
 {
-    size_t size = strlen(name);
-    if (size + 1 > PROG_PATH_SIZE_MAX - p->path_size)
-        return prog_fail(PROG_REFUSED, "%s/%s: the path is too long", p->path, name);
+    const size_t room = VERSIONS_FAR_SIZE - sizeof "...";
+    const int size = snprintf(out, room + 1, "%s%s%s", p->path, *p->path && *name ? "/" : "", name);
+    if (size < 0 || (size_t)size <= room) return;
+    size_t kept = room;
+    while (kept > room - 4 && ((unsigned char)out[kept - 1] & 0xc0) == 0x80) kept--;
+    if ((unsigned char)out[kept - 1] >= 0xc0) kept--; /* a character that was cut, or may have been */
+    memcpy(out + kept, "...", sizeof "...");
+}
+
+int versions_publish_far(publisher *p, const char *name)
+{
+    versions_losses *lost = &p->out->lost;
+    char path[VERSIONS_FAR_SIZE];
+    if (p->live) {
+        if (!lost->far++) shorten(p, name, lost->farthest);
+        return PROG_OK;
+    }
+    shorten(p, name, path);
+    return prog_fail(PROG_REFUSED, "%s: the path has more than %d bytes or %d directories", path, PROG_PATH_SIZE_MAX,
+                     PROG_DEPTH_MAX);
+}
+
+bool versions_publish_enter(publisher *p, const char *name)
+{
+    const size_t size = strlen(name);
+    if (p->path_size + (p->path_size > 0) + size > PROG_PATH_SIZE_MAX) return false;
     if (p->path_size) p->path[p->path_size++] = '/';
     memcpy(p->path + p->path_size, name, size + 1);
     p->path_size += size;
-    return PROG_OK;
+    return true;
 }
 
 void versions_publish_leave(publisher *p, size_t before)
@@ -128,8 +152,8 @@ static void record_found(publisher *p, int dir, const char *name, const versions
 static int send_any(publisher *p, int dir, versions_found *f, const versions_found *folder)
 {
     const size_t before = p->path_size;
-    int status = versions_publish_enter(p, f->name);
-    if (status) return status;
+    int status = PROG_OK;
+    if (!versions_publish_enter(p, f->name)) return versions_publish_far(p, f->name);
     if (!f->error) record_found(p, dir, f->name, f);
     if (f->error && versions_publish_leaves_out(p, f->error)) {
         status = PROG_OK;
@@ -137,7 +161,7 @@ static int send_any(publisher *p, int dir, versions_found *f, const versions_fou
         errno = f->error;
         status = versions_publish_cannot_read(p);
     } else if (S_ISDIR(f->mode)) {
-        status = versions_publish_dir(p, f->dir, folder);
+        status = f->dir ? versions_publish_dir(p, f->dir, folder) : versions_publish_far(p, "");
     } else {
         status = versions_publish_content(p, dir, f, folder);
     }
@@ -158,10 +182,9 @@ int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found
     size_t count = 0;
     int status = PROG_OK;
     const bool is_top = p->depth == 0;
-    if (p->depth++ >= PROG_DEPTH_MAX)
-        status = prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
-                           PROG_DEPTH_MAX);
-    if (!status && (errno = versions_ahead_enter(&p->ahead, scan)) != 0) {
+    assert(p->depth < PROG_DEPTH_MAX);
+    p->depth++;
+    if ((errno = versions_ahead_enter(&p->ahead, scan)) != 0) {
         if (*p->path && versions_publish_leaves_out(p, errno)) {
             p->depth--;
             versions_ahead_leave(&p->ahead, scan);

@@ -343,7 +343,7 @@ static void *run(void *user)
     versions_store *s = NULL;
     uint8_t *buffer = prog_alloc(VERSIONS_CHUNK_MAX);
     job *mine = prog_alloc(sizeof *mine);
-    int status = versions_store_open(&s, r->store_path, VERSIONS_READ);
+    int status = versions_store_open(&s, r->store_path, VERSIONS_AGAIN);
     if (!status) versions_store_share_seed(s, r->store);
     pthread_mutex_lock(&r->lock);
     for (;;) {

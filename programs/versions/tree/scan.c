@@ -22,6 +22,7 @@ struct versions_scan {
     versions_scan  *before, *next; /* in the order of the walk */
     versions_scan  *parent;
     int             fd, state, error;
+    size_t          depth, path_size; /* of its path, which has depth names */
     bool            alone;  /* for the walk only: another thread failed */
     size_t          count, claimed, done; /* names; taken by threads; examined */
     char           *text;  /* storage of the names */
@@ -64,6 +65,7 @@ static int read_names(versions_scan *s)
         if (fd >= 0) close(fd);
         return error;
     }
+    rewinddir(d); /* the offset is that of s->fd, which an attempt that failed has left anywhere */
     for (;;) {
         errno = 0;
         struct dirent *e = readdir(d);
@@ -188,6 +190,13 @@ static void drop_excluded(versions_ahead *a, versions_scan *s)
     s->count = s->claimed = s->done = kept;
 }
 
+/* Does the walk enter a directory of this name in s? */
+static bool is_near(const versions_scan *s, const char *name)
+{
+    const size_t size = s->path_size + (s->path_size > 0) + strlen(name);
+    return s->depth + 1 < PROG_DEPTH_MAX && size <= PROG_PATH_SIZE_MAX;
+}
+
 /* Insert its directories into the list, in order. */
 static void be_ready(versions_ahead *a, versions_scan *s)
 {
@@ -195,11 +204,13 @@ static void be_ready(versions_ahead *a, versions_scan *s)
     if (a->rules->count) drop_excluded(a, s);
     for (size_t i = s->count; i-- > 0;) {
         versions_found *f = &s->list[i];
-        if (f->error || !S_ISDIR(f->mode)) continue;
+        if (f->error || !S_ISDIR(f->mode) || !is_near(s, f->name)) continue;
         versions_scan *d = f->dir = prog_alloc(sizeof *d);
         memset(d, 0, sizeof *d);
         d->fd = -1;
         d->parent = s;
+        d->depth = s->depth + 1;
+        d->path_size = s->path_size + (s->path_size > 0) + strlen(f->name);
         d->self.name = f->name;
         d->before = s;
         d->next = s->next;
@@ -276,7 +287,7 @@ static void *run(void *user)
 }
 
 /* >>public ------------------------------------------------------------- */
-versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path,
+versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path, size_t depth,
                                    versions_stat_cache *seen, const prog_list *rules,
                                    unsigned workers)
 {
@@ -290,6 +301,8 @@ versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path,
     memset(a->first, 0, sizeof *a->first);
     a->first->fd = fd;
     a->first->self.name = path;
+    a->first->depth = depth;
+    a->first->path_size = strlen(path);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->work, NULL);
     pthread_cond_init(&a->done, NULL);

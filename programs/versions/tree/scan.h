@@ -24,7 +24,7 @@ typedef struct versions_found { /* a name in a directory */
     bool               thin;   /* fewer blocks than its size needs: it may have holes */
     versions_stat_file file;
     int64_t            now_ns; /* clock before the stat */
-    versions_scan     *dir;    /* of a directory: to enter it */
+    versions_scan     *dir;    /* of a directory: to enter it; NULL: beyond the limits of paths */
 } versions_found;
 
 enum { VERSIONS_SCANNERS_MAX = 8 };
@@ -44,9 +44,9 @@ typedef struct versions_ahead {
 } versions_ahead;
 
 /* Start at the directory fd, which the root then owns. path: of that directory, for the rules; it
-   must stay valid. workers 0: one per core. seen: only queried, until versions_ahead_close(). */
-versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path, versions_stat_cache *seen,
-                                   const prog_list *rules, unsigned workers);
+   must stay valid, and has depth names. workers 0: one per core. seen: only queried, until versions_ahead_close(). */
+versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path, size_t depth,
+                                   versions_stat_cache *seen, const prog_list *rules, unsigned workers);
 /* Wait until the directory was scanned. Returns 0 or errno. */
 int versions_ahead_enter(versions_ahead *a, versions_scan *s);
 /* The descriptor of a directory, its own stat result, and its entries; valid until it is left. */

@@ -691,7 +691,7 @@ void versions_stat_cache_save(versions_stat_cache *s, const uint8_t root[32])
     store64(head + 56, s->kept.count);
     snprintf(next, sizeof next, "%s.new", s->path);
     writer *w = prog_alloc(sizeof *w);
-    w->fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    w->fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     w->good = w->fd >= 0;
     w->size = 0;
     dx_cas_blake3_init(&w->hash);

@@ -219,6 +219,9 @@ bool versions_stat_cache_is_of(const versions_stat_cache *seen, const uint8_t ro
 void versions_stat_cache_close(versions_stat_cache *seen);
 
 /* >>publish.c ---- */
+/* No version has an entry with a path of more than PROG_PATH_SIZE_MAX bytes, or below PROG_DEPTH_MAX directories
+   and more, the top included. */
+enum { VERSIONS_FAR_SIZE = 128 };
 /* Counts of metadata that a version does not keep; publish reports them. */
 typedef struct versions_losses {
     uint64_t bits;    /* single files with a setuid, setgid or sticky bit */
@@ -228,6 +231,8 @@ typedef struct versions_losses {
     char     socket[PROG_PATH_SIZE_MAX + 1];
     uint64_t closed;  /* live: entries without read permission; the first one: */
     char     shut[PROG_PATH_SIZE_MAX + 1];
+    uint64_t far;     /* live: entries beyond the limits of paths; the first one, shortened: */
+    char     farthest[VERSIONS_FAR_SIZE];
 } versions_losses;
 
 typedef struct versions_published {
