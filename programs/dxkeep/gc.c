@@ -9,6 +9,7 @@
    step by step between captures; then the pins are locked and read again, and the log is replaced. */
 #include "gc.h"
 
+#include "keeper.h"
 #include "pins.h"
 #include "../common/json.h"
 #include "../common/os.h"
@@ -20,6 +21,7 @@
 
 #define STEP_NS INT64_C(10000000)
 #define LOOK_NS INT64_C(2000000000)
+#define ASK_NS (INT64_C(60) * 1000000000)
 #define REST_NS (INT64_C(3600) * 1000000000)
 enum { RARE = 16 }; /* fewer versions are removed at most once an hour */
 
@@ -408,6 +410,21 @@ static void print_summary(const keep_options *o, const plan *p, uint64_t before,
     prog_json_end(&j);
 }
 
+/* A run or daemon keeps the store all the time, another process only while it writes: wait for that. */
+static int open_alone(const keep_options *o, versions_store **s)
+{
+    keep_keeper keeper;
+    const bool kept = keep_keeper_read(o->store, &keeper);
+    const int status = versions_store_open_soon(s, o->store, prog_now_ns() + (kept ? 0 : ASK_NS));
+    if (status == PROG_REFUSED && kept)
+        prog_warn("a dxkeep, process %llu, captures into it: run and daemon collect beside their captures, "
+                  "with the same --keep", (unsigned long long)keeper.pid);
+    else if (status == PROG_REFUSED)
+        prog_warn("it was asked for %d s; a dxup serve --push gives it up once the versions that arrive are "
+                  "complete", (int)(ASK_NS / 1000000000));
+    return status;
+}
+
 int keep_collect(const keep_options *o)
 {
     versions_store *s;
@@ -415,9 +432,7 @@ int keep_collect(const keep_options *o)
     plan p;
     uint64_t size = 0;
     if (o->dry_run) return rehearse(o);
-    int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
-    if (status == PROG_REFUSED)
-        prog_warn("run and daemon collect beside their captures, with the same --keep");
+    int status = open_alone(o, &s);
     if (status) return status;
     const uint64_t before = versions_store_size(s);
     const versions_keep keep = {keeps, &p};
