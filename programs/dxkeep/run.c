@@ -55,6 +55,7 @@ typedef struct keeper {
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
     uint64_t     added;    /* versions */
+    bool         shown;    /* the thread that sends knows the latest version */
     int64_t      scan_ns;  /* time of the next full scan */
     int          status;   /* of the last capture */
 } keeper;
@@ -132,8 +133,9 @@ static void capture(keeper *k)
     k->retry_ns = RETRY_MIN_NS;
     keep_guard_note_capture(&k->guard);
     k->added += k->capture.added;
-    if (k->capture.added)
+    if (k->capture.added || (!k->shown && k->capture.has_last)) /* without a change: the remote may lack earlier versions */
         keep_ship_added(k->ship, &k->capture.last, versions_store_size(k->capture.store));
+    k->shown = true;
     if (k->capture.closed && !k->closed && !k->o->quiet) {
         char text[KEEP_CLOSED_SIZE];
         prog_warn("not captured: %s", keep_capture_closed_text(&k->capture, text));

@@ -3728,7 +3728,34 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
+def a_store_checked_without_zstd(dice):
+    """A build without zstd says that it cannot check a sound store, and calls nothing in it damaged; real damage it does find."""
+    if "zstd" not in keep("--version"):
+        raise Skip("this build has no zstd")
+    if not shutil.which("cc"):
+        raise Skip("there is no compiler")
+    import glob
+    sources = [f for d in ("common", "containers", "versions", "versions/*", "sync", "dxkeep") for f in glob.glob("%s/programs/%s/*.c" % (top, d))]
+    subprocess.run(["cc", "-std=c11", "-O0", "-pthread", "-o", "plain", *sources], check=True)
+    os.makedirs("data")
+    for at in range(40):
+        open("data/%d" % at, "w").write("line %d\n" % at * 500)
+        keep("capture", "store", "data")
+
+    def verify(*more):
+        done = subprocess.run([os.path.abspath("plain"), "verify", "store", *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.returncode, done.stdout.decode()
+
+    for more in ((), ("--json",)):
+        status, out = verify(*more)
+        assert status == 5 and "was not checked" in out and "damaged" not in out and len(out.splitlines()) == 1, (status, out)
+    assert "is sound" in keep("verify", "store")
+    os.truncate("store/objects", os.path.getsize("store/objects") - 100)
+    status, out = verify()
+    assert status == 4 and "damaged" in out and "is whole" not in out, (status, out)
+
+
+CASES = [a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,

@@ -665,7 +665,28 @@ def gc_of_a_remote_in_use(dice):
     remote.kill()
 
 
-CASES = [gc_of_a_remote_in_use, every_version_reaches_the_remote, a_lost_machine_is_continued, only_what_is_missing_travels, a_remote_killed_at_any_moment,
+def a_run_without_changes(dice):
+    """Versions of an earlier run, which the remote lacks: a run that adds none sends them, or says that it could not."""
+    os.makedirs("data")
+    keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/f")
+    remote = Remote()
+    remote.kill()
+    began = time.monotonic()
+    out = keep("run", "store", "data", "--remote", remote.address(), "--grace", "2", "--", "true")
+    assert "remote %s: the latest version, 2, was not sent; it has none so far" % remote.address() in out, out
+    assert 2 <= time.monotonic() - began < 10, "it did not try for --grace"
+    remote.start()
+    out = keep("run", "store", "data", "--remote", remote.address(), "--grace", "20", "--", "true")
+    assert "not sent" not in out and [v["version"] for v in remote.versions()] == [2, 1], (out, remote.versions())
+    remote.kill()
+    began = time.monotonic()
+    out = keep("run", "store", "data", "--remote", remote.address(), "--grace", "20", "--", "true")
+    assert "not sent" not in out and time.monotonic() - began < 10, out  # it has everything
+    out = keep("run", "store", "data", "--remote", remote.address(), "--grace", "1", "--", "sh", "-c", "echo 2 >data/f")
+    assert "the latest version, 3, was not sent; it has version 2" in out, out
+
+
+CASES = [a_run_without_changes, gc_of_a_remote_in_use, every_version_reaches_the_remote, a_lost_machine_is_continued, only_what_is_missing_travels, a_remote_killed_at_any_moment,
          a_remote_that_stalls_holds_up_nothing, a_remote_that_is_away, a_full_remote, a_remote_with_other_versions, a_hostile_remote,
          a_restore_is_all_or_nothing, two_never_write, two_programs_never_run, a_restart_needs_no_wait, what_metrics_say]
 

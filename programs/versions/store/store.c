@@ -51,7 +51,7 @@ int versions_store_fail(versions_store *s, int error, const char *what)
                          prog_count_text(offset, text), s->objects,
                          s->checks ? "" : "; run dxup verify");
     case DX_CAS_ENOTSUP:
-        return prog_fail(PROG_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
+        return prog_fail(PROG_SYSTEM, "%s holds zstd data, and this program was built without zstd",
                          what);
     case DX_CAS_EVERSION:
     case DX_CAS_EZERO:
