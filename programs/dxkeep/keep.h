@@ -58,6 +58,8 @@ typedef struct keep_options {
     uint64_t      grace_ns;  /* time limit of the last capture */
     uint64_t      held_max;  /* bytes that may be held in memory while it is stopped */
     uint64_t      freeze_pid;    /* daemon: stop this process and its descendants; 0: none */
+    const char   *freeze_pidfile; /* daemon: the same, and its PID is read from this file; NULL: none */
+    const char   *stop_signal;   /* run: that the program gets instead of SIGTERM; NULL: SIGTERM */
     const char   *freeze_cgroup; /* daemon: freeze this cgroup; NULL: none */
     const char   *before_capture; /* a command; NULL: none */
     const char   *after_capture;

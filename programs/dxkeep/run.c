@@ -171,7 +171,7 @@ static bool flush(void *user, keep_torn_reason *why)
 static int open_guard(keeper *k)
 {
     const keep_options *o = k->o;
-    const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_cgroup;
+    const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_pidfile || o->freeze_cgroup;
     if (o->app) {
         k->holder = (keep_holder){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
         k->capture.holder = &k->holder;
@@ -186,7 +186,9 @@ static int open_guard(keeper *k)
     if (status || !stops) return status;
     k->freezer.cgroup = o->freeze_cgroup;
     k->freezer.root = (pid_t)o->freeze_pid;
+    k->freezer.pidfile = o->freeze_pidfile;
     keep_freezer_open(&k->freezer, &k->guard);
+    keep_freezer_check(&k->freezer);
     k->capture.freezer = &k->freezer;
     k->capture.flush = flush;
     k->capture.flush_user = k;

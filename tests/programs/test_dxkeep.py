@@ -2186,6 +2186,7 @@ REASONS = {
     "not-stopped": ({"not-stopped"}, ("--no-freeze",), None),
     "hook-failed": ({"hook-failed"}, ("--before-capture", "exit 1"), None),
     "app-failed": None,  # not of `run`: sqlite_that_cannot_be_locked() in test_dxkeep_app.py forces it
+    "process-ended": None,  # not of `run`: what_is_stopped_is_gone() forces it
     "slow-stop": ({"slow-stop"}, ("--pause-max-ms", "200"), None),
     "processes-started": ({"processes-started"}, ("--pause-max-ms", "500"), None),
     "unstoppable": ({"unstoppable"}, (), None),
@@ -3755,7 +3756,93 @@ def a_store_checked_without_zstd(dice):
     assert status == 4 and "damaged" in out and "is whole" not in out, (status, out)
 
 
-CASES = [a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
+def what_is_stopped_is_gone(dice):
+    """The process of --freeze-pid ends, that of --freeze-pidfile starts again under another PID, a cgroup is none: each is said once, at once;
+    versions are torn for that reason meanwhile, and consistent when there is something to stop again."""
+    os.makedirs("data")
+    serial = 0
+
+    def change(good, key=None):
+        nonlocal serial
+        serial += 1
+        open("data/f", "w").write("%d" % serial)
+        before = latest()
+        wait_for("a version", lambda: latest() > before, process)
+        found = versions(1)[0]
+        assert found["consistent"] == good and (not key or key in found["torn_reasons"]), (found, the_log())
+
+    def server():
+        return subprocess.Popen(["sleep", "1000"], cwd="/")
+
+    def told(text, count=1):
+        assert open("log").read().count(text) == count, (text, the_log())
+
+    process = start("--freeze-cgroup", "/nowhere/x")
+    wait_for("the start", lambda: said("watching"), process)
+    told("--freeze-cgroup /nowhere/x: there is no such directory now; nothing is stopped, so versions are torn")
+    change(False, "unstoppable")
+    told("/nowhere/x")
+    stop(process)
+    open("log", "w").close()
+    process = start("--freeze-cgroup", os.getcwd())
+    wait_for("the start", lambda: said("watching"), process)
+    told("version 1")
+    change(False, "unstoppable")
+    stop(process)
+    one = server()
+    try:
+        process = start("--freeze-pid", str(one.pid))
+        wait_for("the start", lambda: said("watching"), process)
+        change(True)
+        one.kill()  # not waited for: a zombie
+        change(False, "process-ended")
+        one.wait()
+        change(False, "process-ended")
+        told("--freeze-pid %d: this process has ended" % one.pid)
+        said_by_all("process-ended", "the process of --freeze-pid or --freeze-pidfile had ended")
+        stop(process)
+        assert "there is no such process" in keep("daemon", "store", "data", "--freeze-pid", str(one.pid), status=2)
+        one = server()
+        process = start("--freeze-pidfile", "server.pid")
+        wait_for("the complaint", lambda: said("--freeze-pidfile server.pid: it is not there or has no PID now"), process)
+        wait_for("the start", lambda: open("log").read().count("watching") == 3, process)
+        change(False, "process-ended")
+        open("server.pid", "w").write("%d\n/var/lib/more\n5432\n" % one.pid)  # as that of PostgreSQL
+        change(True)
+        told("server.pid is there again")
+        one.kill()
+        one.wait()
+        change(False, "process-ended")
+        told("its process, %d, has ended" % one.pid)
+        one = server()
+        open("server.pid", "w").write("%d" % one.pid)
+        change(True)
+        for bad in ("", "x", "1", "-5", "12x", "99999999999999999999", " x"):
+            open("server.pid", "w").write(bad)
+            change(False, "process-ended")
+        stop(process)
+    finally:
+        one.kill()
+        one.wait()
+    assert "one of them" in keep("daemon", "store", "data", "--freeze-pidfile", "server.pid", "--freeze-pid", "5", status=1)
+
+
+def a_stop_signal(dice):
+    """--stop-signal: SIGTERM becomes it, other signals do not, with a supervisor too."""
+    text = "import signal, sys, time\nfor n in (2, 3, 10, 15): signal.signal(n, lambda n, f: sys.exit(50 + n))\nopen('ready', 'w').close()\ntime.sleep(100)"
+    for more, sent, status in ((["--stop-signal", "INT"], signal.SIGTERM, 52), (["--stop-signal", "SIGQUIT"], signal.SIGTERM, 53), ([], signal.SIGTERM, 65),
+                               (["--stop-signal", "INT"], signal.SIGUSR1, 60), (["--stop-signal", "INT", "--supervise"], signal.SIGTERM, 52),
+                               (["--stop-signal", "KILL"], signal.SIGTERM, 128 + 9)):
+        os.makedirs("data", exist_ok=True)
+        if os.path.exists("ready"):
+            os.unlink("ready")
+        process = start(*more, command="run", program=("--", sys.executable, "-c", text))
+        wait_for("the program", lambda: os.path.exists("ready"), process)
+        stop(process, sent, status)
+    assert "--stop-signal: 'NONE' is not TERM" in keep("run", "store", "data", "--stop-signal", "NONE", "--", "true", status=1)
+
+
+CASES = [what_is_stopped_is_gone, a_stop_signal, a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
