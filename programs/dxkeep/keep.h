@@ -192,6 +192,10 @@ int  keep_moment_find(versions_store *s, const keep_options *o, const char *text
 /* The same in a list, newest first. */
 int  keep_moment_choose(const versions_version *list, size_t count, const char *text,
                         versions_version *out);
+/* Parse an age, 90s, 5m, 2h, 3d or 1w, as seconds. False: it is none. */
+bool keep_age_parse(const char *text, int64_t *out);
+/* PROG_NOT_FOUND: the store has no versions of o->name; the message has the names that it has. */
+int  keep_fail_no_versions(versions_store *s, const keep_options *o);
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 

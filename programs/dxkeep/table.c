@@ -176,7 +176,8 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .summary = "Remove old versions by a rule, and give back their space",
          .details = "--keep RULE is a list such as hourly=24,daily=30: of each of the last 24 hours that\n"
                     "have versions, and of each of the last 30 such days, one stays, if possible a\n"
-                    "consistent one. There are last, minutely, hourly, daily and weekly. The latest\n"
+                    "consistent one. There are last, minutely, hourly, daily and weekly, and within=24h\n"
+                    "(or 90s, 5m, 3d, 1w): all versions that are not older than that now. The latest\n"
                     "version, the latest consistent one, and pinned and tagged versions stay, too.\n"
                     "Without --keep all stay, and only what none of them needs is removed.\n"
                     "\n"

@@ -1897,11 +1897,15 @@ def a_mount_of_a_damaged_store(dice):
     assert errors
 
 
-def kept_by(rule, found):
+def kept_by(rule, found, now=None):
     """The versions that a rule keeps, of [(version, seconds, consistent, pinned)], newest first."""
     stay = {v for v, _, _, pinned in found if pinned} | {found[0][0]} | {v for v, _, c, _ in [f for f in found if f[2]][:1]}
     for part in rule.split(","):
         name, count = part.split("=")
+        if name == "within":
+            from_s = now - int(count[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[count[-1]]
+            stay |= {v for v, at, _, _ in found if at >= from_s}
+            continue
         length, shift = PERIODS[name]
         groups = {}
         for v, at, consistent, _ in found:
@@ -1982,7 +1986,8 @@ def old_versions_are_removed_by_a_rule(dice):
         f.write("after")
     keep("capture", "store", "data")
     assert latest() == max(found) + 1
-    for bad in ("", "hourly", "hourly=", "hourly=0", "hourly=x", "yearly=3", "hourly=1,", ",hourly=1", "hourly=1,hourly=2", "last=99999999999"):
+    for bad in ("24h", "within", "within=", "within=0h", "within=24", "within=24x", "within=h", "within=1h,within=2h", "within=999999999h",
+                "", "hourly", "hourly=", "hourly=0", "hourly=x", "yearly=3", "hourly=1,", ",hourly=1", "hourly=1,hourly=2", "last=99999999999"):
         assert "--keep" in keep("gc", "store", "--keep", bad, status=1), bad
         assert "--keep" in keep("daemon", "store", "data", "--keep", bad, status=1), bad
     for bad in ("x", "1", "0 dir\n", "1 dir", "99999999999999999999 dir\n", "1 dir\n\0"):
@@ -3842,7 +3847,39 @@ def a_stop_signal(dice):
     assert "--stop-signal: 'NONE' is not TERM" in keep("run", "store", "data", "--stop-signal", "NONE", "--", "true", status=1)
 
 
-CASES = [what_is_stopped_is_gone, a_stop_signal, a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
+def versions_are_removed_by_age(dice):
+    """--keep within=AGE against an oracle, at several times, alone and beside other rules."""
+    a_history(dice, 30)
+    clock = build_shim("clock.so", "tests/programs/dxkeep_clock.c")
+    now = max(v["time_ns"] for v in versions() if v["time_ns"] < 1900000000 * 10**9) // 10**9 + 100
+    removed = 0
+    for rule, later in (("within=8w,daily=2", 0), ("within=20d", 0), ("within=20d,last=2", 5 * 86400), ("weekly=1,within=200h", 6 * 86400), ("within=5s", 9 * 86400)):
+        rows = [(v["version"], v["time_ns"] / 10**9, v["consistent"], False) for v in versions()]
+        want = kept_by(rule, rows, now + later)
+        env = {**preloaded(clock), "DX_CLOCK_S": str(now + later)}
+        dry = {json.loads(line)["removed"] for line in keep("gc", "store", "--keep", rule, "--dry-run", "--json", env=env).splitlines()}
+        assert dry == {r[0] for r in rows} - want, (rule, dry, want)
+        keep("gc", "store", "--keep", rule, env=env)
+        assert {v["version"] for v in versions()} == want, (rule, want)
+        removed += len(dry)
+    assert removed > 15, removed
+    assert "within=AGE" in keep("gc", "store", "--keep", "24h", status=1)
+    assert "'24' is not an age" in keep("gc", "store", "--keep", "within=24", status=1)
+
+
+def names_of_a_store(dice):
+    """A wrong --name: the message has the names that there are. A wrong moment: it has all forms."""
+    os.makedirs("data")
+    keep("record", "store", "--dir", "data", "--", "true")
+    keep("capture", "store", "data", "--name", "app")
+    for command in (["log", "store"], ["ls", "store", "latest"], ["restore", "store", "1", "back"], ["timeline", "store"], ["export", "store", "x.tar"]):
+        assert "store has no versions named dir; it has app, record (--name)" in keep(*command, status=2), command
+    for text in ("@x", "14:02", "yesterday", "2026-13-01", ""):
+        out = keep("restore", "store", text, "back", "--name", "app", status=1)
+        assert all(form in out for form in ("is not a moment", "consistent", "+01:00", "@SECONDS", "90s")), out
+
+
+CASES = [versions_are_removed_by_age, names_of_a_store, what_is_stopped_is_gone, a_stop_signal, a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
