@@ -498,7 +498,7 @@ static bool begin_freeze(instant *p)
 {
     keep_capture *c = p->capture;
     if (!keep_freeze(c->freezer, prog_now_ns() + (int64_t)c->o->pause_ns)) {
-        count_pause(c, c->freezer->since_ns);
+        if (c->freezer->since_ns) count_pause(c, c->freezer->since_ns);
         keep_torn_because(&c->torn, c->freezer->why);
         return false;
     }

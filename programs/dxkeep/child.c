@@ -42,6 +42,27 @@ static int first_real_time(void) { return 1; }
 static int last_real_time(void) { return 0; }
 #endif
 
+static int stop_signal = SIGTERM;
+
+bool keep_stop_signal_set(const char *name)
+{
+    static const struct {
+        const char *name;
+        int         number;
+    } known[] = {{"TERM", SIGTERM}, {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"HUP", SIGHUP},
+                 {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"KILL", SIGKILL}};
+    if (!name) return true;
+    if (!strncmp(name, "SIG", 3)) name += 3;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(name, known[i].name) != 0) continue;
+        stop_signal = known[i].number;
+        return true;
+    }
+    return false;
+}
+
+int keep_signal_for_program(int number) { return number == SIGTERM ? stop_signal : number; }
+
 bool keep_signal_is_forwarded(int number)
 {
     bool listed = number >= first_real_time() && number <= last_real_time();
@@ -161,7 +182,7 @@ static bool tend_signal(keep_child *c, int number)
     if (!__atomic_exchange_n(&came[number], 0, __ATOMIC_ACQUIRE)) return false;
     const int count = __atomic_exchange_n(&pending[number], 0, __ATOMIC_RELAXED);
     for (int i = 0; i < count; i++)
-        if (c->pid && !c->ended) kill((pid_t)c->pid, number);
+        if (c->pid && !c->ended) kill((pid_t)c->pid, keep_signal_for_program(number));
     stop_with_terminal(number, count > 0);
     return !c->pid && ends_dxkeep(number);
 }

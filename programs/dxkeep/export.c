@@ -21,11 +21,12 @@ static int none_consistent(const keep_options *o, const versions_version *v)
     char line[KEEP_TORN_LINE_SIZE];
     keep_torn torn = {.count = 0};
     size_t size;
+    const bool any = !strcmp(o->moment, "latest");
     char *notes = keep_torn_open(o->store, o->name, &size);
     keep_torn_load(&torn, notes, size, v->version);
-    const int status = prog_fail(PROG_NOT_FOUND, "%s has no consistent version at or before '%s'; version "
-                                 "%llu is %s; --torn exports it all the same", o->store, o->moment,
-                                 (unsigned long long)v->version, keep_torn_line(&torn, v->torn, line));
+    const int status = prog_fail(PROG_NOT_FOUND, "%s has no consistent version%s%s; version %llu is %s; "
+                                 "--torn exports it all the same", o->store, any ? "" : " at or before ",
+                                 any ? "" : o->moment, (unsigned long long)v->version, keep_torn_line(&torn, v->torn, line));
     keep_torn_clear(&torn);
     free(notes);
     return status;

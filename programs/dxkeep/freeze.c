@@ -258,9 +258,72 @@ void keep_freezer_close(keep_freezer *f)
     memset(f, 0, sizeof *f);
 }
 
+/* The first line of the file is the PID. False: it has none. */
+static bool read_pidfile(keep_freezer *f)
+{
+    char text[32] = "", *end;
+    const int file = os_open(f->pidfile);
+    const int64_t n = file < 0 ? -1 : os_read(file, text, sizeof text - 1);
+    if (file >= 0) os_close(file);
+    text[n > 0 ? n : 0] = 0;
+    const unsigned long long pid = strtoull(text, &end, 10);
+    const bool good = pid > 1 && pid <= INT32_MAX && end > text && strchr(" \t\r\n", *end);
+    f->root = good ? (pid_t)pid : 0;
+    return good;
+}
+
+static bool lives(pid_t pid)
+{
+    char path[64], state = 0;
+    pid_t parent;
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    return keep_process_read(path, &state, &parent) && !strchr("ZXx", state);
+}
+
+static bool complain(keep_freezer *f, const char *what, const char *why)
+{
+    if (!f->complained)
+        prog_warn("%s: %s; nothing is stopped, so versions are torn", what, why);
+    f->complained = true;
+    return false;
+}
+
+/* Is there something to stop? */
+static bool is_there(keep_freezer *f)
+{
+    char path[PROG_PATH_SIZE_MAX + 32], what[PROG_PATH_SIZE_MAX + 32], why[160];
+    if (f->cgroup) {
+        os_info info;
+        snprintf(path, sizeof path, "%s/cgroup.freeze", f->cgroup);
+        snprintf(what, sizeof what, "--freeze-cgroup %s", f->cgroup);
+        if (os_stat(f->cgroup, true, &info) < 0) return complain(f, what, "there is no such directory now");
+        if (access(path, W_OK) < 0 && errno == ENOENT)
+            return complain(f, what, "it has no cgroup.freeze, so it is no cgroup, one of version 1, or the root");
+        if (access(path, W_OK) < 0) return complain(f, what, "this user may not write to its cgroup.freeze");
+    } else if (f->pidfile) {
+        snprintf(what, sizeof what, "--freeze-pidfile %s", f->pidfile);
+        if (!read_pidfile(f)) return complain(f, what, "it is not there or has no PID now");
+        snprintf(why, sizeof why, "its process, %ld, has ended", (long)f->root);
+        if (!lives(f->root)) return complain(f, what, why);
+    } else if (f->root && !lives(f->root)) {
+        snprintf(what, sizeof what, "--freeze-pid %ld", (long)f->root);
+        return complain(f, what, "this process has ended");
+    }
+    if (f->complained) prog_warn("%s is there again", f->cgroup ? f->cgroup : f->pidfile ? f->pidfile : "it");
+    f->complained = false;
+    return true;
+}
+
+void keep_freezer_check(keep_freezer *f) { (void)is_there(f); }
+
 bool keep_freeze(keep_freezer *f, int64_t until_ns)
 {
     assert(f->frozen && !f->active);
+    if (!is_there(f)) {
+        f->since_ns = 0;
+        f->why = f->cgroup ? KEEP_TORN_UNSTOPPABLE : KEEP_TORN_ENDED;
+        return false;
+    }
     f->active = true;
     f->since_ns = 0;
     /* While the program waits for this thread, the thread waits for nobody, where that is permitted. */

@@ -10,11 +10,13 @@
 
 typedef struct keep_freezer {
     const char  *cgroup; /* its folder; NULL: processes are stopped one by one */
+    const char  *pidfile; /* root is read from it before each stop; NULL: it stays */
     pid_t        root;   /* this process and its descendants; 0: the descendants of dxkeep */
+    bool         complained; /* that there is nothing to stop */
     keep_frozen *frozen; /* the processes that dxkeep stopped */
     keep_guard  *guard;  /* continues them if dxkeep is killed */
     bool         active; /* between freeze and thaw */
-    int64_t      since_ns; /* when the last freeze stopped the first process */
+    int64_t      since_ns; /* when the last freeze stopped the first process; 0: there was nothing to stop */
     keep_torn_reason why;  /* the last freeze failed */
     int          nice;   /* of this thread before the freeze */
     pid_t       *tree;   /* while active: all processes, including those stopped before */
@@ -23,6 +25,8 @@ typedef struct keep_freezer {
 
 /* The guard must be open, and stay open until the close; it may have been killed. */
 void keep_freezer_open(keep_freezer *f, keep_guard *guard);
+/* Say so if the cgroup or the process is not there now; once, until it is back. */
+void keep_freezer_check(keep_freezer *f);
 /* Also thaws. */
 void keep_freezer_close(keep_freezer *f);
 /* Stop all processes. True: all have stopped, and none can have been missed. False: not before

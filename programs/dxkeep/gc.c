@@ -2,13 +2,14 @@
    their space.
 
    A rule, "hourly=24,daily=30", keeps for each of its periods one version in each of the last so many
-   periods that have any: the latest consistent one of the period, or without one the latest. These
-   stay, too: the latest version, the latest consistent one, and pinned and tagged ones.
+   periods that have any: the latest consistent one of the period, or without one the latest. "within=24h"
+   keeps all that are not older than that now. These stay, too: the latest version, the latest consistent one, and pinned and tagged ones.
 
    A plan is made first; then everything that its versions need is copied (tree/collect.h), in a daemon
    step by step between captures; then the pins are locked and read again, and the log is replaced. */
 #include "gc.h"
 
+#include "keeper.h"
 #include "pins.h"
 #include "../common/json.h"
 #include "../common/os.h"
@@ -20,6 +21,7 @@
 
 #define STEP_NS INT64_C(10000000)
 #define LOOK_NS INT64_C(2000000000)
+#define ASK_NS (INT64_C(60) * 1000000000)
 #define REST_NS (INT64_C(3600) * 1000000000)
 enum { RARE = 16 }; /* fewer versions are removed at most once an hour */
 
@@ -36,7 +38,25 @@ enum { PERIODS = sizeof periods / sizeof *periods };
 
 typedef struct rule {
     uint64_t counts[PERIODS];
+    int64_t  within_s; /* 0: none */
 } rule;
+
+/* One part of a rule, NAME=COUNT or within=AGE. PROG_NOT_FOUND: it is neither. */
+static int parse_part(char *word, rule *out)
+{
+    size_t i = 0;
+    char *count = strchr(word, '=');
+    if (!count) return PROG_NOT_FOUND;
+    *count++ = 0;
+    const bool within = !strcmp(word, "within");
+    while (i < PERIODS && strcmp(word, periods[i].name) != 0) i++;
+    if (i == PERIODS && !within) return PROG_NOT_FOUND;
+    if (within ? out->within_s != 0 : out->counts[i] != 0)
+        return prog_fail(PROG_USAGE, "--keep: '%s' is there twice", word);
+    if (!within) return prog_parse_number("--keep: a number of versions", count, 1, UINT32_MAX, &out->counts[i]);
+    if (keep_age_parse(count, &out->within_s) && out->within_s) return PROG_OK;
+    return prog_fail(PROG_USAGE, "--keep: within=%s: '%s' is not an age such as 90s, 5m, 24h, 3d, 1w", count, count);
+}
 
 static int parse_rule(const char *text, rule *out)
 {
@@ -44,25 +64,17 @@ static int parse_rule(const char *text, rule *out)
     memset(out, 0, sizeof *out);
     for (const char *at = text;; at++) {
         const size_t size = strcspn(at, ",");
-        size_t i = 0;
         if (size >= sizeof word) break;
         memcpy(word, at, size);
         word[size] = 0;
-        char *count = strchr(word, '=');
-        if (!count) break;
-        *count++ = 0;
-        while (i < PERIODS && strcmp(word, periods[i].name) != 0) i++;
-        if (i == PERIODS) break;
-        if (out->counts[i])
-            return prog_fail(PROG_USAGE, "--keep: '%s' is there twice", word);
-        int status = prog_parse_number("--keep: a number of versions", count, 1, UINT32_MAX,
-                                       &out->counts[i]);
+        const int status = parse_part(word, out);
+        if (status == PROG_NOT_FOUND) break;
         if (status) return status;
         at += size;
         if (!*at) return PROG_OK;
     }
-    return prog_fail(PROG_USAGE, "--keep: '%s' is not a rule; use last=N, minutely=N, hourly=N, "
-                                 "daily=N or weekly=N, separated by commas", text);
+    return prog_fail(PROG_USAGE, "--keep: '%s' is not a rule; use last=N, minutely=N, hourly=N, daily=N, "
+                                 "weekly=N or within=AGE (all of the last 24h, 3d), separated by commas", text);
 }
 
 int keep_rule_check(const char *text)
@@ -153,6 +165,14 @@ static void keep_periods(plan *p, const period *one, uint64_t left)
     free(all);
 }
 
+/* A version of a clock that was ahead is not old. */
+static void keep_within(plan *p, int64_t seconds)
+{
+    const int64_t now_ns = prog_time_ns();
+    const int64_t from_ns = seconds < now_ns / 1000000000 ? now_ns - seconds * 1000000000 : INT64_MIN;
+    for (size_t i = 0; i < p->count; i++) p->rows[i].kept |= p->rows[i].time_ns >= from_ns;
+}
+
 static row *find_row(const plan *p, uint64_t version)
 {
     size_t low = 0, high = p->count;
@@ -216,6 +236,7 @@ static int make_plan(plan *p, versions_store *s, const keep_options *o)
         if (p->rows[i].consistent) break;
     }
     for (size_t i = 0; i < PERIODS; i++) keep_periods(p, &periods[i], r.counts[i]);
+    if (r.within_s) keep_within(p, r.within_s);
     status = keep_pinned(p);
     if (!status) status = keep_tagged(p, s);
     count_removed(p);
@@ -408,6 +429,21 @@ static void print_summary(const keep_options *o, const plan *p, uint64_t before,
     prog_json_end(&j);
 }
 
+/* A run or daemon keeps the store all the time, another process only while it writes: wait for that. */
+static int open_alone(const keep_options *o, versions_store **s)
+{
+    keep_keeper keeper;
+    const bool kept = keep_keeper_read(o->store, &keeper);
+    const int status = versions_store_open_soon(s, o->store, prog_now_ns() + (kept ? 0 : ASK_NS));
+    if (status == PROG_REFUSED && kept)
+        prog_warn("a dxkeep, process %llu, captures into it: run and daemon collect beside their captures, "
+                  "with the same --keep", (unsigned long long)keeper.pid);
+    else if (status == PROG_REFUSED)
+        prog_warn("it was asked for %d s; a dxup serve --push gives it up once the versions that arrive are "
+                  "complete", (int)(ASK_NS / 1000000000));
+    return status;
+}
+
 int keep_collect(const keep_options *o)
 {
     versions_store *s;
@@ -415,9 +451,7 @@ int keep_collect(const keep_options *o)
     plan p;
     uint64_t size = 0;
     if (o->dry_run) return rehearse(o);
-    int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
-    if (status == PROG_REFUSED)
-        prog_warn("run and daemon collect beside their captures, with the same --keep");
+    int status = open_alone(o, &s);
     if (status) return status;
     const uint64_t before = versions_store_size(s);
     const versions_keep keep = {keeps, &p};

@@ -1,6 +1,7 @@
 /* The guard. See guard.h. */
 #include "guard.h"
 
+#include "child.h"
 #include "processes.h"
 #include "../common/os.h"
 
@@ -73,7 +74,7 @@ void keep_guard_fence(keep_shared *s, pid_t except)
     }
     s->fenced = 1;
     prog_warn("the lease could not be renewed: the program is ended before another dxkeep may begin");
-    kill(s->pid, SIGTERM);
+    kill(s->pid, keep_signal_for_program(SIGTERM));
 }
 
 void keep_guard_end_rest(const keep_shared *s, pid_t except)

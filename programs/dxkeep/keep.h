@@ -58,6 +58,8 @@ typedef struct keep_options {
     uint64_t      grace_ns;  /* time limit of the last capture */
     uint64_t      held_max;  /* bytes that may be held in memory while it is stopped */
     uint64_t      freeze_pid;    /* daemon: stop this process and its descendants; 0: none */
+    const char   *freeze_pidfile; /* daemon: the same, and its PID is read from this file; NULL: none */
+    const char   *stop_signal;   /* run: that the program gets instead of SIGTERM; NULL: SIGTERM */
     const char   *freeze_cgroup; /* daemon: freeze this cgroup; NULL: none */
     const char   *before_capture; /* a command; NULL: none */
     const char   *after_capture;
@@ -193,6 +195,10 @@ int  keep_moment_find(versions_store *s, const keep_options *o, const char *text
 /* The same in a list, newest first. */
 int  keep_moment_choose(const versions_version *list, size_t count, const char *text,
                         versions_version *out);
+/* Parse an age, 90s, 5m, 2h, 3d or 1w, as seconds. False: it is none. */
+bool keep_age_parse(const char *text, int64_t *out);
+/* PROG_NOT_FOUND: the store has no versions of o->name; the message has the names that it has. */
+int  keep_fail_no_versions(versions_store *s, const keep_options *o);
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 

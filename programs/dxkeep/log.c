@@ -69,7 +69,7 @@ int keep_log(const keep_options *o)
     }
     if (status == PROG_NOT_FOUND) status = PROG_OK;
     if (!status && !count)
-        status = prog_fail(PROG_NOT_FOUND, "%s has no versions named %s", o->store, o->name);
+        status = keep_fail_no_versions(s, o);
     keep_torn_clear(&torn);
     keep_pins_free(&pins);
     free(notes);

@@ -1,6 +1,7 @@
 /* dxkeep: the command line. keep.h lists the files. */
 #include "keep.h"
 
+#include "child.h"
 #include "diffkeeper.h"
 #include "gc.h"
 #include "in_place.h"
@@ -143,8 +144,13 @@ static int check(keep_options *o, int command)
                                        o->directory, o->store);
     int status = keep_rule_check(o->keep);
     if (!status) status = keep_app_check(o->app);
-    if (!status && o->app && (o->freeze_pid || o->freeze_cgroup))
-        status = prog_fail(PROG_USAGE, "--app and --freeze-pid or --freeze-cgroup: one of them");
+    const int ways = (o->app != NULL) + (o->freeze_pid != 0) + (o->freeze_pidfile != NULL) +
+                     (o->freeze_cgroup != NULL);
+    if (!status && ways > 1)
+        status = prog_fail(PROG_USAGE, "--app, --freeze-pid, --freeze-pidfile and --freeze-cgroup: one of them");
+    if (!status && !keep_stop_signal_set(o->stop_signal))
+        status = prog_fail(PROG_USAGE, "--stop-signal: '%s' is not TERM, INT, QUIT, HUP, USR1, USR2 or KILL",
+                           o->stop_signal);
     if (!status) status = leave_out_journal(&o->rules);
     if (o->app) o->held_max = APP_HELD_MAX;
     return status || !o->app ? status : leave_out_indexes(&o->rules);

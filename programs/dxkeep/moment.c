@@ -128,8 +128,7 @@ static bool parse_seconds(const char *text, span *out)
     return !*parse_fraction(text + 1 + digits, out);
 }
 
-/* Parse "90s" and so on. */
-static bool parse_ago(const char *text, span *out)
+bool keep_age_parse(const char *text, int64_t *out)
 {
     static const char units[] = "smhdw";
     static const int64_t seconds[] = {1, 60, 3600, DAY_S, 7 * DAY_S};
@@ -137,7 +136,16 @@ static bool parse_ago(const char *text, span *out)
     if (!digits || digits > 8 || !text[digits] || text[digits + 1]) return false;
     const char *unit = strchr(units, text[digits]);
     if (!unit) return false;
-    const int64_t now = prog_time_ns(), ago = atoll(text) * seconds[unit - units];
+    *out = atoll(text) * seconds[unit - units];
+    return true;
+}
+
+/* Parse "90s" and so on. */
+static bool parse_ago(const char *text, span *out)
+{
+    const int64_t now = prog_time_ns();
+    int64_t ago;
+    if (!keep_age_parse(text, &ago)) return false;
     *out = (span){ago < now / SECOND_NS ? now - ago * SECOND_NS : 0, 1};
     return true;
 }
@@ -154,6 +162,33 @@ static int parse(const char *text, bool *timed, int64_t *end_ns)
     keep_moment_text(prog_time_ns(), now);
     return prog_fail(PROG_USAGE, "'%s' has not come yet: it is %s UTC now; another zone is given as in "
                                  "'2026-11-23 14:05+01:00', a version of a wrong clock by its number", text, now);
+}
+
+/* The text is no time and no age: then it must be the number of a version. */
+static int parse_version(const char *text, uint64_t *version)
+{
+    if (!*text || strspn(text, "0123456789") != strlen(text))
+        return prog_fail(PROG_USAGE, "'%s' is not a moment; use latest, consistent, a version number, a time in UTC "
+                                     "such as '2026-11-23 13:05:00' or 2026-11-23, with a zone "
+                                     "'2026-11-23 14:05+01:00', @SECONDS since 1970, or an age: 90s, 5m, 2h, 3d, 1w",
+                         text);
+    return prog_parse_number("the version", text, 1, UINT64_MAX, version);
+}
+
+int keep_fail_no_versions(versions_store *s, const keep_options *o)
+{
+    enum { NAMES_MAX = 8 };
+    char names[NAMES_MAX * (PROG_NAME_SIZE_MAX + 2) + 8] = "";
+    versions_version *list;
+    size_t count, size = 0, named = 0;
+    if (versions_version_list(s, &list, &count)) count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].tagged || named == NAMES_MAX) continue;
+        size += (size_t)snprintf(names + size, sizeof names - size, "%s%s", named++ ? ", " : "", list[i].name);
+    }
+    free(list);
+    if (!named) return prog_fail(PROG_NOT_FOUND, "%s has no versions", o->store);
+    return prog_fail(PROG_NOT_FOUND, "%s has no versions named %s; it has %s (--name)", o->store, o->name, names);
 }
 
 /* >>find --------------------------------------------------------------- */
@@ -189,7 +224,7 @@ int keep_moment_choose(const versions_version *list, size_t count, const char *t
     bool timed;
     int status = parse(text, &timed, &time_ns);
     if (!status && !latest && !consistent && !timed)
-        status = prog_parse_number("--time", text, 1, UINT64_MAX, &version);
+        status = parse_version(text, &version);
     if (status) return status;
     for (size_t i = 0; i < count; i++) {
         const versions_version *v = &list[i];
@@ -211,17 +246,13 @@ int keep_moment_find(versions_store *s, const keep_options *o, const char *text,
     assert(text);
     int status = versions_version_find(s, o->name, 0, out);
     if (status == PROG_NOT_FOUND)
-        return prog_fail(status, "%s has no versions named %s", o->store, o->name);
+        return keep_fail_no_versions(s, o);
     if (status || !strcmp(text, "latest")) return status;
     if (!strcmp(text, "consistent")) return find_consistent(s, o, out);
     status = parse(text, &timed, &time_ns);
     if (status) return status;
     if (timed) return find_at(s, o, text, time_ns, out);
-    if (!*text || strspn(text, "0123456789") != strlen(text))
-        return prog_fail(PROG_USAGE, "'%s' is not a moment; use latest, consistent, a version number, a "
-                                     "UTC time such as '2026-11-23 13:05:00', or an age such as "
-                                     "90s, 5m, 2h, 3d, 1w", text);
-    status = prog_parse_number("the version", text, 1, UINT64_MAX, &version);
+    status = parse_version(text, &version);
     if (!status) status = versions_version_find(s, o->name, version, out);
     if (status == PROG_NOT_FOUND)
         return prog_fail(status, "%s has no version %s; 'dxkeep log %s' lists them", o->store, text,

@@ -55,6 +55,7 @@ typedef struct keeper {
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
     uint64_t     added;    /* versions */
+    bool         shown;    /* the thread that sends knows the latest version */
     int64_t      scan_ns;  /* time of the next full scan */
     int          status;   /* of the last capture */
 } keeper;
@@ -132,8 +133,9 @@ static void capture(keeper *k)
     k->retry_ns = RETRY_MIN_NS;
     keep_guard_note_capture(&k->guard);
     k->added += k->capture.added;
-    if (k->capture.added)
+    if (k->capture.added || (!k->shown && k->capture.has_last)) /* without a change: the remote may lack earlier versions */
         keep_ship_added(k->ship, &k->capture.last, versions_store_size(k->capture.store));
+    k->shown = true;
     if (keep_capture_lacking(&k->capture) && !k->lacking && !k->o->quiet) {
         char text[KEEP_LACKING_SIZE];
         prog_warn("not captured: %s", keep_capture_lacking_text(&k->capture, text));
@@ -169,7 +171,7 @@ static bool flush(void *user, keep_torn_reason *why)
 static int open_guard(keeper *k)
 {
     const keep_options *o = k->o;
-    const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_cgroup;
+    const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_pidfile || o->freeze_cgroup;
     if (o->app) {
         k->holder = (keep_holder){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
         k->capture.holder = &k->holder;
@@ -184,7 +186,9 @@ static int open_guard(keeper *k)
     if (status || !stops) return status;
     k->freezer.cgroup = o->freeze_cgroup;
     k->freezer.root = (pid_t)o->freeze_pid;
+    k->freezer.pidfile = o->freeze_pidfile;
     keep_freezer_open(&k->freezer, &k->guard);
+    keep_freezer_check(&k->freezer);
     k->capture.freezer = &k->freezer;
     k->capture.flush = flush;
     k->capture.flush_user = k;

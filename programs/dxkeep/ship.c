@@ -799,7 +799,7 @@ void keep_ship_finish(keep_ship *s, int64_t until_ns)
 {
     keep_ship_record now;
     uint64_t latest;
-    char count[32];
+    char has[48] = "it has none so far";
     if (!s) return;
     do {
         keep_ship_now(s, &now);
@@ -809,10 +809,10 @@ void keep_ship_finish(keep_ship *s, int64_t until_ns)
         if (now.version >= latest || now.state == KEEP_SHIP_FENCED || now.state == KEEP_SHIP_OTHER) break;
         os_sleep_ns(10000000);
     } while (prog_now_ns() < until_ns);
-    if (now.version < latest && !s->o->quiet)
-        prog_warn("remote %s: %s later %s than its latest, %llu, %s not sent", s->o->remote,
-                  prog_count_text(now.behind ? now.behind : 1, count), now.behind > 1 ? "versions" : "version",
-                  (unsigned long long)now.version, now.behind > 1 ? "were" : "was");
+    if (now.version >= latest || s->o->quiet) return;
+    if (now.version) snprintf(has, sizeof has, "it has version %llu", (unsigned long long)now.version);
+    prog_warn("remote %s: the latest version, %llu, was not sent; %s", s->o->remote,
+              (unsigned long long)latest, has);
 }
 
 void keep_ship_close(keep_ship *s)

@@ -48,7 +48,7 @@ bool keep_ship_agrees(keep_ship *s, char why[KEEP_SHIP_WHY]);
 /* From now on write to *end_ns when the lease ends unless it is renewed, as early as the remote may see it
    (prog_now_ns(); 1: another dxkeep has it). Atomic, and readable by other processes. */
 void keep_ship_tell_lease(keep_ship *s, int64_t *end_ns);
-/* A version was added; the store has this size now. s may be NULL. */
+/* A version was added, or is the latest one at the start; the store has this size now. s may be NULL. */
 void keep_ship_added(keep_ship *s, const versions_version *v, uint64_t store_size);
 /* Wait until all is sent, at most until this time (prog_now_ns()), while something goes on. */
 void keep_ship_finish(keep_ship *s, int64_t until_ns);

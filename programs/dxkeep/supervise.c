@@ -76,7 +76,7 @@ static int give_up(supervisor *v)
     const int64_t until_ns = prog_now_ns() + (int64_t)v->grace_ns;
     const int status = prog_fail(PROG_SYSTEM, "dxkeep ended %d times in a row before it had captured anything: %s",
                                  v->failures, runs ? "the program is ended" : "the last changes are not captured");
-    if (runs) kill(v->guard->shared->pid, SIGTERM);
+    if (runs) kill(v->guard->shared->pid, keep_signal_for_program(SIGTERM));
     while (runs && prog_now_ns() < until_ns && waitpid(v->guard->shared->pid, NULL, WNOHANG) == 0)
         os_sleep_ns(PAUSE_MIN_NS / 10);
     keep_processes_end(prog_now_ns() + END_NS, 0);
@@ -123,7 +123,8 @@ static void forward(const supervisor *v, const siginfo_t *info)
     const bool terminal = keep_signal_is_from_terminal(info);
     const pid_t to = has_started(v) ? v->guard->shared->pid : v->dxkeep;
     if (!keep_signal_is_forwarded(number)) return;
-    if (!terminal && to > 0 && (!has_started(v) || program_runs(v))) kill(to, number);
+    if (!terminal && to > 0 && (!has_started(v) || program_runs(v)))
+        kill(to, has_started(v) ? keep_signal_for_program(number) : number);
     if (terminal && number == SIGTSTP) raise(SIGSTOP); /* Ctrl-Z: the shell waits for this process */
 }
 

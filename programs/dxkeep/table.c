@@ -176,7 +176,8 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .summary = "Remove old versions by a rule, and give back their space",
          .details = "--keep RULE is a list such as hourly=24,daily=30: of each of the last 24 hours that\n"
                     "have versions, and of each of the last 30 such days, one stays, if possible a\n"
-                    "consistent one. There are last, minutely, hourly, daily and weekly. The latest\n"
+                    "consistent one. There are last, minutely, hourly, daily and weekly, and within=24h\n"
+                    "(or 90s, 5m, 3d, 1w): all versions that are not older than that now. The latest\n"
                     "version, the latest consistent one, and pinned and tagged versions stay, too.\n"
                     "Without --keep all stay, and only what none of them needs is removed.\n"
                     "\n"
@@ -270,6 +271,10 @@ static const prog_option options[] = {
     {"--freeze-pid", PROG_OPTION_NUMBER, FIELD(freeze_pid), .min = 2, .max = INT32_MAX, .unit = 1,
      .commands = DAEMON, .value = "PID",
      .help = "stop this process and its descendants for each\ncapture"},
+    {"--freeze-pidfile", PROG_OPTION_TEXT, FIELD(freeze_pidfile), .commands = DAEMON, .value = "FILE",
+     .help = "the same; the PID is the first line of FILE, read\nagain for each capture"},
+    {"--stop-signal", PROG_OPTION_TEXT, FIELD(stop_signal), .commands = RUN, .value = "NAME",
+     .help = "end the program with this signal, such as INT, when\ndxkeep gets SIGTERM (default TERM)"},
     {"--freeze-cgroup", PROG_OPTION_TEXT, FIELD(freeze_cgroup), .commands = DAEMON, .value = "DIR",
      .help = "freeze this cgroup (version 2) for each capture"},
     {"--before-capture", PROG_OPTION_TEXT, FIELD(before_capture), .commands = WRITERS,

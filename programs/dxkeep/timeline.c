@@ -66,7 +66,7 @@ static int read_moments(versions_store *s, const keep_options *o, moments *m)
     free(notes);
     if (status != PROG_NOT_FOUND) return status;
     if (!m->count)
-        return prog_fail(PROG_NOT_FOUND, "%s has no versions named %s", o->store, o->name);
+        return keep_fail_no_versions(s, o);
     qsort(m->list, m->count, sizeof *m->list, compare); /* a clock may have been set back */
     return PROG_OK;
 }

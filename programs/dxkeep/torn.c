@@ -40,6 +40,7 @@ static const struct {
     [KEEP_TORN_NOT_STOPPED] = {"not-stopped", "no process was stopped during the capture"},
     [KEEP_TORN_HOOK] = {"hook-failed", "the command of --before-capture failed"},
     [KEEP_TORN_APP] = {"app-failed", "the data of --app could not be held still"},
+    [KEEP_TORN_ENDED] = {"process-ended", "the process of --freeze-pid or --freeze-pidfile had ended"},
     [KEEP_TORN_SLOW_STOP] = {"slow-stop", "a process did not stop within --pause-max-ms"},
     [KEEP_TORN_STARTS] = {"processes-started",
                           "processes kept starting, so that one may not have been stopped"},

@@ -12,6 +12,7 @@ typedef enum keep_torn_reason {
     KEEP_TORN_NOT_STOPPED,
     KEEP_TORN_HOOK,
     KEEP_TORN_APP,
+    KEEP_TORN_ENDED,
     KEEP_TORN_SLOW_STOP,
     KEEP_TORN_STARTS,
     KEEP_TORN_UNSTOPPABLE,

@@ -378,7 +378,7 @@ def dxkeep(folder):
     watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2 --entries-max 1000 --size-max 1000000000 --grace 5 --pause-max-ms 100 --paranoid"
     hooks = "--before-capture 'test -d data' --after-capture true --hook-max-s 5"
     calls = [f"dxkeep run store data {watched} {hooks} --supervise --verbose --quiet -- sh -c 'echo 1 >data/a'",
-             "dxkeep run store data --name app --no-freeze --keep last=9 --no-owner --no-xattrs --metrics-addr 127.0.0.1:7011 -- true",
+             "dxkeep run store data --name app --no-freeze --stop-signal INT --keep last=9 --no-owner --no-xattrs --metrics-addr 127.0.0.1:7011 -- true",
              f"dxkeep capture store data --name app --exclude '*.o' --include '*.c' --no-owner --no-xattrs --paranoid --workers 2 {hooks} --json --quiet",
              "dxkeep capture store data --name app --app sqlite --app-max-s 5 --quiet",
              "dxkeep log store --name app --limit 1 --json",
@@ -399,7 +399,7 @@ def dxkeep(folder):
     away = "--remote 127.0.0.1:7012/app --remote-behind 9 --remote-lease 5"
     endless = f"dxkeep daemon store data {watched} {hooks} {away} --keep last=9 --verbose --quiet"
     # tested in tests/programs/test_dxkeep.py, with a process tree, a process group and a mount
-    frozen = "dxkeep daemon store data --standby --freeze-pid 2 --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
+    frozen = "dxkeep daemon store data --standby --freeze-pid 2 --freeze-pidfile FILE --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
     mounted = "dxkeep mount store history --name app --quiet"
     far = f"dxkeep run store data {away} --standby --fence -- true"
     calls_of("dxkeep", folder, calls + [endless, frozen, far, mounted, remote])

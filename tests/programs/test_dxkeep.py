@@ -1898,11 +1898,15 @@ def a_mount_of_a_damaged_store(dice):
     assert errors
 
 
-def kept_by(rule, found):
+def kept_by(rule, found, now=None):
     """The versions that a rule keeps, of [(version, seconds, consistent, pinned)], newest first."""
     stay = {v for v, _, _, pinned in found if pinned} | {found[0][0]} | {v for v, _, c, _ in [f for f in found if f[2]][:1]}
     for part in rule.split(","):
         name, count = part.split("=")
+        if name == "within":
+            from_s = now - int(count[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[count[-1]]
+            stay |= {v for v, at, _, _ in found if at >= from_s}
+            continue
         length, shift = PERIODS[name]
         groups = {}
         for v, at, consistent, _ in found:
@@ -1983,7 +1987,8 @@ def old_versions_are_removed_by_a_rule(dice):
         f.write("after")
     keep("capture", "store", "data")
     assert latest() == max(found) + 1
-    for bad in ("", "hourly", "hourly=", "hourly=0", "hourly=x", "yearly=3", "hourly=1,", ",hourly=1", "hourly=1,hourly=2", "last=99999999999"):
+    for bad in ("24h", "within", "within=", "within=0h", "within=24", "within=24x", "within=h", "within=1h,within=2h", "within=999999999h",
+                "", "hourly", "hourly=", "hourly=0", "hourly=x", "yearly=3", "hourly=1,", ",hourly=1", "hourly=1,hourly=2", "last=99999999999"):
         assert "--keep" in keep("gc", "store", "--keep", bad, status=1), bad
         assert "--keep" in keep("daemon", "store", "data", "--keep", bad, status=1), bad
     for bad in ("x", "1", "0 dir\n", "1 dir", "99999999999999999999 dir\n", "1 dir\n\0"):
@@ -2187,6 +2192,7 @@ REASONS = {
     "not-stopped": ({"not-stopped"}, ("--no-freeze",), None),
     "hook-failed": ({"hook-failed"}, ("--before-capture", "exit 1"), None),
     "app-failed": None,  # not of `run`: sqlite_that_cannot_be_locked() in test_dxkeep_app.py forces it
+    "process-ended": None,  # not of `run`: what_is_stopped_is_gone() forces it
     "slow-stop": ({"slow-stop"}, ("--pause-max-ms", "200"), None),
     "processes-started": ({"processes-started"}, ("--pause-max-ms", "500"), None),
     "unstoppable": ({"unstoppable"}, (), None),
@@ -3950,7 +3956,152 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
+def a_store_checked_without_zstd(dice):
+    """A build without zstd says that it cannot check a sound store, and calls nothing in it damaged; real damage it does find."""
+    if "zstd" not in keep("--version"):
+        raise Skip("this build has no zstd")
+    if not shutil.which("cc"):
+        raise Skip("there is no compiler")
+    import glob
+    sources = [f for d in ("common", "containers", "versions", "versions/*", "sync", "dxkeep") for f in glob.glob("%s/programs/%s/*.c" % (top, d))]
+    subprocess.run(["cc", "-std=c11", "-O0", "-pthread", "-o", "plain", *sources], check=True)
+    os.makedirs("data")
+    for at in range(40):
+        open("data/%d" % at, "w").write("line %d\n" % at * 500)
+        keep("capture", "store", "data")
+
+    def verify(*more):
+        done = subprocess.run([os.path.abspath("plain"), "verify", "store", *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.returncode, done.stdout.decode()
+
+    for more in ((), ("--json",)):
+        status, out = verify(*more)
+        assert status == 5 and "was not checked" in out and "damaged" not in out and len(out.splitlines()) == 1, (status, out)
+    assert "is sound" in keep("verify", "store")
+    os.truncate("store/objects", os.path.getsize("store/objects") - 100)
+    status, out = verify()
+    assert status == 4 and "damaged" in out and "is whole" not in out, (status, out)
+
+
+def what_is_stopped_is_gone(dice):
+    """The process of --freeze-pid ends, that of --freeze-pidfile starts again under another PID, a cgroup is none: each is said once, at once;
+    versions are torn for that reason meanwhile, and consistent when there is something to stop again."""
+    os.makedirs("data")
+    serial = 0
+
+    def change(good, key=None):
+        nonlocal serial
+        serial += 1
+        open("data/f", "w").write("%d" % serial)
+        before = latest()
+        wait_for("a version", lambda: latest() > before, process)
+        found = versions(1)[0]
+        assert found["consistent"] == good and (not key or key in found["torn_reasons"]), (found, the_log())
+
+    def server():
+        return subprocess.Popen(["sleep", "1000"], cwd="/")
+
+    def told(text, count=1):
+        assert open("log").read().count(text) == count, (text, the_log())
+
+    process = start("--freeze-cgroup", "/nowhere/x")
+    wait_for("the start", lambda: said("watching"), process)
+    told("--freeze-cgroup /nowhere/x: there is no such directory now; nothing is stopped, so versions are torn")
+    change(False, "unstoppable")
+    told("/nowhere/x")
+    stop(process)
+    open("log", "w").close()
+    process = start("--freeze-cgroup", os.getcwd())
+    wait_for("the start", lambda: said("watching"), process)
+    told("version 1")
+    change(False, "unstoppable")
+    stop(process)
+    one = server()
+    try:
+        process = start("--freeze-pid", str(one.pid))
+        wait_for("the start", lambda: said("watching"), process)
+        change(True)
+        one.kill()  # not waited for: a zombie
+        change(False, "process-ended")
+        one.wait()
+        change(False, "process-ended")
+        told("--freeze-pid %d: this process has ended" % one.pid)
+        said_by_all("process-ended", "the process of --freeze-pid or --freeze-pidfile had ended")
+        stop(process)
+        assert "there is no such process" in keep("daemon", "store", "data", "--freeze-pid", str(one.pid), status=2)
+        one = server()
+        process = start("--freeze-pidfile", "server.pid")
+        wait_for("the complaint", lambda: said("--freeze-pidfile server.pid: it is not there or has no PID now"), process)
+        wait_for("the start", lambda: open("log").read().count("watching") == 3, process)
+        change(False, "process-ended")
+        open("server.pid", "w").write("%d\n/var/lib/more\n5432\n" % one.pid)  # as that of PostgreSQL
+        change(True)
+        told("server.pid is there again")
+        one.kill()
+        one.wait()
+        change(False, "process-ended")
+        told("its process, %d, has ended" % one.pid)
+        one = server()
+        open("server.pid", "w").write("%d" % one.pid)
+        change(True)
+        for bad in ("", "x", "1", "-5", "12x", "99999999999999999999", " x"):
+            open("server.pid", "w").write(bad)
+            change(False, "process-ended")
+        stop(process)
+    finally:
+        one.kill()
+        one.wait()
+    assert "one of them" in keep("daemon", "store", "data", "--freeze-pidfile", "server.pid", "--freeze-pid", "5", status=1)
+
+
+def a_stop_signal(dice):
+    """--stop-signal: SIGTERM becomes it, other signals do not, with a supervisor too."""
+    text = "import signal, sys, time\nfor n in (2, 3, 10, 15): signal.signal(n, lambda n, f: sys.exit(50 + n))\nopen('ready', 'w').close()\ntime.sleep(100)"
+    for more, sent, status in ((["--stop-signal", "INT"], signal.SIGTERM, 52), (["--stop-signal", "SIGQUIT"], signal.SIGTERM, 53), ([], signal.SIGTERM, 65),
+                               (["--stop-signal", "INT"], signal.SIGUSR1, 60), (["--stop-signal", "INT", "--supervise"], signal.SIGTERM, 52),
+                               (["--stop-signal", "KILL"], signal.SIGTERM, 128 + 9)):
+        os.makedirs("data", exist_ok=True)
+        if os.path.exists("ready"):
+            os.unlink("ready")
+        process = start(*more, command="run", program=("--", sys.executable, "-c", text))
+        wait_for("the program", lambda: os.path.exists("ready"), process)
+        stop(process, sent, status)
+    assert "--stop-signal: 'NONE' is not TERM" in keep("run", "store", "data", "--stop-signal", "NONE", "--", "true", status=1)
+
+
+def versions_are_removed_by_age(dice):
+    """--keep within=AGE against an oracle, at several times, alone and beside other rules."""
+    a_history(dice, 30)
+    clock = build_shim("clock.so", "tests/programs/dxkeep_clock.c")
+    now = max(v["time_ns"] for v in versions() if v["time_ns"] < 1900000000 * 10**9) // 10**9 + 100
+    removed = 0
+    for rule, later in (("within=8w,daily=2", 0), ("within=20d", 0), ("within=20d,last=2", 5 * 86400), ("weekly=1,within=200h", 6 * 86400), ("within=5s", 9 * 86400)):
+        rows = [(v["version"], v["time_ns"] / 10**9, v["consistent"], False) for v in versions()]
+        want = kept_by(rule, rows, now + later)
+        env = {**preloaded(clock), "DX_CLOCK_S": str(now + later)}
+        dry = {json.loads(line)["removed"] for line in keep("gc", "store", "--keep", rule, "--dry-run", "--json", env=env).splitlines()}
+        assert dry == {r[0] for r in rows} - want, (rule, dry, want)
+        keep("gc", "store", "--keep", rule, env=env)
+        assert {v["version"] for v in versions()} == want, (rule, want)
+        removed += len(dry)
+    assert removed > 15, removed
+    assert "within=AGE" in keep("gc", "store", "--keep", "24h", status=1)
+    assert "'24' is not an age" in keep("gc", "store", "--keep", "within=24", status=1)
+
+
+def names_of_a_store(dice):
+    """A wrong --name: the message has the names that there are. A wrong moment: it has all forms."""
+    os.makedirs("data")
+    keep("record", "store", "--dir", "data", "--", "true")
+    keep("capture", "store", "data", "--name", "app")
+    for command in (["log", "store"], ["ls", "store", "latest"], ["restore", "store", "1", "back"], ["timeline", "store"], ["export", "store", "x.tar"]):
+        assert "store has no versions named dir; it has app, record (--name)" in keep(*command, status=2), command
+    for text in ("@x", "14:02", "yesterday", "2026-13-01", ""):
+        out = keep("restore", "store", text, "back", "--name", "app", status=1)
+        assert all(form in out for form in ("is not a moment", "consistent", "+01:00", "@SECONDS", "90s")), out
+
+
+CASES = [versions_are_removed_by_age, names_of_a_store, what_is_stopped_is_gone, a_stop_signal, a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,

@@ -623,7 +623,70 @@ def what_metrics_say(dice):
     remote.kill()
 
 
-CASES = [every_version_reaches_the_remote, a_lost_machine_is_continued, only_what_is_missing_travels, a_remote_killed_at_any_moment,
+def gc_of_a_remote_in_use(dice):
+    """The line of examples/sidecar/README.md, while a dxkeep sends a version every few milliseconds; likewise dxup gc."""
+    os.makedirs("data")
+    remote = Remote("deploy")
+    line = [line for line in open(os.path.join(kit.top, "examples/sidecar/README.md")) if "-- dxkeep gc " in line][0]
+    command = [remote.store if word == "/keep/store" else word for word in line.split("-- dxkeep ")[1].split()]
+    name = command[command.index("--name") + 1]
+    open("deploy/wanted", "w").close()  # of a gc that was killed
+    process = start("--quiet-ms", "1", "--hold-ms", "20", "--name", name, "--remote", remote.address() + "/" + name)
+    writes, told = threading.Event(), []
+
+    def write():
+        at = 0
+        while not writes.wait(0.005):
+            at += 1
+            open("data/f", "wb").write(b"%d" % at + bytes(2000))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for how in (command, ["--dxup"], command):
+            before = remote.latest(name)
+            wait_for("some versions", lambda: remote.latest(name) > before + 5, process)
+            if how[0] == "--dxup":
+                done = subprocess.run([DXUP, "gc", remote.store], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+                assert not done.returncode, done.stdout
+            else:
+                count = len(remote.versions(name))
+                told.append(json.loads(keep(*how, "--json"))["versions_removed"])
+                assert told[-1] >= count - 6, (told, count)  # all are of one hour, and two of a day at most
+    finally:
+        writes.set()
+        writer.join()
+    wait_for("the last version", lambda: json.loads(keep("status", "store", "--name", name, "--json"))["behind_versions"] == 0, process)
+    assert not os.path.exists("deploy/wanted")
+    assert remote.is_sound()
+    # One that has the store for good is not waited for.
+    assert "a dxkeep, process %d, captures into it" % process.pid in keep("gc", "store", "--name", name, "--keep", "last=1", status=6)
+    stop(process)
+    remote.kill()
+
+
+def a_run_without_changes(dice):
+    """Versions of an earlier run, which the remote lacks: a run that adds none sends them, or says that it could not."""
+    os.makedirs("data")
+    keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/f")
+    remote = Remote()
+    remote.kill()
+    began = time.monotonic()
+    out = keep("run", "store", "data", "--remote", remote.address(), "--grace", "2", "--", "true")
+    assert "remote %s: the latest version, 2, was not sent; it has none so far" % remote.address() in out, out
+    assert 2 <= time.monotonic() - began < 10, "it did not try for --grace"
+    remote.start()
+    out = keep("run", "store", "data", "--remote", remote.address(), "--grace", "20", "--", "true")
+    assert "not sent" not in out and [v["version"] for v in remote.versions()] == [2, 1], (out, remote.versions())
+    remote.kill()
+    began = time.monotonic()
+    out = keep("run", "store", "data", "--remote", remote.address(), "--grace", "20", "--", "true")
+    assert "not sent" not in out and time.monotonic() - began < 10, out  # it has everything
+    out = keep("run", "store", "data", "--remote", remote.address(), "--grace", "1", "--", "sh", "-c", "echo 2 >data/f")
+    assert "the latest version, 3, was not sent; it has version 2" in out, out
+
+
+CASES = [a_run_without_changes, gc_of_a_remote_in_use, every_version_reaches_the_remote, a_lost_machine_is_continued, only_what_is_missing_travels, a_remote_killed_at_any_moment,
          a_remote_that_stalls_holds_up_nothing, a_remote_that_is_away, a_full_remote, a_remote_with_other_versions, a_hostile_remote,
          a_restore_is_all_or_nothing, two_never_write, two_programs_never_run, a_restart_needs_no_wait, what_metrics_say]
 

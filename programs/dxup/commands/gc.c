@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#define ASK_NS INT64_C(60000000000)
+
 /* Remove all but the last `keep` versions of each name; 0: remove none. */
 static int trim_names(versions_store *s, uint64_t keep)
 {
@@ -102,7 +104,7 @@ int dxup_gc(const dxup_options *o)
     versions_store *s;
     uint64_t left = 0;
     if (o->dry_run) return rehearse(o);
-    int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
+    int status = versions_store_open_soon(&s, o->store, prog_now_ns() + ASK_NS);
     if (status) return status;
     uint64_t before = versions_store_size(s);
     status = o->keep ? may_replace(s) : PROG_OK;

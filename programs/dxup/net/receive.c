@@ -13,8 +13,9 @@
          |<-------------------------------------|  the version is committed
 
    Objects are committed every MiB, so a transfer that was cut off continues with the next offer. The store
-   is locked from the first offer until nobody has sent for two seconds. After an error of the store all
-   versions that arrive are refused, and it is opened again. */
+   is locked from the first offer until nobody has sent for two seconds. A gc that waits for it gets it before
+   that: the versions that arrive are completed, and further offers are refused until the gc has ended. After
+   an error of the store all versions that arrive are refused, and it is opened again. */
 #include "receive.h"
 
 #include "leases.h"
@@ -90,7 +91,7 @@ static int fail_store(dxup_receiver *r, int status)
 
 static void rest(dxup_receiver *r)
 {
-    if (r->count) return;
+    if (r->count || !r->store) return;
     if (!r->failed) versions_store_save_index(r->store);
     versions_store_close(r->store);
     r->store = NULL;
@@ -99,13 +100,18 @@ static void rest(dxup_receiver *r)
 
 void dxup_receiver_tick(dxup_receiver *r)
 {
-    if (r->store && (r->failed || prog_now_ns() - r->used_ns > REST_NS)) rest(r);
+    if (!r->store || r->count) return;
+    if (r->failed || prog_now_ns() - r->used_ns > REST_NS || versions_store_is_wanted(r->path)) rest(r);
 }
 
 /* Lock the store. Another writer, a gc for example, is no failure: the sender tries again. */
 static int lock_store(dxup_receiver *r)
 {
     r->used_ns = prog_now_ns();
+    if (versions_store_is_wanted(r->path)) {
+        rest(r);
+        return DX_HBTP_STATUS_UNAVAILABLE;
+    }
     if (r->store && (r->failed || !versions_store_in_place(r->store))) {
         r->failed = true;
         rest(r);

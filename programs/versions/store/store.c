@@ -51,7 +51,7 @@ int versions_store_fail(versions_store *s, int error, const char *what)
                          prog_count_text(offset, text), s->objects,
                          s->checks ? "" : "; run dxup verify");
     case DX_CAS_ENOTSUP:
-        return prog_fail(PROG_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
+        return prog_fail(PROG_SYSTEM, "%s holds zstd data, and this program was built without zstd",
                          what);
     case DX_CAS_EVERSION:
     case DX_CAS_EZERO:
@@ -632,19 +632,55 @@ void versions_store_set_chain(versions_store *s, uint32_t deltas_max)
     describe_deltas(s);
 }
 
-void versions_store_wait(const char *path, int64_t until_ns)
+/* Does another process write to the store now? */
+static bool is_busy(const char *path)
 {
     char lock[PROG_PATH_SIZE_MAX + 16];
     os_info info;
-    if (strlen(path) > PROG_PATH_SIZE_MAX) return;
+    if (strlen(path) > PROG_PATH_SIZE_MAX) return false;
     snprintf(lock, sizeof lock, "%s/lock", path);
-    while (os_stat(lock, true, &info) == 0 && prog_now_ns() < until_ns) {
-        const int fd = os_open_lock(lock);
-        const bool busy = fd < 0 && errno == EWOULDBLOCK;
-        if (fd >= 0) os_close(fd);
-        if (!busy) return;
+    if (os_stat(lock, true, &info) < 0) return false;
+    const int fd = os_open_lock(lock);
+    const bool busy = fd < 0 && errno == EWOULDBLOCK;
+    if (fd >= 0) os_close(fd);
+    return busy;
+}
+
+void versions_store_wait(const char *path, int64_t until_ns)
+{
+    while (prog_now_ns() < until_ns && is_busy(path)) os_sleep_ns(LOCK_POLL_NS);
+}
+
+/* STORE/wanted is locked by a process that waits, which removes it afterwards. */
+static bool wanted_path(const char *path, char out[PROG_PATH_SIZE_MAX + 16])
+{
+    if (strlen(path) > PROG_PATH_SIZE_MAX) return false;
+    snprintf(out, PROG_PATH_SIZE_MAX + 16, "%s/wanted", path);
+    return true;
+}
+
+int versions_store_open_soon(versions_store **s, const char *path, int64_t until_ns)
+{
+    char wanted[PROG_PATH_SIZE_MAX + 16];
+    int lock = -1;
+    while (wanted_path(path, wanted) && prog_now_ns() < until_ns && is_busy(path)) {
+        if (lock < 0) lock = os_open_staging(wanted, false);
         os_sleep_ns(LOCK_POLL_NS);
     }
+    const int status = versions_store_open(s, path, VERSIONS_WRITE);
+    if (lock >= 0) (void)os_drop_staging(lock, wanted);
+    return status;
+}
+
+bool versions_store_is_wanted(const char *path)
+{
+    char wanted[PROG_PATH_SIZE_MAX + 16];
+    os_info info;
+    if (!wanted_path(path, wanted) || os_stat(wanted, true, &info) < 0) return false;
+    const int lock = os_open_staging(wanted, false);
+    const bool busy = lock < 0 && errno == EWOULDBLOCK;
+    if (lock >= 0) (void)os_drop_staging(lock, wanted); /* left by a process that was killed */
+    return busy;
 }
 
 /* >>verify ------------------------------------------------------------- */

@@ -85,6 +85,10 @@ void versions_store_rest(const versions_store *s);
 uint64_t versions_store_deltas(const versions_store *s);
 /* Wait while another process writes to the store at path, if there is one. */
 void versions_store_wait(const char *path, int64_t until_ns);
+/* Open for writing, at the latest then. Meanwhile a process that keeps the store between two writes is asked
+   to give it up: it looks at versions_store_is_wanted(). */
+int  versions_store_open_soon(versions_store **s, const char *path, int64_t until_ns);
+bool versions_store_is_wanted(const char *path);
 /* Save the index, for a fast next open. An error costs only that. */
 void versions_store_save_index(versions_store *s);
 /* Re-read and re-hash everything; damage is reported to each. PROG_OK: read to the end; *damaged:

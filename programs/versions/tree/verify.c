@@ -4,11 +4,14 @@
    2. Every snapshot is walked: its directories must be well-formed and all its objects present.
       dx_cas cannot check that, because the entries of directories are opaque to it.
 
-   If the first pass finds damage, each version is read completely, to tell which ones survived. */
+   If the first pass finds damage, each version is read completely, to tell which ones survived. A build
+   without zstd cannot check objects that are compressed with it: it counts them, and says nothing of their
+   versions. */
 #include "content.h"
 #include "tree.h"
 
 #include "../../common/json.h"
+#include "../../common/options.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -16,6 +19,7 @@
 /* Context and counters of print_damage(). */
 typedef struct damages {
     uint64_t hints; /* reports that are not damage */
+    uint64_t unread; /* objects whose compression this build does not have */
     bool     json;
 } damages;
 
@@ -52,6 +56,10 @@ static int print_damage(void *user, const dx_cas_damage *damage)
             prog_say("the index ends at byte %s; the next publish continues it\n",
                      prog_count_text(damage->offset, offset));
         d->hints++;
+        return 0;
+    }
+    if (damage->kind == DX_CAS_DAMAGE_UNKNOWN && !PROG_HAS_ZSTD) {
+        d->unread++;
         return 0;
     }
     bool has_id = damage->kind == DX_CAS_DAMAGE_OBJECT || damage->kind == DX_CAS_DAMAGE_MISSING;
@@ -166,14 +174,19 @@ static int verify(versions_store *s, bool json, bool quiet)
 {
     dx_cas_report report;
     damages found = {.json = json};
+    char unread[32];
     uint64_t damaged = 0; /* number of snapshots */
     bool any_damage;
     int status = versions_store_verify(s, print_damage, &found, &report, &any_damage);
     if (status) return status;
-    assert(found.hints <= report.damaged);
-    report.damaged -= found.hints;
+    assert(found.hints + found.unread <= report.damaged);
+    report.damaged -= found.hints + found.unread;
+    if (found.unread)
+        prog_fail(PROG_SYSTEM, "%s: %s objects are compressed with zstd, which this build does not have: their "
+                  "content was not checked", versions_store_path(s), prog_count_text(found.unread, unread));
+    if (found.unread && !report.damaged) return PROG_SYSTEM;
     if (any_damage && report.damaged) {
-        judge_versions(s, json);
+        if (!found.unread) judge_versions(s, json);
         return prog_fail(PROG_DAMAGED, "%s: %llu %s damaged", versions_store_path(s),
                          (unsigned long long)report.damaged,
                          report.damaged == 1 ? "place is" : "places are");
