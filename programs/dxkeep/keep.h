@@ -206,6 +206,8 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
                     const keep_options *o, int *partial);
 int  keep_export(const keep_options *o);
 int  keep_mount(const keep_options *o);
+/* "fuse 3.14.0", or "no fuse". */
+const char *keep_mount_library(void);
 int  keep_status(const keep_options *o);
 int  keep_timeline(const keep_options *o);
 int  keep_collect(const keep_options *o);

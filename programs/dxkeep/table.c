@@ -4,6 +4,7 @@
    last, in a folder with ./data. */
 #include "keep.h"
 
+#include "app.h"
 #include "../containers/container.h"
 #include "../common/os.h"
 
@@ -364,6 +365,15 @@ static const prog_exit exits[] = {
     {PROG_PARTIAL, WATCHERS | REPLAY | RESTORE, "done, but the listed entries could not be restored"},
 };
 
+/* What is built in, for -V. */
+static const char *libraries(void)
+{
+    static char text[256];
+    snprintf(text, sizeof text, "%s, %s, %s", container_libraries(), keep_mount_library(),
+             keep_sqlite_library());
+    return text;
+}
+
 const prog_program keep_program = {
     .name = "dxkeep",
     .summary = "capture a directory while a program runs, restore it as it was at any moment",
@@ -372,7 +382,7 @@ const prog_program keep_program = {
              "compare, serve and garbage-collect them, too.",
     .version = DX_CAS_VERSION,
     .zstd = PROG_HAS_ZSTD,
-    .libraries = container_libraries,
+    .libraries = libraries,
     .commands = commands,
     .command_count = KEEP_COMMANDS,
     .options = options,

@@ -15,11 +15,21 @@ versions_in_the_same_words() {
         long=$out
         expect 0 "$program" -V
         [ "$out" = "$long" ] || fail "-V: $out"
-        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \(((no\ )?(zlib|zstd|liblzma)(\ [0-9.]+)?,\ )+no\ TLS\)$ ]] || fail "$out"
-        for library in "libz zlib" libzstd\ zstd "liblzma liblzma"; do # each that is linked is named, with its version
+        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \(((no\ )?(zlib|zstd|liblzma|fuse|sqlite)(\ [0-9.]+)?,\ )+no\ TLS\)$ ]] || fail "$out"
+        for library in "libz zlib" libzstd\ zstd "liblzma liblzma" "libfuse3 fuse" "libsqlite3 sqlite"; do # each that is linked is named, with its version
             ldd "$program" 2>/dev/null | grep -q "^[[:space:]]*${library% *}\.so" || continue
             [[ $out =~ [\(\ ]${library#* }\ [0-9]+\.[0-9.]*[0-9], && ! $out =~ no\ ${library#* } ]] || fail "no ${library#* } in: $out"
         done
+    done
+    # `make all` ends with what dxkeep lacks, in the same words for each library that -V does not have.
+    lacks=$(cd "$top" && make -s left-out-of-dxkeep ZSTD=0 FUSE=0 SQLITE=0)
+    [[ $lacks == *"libzstd-dev"*"libfuse3-dev"*"libsqlite3-dev)" ]] || fail "of a dxkeep without libraries: $lacks"
+    [ -z "$(cd "$top" && make -s left-out-of-dxkeep ZSTD=1 FUSE=1 SQLITE=1)" ] || fail "nothing is missing"
+    expect 0 "$dxkeep" -V
+    lacks=$(cd "$top" && make -s left-out-of-dxkeep)
+    for library in "zstd libzstd-dev" "fuse libfuse3-dev" "sqlite libsqlite3-dev"; do
+        [[ $out == *"no ${library% *}"* && $lacks != *"${library#* }"* || $out != *"no ${library% *}"* && $lacks == *"${library#* }"* ]] &&
+            fail "make says '$lacks', dxkeep -V '$out'"
     done
     case $("$dxup" --version) in *"(zstd"*) grep -q ZSTD_compress2 "$dxup" || fail "there is no zstd in it" ;; esac
 }
