@@ -24,6 +24,7 @@
    app.c      --app: a process that holds the locks     app_sqlite.c  those of SQLite databases
    ship.c     sends versions to another machine     remote.c  fetches them from there
    metrics.c  counts captures, and serves the counts over HTTP
+   table.c    the commands and options           topics.c  what several of them refer to: help
    moment.c   finds the version of a moment that the command line names
    capture.c  one capture: the directory becomes the next version
 
@@ -237,6 +238,10 @@ enum {
     KEEP_REPLAY,
     KEEP_COMMANDS
 };
+
+/* >>topics.c ---- */
+enum { KEEP_TOPICS = 5 };
+extern const prog_topic keep_topics[KEEP_TOPICS];
 
 extern const prog_program keep_program;
 
