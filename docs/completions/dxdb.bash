@@ -1,7 +1,7 @@
 # Completion of dxdb for bash: made by `dxdb help --as bash`.
 _dxdb() {
     local line=${COMP_LINE:0:COMP_POINT}
-    local words word last plain=0 store= options= i
+    local words word last plain=0 store= moment= program=0 options= i
     read -ra words <<<"$line"
     [[ $line != *' ' ]] || words+=('')
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
@@ -10,18 +10,29 @@ _dxdb() {
         mapfile -t COMPREPLY < <(compgen -W 'serve install-triggers install-publication uninstall help --version' -- "$word")
         return
     fi
-    case $last in
+    if [[ ${words[1]} == help ]]; then
+        ((${#words[@]} > 3)) || mapfile -t COMPREPLY < <(compgen -W 'serve install-triggers install-publication uninstall --as' -- "$word")
+        return
+    fi
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --backend | --as) ((i++)) ;;
+        --)
+            program=$((${#words[@]} - 1 - i))
+            break ;;
+        -*) ;;
+        *)
+            case $((plain++)) in
+            0) store=${words[i]} ;;
+            1) moment=${words[i]} ;;
+            esac ;;
+        esac
+    done
+    ((program)) || case $last in
     --backend)
         mapfile -t COMPREPLY < <(compgen -W 'auto io_uring epoll' -- "$word")
         return ;;
     esac
-    for ((i = 2; i < ${#words[@]} - 1; i++)); do
-        case ${words[i]} in
-        --backend | --as) ((i++)) ;;
-        -*) ;;
-        *) ((plain++)) || store=${words[i]} ;;
-        esac
-    done
     case ${words[1]} in
     serve)
         options='--backend --help'

@@ -7,3 +7,4 @@ complete -c dxdb -n '__fish_seen_subcommand_from serve' -l backend -x -a 'auto i
 complete -c dxdb -n '__fish_seen_subcommand_from install-triggers' -l print -d 'print the SQL, and change nothing'
 complete -c dxdb -n '__fish_seen_subcommand_from install-publication' -l print -d 'print the SQL, and change nothing'
 complete -c dxdb -n '__fish_seen_subcommand_from uninstall' -l print -d 'print the SQL, and change nothing'
+complete -c dxdb -x -n '__fish_seen_subcommand_from help' -a 'serve install-triggers install-publication uninstall --as'

@@ -1,12 +1,26 @@
 # Completion of dxecho for bash: made by `dxecho help --as bash`.
 _dxecho() {
     local line=${COMP_LINE:0:COMP_POINT}
-    local words word last plain=0 store= options= i
+    local words word last plain=0 store= moment= program=0 options= i
     read -ra words <<<"$line"
     [[ $line != *' ' ]] || words+=('')
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
-    case $last in
+    for ((i = 1; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --bind | --workers | --connections | --idle | --spin | --backend | --as) ((i++)) ;;
+        --)
+            program=$((${#words[@]} - 1 - i))
+            break ;;
+        -*) ;;
+        *)
+            case $((plain++)) in
+            0) store=${words[i]} ;;
+            1) moment=${words[i]} ;;
+            esac ;;
+        esac
+    done
+    ((program)) || case $last in
     --bind)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -26,13 +40,6 @@ _dxecho() {
         mapfile -t COMPREPLY < <(compgen -W 'auto io_uring epoll kqueue iocp' -- "$word")
         return ;;
     esac
-    for ((i = 1; i < ${#words[@]} - 1; i++)); do
-        case ${words[i]} in
-        --bind | --workers | --connections | --idle | --spin | --backend | --as) ((i++)) ;;
-        -*) ;;
-        *) ((plain++)) || store=${words[i]} ;;
-        esac
-    done
     case ${words[1]} in
     *)
         options='--http --plain --bind --workers --connections --idle --spin --backend --help'

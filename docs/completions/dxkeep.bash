@@ -1,7 +1,18 @@
 # Completion of dxkeep for bash: made by `dxkeep help --as bash`.
+_dxkeep_moments() {
+    compgen -W "latest consistent $(dxkeep log "$1" --limit 20 --json 2>/dev/null | sed -n 's/^{"version":\([0-9]*\).*/\1/p')" -- "$2"
+}
+_dxkeep_paths() {
+    local path folder=
+    [[ $3 != */* ]] || folder=${3%/*}
+    dxkeep ls "$1" "$2" ${folder:+"$folder"} 2>/dev/null | sed 's/^[^ ]* *[^ ]* *[^ ]* *[^ ]*  //' |
+        while IFS= read -r path; do
+            [[ $path != "$3"* ]] || printf '%s\n' "$path"
+        done
+}
 _dxkeep() {
     local line=${COMP_LINE:0:COMP_POINT}
-    local words word last plain=0 store= options= i
+    local words word last plain=0 store= moment= program=0 options= i
     read -ra words <<<"$line"
     [[ $line != *' ' ]] || words+=('')
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
@@ -10,7 +21,25 @@ _dxkeep() {
         mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore export mount verify gc pin status timeline record replay help --version' -- "$word")
         return
     fi
-    case $last in
+    if [[ ${words[1]} == help ]]; then
+        ((${#words[@]} > 3)) || mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log ls cat diff restore export mount verify gc pin status timeline record replay moment consistent pattern guarantees files --as' -- "$word")
+        return
+    fi
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-pidfile | --stop-signal | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --app | --app-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
+        --)
+            program=$((${#words[@]} - 1 - i))
+            break ;;
+        -*) ;;
+        *)
+            case $((plain++)) in
+            0) store=${words[i]} ;;
+            1) moment=${words[i]} ;;
+            esac ;;
+        esac
+    done
+    ((program)) || case $last in
     --name)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -33,6 +62,12 @@ _dxkeep() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --freeze-pid)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --freeze-pidfile)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --stop-signal)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --freeze-cgroup)
@@ -81,34 +116,27 @@ _dxkeep() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --keep)
-        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'hourly=24,daily=30 last=10 minutely=60 weekly=52' -- "$word")
         return ;;
     --limit)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --from)
-        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'latest consistent' -- "$word")
         return ;;
     --by)
-        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'minute hour day' -- "$word")
         return ;;
     --path)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --time)
-        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'latest consistent' -- "$word")
         return ;;
     esac
-    for ((i = 2; i < ${#words[@]} - 1; i++)); do
-        case ${words[i]} in
-        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --app | --app-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
-        -*) ;;
-        *) ((plain++)) || store=${words[i]} ;;
-        esac
-    done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --supervise --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --fence --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --supervise --stop-signal --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --fence --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -118,9 +146,15 @@ _dxkeep() {
         4) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         esac
         }
+        case $program in
+        0) ;;
+        1) mapfile -t COMPREPLY < <(compgen -c -- "$word") ;;
+        *) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        ((program == 0)) || return
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --app --app-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-pidfile --freeze-cgroup --before-capture --after-capture --hook-max-s --app --app-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -150,8 +184,8 @@ _dxkeep() {
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
-        1) mapfile -t COMPREPLY < <(:) ;;
-        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxkeep_moments "$store" "$word") ;;
+        2) mapfile -t COMPREPLY < <(_dxkeep_paths "$store" "$moment" "$word") ;;
         esac
         }
         ;;
@@ -160,8 +194,8 @@ _dxkeep() {
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
-        1) mapfile -t COMPREPLY < <(:) ;;
-        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxkeep_moments "$store" "$word") ;;
+        2) mapfile -t COMPREPLY < <(_dxkeep_paths "$store" "$moment" "$word") ;;
         esac
         }
         ;;
@@ -170,8 +204,8 @@ _dxkeep() {
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
-        1) mapfile -t COMPREPLY < <(:) ;;
-        2) mapfile -t COMPREPLY < <(:) ;;
+        1) mapfile -t COMPREPLY < <(_dxkeep_moments "$store" "$word") ;;
+        2) mapfile -t COMPREPLY < <(_dxkeep_moments "$store" "$word") ;;
         esac
         }
         ;;
@@ -180,7 +214,7 @@ _dxkeep() {
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
-        1) mapfile -t COMPREPLY < <(:) ;;
+        1) mapfile -t COMPREPLY < <(_dxkeep_moments "$store" "$word") ;;
         2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         esac
         }
@@ -224,7 +258,7 @@ _dxkeep() {
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
-        1) mapfile -t COMPREPLY < <(:) ;;
+        1) mapfile -t COMPREPLY < <(_dxkeep_moments "$store" "$word") ;;
         esac
         }
         ;;
@@ -254,13 +288,19 @@ _dxkeep() {
         3) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         esac
         }
+        case $program in
+        0) ;;
+        1) mapfile -t COMPREPLY < <(compgen -c -- "$word") ;;
+        *) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        ((program == 0)) || return
         ;;
     replay)
         options='--name --no-owner --no-xattrs --from --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
-        1) mapfile -t COMPREPLY < <(:) ;;
+        1) mapfile -t COMPREPLY < <(_dxkeep_moments "$store" "$word") ;;
         2) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
         esac
         }

@@ -1,7 +1,7 @@
 # Completion of dxpatch for bash: made by `dxpatch help --as bash`.
 _dxpatch() {
     local line=${COMP_LINE:0:COMP_POINT}
-    local words word last plain=0 store= options= i
+    local words word last plain=0 store= moment= program=0 options= i
     read -ra words <<<"$line"
     [[ $line != *' ' ]] || words+=('')
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
@@ -10,7 +10,25 @@ _dxpatch() {
         mapfile -t COMPREPLY < <(compgen -W 'diff apply apply-in-place undo info compose help --version' -- "$word")
         return
     fi
-    case $last in
+    if [[ ${words[1]} == help ]]; then
+        ((${#words[@]} > 3)) || mapfile -t COMPREPLY < <(compgen -W 'diff apply apply-in-place undo info compose --as' -- "$word")
+        return
+    fi
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --kind | --block-size | --slot-size | --format | --memory | --target-max | --memory-max | --as) ((i++)) ;;
+        --)
+            program=$((${#words[@]} - 1 - i))
+            break ;;
+        -*) ;;
+        *)
+            case $((plain++)) in
+            0) store=${words[i]} ;;
+            1) moment=${words[i]} ;;
+            esac ;;
+        esac
+    done
+    ((program)) || case $last in
     --kind)
         mapfile -t COMPREPLY < <(compgen -W 'delta blocks flash hde vcdiff' -- "$word")
         return ;;
@@ -33,13 +51,6 @@ _dxpatch() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     esac
-    for ((i = 2; i < ${#words[@]} - 1; i++)); do
-        case ${words[i]} in
-        --kind | --block-size | --slot-size | --format | --memory | --target-max | --memory-max | --as) ((i++)) ;;
-        -*) ;;
-        *) ((plain++)) || store=${words[i]} ;;
-        esac
-    done
     case ${words[1]} in
     diff)
         options='--kind --block-size --slot-size --small --one-way --format --memory --no-zstd --quiet --help'

@@ -35,3 +35,4 @@ complete -c dxpatch -n '__fish_seen_subcommand_from compose' -l target-max -x -d
 complete -c dxpatch -n '__fish_seen_subcommand_from compose' -l memory-max -x -d 'refuse a patch that needs more working memory'
 complete -c dxpatch -n '__fish_seen_subcommand_from compose' -l no-zstd -d 'hde: do not use zstd, for readers without it (other'
 complete -c dxpatch -n '__fish_seen_subcommand_from compose' -l quiet -d 'print no summary'
+complete -c dxpatch -x -n '__fish_seen_subcommand_from help' -a 'diff apply apply-in-place undo info compose --as'

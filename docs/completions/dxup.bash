@@ -7,7 +7,7 @@ _dxup_names() {
 }
 _dxup() {
     local line=${COMP_LINE:0:COMP_POINT}
-    local words word last plain=0 store= options= i
+    local words word last plain=0 store= moment= program=0 options= i
     read -ra words <<<"$line"
     [[ $line != *' ' ]] || words+=('')
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
@@ -16,7 +16,25 @@ _dxup() {
         mapfile -t COMPREPLY < <(compgen -W 'publish log ls cat checkout diff tag rm verify gc serve pull watch help --version' -- "$word")
         return
     fi
-    case $last in
+    if [[ ${words[1]} == help ]]; then
+        ((${#words[@]} > 3)) || mapfile -t COMPREPLY < <(compgen -W 'publish log ls cat checkout diff tag rm verify gc serve pull watch --as' -- "$word")
+        return
+    fi
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --config | --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --push | --http | --allow-origin | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --timeout | --exec | --interval | --as) ((i++)) ;;
+        --)
+            program=$((${#words[@]} - 1 - i))
+            break ;;
+        -*) ;;
+        *)
+            case $((plain++)) in
+            0) store=${words[i]} ;;
+            1) moment=${words[i]} ;;
+            esac ;;
+        esac
+    done
+    ((program)) || case $last in
     --config)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -84,13 +102,6 @@ _dxup() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     esac
-    for ((i = 2; i < ${#words[@]} - 1; i++)); do
-        case ${words[i]} in
-        --config | --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --push | --http | --allow-origin | --status | --log | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --timeout | --exec | --interval | --as) ((i++)) ;;
-        -*) ;;
-        *) ((plain++)) || store=${words[i]} ;;
-        esac
-    done
     case ${words[1]} in
     publish)
         options='--config --workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --exclude --include --force --dry-run --json --quiet --help'

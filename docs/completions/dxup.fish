@@ -131,3 +131,4 @@ complete -c dxup -n '__fish_seen_subcommand_from watch' -l interval -x -d 'secon
 complete -c dxup -n '__fish_seen_subcommand_from watch' -l report -d 'print the summary as key=value'
 complete -c dxup -n '__fish_seen_subcommand_from watch' -l quiet -d 'print no summary'
 complete -c dxup -n '__fish_seen_subcommand_from watch' -a '(dxup ls (commandline -opc)[3] 2>/dev/null | string replace -r " -> .*" "")'
+complete -c dxup -x -n '__fish_seen_subcommand_from help' -a 'publish log ls cat checkout diff tag rm verify gc serve pull watch --as'

@@ -1,7 +1,7 @@
 # Completion of dxwan for bash: made by `dxwan help --as bash`.
 _dxwan() {
     local line=${COMP_LINE:0:COMP_POINT}
-    local words word last plain=0 store= options= i
+    local words word last plain=0 store= moment= program=0 options= i
     read -ra words <<<"$line"
     [[ $line != *' ' ]] || words+=('')
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
@@ -10,10 +10,25 @@ _dxwan() {
         mapfile -t COMPREPLY < <(compgen -W 'send recv mirror probe daemon help --version' -- "$word")
         return
     fi
-    case $last in
-    --streams)
-        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
-        return ;;
+    if [[ ${words[1]} == help ]]; then
+        ((${#words[@]} > 3)) || mapfile -t COMPREPLY < <(compgen -W 'send recv mirror probe daemon --as' -- "$word")
+        return
+    fi
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --streams | --rate | --congestion | --name | --every | --pause | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --tls-cert | --tls-key | --tls-ca | --tls-name | --as) ((i++)) ;;
+        --)
+            program=$((${#words[@]} - 1 - i))
+            break ;;
+        -*) ;;
+        *)
+            case $((plain++)) in
+            0) store=${words[i]} ;;
+            1) moment=${words[i]} ;;
+            esac ;;
+        esac
+    done
+    ((program)) || case $last in
     --streams)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -66,13 +81,6 @@ _dxwan() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     esac
-    for ((i = 2; i < ${#words[@]} - 1; i++)); do
-        case ${words[i]} in
-        --streams | --streams | --rate | --congestion | --name | --every | --pause | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --tls-cert | --tls-key | --tls-ca | --tls-name | --as) ((i++)) ;;
-        -*) ;;
-        *) ((plain++)) || store=${words[i]} ;;
-        esac
-    done
     case ${words[1]} in
     send)
         options='--streams --rate --congestion --name --timeout --tls-cert --tls-key --tls-ca --tls-name --json --quiet --help'

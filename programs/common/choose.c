@@ -17,10 +17,19 @@ static int find_command(const prog_program *p, const char *name)
     return -1;
 }
 
-static int no_command(const prog_program *p, const char *name)
+static const prog_topic *find_topic(const prog_program *p, const char *name)
+{
+    for (size_t i = 0; i < p->topic_count; i++)
+        if (!strcmp(name, p->topics[i].name)) return &p->topics[i];
+    return NULL;
+}
+
+/* helped: topics are offered, too */
+static int no_command(const prog_program *p, const char *name, bool helped)
 {
     prog_nearest near;
     prog_nearest_begin(&near, name, strlen(name));
+    for (size_t i = 0; helped && i < p->topic_count; i++) prog_nearest_offer(&near, p->topics[i].name);
     for (size_t i = 0; i < p->command_count; i++)
         if (p->commands[i].name) prog_nearest_offer(&near, p->commands[i].name);
     return prog_fail(PROG_USAGE, "there is no command '%s'; '%s help' lists them%s%s%s", name,
@@ -28,7 +37,7 @@ static int no_command(const prog_program *p, const char *name)
                      near.found ? "'?" : "");
 }
 
-/* "help", "help COMMAND", "help --as FORM" */
+/* "help", "help COMMAND", "help TOPIC", "help --as FORM" */
 static int help(const prog_program *p, int argc, char **argv)
 {
     if (argc == 0) {
@@ -42,8 +51,10 @@ static int help(const prog_program *p, int argc, char **argv)
         return PROG_OK;
     }
     int command = argc == 1 ? find_command(p, argv[0]) : -1;
-    if (command < 0) return no_command(p, argv[0]);
-    prog_print_help(p, command);
+    const prog_topic *topic = argc == 1 ? find_topic(p, argv[0]) : NULL;
+    if (command < 0 && !topic) return no_command(p, argv[0], true);
+    if (topic) prog_print_topic(topic);
+    else prog_print_help(p, command);
     return PROG_OK;
 }
 
@@ -62,7 +73,7 @@ int prog_choose(const prog_program *p, int argc, char **argv, int *command)
         return PROG_OK;
     }
     int chosen = named ? find_command(p, argv[1]) : 0;
-    if (chosen < 0) return no_command(p, argv[1]);
+    if (chosen < 0) return no_command(p, argv[1], false);
     for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (!is_help_option(argv[i])) continue;
         prog_print_help(p, chosen);

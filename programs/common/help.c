@@ -1,4 +1,4 @@
-/* Help for the terminal: the version, the list of commands, one command. See options.h. */
+/* Help for the terminal: the version, the list of commands, one command, one topic. See options.h. */
 #include "options.h"
 
 #include <assert.h>
@@ -115,8 +115,20 @@ void prog_print_help(const prog_program *p, int command)
         prog_say("\n");
         prog_say("      %s\n", p->commands[i].summary);
     }
+    for (size_t i = 0; i < p->topic_count; i++) {
+        if (!i) say_title("Topics");
+        prog_say("  %-12s%s\n", p->topics[i].name, p->topics[i].summary);
+    }
     say_exits(p, -1);
     prog_say("\n");
-    prog_say("'%s help COMMAND' explains a command and its options, '%s -V' prints the version.\n",
-             p->name, p->name);
+    prog_say("'%s help COMMAND' explains a command and its options%s,\n", p->name,
+             p->topics ? ", 'help TOPIC' a topic" : "");
+    prog_say("'%s -V' prints the version.\n", p->name);
+}
+
+void prog_print_topic(const prog_topic *t)
+{
+    prog_say("%s.\n", t->summary);
+    prog_say("\n");
+    say_lines(t->text, 0, 0);
 }

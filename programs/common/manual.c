@@ -43,6 +43,27 @@ static void say_lines(const char *text, bool fill)
     if (!fill) prog_say(".fi\n");
 }
 
+/* Let man break lines, except those that begin with a space. */
+static void say_topic_lines(const char *text)
+{
+    bool kept = false;
+    while (*text) {
+        const size_t size = strcspn(text, "\n");
+        if (size && kept != (*text == ' ')) {
+            kept = !kept;
+            prog_say(kept ? ".nf\n" : ".fi\n");
+        }
+        if (size) {
+            say_text(text, size);
+            prog_say("\n");
+        } else {
+            prog_say(".PP\n");
+        }
+        text += size + (text[size] != 0);
+    }
+    if (kept) prog_say(".fi\n");
+}
+
 static void say_section(const char *title) { prog_say(".SH %s\n", title); }
 
 /* A paragraph with a hanging head: a bold word and the name of its value. */
@@ -101,7 +122,7 @@ static void say_command(const prog_program *p, size_t command)
 static void say_help(const prog_program *p)
 {
     if (p->commands[0].name) {
-        prog_say(".SS \\fB%s help\\fR [COMMAND]\n", p->name);
+        prog_say(".SS \\fB%s help\\fR [%s]\n", p->name, p->topics ? "COMMAND | TOPIC" : "COMMAND");
         prog_say("Explain all commands, or one with its options.\n");
     }
     say_item("-h, --help", NULL);
@@ -123,13 +144,29 @@ static void say_exits(const prog_program *p)
     }
 }
 
+static void upper(const char *text, char *out, size_t room)
+{
+    const size_t size = strlen(text);
+    assert(size < room);
+    for (size_t i = 0; i <= size; i++)
+        out[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 32) : text[i];
+    (void)room;
+}
+
+static void say_topics(const prog_program *p)
+{
+    char title[32];
+    for (size_t i = 0; i < p->topic_count; i++) {
+        upper(p->topics[i].name, title, sizeof title);
+        say_section(title);
+        say_topic_lines(p->topics[i].text);
+    }
+}
+
 void prog_print_manual(const prog_program *p)
 {
     char name[32];
-    size_t size = strlen(p->name);
-    assert(size < sizeof name);
-    for (size_t i = 0; i <= size; i++)
-        name[i] = p->name[i] >= 'a' && p->name[i] <= 'z' ? (char)(p->name[i] - 32) : p->name[i];
+    upper(p->name, name, sizeof name);
     prog_say(".TH %s 1 \"\" \"dx %u.%u.%u\" \"User Commands\"\n", name, p->version >> 16,
              p->version >> 8 & 0xff, p->version & 0xff);
     say_section("NAME");
@@ -145,6 +182,7 @@ void prog_print_manual(const prog_program *p)
     else say_section("OPTIONS");
     for (size_t i = 0; i < p->command_count; i++) say_command(p, i);
     say_help(p);
+    say_topics(p);
     say_exits(p);
     say_section("EXAMPLES");
     for (size_t i = 0; i < p->command_count; i++) {

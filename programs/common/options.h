@@ -28,6 +28,7 @@ typedef struct prog_option {
     unsigned         commands; /* a bit (1 << index) for each command that accepts it; 0: all */
     const char      *value;    /* the name of the value in the help: "N" */
     const char      *choices;  /* the allowed values, separated by spaces; NULL: any */
+    const char      *hints;    /* without choices: values that completion offers, among others; NULL: none */
     /* of TEXT: a status, after a message that begins with `what`; NULL: any text */
     int            (*check)(const char *what, const char *text);
     const char      *help;     /* lines, without a period at the end */
@@ -64,6 +65,14 @@ typedef struct prog_exit {
     const char *meaning;
 } prog_exit;
 
+/* A text that several commands refer to: `dxkeep help moment`, and a section of the manual page. Lines that
+   begin with a space keep their breaks. */
+typedef struct prog_topic {
+    const char *name;
+    const char *summary; /* a line without a full stop */
+    const char *text;    /* lines */
+} prog_topic;
+
 typedef struct prog_program {
     const char         *name;
     const char         *summary; /* a line without a full stop */
@@ -78,6 +87,8 @@ typedef struct prog_program {
     size_t              option_count;
     const prog_exit    *exits;
     size_t              exit_count;
+    const prog_topic   *topics; /* NULL: none */
+    size_t              topic_count;
 } prog_program;
 
 #ifdef VERSIONS_ZSTD_LIBRARY
@@ -160,6 +171,7 @@ void prog_nearest_offer(prog_nearest *n, const char *candidate);
 void prog_print_version(const prog_program *p);
 /* Help on all commands (-1), or on the command with this index. */
 void prog_print_help(const prog_program *p, int command);
+void prog_print_topic(const prog_topic *t);
 /* The manual page, for man. */
 void prog_print_manual(const prog_program *p);
 /* The completion script for a shell. False: this shell is not supported. */

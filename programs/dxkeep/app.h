@@ -51,6 +51,8 @@ bool keep_release(keep_holder *h, keep_torn *t);
 /* >>app_sqlite.c ---- */
 /* Is the library linked? */
 bool keep_sqlite_is_there(void);
+/* "sqlite 3.40.1", or "no sqlite". */
+const char *keep_sqlite_library(void);
 /* Add all databases below a directory, in the order of their paths. False: it cannot be searched. It opens
    and closes all files. */
 bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules);

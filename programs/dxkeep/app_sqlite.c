@@ -194,8 +194,16 @@ const char *keep_sqlite_lock(const keep_databases *h, const char *directory, int
     }
     return why;
 }
+
+const char *keep_sqlite_library(void)
+{
+    static char text[40];
+    snprintf(text, sizeof text, "sqlite %.30s", sqlite3_libversion());
+    return text;
+}
 #else
 bool keep_sqlite_is_there(void) { return false; }
+const char *keep_sqlite_library(void) { return "no sqlite"; }
 
 bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules)
 {

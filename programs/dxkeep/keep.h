@@ -24,6 +24,7 @@
    app.c      --app: a process that holds the locks     app_sqlite.c  those of SQLite databases
    ship.c     sends versions to another machine     remote.c  fetches them from there
    metrics.c  counts captures, and serves the counts over HTTP
+   table.c    the commands and options           topics.c  what several of them refer to: help
    moment.c   finds the version of a moment that the command line names
    capture.c  one capture: the directory becomes the next version
 
@@ -215,6 +216,8 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
                     const keep_options *o, int *partial);
 int  keep_export(const keep_options *o);
 int  keep_mount(const keep_options *o);
+/* "fuse 3.14.0", or "no fuse". */
+const char *keep_mount_library(void);
 int  keep_status(const keep_options *o);
 int  keep_timeline(const keep_options *o);
 int  keep_collect(const keep_options *o);
@@ -244,6 +247,10 @@ enum {
     KEEP_REPLAY,
     KEEP_COMMANDS
 };
+
+/* >>topics.c ---- */
+enum { KEEP_TOPICS = 5 };
+extern const prog_topic keep_topics[KEEP_TOPICS];
 
 extern const prog_program keep_program;
 

@@ -631,7 +631,16 @@ int keep_mount(const keep_options *o)
     return status;
 }
 
+const char *keep_mount_library(void)
+{
+    static char text[40];
+    snprintf(text, sizeof text, "fuse %.30s", fuse_pkgversion());
+    return text;
+}
+
 #else
+const char *keep_mount_library(void) { return "no fuse"; }
+
 int keep_mount(const keep_options *o)
 {
     return prog_fail(PROG_REFUSED, "%s cannot be mounted: this dxkeep was built without libfuse3", o->store);

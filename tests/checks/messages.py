@@ -41,7 +41,9 @@ def files(top):
                 full = os.path.join(path, name)
                 with open(full, encoding="utf-8") as file:
                     text = file.read()
-                blank = re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m.group(0)), text, flags=re.S)
+                # A string may contain what begins a comment.
+                blank = re.sub(r"'[\"]'|\"(?:[^\"\\\n]|\\.)*\"|/\*.*?\*/",
+                               lambda m: m.group(0) if m.group(0)[0] != "/" else re.sub(r"[^\n]", " ", m.group(0)), text, flags=re.S)
                 yield os.path.relpath(full, top), blank
 
 

@@ -15,11 +15,21 @@ versions_in_the_same_words() {
         long=$out
         expect 0 "$program" -V
         [ "$out" = "$long" ] || fail "-V: $out"
-        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \(((no\ )?(zlib|zstd|liblzma)(\ [0-9.]+)?,\ )+(no\ TLS|OpenSSL\ [0-9][0-9a-z.]*)\)$ ]] || fail "$out"
-        for library in "libz zlib" libzstd\ zstd "liblzma liblzma"; do # each that is linked is named, with its version
+        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \(((no\ )?(zlib|zstd|liblzma|fuse|sqlite)(\ [0-9.]+)?,\ )+(no\ TLS|OpenSSL\ [0-9][0-9a-z.]*)\)$ ]] || fail "$out"
+        for library in "libz zlib" libzstd\ zstd "liblzma liblzma" "libfuse3 fuse" "libsqlite3 sqlite"; do # each that is linked is named, with its version
             ldd "$program" 2>/dev/null | grep -q "^[[:space:]]*${library% *}\.so" || continue
             [[ $out =~ [\(\ ]${library#* }\ [0-9]+\.[0-9.]*[0-9], && ! $out =~ no\ ${library#* } ]] || fail "no ${library#* } in: $out"
         done
+    done
+    # `make all` ends with what dxkeep lacks, in the same words for each library that -V does not have.
+    lacks=$(cd "$top" && make -s left-out-of-dxkeep ZSTD=0 FUSE=0 SQLITE=0)
+    [[ $lacks == *"libzstd-dev"*"libfuse3-dev"*"libsqlite3-dev)" ]] || fail "of a dxkeep without libraries: $lacks"
+    [ -z "$(cd "$top" && make -s left-out-of-dxkeep ZSTD=1 FUSE=1 SQLITE=1)" ] || fail "nothing is missing"
+    expect 0 "$dxkeep" -V
+    lacks=$(cd "$top" && make -s left-out-of-dxkeep)
+    for library in "zstd libzstd-dev" "fuse libfuse3-dev" "sqlite libsqlite3-dev"; do
+        [[ $out == *"no ${library% *}"* && $lacks != *"${library#* }"* || $out != *"no ${library% *}"* && $lacks == *"${library#* }"* ]] &&
+            fail "make says '$lacks', dxkeep -V '$out'"
     done
     case $("$dxup" --version) in *"(zstd"*) grep -q ZSTD_compress2 "$dxup" || fail "there is no zstd in it" ;; esac
 }
@@ -38,12 +48,53 @@ help_of_each_command() {
             [ -z "$command" ] || expect 0 "$program" $command --help
             [ "$out" = "$helped" ] || fail "$tool $command --help differs from $tool help $command"
             echo "$out" | grep -q '\\x' && fail "a control character in the help: $out"
-            [ -z "$(echo "$out" | awk 'length($0) > 100')" ] || fail "a line of more than 100 columns"
+            case $tool in dxup | dxkeep) columns=80 ;; *) columns=100 ;; esac
+            [ -z "$(echo "$out" | awk "length(\$0) > $columns")" ] || fail "$tool help $command: a line of more than $columns columns"
             for option in $(echo "$out" | sed -n 's/^  \(--[a-z-]*\).*/\1/p'); do # the parser knows what the help shows
                 "$program" $command $option </dev/null 2>&1 | grep -q "has no option" && fail "$tool $command: $option"
             done
         done
     done
+}
+# Each topic that the help lists is explained, and is a section of the manual page with the same text.
+topics_of_the_help() {
+    expect 0 "$dxkeep" help
+    topics=$(echo "$out" | sed -n '/^Topics:/,/^$/s/^  \([a-z]*\)  .*/\1/p')
+    [ "$(echo "$topics" | wc -l)" -ge 5 ] || fail "few topics: $topics"
+    "$dxkeep" help --as man | tr -d '\\' >page.1
+    for topic in $topics; do
+        expect 0 "$dxkeep" help "$topic"
+        [ "$(echo "$out" | wc -l)" -gt 5 ] || fail "help $topic: $out"
+        [ -z "$(echo "$out" | awk 'length($0) > 80')" ] || fail "help $topic: a line of more than 80 columns"
+        grep -qx "\.SH $(echo "$topic" | tr a-z A-Z)" page.1 || fail "no section $topic in the manual page"
+        while IFS= read -r line; do
+            tr -d '\\' <<<"$line" | grep -qxF -f - page.1 || fail "not in the manual page: $line"
+        done < <(echo "$out" | sed '1,2d; /^$/d')
+    done
+    for command in ls cat diff restore pin replay; do
+        expect 0 "$dxkeep" help $command
+        says "dxkeep help moment"
+    done
+    expect 1 "$dxkeep" help momnet
+    says "did you mean 'moment'?"
+    expect 1 "$dxkeep" moment # a topic is no command
+    says "there is no command 'moment'"
+}
+# An option whose effect depends on the command is explained for that command.
+options_by_command() {
+    shown() { # COMMAND OPTION TEXT
+        "$dxkeep" help $1 | grep -A2 "^  $2 " | tr '\n' ' ' | tr -s ' ' | grep -q -- "$3" || fail "dxkeep help $1: $2 is not '$3'"
+    }
+    shown restore --remote "restore from"
+    shown daemon --remote "send every version"
+    shown export --force "replace FILE"
+    shown record --name "(default record)"
+    shown log --name "(default dir;"
+    for command in verify pin mount; do
+        "$dxkeep" help $command | grep -q "change while they are read" && fail "dxkeep help $command: --quiet"
+    done
+    for command in run daemon restore; do "$dxkeep" help $command | grep -q "^  3  the remote" || fail "dxkeep help $command: no status 3"; done
+    "$dxkeep" help log | grep -q "^  3  " && fail "dxkeep help log: status 3"
 }
 questions_that_have_no_answer() {
     for program in $programs; do
@@ -281,6 +332,42 @@ completion_in_bash() {
     expect 0 "$dxup" tag store app stable
     completes "dxup checkout store a" app app@stable
     completes "dxup checkout store app@s" stable # bash has cut the word at @
+}
+completion_of_moments() {
+    mkdir -p data/log 'data/a folder'
+    bytes 10 >data/log/x.txt
+    bytes 10 >'data/a folder/a file'
+    bytes 10 >local
+    expect 0 "$dxkeep" capture store data
+    bytes 10 >data/second
+    expect 0 "$dxkeep" capture store data
+    PATH=$(dirname "$dxkeep"):$PATH
+    "$dxkeep" help --as bash | sed 's/^_dxkeep()/_dxup()/' >script
+    completes "dxkeep help mo" mount moment
+    completes "dxkeep ls store " latest consistent 1 2
+    completes "dxkeep diff store 1 l" latest
+    completes "dxkeep export store x --time c" consistent
+    completes "dxkeep timeline store --by " minute hour day
+    completes "dxkeep gc store --keep h" hourly=24,daily=30
+    completes "dxkeep cat store latest " log/ 'a folder/' second
+    completes "dxkeep cat store 1 log/" log/x.txt
+    completes "dxkeep cat store --name dir 1 a" 'a folder/'
+    completes "dxkeep run store data -- bas" bash
+    completes "dxkeep run store data -- bash lo" local
+    bash --norc -c 'source ./script; COMP_LINE=$1 COMP_POINT=${#1}; _dxup dxup "" ""; printf "%s\n" "${COMPREPLY[@]}"' - "dxkeep cat store 1 " >offered
+    says_file offered log/
+    grep -qx "second\|local" offered && fail "not in version 1: $(cat offered)"
+    if command -v fish >/dev/null; then
+        "$dxkeep" help --as fish >script.fish
+        HOME=$PWD fish --no-config -c 'source script.fish; complete -C "dxkeep help mo"; complete -C "dxkeep ls store la"; complete -C "dxkeep timeline store --by h"' >offered
+        for want in moment latest hour; do says_file offered "^$want"; done
+    fi
+    if command -v zsh >/dev/null; then
+        "$dxkeep" help --as zsh | sed '$d' >script.zsh
+        expect 0 zsh -f -c 'source ./script.zsh; compadd() { eval "print -l -- \"\${(@)$@[-1]}\"" }
+            words=(ls store 1 log/) PREFIX=log/; _dxkeep_moments; _dxkeep_paths'
+        for want in latest 2 log/x.txt; do echo "$out" | grep -qx "$want" || fail "zsh does not offer $want: $out"; done
+    fi
 }
 completion_in_fish() {
     command -v fish >/dev/null || { skip "no fish"; return; }
@@ -956,9 +1043,9 @@ a_full_disk_keeps_names() {
     [ $? = 5 ] || fail "cat to a full device"
 }
 
-for case in versions_in_the_same_words help_of_each_command questions_that_have_no_answer errors_say_what_to_do messages_in_plain_words examples_of_the_help_work \
+for case in versions_in_the_same_words help_of_each_command topics_of_the_help options_by_command questions_that_have_no_answer errors_say_what_to_do messages_in_plain_words examples_of_the_help_work \
     manual_pages_are_clean completions_are_scripts committed_texts_are_current \
-    completion_in_bash completion_in_fish completion_in_zsh \
+    completion_in_bash completion_of_moments completion_in_fish completion_in_zsh \
     names_versions_and_entries names_and_versions_of_a_server files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print a_version_is_pulled_by_its_number errors_name_the_top_of_a_tree tags_are_moved_and_taken_away \
     names_with_a_colon the_tag_latest_is_reserved tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed what_changed_between_versions what_diff_says_is_sent \
     what_would_be_done paths_that_are_left_out json_of_all_commands progress_at_a_terminal stores_of_another_format a_full_disk_keeps_names; do

@@ -1,0 +1,101 @@
+/* What several commands refer to: `dxkeep help TOPIC`, and sections of the manual page. Lines of at most 80 columns. */
+#include "keep.h"
+
+const prog_topic keep_topics[KEEP_TOPICS] = {
+    {.name = "moment",
+     .summary = "How to name a version: MOMENT",
+     .text = "A MOMENT selects one version:\n"
+             "\n"
+             "  latest                     the latest version\n"
+             "  consistent                 the latest version that is consistent\n"
+             "  46                         version 46, as `log` numbers them\n"
+             "  90s  5m  2h  3d  1w        the latest version of this long ago\n"
+             "  '2026-11-23 13:05:00'      the latest version at this time (UTC)\n"
+             "  '2026-11-23 13:05'         at the end of this minute\n"
+             "  2026-11-23                 at the end of this day (UTC)\n"
+             "  '2026-11-23 14:05+01:00'   with a time zone\n"
+             "  2026-11-23T13:05:00.250Z   with a fraction\n"
+             "  @1795439100                seconds since 1970\n"
+             "\n"
+             "A time includes all of what it leaves out: 13:05:00 finds a version of\n"
+             "13:05:00.710, and 13:05 one of 13:05:59. A time in the future is refused, and so\n"
+             "is one before the first version. For a time of the local zone: @$(date -d 14:02\n"
+             "+%s).\n"},
+    {.name = "consistent",
+     .summary = "What consistent and torn versions are, and how to get them",
+     .text = "A version is consistent if all files in it are of one instant: nothing could\n"
+             "write between the first and the last read of what changed. It is what a disk has\n"
+             "after a power failure at that instant: a database that survives one can open it.\n"
+             "\n"
+             "A version is torn if something could write while it was read. Its files may be\n"
+             "of different moments, such as a database and its log. Each file is as it was at\n"
+             "one moment, unless it changed during every one of several reads. `log`, `status`\n"
+             "and `timeline` show why a version is torn, and which files changed.\n"
+             "\n"
+             "  run                          consistent: the program is stopped for at most\n"
+             "                               --pause-max-ms; torn if that is too short\n"
+             "  daemon --freeze-pid PID      the same, for a process and its descendants\n"
+             "  daemon --freeze-cgroup DIR   the same, for the processes of a cgroup\n"
+             "  daemon, capture --app NAME   consistent: the databases are locked\n"
+             "  daemon, capture              torn without these options\n"
+             "\n"
+             "`run` restores the latest version, and warns if it is torn. `export` takes the\n"
+             "newest consistent version, with --torn also a torn one. The MOMENT `consistent`\n"
+             "is the latest consistent version.\n"},
+    {.name = "pattern",
+     .summary = "What --exclude and --include match: PATTERN",
+     .text = "A PATTERN is compared with paths below DIR, such as log/old/a.txt:\n"
+             "\n"
+             "  *.o             names that end in .o, in every directory\n"
+             "  cache/          directories named cache, with all they contain\n"
+             "  /cache/         only the one at the top of DIR\n"
+             "  log/*.txt       in every directory log, but not in its subdirectories\n"
+             "  log/**.txt      in these, too\n"
+             "\n"
+             "`*` matches any characters except a slash, `**` any, `?` one except a slash; a\n"
+             "backslash quotes the next character. Nothing else is special: [a-z] and {a,b}\n"
+             "match themselves, and ./a matches nothing. Without a leading slash the pattern\n"
+             "matches the end of a path, after any slash: use `build` for every build, since\n"
+             "`**/build` does not match the one at the top.\n"
+             "\n"
+             "The first --exclude or --include that matches decides; without a match the path\n"
+             "is captured. Nothing in an excluded directory is captured. What is excluded is\n"
+             "in no version, so that a restore of the whole directory does not bring it back.\n"},
+    {.name = "guarantees",
+     .summary = "What holds after a kill, a power failure, or damage",
+     .text = "A version is complete, or it is not there. It is durable when `log` lists it: a\n"
+             "kill or a power failure at any moment leaves it and all versions before it.\n"
+             "\n"
+             "Everything that is restored was verified by its hash first. The target is\n"
+             "replaced atomically, unless it is a mount point: then entry by entry, with a\n"
+             "journal, which the next command completes after a kill.\n"
+             "\n"
+             "Once nothing changes any more, the next version is exactly what DIR is: content,\n"
+             "modes, times, owners, links, extended attributes, holes, devices.\n"
+             "\n"
+             "One dxkeep at a time writes to a store; a second one waits for a second, then\n"
+             "ends with status 6. Any number may read. Nothing locks DIR.\n"
+             "\n"
+             "The program never waits for --remote. Changes of the last --hold-ms, plus the\n"
+             "time of a capture, are lost with the machine; with --remote also what it has not\n"
+             "been sent.\n"},
+    {.name = "files",
+     .summary = "Files that dxkeep writes",
+     .text = "Those of a store, and those beside or in a directory:\n"
+             "\n"
+             "  STORE/objects, STORE/index   the versions: a store of dxup\n"
+             "  STORE/lock                   held by the process that writes\n"
+             "  STORE/keeper                 what `status` shows of a running dxkeep\n"
+             "  STORE/torn-*                 why versions are torn\n"
+             "  STORE/pins                   what `pin` keeps\n"
+             "  STORE/remote-*               what --remote has\n"
+             "  DIR/.dxkeep-restore          journal of a restore into a mount point\n"
+             "  DIR/.dxkeep-replay           staged by `replay`\n"
+             "  .TARGET.dxup-part            a restore before it replaces TARGET\n"
+             "  .TARGET.dxkeep-remote        what `restore --remote` has fetched\n"
+             "  TARGET.dxup-kept             the old TARGET, if a program wrote to it then:\n"
+             "                               status 6; compare, then remove it\n"
+             "\n"
+             "Those in DIR are in no version. Those that begin with .TARGET are beside TARGET,\n"
+             "and are removed at the end; the same command continues with them after a kill.\n"},
+};
