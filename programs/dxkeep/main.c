@@ -145,7 +145,10 @@ static int check(keep_options *o, int command)
     if (!status) status = keep_app_check(o->app);
     if (!status && o->app && (o->freeze_pid || o->freeze_cgroup))
         status = prog_fail(PROG_USAGE, "--app and --freeze-pid or --freeze-cgroup: one of them");
+    if (!status && o->app_connect && !keep_app_is_backup(o->app))
+        status = prog_fail(PROG_USAGE, "--app-connect is for --app postgres");
     if (!status) status = leave_out_journal(&o->rules);
+    if (keep_app_is_backup(o->app)) return status ? status : keep_backup_leave_out(&o->rules);
     if (o->app) o->held_max = APP_HELD_MAX;
     return status || !o->app ? status : leave_out_indexes(&o->rules);
 }
