@@ -771,6 +771,32 @@ static int read_again(keep_capture *c, bool *consistent)
     return PROG_OK;
 }
 
+/* Read while the backup goes on. Servers before 16 give a file of the log its next name by a link, for a moment. */
+static int read_beside(keep_capture *c)
+{
+    enum { LOOKS_MAX_LINKED = 5 };
+    c->repaired = true;
+    int status = PROG_OK;
+    for (int i = 0; !status && i < LOOKS_MAX_LINKED && (!i || c->linked); i++) {
+        c->repaired_count = 0;
+        status = i ? read_all(c) : read_changes(c);
+    }
+    c->repaired = false;
+    if (status) return status;
+    assert(c->found.torn >= c->repaired_count);
+    c->found.torn -= c->repaired_count;
+    return PROG_OK;
+}
+
+/* Is there nothing that forbids to call it consistent? */
+static bool has_all(keep_capture *c)
+{
+    char text[KEEP_CLOSED_SIZE];
+    if (c->linked) keep_torn_because(&c->torn, KEEP_TORN_LINKED);
+    if (c->closed) keep_backup_fail(c->backup, &c->torn, keep_capture_closed_text(c, text));
+    return !c->linked && !c->closed;
+}
+
 /* *same: no version is needed. */
 static int capture_backup(keep_capture *c, bool *consistent, bool *same)
 {
@@ -787,15 +813,10 @@ static int capture_backup(keep_capture *c, bool *consistent, bool *same)
     if (c->skipped || (c->flush && !c->flush(c->flush_user, &why))) keep_capture_note(c, "");
     c->skipped = false;
     keep_backup_own_files(note_path, c); /* those of the last version are not in the directory */
-    c->repaired = state == KEEP_BACKUP_BEGUN;
-    c->repaired_count = 0;
-    int status = read_changes(c);
-    c->repaired = false;
+    int status = state == KEEP_BACKUP_BEGUN ? read_beside(c) : read_changes(c);
     if (status) return status;
-    assert(c->found.torn >= c->repaired_count);
-    c->found.torn -= c->repaired_count;
     if (state == KEEP_BACKUP_AT_REST) return read_again(c, consistent);
-    if (state != KEEP_BACKUP_BEGUN) return PROG_OK;
+    if (state != KEEP_BACKUP_BEGUN || !has_all(c)) return PROG_OK;
     const int64_t stop_ns = prog_time_ns();
     if (!keep_backup_end(c->backup, &c->torn)) return PROG_OK;
     status = add_log(c, consistent);

@@ -395,6 +395,37 @@ def postgres_at_rest(dice):
         assert not out["consistent"] and "no server runs, but it changed" in err, (out, err)
 
 
+OLD_SPELLING = """
+CREATE FUNCTION pg_start_backup(text, boolean, boolean) RETURNS pg_lsn LANGUAGE sql AS 'SELECT pg_backup_start($1, $2)';
+CREATE FUNCTION pg_stop_backup(boolean, boolean, OUT lsn pg_lsn, OUT labelfile text, OUT spcmapfile text) RETURNS SETOF record
+    LANGUAGE sql AS 'SELECT * FROM pg_backup_stop($2)';
+"""
+
+
+def postgres_of_an_older_version(dice):
+    """A server that says it is 13, and has the functions of that: they are called by their old names."""
+    with Server() as server:
+        server.sql(OLD_SPELLING)
+        os.mkdir("bin")
+        with open("bin/psql", "w") as f:
+            f.write("#!/bin/sh\n%s \"$@\" | sed -u 's/^ok|1[0-9]*|f|/ok|130004|f|/'\n" % shutil.which("psql"))
+        os.chmod("bin/psql", 0o755)
+        server.sql("CREATE TABLE used(name text); INSERT INTO t VALUES (1, '%s')" % real.note(1))
+        env = {**os.environ, "PATH": os.path.abspath("bin") + ":" + os.environ["PATH"]}
+        server.sql("CREATE OR REPLACE FUNCTION pg_start_backup(text, boolean, boolean) RETURNS pg_lsn LANGUAGE sql AS "
+                   "'INSERT INTO used VALUES ($1); SELECT pg_backup_start($1, $2)'")
+        out, err = capture(env=env)
+        assert out["consistent"] and not err, (out, err)
+        assert server.sql("SELECT name FROM used") == [("dxkeep",)]
+        server.check_version(out["version"], 1, 1)
+        link = os.path.abspath("data/PG_VERSION.link")
+        os.link("data/PG_VERSION", link)
+        out, err = capture()
+        assert not out["consistent"] and out["torn_reasons"] == ["hard-links"], (out, err)
+        os.unlink(link)
+        assert capture()[0]["consistent"]
+
+
 def what_postgres_refuses(dice):
     """No data directory, links, a standby, another server's directory, options without sense."""
     os.makedirs("data")
@@ -429,10 +460,10 @@ def what_postgres_refuses(dice):
         os.rename("data/pg_wal", "wal")
         os.symlink(os.path.abspath("wal"), "data/pg_wal")
         assert "pg_wal is a link" in capture(status=6)[1]
-    keep("capture", "store", "data", "--app", "postgres", "--name", "x" , status=6)
+    keep("capture", "store", "data", "--app", "postgres", "--name", "x", status=6)
 
 
-CASES = [postgres_under_pgbench, postgres_under_a_daemon, postgres_between_any_two_reads, postgres_backups_that_fail, postgres_at_rest, what_postgres_refuses]
+CASES = [postgres_under_pgbench, postgres_under_a_daemon, postgres_between_any_two_reads, postgres_backups_that_fail, postgres_at_rest, postgres_of_an_older_version, what_postgres_refuses]
 
 if __name__ == "__main__":
     sys.exit(kit.main(CASES, "test_dxkeep_postgres"))
