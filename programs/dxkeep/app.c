@@ -22,11 +22,13 @@
 enum { HELD = 'h', NOT_HELD = 'n', ASK = 'a', DESCRIPTORS_MAX = 65536 };
 #define ANSWER_NS INT64_C(500000000) /* for the answer of a process that has the time limit itself */
 
+bool keep_app_is_backup(const char *app) { return app && !strcmp(app, "postgres"); }
+
 int keep_app_check(const char *app)
 {
-    if (!app) return PROG_OK;
+    if (!app || keep_app_is_backup(app)) return PROG_OK;
     if (strcmp(app, "sqlite") != 0)
-        return prog_fail(PROG_USAGE, "--app %s: there is only sqlite", app);
+        return prog_fail(PROG_USAGE, "--app %s: there are only sqlite and postgres", app);
     if (!keep_sqlite_is_there())
         return prog_fail(PROG_USAGE, "--app sqlite: this dxkeep was built without libsqlite3");
     return PROG_OK;

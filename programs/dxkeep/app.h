@@ -12,6 +12,8 @@
 /* >>app.c ---- */
 /* PROG_USAGE, with a message: app is not the name of one, or this build lacks it. NULL: none. */
 int keep_app_check(const char *app);
+/* Is it postgres, which is captured by app_postgres.c, without locks? */
+bool keep_app_is_backup(const char *app);
 
 typedef struct keep_database {
     char *path; /* relative to the directory */

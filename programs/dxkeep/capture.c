@@ -149,6 +149,10 @@ void keep_capture_close(keep_capture *c)
 static void warn_of_torn(void *user, const char *path)
 {
     keep_capture *c = user;
+    if (c->repaired) { /* by the log of the database */
+        c->repaired_count++;
+        return;
+    }
     if (c->gathers && c->again_count < KEEP_AGAIN_MAX) { /* the next read may find it at rest */
         char *copy = prog_alloc(strlen(path) + 1);
         c->again[c->again_count++] = strcpy(copy, path);
@@ -214,7 +218,8 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
 {
     const keep_options *o = c->o;
     if (c->gathers) forget_again(c); /* each is among the changed ones of this read */
-    desc.path = desc.name = o->directory;
+    if (!desc.path) desc.path = o->directory;
+    desc.name = o->directory;
     desc.seen = c->seen;
     desc.rules = &o->rules;
     desc.workers = o->workers;
@@ -225,7 +230,7 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
     desc.torn = warn_of_torn;
     desc.torn_user = c;
     desc.last = last;
-    if (!all) {
+    if (!all && !desc.changed) {
         assert(desc.last);
         desc.changed = (const char *const *)c->changed;
         desc.changed_count = c->changed_count;
@@ -707,6 +712,133 @@ static int capture_instant(keep_capture *c, bool *consistent)
     return status;
 }
 
+/* >>backup ---------------------------------------------------------------
+   --app postgres (app_postgres.h). What the server has committed before the stop is in the log, so the
+   version is of that time. */
+typedef struct paths {
+    const char **list;
+    size_t       count, room;
+} paths;
+
+static void add_path(void *user, const char *path)
+{
+    paths *p = user;
+    if (p->count == p->room) {
+        p->room = p->room * 2 + 64;
+        const char **larger = realloc(p->list, p->room * sizeof *larger);
+        if (!larger) abort();
+        p->list = larger;
+    }
+    p->list[p->count++] = prog_copy_text(path);
+}
+
+/* Publish these paths on top of what was found so far. place: where they are; NULL: in the directory. */
+static int publish_paths(keep_capture *c, const char *place, paths *p)
+{
+    const versions_published before = c->found;
+    uint8_t root[PROG_HASH_SIZE];
+    memcpy(root, before.root, sizeof root);
+    const int status = publish_since(c, root, false, (versions_tree_publish_desc){
+        .path = place, .changed = p->list, .changed_count = p->count});
+    for (size_t i = 0; i < p->count; i++) free((char *)p->list[i]);
+    free(p->list);
+    c->found.torn += before.torn;
+    c->found.missed += before.missed;
+    c->found.files += before.files;
+    c->found.read_files += before.read_files;
+    c->found.linked |= before.linked;
+    return status;
+}
+
+/* The server has ended the backup: add the log and the label. */
+static int add_log(keep_capture *c, bool *consistent)
+{
+    paths log = {.list = NULL}, label = {.list = NULL};
+    keep_backup_log_files(c->backup, add_path, &log);
+    int status = publish_paths(c, NULL, &log);
+    bool moved = !status && c->found.needs_all;
+    if (status) return status;
+    keep_backup_own_files(add_path, &label);
+    status = publish_paths(c, c->backup->staging, &label);
+    moved |= !status && c->found.needs_all;
+    if (status) return status;
+    if (moved) {
+        keep_torn_because(&c->torn, c->found.linked ? KEEP_TORN_LINKED : KEEP_TORN_OWNER);
+        c->found.needs_all = false;
+    }
+    *consistent = !moved && !c->found.missed && !c->found.torn &&
+                  keep_backup_is_whole(c->backup, c->store, c->found.root, &c->torn);
+    return PROG_OK;
+}
+
+/* Without a server the directory is at rest if it is the same when it is looked at again. */
+static int read_again(keep_capture *c, bool *consistent)
+{
+    uint8_t root[PROG_HASH_SIZE];
+    memcpy(root, c->found.root, sizeof root);
+    const uint64_t read_files = c->found.read_files;
+    const int status = read_all(c);
+    if (status) return status;
+    c->found.read_files += read_files;
+    *consistent = keep_backup_is_at_rest(c->backup, &c->torn) && !c->found.torn && !c->found.missed;
+    if (*consistent && memcmp(root, c->found.root, sizeof root) != 0)
+        *consistent = keep_backup_fail(c->backup, &c->torn, "no server runs, but it changed during the capture");
+    return PROG_OK;
+}
+
+/* Read while the backup goes on. Servers before 16 give a file of the log its next name by a link, for a moment. */
+static int read_beside(keep_capture *c)
+{
+    enum { LOOKS_MAX_LINKED = 5 };
+    c->repaired = true;
+    int status = PROG_OK;
+    for (int i = 0; !status && i < LOOKS_MAX_LINKED && (!i || c->linked); i++) {
+        c->repaired_count = 0;
+        status = i ? read_all(c) : read_changes(c);
+    }
+    c->repaired = false;
+    if (status) return status;
+    assert(c->found.torn >= c->repaired_count);
+    c->found.torn -= c->repaired_count;
+    return PROG_OK;
+}
+
+/* Is there nothing that forbids to call it consistent? */
+static bool has_all(keep_capture *c)
+{
+    char text[KEEP_CLOSED_SIZE];
+    if (c->linked) keep_torn_because(&c->torn, KEEP_TORN_LINKED);
+    if (c->closed) keep_backup_fail(c->backup, &c->torn, keep_capture_closed_text(c, text));
+    return !c->linked && !c->closed;
+}
+
+/* *same: no version is needed. */
+static int capture_backup(keep_capture *c, bool *consistent, bool *same)
+{
+    keep_torn_reason why;
+    *consistent = false;
+    const keep_backup_state state = keep_backup_begin(c->backup, &c->torn);
+    if (state == KEEP_BACKUP_REFUSED) return PROG_REFUSED;
+    *same = state == KEEP_BACKUP_SAME && c->has_last && c->own == c->last.version && c->last.consistent;
+    if (*same) {
+        c->found = (versions_published){.size = c->last.size};
+        c->skipped = true; /* the changes so far, of which the log of the next version may know nothing */
+        return PROG_OK;
+    }
+    if (c->skipped || (c->flush && !c->flush(c->flush_user, &why))) keep_capture_note(c, "");
+    c->skipped = false;
+    keep_backup_own_files(note_path, c); /* those of the last version are not in the directory */
+    int status = state == KEEP_BACKUP_BEGUN ? read_beside(c) : read_changes(c);
+    if (status) return status;
+    if (state == KEEP_BACKUP_AT_REST) return read_again(c, consistent);
+    if (state != KEEP_BACKUP_BEGUN || !has_all(c)) return PROG_OK;
+    const int64_t stop_ns = prog_time_ns();
+    if (!keep_backup_end(c->backup, &c->torn)) return PROG_OK;
+    status = add_log(c, consistent);
+    if (*consistent) c->began_ns = stop_ns;
+    return status;
+}
+
 static int capture(keep_capture *c, unsigned mode)
 {
     bool consistent = c->still;
@@ -718,22 +850,26 @@ static int capture(keep_capture *c, unsigned mode)
     const bool has_last = c->has_last, stops = (c->freezer || c->holder) && !c->still;
     c->paused_ns = 0;
     if (stops) keep_clones_open(&c->clones, c->o->directory, c->o->store);
-    status = stops ? capture_instant(c, &consistent) : read_changes(c);
+    bool same = false;
+    if (c->backup) status = capture_backup(c, &consistent, &same);
+    else status = stops ? capture_instant(c, &consistent) : read_changes(c);
+    if (c->backup) keep_backup_clean(c->backup);
     keep_clones_close(&c->clones);
     c->last = last;
     c->has_last = has_last;
     c->gave_up = stops && !status && !consistent;
-    if (!stops && !c->still) keep_torn_because(&c->torn, KEEP_TORN_NOT_STOPPED);
+    if (!stops && !c->still && !c->backup) keep_torn_because(&c->torn, KEEP_TORN_NOT_STOPPED);
     if (!c->hooked) keep_torn_because(&c->torn, KEEP_TORN_HOOK);
     if (stops && c->linked) keep_torn_because(&c->torn, KEEP_TORN_LINKED);
     if (c->found.missed) keep_torn_because(&c->torn, KEEP_TORN_REPLACED);
     if (c->found.torn) keep_torn_because(&c->torn, KEEP_TORN_CHANGED);
     consistent = consistent && c->hooked && !c->found.torn && !c->found.missed;
+    c->gave_up |= c->backup && !status && !same && !consistent;
     if (!stops && !status) {
         forget_changes(c);
         c->all = false;
     }
-    return status ? status : add_version(c, mode, consistent);
+    return status || same ? status : add_version(c, mode, consistent);
 }
 
 /* If the first hook fails, the version is captured all the same but not marked consistent. The
@@ -857,10 +993,19 @@ int keep_store_check(const keep_options *o, const char *consequence)
     return status || !versions_store_is_at(o->store) ? status : probe(o, consequence);
 }
 
+keep_backup keep_backup_of(const keep_options *o)
+{
+    return (keep_backup){.directory = o->directory, .store = o->store, .connect = o->app_connect,
+                         .limit_ns = o->app_ns, .quiet = o->quiet};
+}
+
 int keep_capture_once(const keep_options *o)
 {
     keep_holder holder = {.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
-    keep_capture c = {.o = o, .all = true, .holder = o->app ? &holder : NULL};
+    keep_backup backup = keep_backup_of(o);
+    keep_capture c = {.o = o, .all = true};
+    if (keep_app_is_backup(o->app)) c.backup = &backup;
+    else if (o->app) c.holder = &holder;
     int status = keep_in_place_recover(o->directory);
     if (!status) status = check_parent(o, "nothing was captured");
     if (status) return status;
@@ -875,5 +1020,6 @@ int keep_capture_once(const keep_options *o)
         status = prog_fail(PROG_SYSTEM, "not captured: %s", keep_capture_lacking_text(&c, text));
     }
     keep_capture_close(&c);
+    keep_backup_close(&backup);
     return status;
 }

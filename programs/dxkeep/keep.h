@@ -22,6 +22,7 @@
    processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
    app.c      --app: a process that holds the locks     app_sqlite.c  those of SQLite databases
+   app_postgres.c  online backups of a PostgreSQL server
    ship.c     sends versions to another machine     remote.c  fetches them from there
    metrics.c  counts captures, and serves the counts over HTTP
    table.c    the commands and options           topics.c  what several of them refer to: help
@@ -38,6 +39,7 @@
 #include "../versions/store/store.h"
 #include "../versions/tree/tree.h"
 #include "app.h"
+#include "app_postgres.h"
 #include "clone.h"
 #include "freeze.h"
 #include "torn.h"
@@ -67,6 +69,7 @@ typedef struct keep_options {
     uint64_t      hook_ns;   /* time limit of each hook */
     const char   *app;       /* daemon, capture: a program that holds its data still; NULL: none */
     uint64_t      app_ns;    /* time limit for that, and then for the read */
+    const char   *app_connect; /* --app postgres: how psql connects; NULL: as postmaster.pid says */
     bool          supervise; /* run: a process above starts dxkeep again when it was killed */
     bool          no_freeze; /* run: do not stop the program for a capture */
     const char   *keep;      /* gc, run: a rule, which versions stay; NULL: all */
@@ -140,6 +143,10 @@ typedef struct keep_capture {
     int64_t              began_ns; /* when the last call began to read: the time of its version */
     keep_freezer        *freezer;  /* NULL: nothing is stopped, no version is consistent */
     keep_holder         *holder;   /* --app: holds the data still instead; NULL: none */
+    keep_backup         *backup;   /* --app postgres: each capture is an online backup; NULL: none */
+    bool                 skipped;  /* changes were noted, and not read: the next capture looks at everything */
+    bool                 repaired; /* files that change during this read are, by that backup's log; */
+    uint64_t             repaired_count; /* how many */
     bool                 still;    /* no process writes: no need to stop one */
     /* Note all changes until now. False: they are not completely known; *why has the reason. NULL, with
        a holder: only its files are noted. */
@@ -185,6 +192,8 @@ char *keep_capture_lacking_text(const keep_capture *c, char out[KEEP_LACKING_SIZ
 /* Fail if the store can neither be there nor be made, or is there and cannot be written; the message ends
    with the consequence. */
 int  keep_store_check(const keep_options *o, const char *consequence);
+/* For --app postgres. keep_backup_close() it. */
+keep_backup keep_backup_of(const keep_options *o);
 /* The command. */
 int  keep_capture_once(const keep_options *o);
 

@@ -151,7 +151,10 @@ static int check(keep_options *o, int command)
     if (!status && !keep_stop_signal_set(o->stop_signal))
         status = prog_fail(PROG_USAGE, "--stop-signal: '%s' is not TERM, INT, QUIT, HUP, USR1, USR2 or KILL",
                            o->stop_signal);
+    if (!status && o->app_connect && !keep_app_is_backup(o->app))
+        status = prog_fail(PROG_USAGE, "--app-connect is for --app postgres");
     if (!status) status = leave_out_journal(&o->rules);
+    if (keep_app_is_backup(o->app)) return status ? status : keep_backup_leave_out(&o->rules);
     if (o->app) o->held_max = APP_HELD_MAX;
     return status || !o->app ? status : leave_out_indexes(&o->rules);
 }

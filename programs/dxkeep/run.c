@@ -40,6 +40,7 @@ typedef struct keeper {
     keep_guard   guard;
     keep_freezer freezer;
     keep_holder  holder;  /* --app */
+    keep_backup  backup;  /* or this */
     keep_metrics *metrics; /* NULL: not served */
     keep_gc     *gc;      /* NULL: no version is removed */
     keep_ship   *ship;    /* NULL: there is no remote */
@@ -99,7 +100,7 @@ static void pace(keeper *k, int64_t began, int64_t began_used, bool all)
 {
     const int64_t now = prog_now_ns(), taken = now - began;
     const int64_t by_use = began + 10 * (os_used_ns() - began_used);
-    const int64_t by_pause = began + 10 * (int64_t)k->capture.paused_ns;
+    const int64_t by_pause = began + 10 * (int64_t)(k->capture.paused_ns + k->backup.waited_ns);
     k->due_ns = now + taken;
     if (k->due_ns < by_use) k->due_ns = by_use;
     if (k->due_ns < by_pause) k->due_ns = by_pause;
@@ -151,6 +152,7 @@ static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *pat
     (void)w;
     /* What --app leaves out is its own doing: such a change would cause a capture after each capture. */
     if (k->o->app && kind != DX_WATCH_GONE && !versions_filter_takes(&k->o->rules, path, false)) return;
+    if (k->capture.backup && keep_backup_ignores(path)) return;
     keep_capture_note(&k->capture, kind == DX_WATCH_GONE ? "" : path);
 }
 
@@ -172,9 +174,11 @@ static int open_guard(keeper *k)
 {
     const keep_options *o = k->o;
     const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_pidfile || o->freeze_cgroup;
+    if (keep_app_is_backup(o->app)) k->capture.backup = &k->backup;
+    else if (o->app) k->capture.holder = &k->holder;
     if (o->app) {
+        k->backup = keep_backup_of(o);
         k->holder = (keep_holder){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
-        k->capture.holder = &k->holder;
         k->capture.flush = flush;
         k->capture.flush_user = k;
     }
@@ -259,6 +263,7 @@ static void close_all(keeper *k)
     free(k->watch_memory);
     free(k->reactor_memory);
     keep_capture_close(&k->capture);
+    keep_backup_close(&k->backup);
 }
 
 /* >>loop --------------------------------------------------------------- */

@@ -301,7 +301,11 @@ static const prog_option options[] = {
      .commands = WRITERS, .value = "S",
      .help = "kill a CMD that runs longer than this (default 10)"},
     {"--app", PROG_OPTION_TEXT, FIELD(app), .commands = DAEMON | CAPTURE, .value = "NAME",
-     .help = "sqlite: lock every SQLite database in DIR for each\ncapture, so that it is of one moment"},
+     .help = "sqlite: lock every SQLite database in DIR for each\ncapture, so that it is of one moment; postgres: make\n"
+             "an online backup of the server whose data DIR is"},
+    {"--app-connect", PROG_OPTION_TEXT, FIELD(app_connect), .commands = DAEMON | CAPTURE, .value = "STRING",
+     .help = "postgres: how psql connects, such as\n'user=admin port=5433' (default: as DIR's owner, to\n"
+             "the port and socket of postmaster.pid)"},
     {"--app-max-s", PROG_OPTION_NUMBER, FIELD(app_ns), .min = 1, .max = 3600, .unit = 1000000000,
      .commands = DAEMON | CAPTURE, .value = "S",
      .help = "wait at most this long for the locks, then hold them\nat most this long; else the version is torn\n(default 5)"},
