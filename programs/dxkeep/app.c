@@ -25,11 +25,22 @@ enum { HELD = 'h', NOT_HELD = 'n', ASK = 'a', DESCRIPTORS_MAX = 65536 };
 int keep_app_check(const char *app)
 {
     if (!app) return PROG_OK;
+    if (!strcmp(app, "redis")) return PROG_OK;
     if (strcmp(app, "sqlite") != 0)
-        return prog_fail(PROG_USAGE, "--app %s: there is only sqlite", app);
+        return prog_fail(PROG_USAGE, "--app %s: there are sqlite and redis", app);
     if (!keep_sqlite_is_there())
         return prog_fail(PROG_USAGE, "--app sqlite: this dxkeep was built without libsqlite3");
     return PROG_OK;
+}
+
+const char *const *keep_app_left_out(const char *app)
+{
+    /* SQLite makes the index of a WAL again, and readers write to it at any time. */
+    static const char *const sqlite[] = {"*-shm", NULL};
+    static const char *const redis[] = {"temp-*.rdb", "temp-*.aof", "temp-*.manifest", "temp-*.incr", NULL};
+    static const char *const none[] = {NULL};
+    if (!app) return none;
+    return strcmp(app, "redis") ? sqlite : redis;
 }
 
 static void forget(keep_databases *d)

@@ -5,6 +5,7 @@
 
 #include "../common/common.h"
 #include "../common/options.h"
+#include "../versions/tree/tree.h"
 #include "torn.h"
 
 #include <sys/types.h>
@@ -12,6 +13,8 @@
 /* >>app.c ---- */
 /* PROG_USAGE, with a message: app is not the name of one, or this build lacks it. NULL: none. */
 int keep_app_check(const char *app);
+/* Patterns of what is left out of versions, NULL at the end: it is made again, or is not complete yet. */
+const char *const *keep_app_left_out(const char *app);
 
 typedef struct keep_database {
     char *path; /* relative to the directory */
@@ -57,5 +60,34 @@ bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list 
 /* Lock them, until this process ends. Returns the reason why one is not, or NULL. */
 const char *keep_sqlite_lock(const keep_databases *h, const char *directory, int64_t until_ns,
                              size_t *failed);
+
+/* >>app_redis.c ---- */
+/* The append-only files below a directory. Nothing is held: it is found out whether a read saw one moment. */
+typedef struct keep_aof {
+    const char          *directory;
+    const prog_list     *rules;    /* paths that are left out */
+    bool                 quiet;
+    struct keep_aof_log *logs;
+    size_t               count, room;
+    size_t               dumps;    /* RDB files */
+    versions_prefix     *prefixes; /* what is complete of the files that grow */
+    size_t               prefix_count;
+    bool                 passing;  /* the failure may be over at the next attempt */
+    char                *path;     /* of the failure, relative to the directory */
+    char                 why[224];
+    char                 said[512]; /* the last warning: it is not repeated */
+} keep_aof;
+
+/* Find the files, and what is complete of them. False: they cannot be read as of one moment. */
+bool keep_aof_begin(keep_aof *a);
+/* The files that the read must look at. */
+void keep_aof_files(const keep_aof *a, void (*each)(void *user, const char *path), void *user);
+/* Did a read since then see one moment? */
+bool keep_aof_end(keep_aof *a);
+/* That read became a consistent version. */
+void keep_aof_settle(keep_aof *a);
+/* Warn about the failure, and note it. */
+void keep_aof_report(keep_aof *a, keep_torn *t);
+void keep_aof_close(keep_aof *a);
 
 #endif

@@ -210,6 +210,10 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
     desc.torn = warn_of_torn;
     desc.torn_user = c;
     desc.last = last;
+    if (c->aof) {
+        desc.prefixes = c->aof->prefixes;
+        desc.prefix_count = c->aof->prefix_count;
+    }
     if (!all) {
         assert(desc.last);
         desc.changed = (const char *const *)c->changed;
@@ -692,6 +696,65 @@ static int capture_instant(keep_capture *c, bool *consistent)
     return status;
 }
 
+/* >>app ------------------------------------------------------------------
+   Nothing is held: what was read is of one moment if the program replaced no file meanwhile. Else it is
+   read again. What changed during every read is noted for the next one. */
+#define APP_AGAIN_NS INT64_C(1000000)
+
+/* The time of the version is before all that is found. */
+static bool begin_app(keep_capture *c, int64_t until_ns)
+{
+    for (;;) {
+        c->began_ns = prog_time_ns();
+        if (keep_aof_begin(c->aof)) return true;
+        if (!c->aof->passing || prog_now_ns() >= until_ns) return false;
+        os_sleep_ns(APP_AGAIN_NS);
+    }
+}
+
+/* One attempt, after which the next one reads only what changed. *whole: the program's files are of one
+   moment. */
+static int read_app(keep_capture *c, bool begun, bool *whole)
+{
+    keep_torn_reason why;
+    *whole = false;
+    /* What is not notified is found by looking at everything. */
+    if (!c->flush || !c->flush(c->flush_user, &why)) keep_capture_note(c, "");
+    if (begun) keep_aof_files(c->aof, note_path, c);
+    c->gathers = true;
+    const int status = read_changes(c);
+    c->gathers = false;
+    if (status) return status;
+    *whole = begun && keep_aof_end(c->aof);
+    assert(c->found.torn >= c->again_count);
+    forget_changes(c);
+    c->all = c->found.missed || c->found.torn > c->again_count;
+    for (size_t i = 0; i < c->again_count; i++) keep_capture_note(c, c->again[i]);
+    memcpy(c->last.root, c->found.root, sizeof c->last.root);
+    c->last.snapshot = c->has_last = true;
+    return PROG_OK;
+}
+
+/* The program's files are read until they are of one moment, others at most ROUNDS_MAX times. */
+static int capture_app(keep_capture *c, bool *consistent)
+{
+    const int64_t until_ns = prog_now_ns() + (int64_t)c->o->app_ns;
+    bool begun, whole;
+    int status, round = 1;
+    for (;; round++) {
+        begun = begin_app(c, until_ns);
+        status = read_app(c, begun, &whole);
+        *consistent = !status && whole && !c->found.missed && !c->found.torn;
+        if (status || !begun || *consistent || prog_now_ns() >= until_ns) break;
+        if (whole && round >= ROUNDS_MAX) break;
+    }
+    for (size_t i = 0; !status && i < c->again_count; i++) warn_of_torn(c, c->again[i]);
+    forget_again(c);
+    if (*consistent) keep_aof_settle(c->aof);
+    else if (!status && !whole) keep_aof_report(c->aof, &c->torn);
+    return status;
+}
+
 static int capture(keep_capture *c, unsigned mode)
 {
     bool consistent = c->still;
@@ -703,12 +766,13 @@ static int capture(keep_capture *c, unsigned mode)
     const bool has_last = c->has_last, stops = (c->freezer || c->holder) && !c->still;
     c->paused_ns = 0;
     if (stops) keep_clones_open(&c->clones, c->o->directory, c->o->store);
-    status = stops ? capture_instant(c, &consistent) : read_changes(c);
+    if (c->aof) status = capture_app(c, &consistent);
+    else status = stops ? capture_instant(c, &consistent) : read_changes(c);
     keep_clones_close(&c->clones);
     c->last = last;
     c->has_last = has_last;
     c->gave_up = stops && !status && !consistent;
-    if (!stops && !c->still) keep_torn_because(&c->torn, KEEP_TORN_NOT_STOPPED);
+    if (!stops && !c->still && !c->aof) keep_torn_because(&c->torn, KEEP_TORN_NOT_STOPPED);
     if (!c->hooked) keep_torn_because(&c->torn, KEEP_TORN_HOOK);
     if (stops && c->linked) keep_torn_because(&c->torn, KEEP_TORN_LINKED);
     if (c->found.missed) keep_torn_because(&c->torn, KEEP_TORN_REPLACED);
@@ -845,7 +909,9 @@ int keep_store_check(const keep_options *o, const char *consequence)
 int keep_capture_once(const keep_options *o)
 {
     keep_holder holder = {.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
-    keep_capture c = {.o = o, .all = true, .holder = o->app ? &holder : NULL};
+    keep_aof aof = {.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
+    const bool redis = o->app && !strcmp(o->app, "redis");
+    keep_capture c = {.o = o, .all = true, .holder = o->app && !redis ? &holder : NULL, .aof = redis ? &aof : NULL};
     int status = keep_in_place_recover(o->directory);
     if (!status) status = check_parent(o, "nothing was captured");
     if (status) return status;
@@ -860,5 +926,6 @@ int keep_capture_once(const keep_options *o)
         status = prog_fail(PROG_SYSTEM, "not captured: %s", keep_capture_closed_text(&c, text));
     }
     keep_capture_close(&c);
+    keep_aof_close(&aof);
     return status;
 }

@@ -22,6 +22,7 @@
    processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
    app.c      --app: a process that holds the locks     app_sqlite.c  those of SQLite databases
+   app_redis.c  the append-only files of Redis
    ship.c     sends versions to another machine     remote.c  fetches them from there
    metrics.c  counts captures, and serves the counts over HTTP
    moment.c   finds the version of a moment that the command line names
@@ -135,6 +136,7 @@ typedef struct keep_capture {
     int64_t              began_ns; /* when the last call began to read: the time of its version */
     keep_freezer        *freezer;  /* NULL: nothing is stopped, no version is consistent */
     keep_holder         *holder;   /* --app: holds the data still instead; NULL: none */
+    keep_aof            *aof;      /* --app redis: finds out if a read saw one moment; NULL: not asked */
     bool                 still;    /* no process writes: no need to stop one */
     /* Note all changes until now. False: they are not completely known; *why has the reason. NULL, with
        a holder: only its files are noted. */

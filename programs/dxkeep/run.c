@@ -40,6 +40,7 @@ typedef struct keeper {
     keep_guard   guard;
     keep_freezer freezer;
     keep_holder  holder;  /* --app */
+    keep_aof     aof;
     keep_metrics *metrics; /* NULL: not served */
     keep_gc     *gc;      /* NULL: no version is removed */
     keep_ship   *ship;    /* NULL: there is no remote */
@@ -172,7 +173,9 @@ static int open_guard(keeper *k)
     const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_cgroup;
     if (o->app) {
         k->holder = (keep_holder){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
-        k->capture.holder = &k->holder;
+        k->aof = (keep_aof){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
+        if (!strcmp(o->app, "redis")) k->capture.aof = &k->aof;
+        else k->capture.holder = &k->holder;
         k->capture.flush = flush;
         k->capture.flush_user = k;
     }
@@ -255,6 +258,7 @@ static void close_all(keeper *k)
     free(k->watch_memory);
     free(k->reactor_memory);
     keep_capture_close(&k->capture);
+    keep_aof_close(&k->aof);
 }
 
 /* >>loop --------------------------------------------------------------- */
