@@ -360,6 +360,7 @@ typedef struct instant {
     size_t        count;      /* paths that were left to read; and whether that was known to be 0 */
     bool          nothing;
     bool          missed;     /* the earlier reads missed an entry */
+    bool          all;        /* some changes are not known: the next capture looks at everything */
     bool          reread;     /* what changed during the last round was read again */
 } instant;
 
@@ -507,6 +508,19 @@ static bool begin_hold(instant *p)
     return held;
 }
 
+/* What is held is read in any case. Changes of other files that are not known are for the next capture. */
+static bool note_held(instant *p)
+{
+    keep_capture *c = p->capture;
+    keep_torn_reason why;
+    if (c->flush) (void)c->flush(c->flush_user, &why);
+    p->all = c->all;
+    c->all = false;
+    keep_hold_files(c->holder, note_path, c);
+    if (c->all) keep_torn_because(&c->torn, KEEP_TORN_EVENTS);
+    return !c->all;
+}
+
 /* Called by the read when its threads and memory are ready: stop the program, and find the rest
    to read. */
 static int begin_stop(void *user, versions_tree_publish_desc *desc)
@@ -515,9 +529,8 @@ static int begin_stop(void *user, versions_tree_publish_desc *desc)
     keep_capture *c = p->capture;
     prepare_clones(c);
     if (!(c->holder ? begin_hold(p) : begin_freeze(p))) return PROG_REFUSED;
-    bool known = note_changes(c);
-    if (c->holder) keep_hold_files(c->holder, note_path, c);
-    else if (known && !keep_freezer_mapped(c->freezer, c->o->directory, note_path, c)) {
+    bool known = c->holder ? note_held(p) : note_changes(c);
+    if (!c->holder && known && !keep_freezer_mapped(c->freezer, c->o->directory, note_path, c)) {
         keep_torn_because(&c->torn, KEEP_TORN_MAPPINGS);
         known = false;
     }
@@ -547,7 +560,7 @@ static void forget_read(keep_capture *c, size_t count)
 
 /* Stop the processes, and read what changed since the last read. *consistent: the whole version is
    of this instant. If the time is not enough, c->found keeps the result of the earlier reads. */
-static int read_stopped(keep_capture *c, instant *p, bool *consistent)
+static int read_held(keep_capture *c, instant *p, bool *consistent)
 {
     const versions_published before = c->found;
     uint8_t root[PROG_HASH_SIZE];
@@ -580,6 +593,14 @@ static int read_stopped(keep_capture *c, instant *p, bool *consistent)
     c->found.read_files += before.read_files;
     forget_read(c, p->count);
     return PROG_OK;
+}
+
+static int read_stopped(keep_capture *c, instant *p, bool *consistent)
+{
+    p->all = false;
+    const int status = read_held(c, p, consistent);
+    if (p->all) keep_capture_note(c, "");
+    return status;
 }
 
 /* Read while the program runs until little is left. *torn: files that the next read would not find
@@ -718,8 +739,8 @@ static int read_app(keep_capture *c, bool begun, bool *whole)
 {
     keep_torn_reason why;
     *whole = false;
-    /* What is not notified is found by looking at everything. */
-    if (!c->flush || !c->flush(c->flush_user, &why)) keep_capture_note(c, "");
+    if (c->flush) (void)c->flush(c->flush_user, &why);
+    else keep_capture_note(c, "");
     if (begun) keep_aof_files(c->aof, note_path, c);
     c->gathers = true;
     const int status = read_changes(c);
