@@ -144,7 +144,7 @@ static bool is_same(keep_holder *h, keep_torn *t, const char *when)
     keep_databases now = {.list = NULL};
     char text[80];
     const char *path = "";
-    bool same = keep_sqlite_find(&now, h->directory, h->rules) && now.count == h->held.count;
+    bool same = keep_sqlite_find(&now, h->directory, h->rules, &h->plain) && now.count == h->held.count;
     for (size_t i = 0; i < now.count && i < h->held.count; i++) {
         const keep_database *a = &now.list[i], *b = &h->held.list[i];
         if (!strcmp(a->path, b->path) && a->device == b->device && a->inode == b->inode) continue;
@@ -163,7 +163,7 @@ bool keep_hold(keep_holder *h, int64_t until_ns, keep_torn *t)
 {
     char text[512];
     assert(!h->pid && !h->held.count);
-    if (!keep_sqlite_find(&h->held, h->directory, h->rules))
+    if (!keep_sqlite_find(&h->held, h->directory, h->rules, &h->plain))
         return fail_to_hold(h, t, "it cannot be searched for databases");
     if (!h->held.count) return fail_to_hold(h, t, "there is no SQLite database in it");
     if (!start(h, until_ns)) return fail_to_hold(h, t, "no process can be started");
@@ -210,4 +210,10 @@ bool keep_release(keep_holder *h, keep_torn *t)
     if (held) *h->said = 0;
     stop(h);
     return held;
+}
+
+void keep_holder_close(keep_holder *h)
+{
+    stop(h);
+    keep_sqlite_forget(&h->plain);
 }

@@ -22,11 +22,19 @@ typedef struct keep_database {
     ino_t inode;
 } keep_database;
 
+/* Files that are no databases, by inode and time of the last change: they are not opened again. */
+typedef struct keep_plain_files {
+    uint64_t *slots; /* fingerprints, 0: empty; a power of two of them */
+    size_t    count, room;
+} keep_plain_files;
+
 typedef struct keep_databases {
     keep_database   *list;
     size_t           count, room;
     const prog_list *rules;
     bool             missed; /* a directory could not be looked at */
+    keep_plain_files *plain; /* or NULL */
+    size_t           looked; /* number of files */
 } keep_databases;
 
 /* A process that holds the locks of all SQLite databases below a directory: POSIX locks end when their
@@ -38,6 +46,7 @@ typedef struct keep_holder {
     pid_t            pid;   /* 0: nothing is held */
     int              fd;    /* to the process, and from it */
     keep_databases   held;
+    keep_plain_files plain;
     char             said[512]; /* the last warning: it is not repeated */
 } keep_holder;
 
@@ -50,13 +59,15 @@ void keep_hold_files(const keep_holder *h, void (*each)(void *user, const char *
 /* End the locks. False: since the call a database came or was replaced, or the locks had ended before: what
    was read meanwhile may be of several moments. */
 bool keep_release(keep_holder *h, keep_torn *t);
+void keep_holder_close(keep_holder *h);
 
 /* >>app_sqlite.c ---- */
 /* Is the library linked? */
 bool keep_sqlite_is_there(void);
 /* Add all databases below a directory, in the order of their paths. False: it cannot be searched. It opens
-   and closes all files. */
-bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules);
+   and closes all files that are not in `plain`, and adds them. */
+bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules, keep_plain_files *plain);
+void keep_sqlite_forget(keep_plain_files *plain);
 /* Lock them, until this process ends. Returns the reason why one is not, or NULL. */
 const char *keep_sqlite_lock(const keep_databases *h, const char *directory, int64_t until_ns,
                              size_t *failed);

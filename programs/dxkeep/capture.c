@@ -947,6 +947,7 @@ int keep_capture_once(const keep_options *o)
         status = prog_fail(PROG_SYSTEM, "not captured: %s", keep_capture_closed_text(&c, text));
     }
     keep_capture_close(&c);
+    keep_holder_close(&holder);
     keep_aof_close(&aof);
     return status;
 }

@@ -258,6 +258,7 @@ static void close_all(keeper *k)
     free(k->watch_memory);
     free(k->reactor_memory);
     keep_capture_close(&k->capture);
+    keep_holder_close(&k->holder);
     keep_aof_close(&k->aof);
 }
 

@@ -328,8 +328,8 @@ def sqlite_that_cannot_be_locked(dice):
 
 
 def sqlite_locks_that_end(dice):
-    """The process with the locks is killed, a database is made or replaced, dxkeep is killed during a capture: never consistent, and
-    never a lock that stays."""
+    """The process with the locks is killed or hangs, with its locks or before it has them, a database is made or replaced, dxkeep is killed
+    during a capture: never consistent, and never a lock that stays."""
     if sys.platform != "linux":
         raise Skip("needs LD_PRELOAD")
     shim = kit.build_shim("between.so", "tests/programs/dxkeep_between.c")
@@ -338,11 +338,12 @@ def sqlite_locks_that_end(dice):
     keeper = sqlite3.connect(spare, isolation_level=None)  # so that the database is in use
     keeper.execute("insert into t values(1, ?)", (note(1),))
     asked = kit_socket()
-    for what in ("kill the holder", "make", "replace", "kill dxkeep"):
+    for what in ("kill the holder", "stop the holder", "stop it before", "make", "replace", "kill dxkeep"):
         with open("data/more", "wb") as f:  # something to read during the hold
             f.write(dice.randbytes(100))
         keeper.execute("insert into t values((select max(id) + 1 from t), 'x')")
-        process = subprocess.Popen([DXKEEP, "capture", "store", "data", "--app", "sqlite", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        began = time.monotonic()
+        process = subprocess.Popen([DXKEEP, "capture", "store", "data", "--app", "sqlite", "--app-max-s", "2", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env={**kit.preloaded(shim), "DX_ASK": os.path.abspath("ask")})
         done = False
 
@@ -364,10 +365,12 @@ def sqlite_locks_that_end(dice):
             question.recv(1)
             below = kit_children(process.pid)
             # Its second search is the first after which all is locked.
-            if not done and below and is_locked():
+            if not done and below and (what == "stop it before" or is_locked()):
                 done = True
                 if what == "kill the holder":
                     os.kill(below[0], signal.SIGKILL)
+                elif what.startswith("stop"):
+                    os.kill(below[0], signal.SIGSTOP)
                 elif what == "make":
                     shutil.copy(spare, "data/another")
                 elif what == "replace":
@@ -384,6 +387,7 @@ def sqlite_locks_that_end(dice):
         if what == "kill dxkeep":
             wait_for("the end of the locks", lambda: not is_locked())
         else:
+            assert time.monotonic() - began < 10 and not is_locked(), what
             found = json.loads(out[0].splitlines()[-1])
             assert not found["consistent"] and found["torn_reasons"] == ["app-failed"], (what, found, out[1])
         if what == "make":
@@ -397,6 +401,37 @@ def sqlite_locks_that_end(dice):
         keeper.execute("insert into t values((select max(id) + 1 from t), 'x')")  # equal content stays torn
         assert capture()[0]["consistent"], "after: " + what
     keeper.close()
+
+
+def sqlite_that_appears_in_a_file(dice):
+    """A file that was looked at, and was none, becomes a database, with the same inode: it is locked from then on."""
+    names = make_databases(["wal"])
+    with open("data/later", "wb") as f:
+        f.write(dice.randbytes(8192))
+    time.sleep(2.1)  # what was just changed is looked at in any case
+    process = start("--app", "sqlite", "--app-max-s", "1", "--quiet-ms", "1", "--hold-ms", "10")
+    try:
+        for _ in range(3):
+            at = latest()
+            with open("data/note", "a") as f:
+                f.write("x")
+            wait_for("a version", lambda: latest() > at, process)
+            assert versions(1)[0]["consistent"], versions(1)
+        inode = os.stat("data/later").st_ino
+        db = sqlite3.connect("other")
+        db.execute("create table t(x)")
+        db.close()
+        with open("data/later", "r+b") as f:
+            f.write(open("other", "rb").read())
+        assert os.stat("data/later").st_ino == inode
+        held = sqlite3.connect("data/later", isolation_level=None)
+        held.execute("begin exclusive")
+        wait_for("a torn version", lambda: versions(1)[0]["torn_files"] == ["later"], process)
+        held.execute("rollback")
+        held.close()
+        stop(process)
+    finally:
+        end(process)
 
 
 def kit_children(pid):
@@ -760,7 +795,7 @@ def what_app_refuses(dice):
 
 
 CASES = [sqlite_under_load, sqlite_under_a_daemon, when_notifications_are_lost, sqlite_between_any_two_reads, sqlite_that_cannot_be_locked, sqlite_locks_that_end, sqlite_of_a_crash,
-         redis_under_load, redis_under_a_daemon, redis_between_any_two_reads, redis_of_a_crash, redis_and_the_cache,
+         sqlite_that_appears_in_a_file, redis_under_load, redis_under_a_daemon, redis_between_any_two_reads, redis_of_a_crash, redis_and_the_cache,
          redis_that_cannot_be_captured, what_app_refuses]
 
 if __name__ == "__main__":
