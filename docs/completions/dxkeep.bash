@@ -27,7 +27,7 @@ _dxkeep() {
     fi
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-pidfile | --stop-signal | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --app | --app-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
+        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-pidfile | --stop-signal | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --app | --app-connect | --app-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
         --)
             program=$((${#words[@]} - 1 - i))
             break ;;
@@ -83,6 +83,9 @@ _dxkeep() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --app)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --app-connect)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --app-max-s)
@@ -154,7 +157,7 @@ _dxkeep() {
         ((program == 0)) || return
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-pidfile --freeze-cgroup --before-capture --after-capture --hook-max-s --app --app-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-pidfile --freeze-cgroup --before-capture --after-capture --hook-max-s --app --app-connect --app-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -163,7 +166,7 @@ _dxkeep() {
         }
         ;;
     capture)
-        options='--name --before-capture --after-capture --hook-max-s --app --app-max-s --exclude --include --no-owner --no-xattrs --paranoid --workers --json --quiet --help'
+        options='--name --before-capture --after-capture --hook-max-s --app --app-connect --app-max-s --exclude --include --no-owner --no-xattrs --paranoid --workers --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

@@ -24,14 +24,26 @@ enum { HELD = 'h', NOT_HELD = 'n', ASK = 'a', DESCRIPTORS_MAX = 65536 };
 
 bool keep_app_is_backup(const char *app) { return app && !strcmp(app, "postgres"); }
 
+bool keep_app_is_aof(const char *app) { return app && !strcmp(app, "redis"); }
+
 int keep_app_check(const char *app)
 {
-    if (!app || keep_app_is_backup(app)) return PROG_OK;
+    if (!app || keep_app_is_backup(app) || keep_app_is_aof(app)) return PROG_OK;
     if (strcmp(app, "sqlite") != 0)
-        return prog_fail(PROG_USAGE, "--app %s: there are only sqlite and postgres", app);
+        return prog_fail(PROG_USAGE, "--app %s: there are sqlite, postgres and redis", app);
     if (!keep_sqlite_is_there())
         return prog_fail(PROG_USAGE, "--app sqlite: this dxkeep was built without libsqlite3");
     return PROG_OK;
+}
+
+const char *const *keep_app_left_out(const char *app)
+{
+    /* SQLite makes the index of a WAL again, and readers write to it at any time. */
+    static const char *const sqlite[] = {"*-shm", NULL};
+    static const char *const redis[] = {"temp-*.rdb", "temp-*.aof", "temp-*.manifest", "temp-*.incr", NULL};
+    static const char *const none[] = {NULL};
+    if (!app) return none;
+    return strcmp(app, "redis") ? sqlite : redis;
 }
 
 static void forget(keep_databases *d)
@@ -135,7 +147,7 @@ static bool is_same(keep_holder *h, keep_torn *t, const char *when)
     keep_databases now = {.list = NULL};
     char text[80];
     const char *path = "";
-    bool same = keep_sqlite_find(&now, h->directory, h->rules) && now.count == h->held.count;
+    bool same = keep_sqlite_find(&now, h->directory, h->rules, &h->plain) && now.count == h->held.count;
     for (size_t i = 0; i < now.count && i < h->held.count; i++) {
         const keep_database *a = &now.list[i], *b = &h->held.list[i];
         if (!strcmp(a->path, b->path) && a->device == b->device && a->inode == b->inode) continue;
@@ -154,7 +166,7 @@ bool keep_hold(keep_holder *h, int64_t until_ns, keep_torn *t)
 {
     char text[512];
     assert(!h->pid && !h->held.count);
-    if (!keep_sqlite_find(&h->held, h->directory, h->rules))
+    if (!keep_sqlite_find(&h->held, h->directory, h->rules, &h->plain))
         return fail_to_hold(h, t, "it cannot be searched for databases");
     if (!h->held.count) return fail_to_hold(h, t, "there is no SQLite database in it");
     if (!start(h, until_ns)) return fail_to_hold(h, t, "no process can be started");
@@ -201,4 +213,10 @@ bool keep_release(keep_holder *h, keep_torn *t)
     if (held) *h->said = 0;
     stop(h);
     return held;
+}
+
+void keep_holder_close(keep_holder *h)
+{
+    stop(h);
+    keep_sqlite_forget(&h->plain);
 }

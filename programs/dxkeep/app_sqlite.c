@@ -28,7 +28,8 @@ enum {
     HEADER_SIZE   = 20,
     WRITE_VERSION = 18, /* byte of the header: 2 is WAL */
     SHM_CHECKPOINT = 121,
-    LEVELS_MAX    = 64  /* of directories; each takes a descriptor */
+    LEVELS_MAX    = 64,  /* of directories; each takes a descriptor */
+    FORGET_MIN    = 4096
 };
 #define PENDING_BYTE 0x40000000
 #define SHARED_END   (PENDING_BYTE + 512)
@@ -37,16 +38,75 @@ enum {
 bool keep_sqlite_is_there(void) { return true; }
 
 /* >>find --------------------------------------------------------------- */
-static bool is_database(int folder, const char *name, struct stat *info, uint8_t header[HEADER_SIZE])
+/* A change within the same tick of the clock as an earlier one has the same time: what changed just now is
+   looked at again. */
+#define SETTLED_NS INT64_C(2000000000)
+
+static int64_t changed_ns(const struct stat *info)
 {
-    if (fstatat(folder, name, info, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(info->st_mode)) return false;
-    if (info->st_size < HEADER_SIZE) return false;
+    return (int64_t)info->st_ctim.tv_sec * 1000000000 + info->st_ctim.tv_nsec;
+}
+
+/* Of the file as it is now. */
+static uint64_t fingerprint(const struct stat *info)
+{
+    const uint64_t parts[] = {(uint64_t)info->st_dev, (uint64_t)info->st_ino, (uint64_t)changed_ns(info)};
+    uint64_t v = UINT64_C(0x9e3779b97f4a7c15);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        v = (v ^ parts[i]) * UINT64_C(0xff51afd7ed558ccd);
+        v = (v ^ v >> 32) * UINT64_C(0xc4ceb9fe1a85ec53);
+        v ^= v >> 29;
+    }
+    return v + !v;
+}
+
+static size_t find_slot(const keep_plain_files *plain, uint64_t print)
+{
+    size_t i = (size_t)print & (plain->room - 1);
+    while (plain->slots[i] && plain->slots[i] != print) i = (i + 1) & (plain->room - 1);
+    return i;
+}
+
+static bool is_plain(const keep_plain_files *plain, uint64_t print)
+{
+    return plain->count && plain->slots[find_slot(plain, print)] == print;
+}
+
+static void add_plain(keep_plain_files *plain, uint64_t print)
+{
+    if (4 * plain->count >= 3 * plain->room) {
+        keep_plain_files larger = {.room = plain->room ? 2 * plain->room : 1024};
+        larger.slots = prog_alloc(larger.room * sizeof *larger.slots);
+        memset(larger.slots, 0, larger.room * sizeof *larger.slots);
+        for (size_t i = 0; i < plain->room; i++)
+            if (plain->slots[i]) add_plain(&larger, plain->slots[i]);
+        free(plain->slots);
+        *plain = larger;
+    }
+    uint64_t *slot = &plain->slots[find_slot(plain, print)];
+    plain->count += !*slot;
+    *slot = print;
+}
+
+void keep_sqlite_forget(keep_plain_files *plain)
+{
+    free(plain->slots);
+    *plain = (keep_plain_files){.slots = NULL};
+}
+
+static bool is_database(keep_databases *h, int folder, const char *name, const struct stat *info)
+{
+    uint8_t header[HEADER_SIZE];
+    const int64_t now_ns = prog_time_ns();
+    const uint64_t print = fingerprint(info);
+    if (info->st_size < HEADER_SIZE || is_plain(h->plain, print)) return false;
     const int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return false;
-    const bool is = prog_read_at(fd, 0, header, HEADER_SIZE) == HEADER_SIZE &&
-                    !memcmp(header, "SQLite format 3", 16);
+    const int64_t got = prog_read_at(fd, 0, header, HEADER_SIZE);
     close(fd);
-    return is;
+    if (got == HEADER_SIZE && !memcmp(header, "SQLite format 3", 16)) return true;
+    if (got == HEADER_SIZE && changed_ns(info) < now_ns - SETTLED_NS) add_plain(h->plain, print);
+    return false;
 }
 
 static void find(keep_databases *h, int fd, const char *path, int level);
@@ -54,8 +114,10 @@ static void find(keep_databases *h, int fd, const char *path, int level);
 static void look(keep_databases *h, int folder, const char *name, const char *path, int level)
 {
     struct stat info;
-    uint8_t header[HEADER_SIZE];
-    if (is_database(folder, name, &info, header)) {
+    if (fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) < 0) return;
+    if (S_ISREG(info.st_mode)) {
+        h->looked++;
+        if (!is_database(h, folder, name, &info)) return;
         if (!versions_filter_takes(h->rules, path, false)) return;
         if (h->count == h->room) {
             h->room = h->room * 2 + 16;
@@ -67,7 +129,7 @@ static void look(keep_databases *h, int folder, const char *name, const char *pa
         d->path = prog_copy_text(path);
         d->device = info.st_dev;
         d->inode = info.st_ino;
-    } else if (fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode)) {
+    } else if (S_ISDIR(info.st_mode)) {
         if (!versions_filter_takes(h->rules, path, true)) return;
         const int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0) find(h, fd, path, level + 1);
@@ -101,13 +163,15 @@ static int compare_databases(const void *a, const void *b)
     return strcmp(((const keep_database *)a)->path, ((const keep_database *)b)->path);
 }
 
-bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules)
+bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules, keep_plain_files *plain)
 {
-    assert(!h->count);
+    assert(!h->count && plain);
+    h->plain = plain;
     const int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
     h->rules = rules;
     find(h, fd, "", 0);
+    if (plain->count > 2 * h->looked + FORGET_MIN) keep_sqlite_forget(plain); /* of files that are gone */
     if (h->count) qsort(h->list, h->count, sizeof *h->list, compare_databases);
     return !h->missed;
 }
@@ -205,13 +269,16 @@ const char *keep_sqlite_library(void)
 bool keep_sqlite_is_there(void) { return false; }
 const char *keep_sqlite_library(void) { return "no sqlite"; }
 
-bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules)
+bool keep_sqlite_find(keep_databases *h, const char *directory, const prog_list *rules, keep_plain_files *plain)
 {
     (void)h;
     (void)directory;
     (void)rules;
+    (void)plain;
     return false;
 }
+
+void keep_sqlite_forget(keep_plain_files *plain) { (void)plain; }
 
 const char *keep_sqlite_lock(const keep_databases *h, const char *directory, int64_t until_ns,
                              size_t *failed)

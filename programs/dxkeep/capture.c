@@ -230,6 +230,10 @@ static int publish_since(keep_capture *c, const uint8_t *last, bool all,
     desc.torn = warn_of_torn;
     desc.torn_user = c;
     desc.last = last;
+    if (c->aof) {
+        desc.prefixes = c->aof->prefixes;
+        desc.prefix_count = c->aof->prefix_count;
+    }
     if (!all && !desc.changed) {
         assert(desc.last);
         desc.changed = (const char *const *)c->changed;
@@ -376,6 +380,7 @@ typedef struct instant {
     size_t        count;      /* paths that were left to read; and whether that was known to be 0 */
     bool          nothing;
     bool          missed;     /* the earlier reads missed an entry */
+    bool          all;        /* some changes are not known: the next capture looks at everything */
     bool          reread;     /* what changed during the last round was read again */
 } instant;
 
@@ -523,6 +528,19 @@ static bool begin_hold(instant *p)
     return held;
 }
 
+/* What is held is read in any case. Changes of other files that are not known are for the next capture. */
+static bool note_held(instant *p)
+{
+    keep_capture *c = p->capture;
+    keep_torn_reason why;
+    if (c->flush) (void)c->flush(c->flush_user, &why);
+    p->all = c->all;
+    c->all = false;
+    keep_hold_files(c->holder, note_path, c);
+    if (c->all) keep_torn_because(&c->torn, KEEP_TORN_EVENTS);
+    return !c->all;
+}
+
 /* Called by the read when its threads and memory are ready: stop the program, and find the rest
    to read. */
 static int begin_stop(void *user, versions_tree_publish_desc *desc)
@@ -531,9 +549,8 @@ static int begin_stop(void *user, versions_tree_publish_desc *desc)
     keep_capture *c = p->capture;
     prepare_clones(c);
     if (!(c->holder ? begin_hold(p) : begin_freeze(p))) return PROG_REFUSED;
-    bool known = note_changes(c);
-    if (c->holder) keep_hold_files(c->holder, note_path, c);
-    else if (known && !keep_freezer_mapped(c->freezer, c->o->directory, note_path, c)) {
+    bool known = c->holder ? note_held(p) : note_changes(c);
+    if (!c->holder && known && !keep_freezer_mapped(c->freezer, c->o->directory, note_path, c)) {
         keep_torn_because(&c->torn, KEEP_TORN_MAPPINGS);
         known = false;
     }
@@ -563,7 +580,7 @@ static void forget_read(keep_capture *c, size_t count)
 
 /* Stop the processes, and read what changed since the last read. *consistent: the whole version is
    of this instant. If the time is not enough, c->found keeps the result of the earlier reads. */
-static int read_stopped(keep_capture *c, instant *p, bool *consistent)
+static int read_held(keep_capture *c, instant *p, bool *consistent)
 {
     const versions_published before = c->found;
     uint8_t root[PROG_HASH_SIZE];
@@ -596,6 +613,14 @@ static int read_stopped(keep_capture *c, instant *p, bool *consistent)
     c->found.read_files += before.read_files;
     forget_read(c, p->count);
     return PROG_OK;
+}
+
+static int read_stopped(keep_capture *c, instant *p, bool *consistent)
+{
+    p->all = false;
+    const int status = read_held(c, p, consistent);
+    if (p->all) keep_capture_note(c, "");
+    return status;
 }
 
 /* Read while the program runs until little is left. *torn: files that the next read would not find
@@ -806,10 +831,11 @@ static int read_beside(keep_capture *c)
 /* Is there nothing that forbids to call it consistent? */
 static bool has_all(keep_capture *c)
 {
-    char text[KEEP_CLOSED_SIZE];
+    char text[KEEP_LACKING_SIZE];
+    const bool lacks = keep_capture_lacking(c) != 0;
     if (c->linked) keep_torn_because(&c->torn, KEEP_TORN_LINKED);
-    if (c->closed) keep_backup_fail(c->backup, &c->torn, keep_capture_closed_text(c, text));
-    return !c->linked && !c->closed;
+    if (lacks) keep_backup_fail(c->backup, &c->torn, keep_capture_lacking_text(c, text));
+    return !c->linked && !lacks;
 }
 
 /* *same: no version is needed. */
@@ -839,6 +865,65 @@ static int capture_backup(keep_capture *c, bool *consistent, bool *same)
     return status;
 }
 
+/* >>app ------------------------------------------------------------------
+   Nothing is held: what was read is of one moment if the program replaced no file meanwhile. Else it is
+   read again. What changed during every read is noted for the next one. */
+#define APP_AGAIN_NS INT64_C(1000000)
+
+/* The time of the version is before all that is found. */
+static bool begin_app(keep_capture *c, int64_t until_ns)
+{
+    for (;;) {
+        c->began_ns = prog_time_ns();
+        if (keep_aof_begin(c->aof)) return true;
+        if (!c->aof->passing || prog_now_ns() >= until_ns) return false;
+        os_sleep_ns(APP_AGAIN_NS);
+    }
+}
+
+/* One attempt, after which the next one reads only what changed. *whole: the program's files are of one
+   moment. */
+static int read_app(keep_capture *c, bool begun, bool *whole)
+{
+    keep_torn_reason why;
+    *whole = false;
+    if (c->flush) (void)c->flush(c->flush_user, &why);
+    else keep_capture_note(c, "");
+    if (begun) keep_aof_files(c->aof, note_path, c);
+    c->gathers = true;
+    const int status = read_changes(c);
+    c->gathers = false;
+    if (status) return status;
+    *whole = begun && keep_aof_end(c->aof);
+    assert(c->found.torn >= c->again_count);
+    forget_changes(c);
+    c->all = c->found.missed || c->found.torn > c->again_count;
+    for (size_t i = 0; i < c->again_count; i++) keep_capture_note(c, c->again[i]);
+    memcpy(c->last.root, c->found.root, sizeof c->last.root);
+    c->last.snapshot = c->has_last = true;
+    return PROG_OK;
+}
+
+/* The program's files are read until they are of one moment, others at most ROUNDS_MAX times. */
+static int capture_app(keep_capture *c, bool *consistent)
+{
+    const int64_t until_ns = prog_now_ns() + (int64_t)c->o->app_ns;
+    bool begun, whole;
+    int status, round = 1;
+    for (;; round++) {
+        begun = begin_app(c, until_ns);
+        status = read_app(c, begun, &whole);
+        *consistent = !status && whole && !c->found.missed && !c->found.torn;
+        if (status || !begun || *consistent || prog_now_ns() >= until_ns) break;
+        if (whole && round >= ROUNDS_MAX) break;
+    }
+    for (size_t i = 0; !status && i < c->again_count; i++) warn_of_torn(c, c->again[i]);
+    forget_again(c);
+    if (*consistent) keep_aof_settle(c->aof);
+    else if (!status && !whole) keep_aof_report(c->aof, &c->torn);
+    return status;
+}
+
 static int capture(keep_capture *c, unsigned mode)
 {
     bool consistent = c->still;
@@ -852,13 +937,14 @@ static int capture(keep_capture *c, unsigned mode)
     if (stops) keep_clones_open(&c->clones, c->o->directory, c->o->store);
     bool same = false;
     if (c->backup) status = capture_backup(c, &consistent, &same);
+    else if (c->aof) status = capture_app(c, &consistent);
     else status = stops ? capture_instant(c, &consistent) : read_changes(c);
     if (c->backup) keep_backup_clean(c->backup);
     keep_clones_close(&c->clones);
     c->last = last;
     c->has_last = has_last;
     c->gave_up = stops && !status && !consistent;
-    if (!stops && !c->still && !c->backup) keep_torn_because(&c->torn, KEEP_TORN_NOT_STOPPED);
+    if (!stops && !c->still && !c->backup && !c->aof) keep_torn_because(&c->torn, KEEP_TORN_NOT_STOPPED);
     if (!c->hooked) keep_torn_because(&c->torn, KEEP_TORN_HOOK);
     if (stops && c->linked) keep_torn_because(&c->torn, KEEP_TORN_LINKED);
     if (c->found.missed) keep_torn_because(&c->torn, KEEP_TORN_REPLACED);
@@ -1002,9 +1088,11 @@ keep_backup keep_backup_of(const keep_options *o)
 int keep_capture_once(const keep_options *o)
 {
     keep_holder holder = {.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
+    keep_aof aof = {.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
     keep_backup backup = keep_backup_of(o);
     keep_capture c = {.o = o, .all = true};
     if (keep_app_is_backup(o->app)) c.backup = &backup;
+    else if (keep_app_is_aof(o->app)) c.aof = &aof;
     else if (o->app) c.holder = &holder;
     int status = keep_in_place_recover(o->directory);
     if (!status) status = check_parent(o, "nothing was captured");
@@ -1021,5 +1109,7 @@ int keep_capture_once(const keep_options *o)
     }
     keep_capture_close(&c);
     keep_backup_close(&backup);
+    keep_holder_close(&holder);
+    keep_aof_close(&aof);
     return status;
 }

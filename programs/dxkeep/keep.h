@@ -23,6 +23,7 @@
    hook.c     runs a command before and after a capture
    app.c      --app: a process that holds the locks     app_sqlite.c  those of SQLite databases
    app_postgres.c  online backups of a PostgreSQL server
+   app_redis.c  the append-only files of Redis
    ship.c     sends versions to another machine     remote.c  fetches them from there
    metrics.c  counts captures, and serves the counts over HTTP
    table.c    the commands and options           topics.c  what several of them refer to: help
@@ -147,6 +148,7 @@ typedef struct keep_capture {
     bool                 skipped;  /* changes were noted, and not read: the next capture looks at everything */
     bool                 repaired; /* files that change during this read are, by that backup's log; */
     uint64_t             repaired_count; /* how many */
+    keep_aof            *aof;      /* --app redis: finds out if a read saw one moment; NULL: not asked */
     bool                 still;    /* no process writes: no need to stop one */
     /* Note all changes until now. False: they are not completely known; *why has the reason. NULL, with
        a holder: only its files are noted. */

@@ -62,14 +62,14 @@ static int leave_out_journal(prog_list *rules)
    of a program leaves to read. */
 enum { APP_HELD_MAX = 256 << 20 };
 
-/* SQLite makes the index of a WAL again, and readers write to it at any time. */
-static int leave_out_indexes(prog_list *rules)
+static int leave_out(prog_list *rules, const char *const *patterns)
 {
-    if (rules->count == PROG_LIST_MAX)
-        return prog_fail(PROG_USAGE, "--exclude and --include: more than %d of them, with --app",
-                         PROG_LIST_MAX - 3);
-    rules->items[rules->count].option = "--exclude";
-    rules->items[rules->count++].value = "*-shm";
+    for (; *patterns; patterns++) {
+        if (rules->count == PROG_LIST_MAX)
+            return prog_fail(PROG_USAGE, "--exclude and --include: too many of them, with --app");
+        rules->items[rules->count].option = "--exclude";
+        rules->items[rules->count++].value = *patterns;
+    }
     return PROG_OK;
 }
 
@@ -156,7 +156,7 @@ static int check(keep_options *o, int command)
     if (!status) status = leave_out_journal(&o->rules);
     if (keep_app_is_backup(o->app)) return status ? status : keep_backup_leave_out(&o->rules);
     if (o->app) o->held_max = APP_HELD_MAX;
-    return status || !o->app ? status : leave_out_indexes(&o->rules);
+    return status ? status : leave_out(&o->rules, keep_app_left_out(o->app));
 }
 
 int main(int argc, char **argv)

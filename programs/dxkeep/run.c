@@ -41,6 +41,7 @@ typedef struct keeper {
     keep_freezer freezer;
     keep_holder  holder;  /* --app */
     keep_backup  backup;  /* or this */
+    keep_aof     aof;
     keep_metrics *metrics; /* NULL: not served */
     keep_gc     *gc;      /* NULL: no version is removed */
     keep_ship   *ship;    /* NULL: there is no remote */
@@ -175,10 +176,12 @@ static int open_guard(keeper *k)
     const keep_options *o = k->o;
     const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_pidfile || o->freeze_cgroup;
     if (keep_app_is_backup(o->app)) k->capture.backup = &k->backup;
+    else if (keep_app_is_aof(o->app)) k->capture.aof = &k->aof;
     else if (o->app) k->capture.holder = &k->holder;
     if (o->app) {
         k->backup = keep_backup_of(o);
         k->holder = (keep_holder){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
+        k->aof = (keep_aof){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
         k->capture.flush = flush;
         k->capture.flush_user = k;
     }
@@ -264,6 +267,8 @@ static void close_all(keeper *k)
     free(k->reactor_memory);
     keep_capture_close(&k->capture);
     keep_backup_close(&k->backup);
+    keep_holder_close(&k->holder);
+    keep_aof_close(&k->aof);
 }
 
 /* >>loop --------------------------------------------------------------- */

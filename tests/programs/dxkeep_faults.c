@@ -11,6 +11,7 @@
        too-much-changed       data/big gets 72 MB just before the stop, more than may be held in memory
        polled                 the directory is on an overlay file system
        events-lost            the queue of notifications overflows during the stop
+       events-always-lost     it overflows at every second read, whether something is stopped or not
        mappings-unknown       the mapped files of a process may not be listed
        owner-changed          the directory has another owner during the stop, without a notification
        replaced               f is a symbolic link whenever it is opened
@@ -36,6 +37,7 @@
 
 static bool stopped, inside, done; /* done: the fault has occurred during this stop */
 static int queue = -1, number;
+static unsigned reads; /* of the queue */
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
@@ -200,6 +202,12 @@ int fstatfs64(int fd, struct statfs64 *out)
 ssize_t read(int fd, void *out, size_t size)
 {
     if (fd == queue && once("events-lost")) {
+        const struct inotify_event lost = {.wd = -1, .mask = IN_Q_OVERFLOW};
+        if (size < sizeof lost) abort();
+        memcpy(out, &lost, sizeof lost);
+        return sizeof lost;
+    }
+    if (fd == queue && fault("events-always-lost") && ++reads % 2 == 0) {
         const struct inotify_event lost = {.wd = -1, .mask = IN_Q_OVERFLOW};
         if (size < sizeof lost) abort();
         memcpy(out, &lost, sizeof lost);

@@ -61,6 +61,7 @@ typedef struct publisher { /* the half that walks */
     const versions_tree_publish_desc *live; /* the tree may change meanwhile; NULL: it must not */
     bool                 locates;    /* chunks are not stored, only located */
     bool                 all_stored; /* everything in the stat cache is in the last version */
+    bool                 prefix;     /* the file ends at the size that it was found with */
     bool                 follows;    /* the last version has the file: its chunks become deltas */
     dx_tree_entry        old;        /* if it follows: the file there, without the name */
     bool                 sends_open; /* send AN_OPEN first: the assembler needs the name for chunks */

@@ -379,6 +379,7 @@ static bool is_torn(publisher *p, const versions_found *before, versions_found *
         f->file.inode != before->file.inode)
         return false;
     *f = *before;
+    if (p->prefix) return true;
     p->out->torn++;
     p->live->torn(p->live->torn_user, p->path);
     return true;
@@ -506,8 +507,37 @@ static int send_seen(publisher *p, const versions_found *f)
     return PROG_OK;
 }
 
+static const versions_prefix *find_prefix(const publisher *p, const versions_stat_file *f)
+{
+    for (size_t i = 0; p->live && i < p->live->prefix_count; i++) {
+        const versions_prefix *x = &p->live->prefixes[i];
+        if (x->device == f->device && x->inode == f->inode && x->size <= f->size &&
+            !strcmp(x->path, p->path)) return x;
+    }
+    return NULL;
+}
+
+/* One read is enough. If bytes follow the prefix, the file does not enter the cache. */
+static int publish_prefix(publisher *p, int dir, versions_found *f, const versions_found *folder,
+                          uint64_t size)
+{
+    bool changed;
+    assert(size <= f->file.size);
+    f->thin = false; /* what follows the prefix may be one */
+    f->file.size = size;
+    p->prefix = true;
+    int status = versions_metadata_read(&p->extras, dir, f, folder);
+    if (!status) status = read_file(p, dir, f, true, &changed);
+    p->prefix = false;
+    if (!status) p->out->missed += changed;
+    return status;
+}
+
 int versions_publish_file(publisher *p, int dir, versions_found *f, const versions_found *folder)
 {
+    const versions_prefix *prefix = find_prefix(p, &f->file);
+    if (prefix && !(f->seen && prefix->size == f->file.size))
+        return publish_prefix(p, dir, f, folder, prefix->size);
     const int tries_max = p->live ? LIVE_TRIES : TRIES;
     bool changed = false;
     int status = versions_metadata_read(&p->extras, dir, f, folder);

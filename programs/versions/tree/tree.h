@@ -253,6 +253,13 @@ typedef struct versions_published {
     bool     needs_all; /* with `changed`: a full scan is required, and this must not become a version */
     versions_losses lost;
 } versions_published;
+/* A file that only grows: its first bytes do not change. */
+typedef struct versions_prefix {
+    const char *path; /* relative to the directory */
+    uint64_t    device, inode;
+    uint64_t    size; /* of these bytes */
+} versions_prefix;
+
 typedef struct versions_tree_publish_desc {
     const char          *path;    /* of the directory */
     const char          *name;    /* of the version, for the progress display */
@@ -274,6 +281,10 @@ typedef struct versions_tree_publish_desc {
        here. NULL: both are errors. */
     void         (*torn)(void *user, const char *path);
     void          *torn_user;
+    /* Live: publish only the first bytes of these files, as if each ended there, whatever is appended
+       meanwhile. A path that leads to another file is published whole. */
+    const versions_prefix *prefixes;
+    size_t         prefix_count;
     /* Live: look only at these paths and below them; take everything else from `last`, which must
        have no hard links. Sorted by versions_compare_paths(), without duplicates or empty paths.
        seen is only read. NULL: look at everything. */
