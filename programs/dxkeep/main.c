@@ -1,7 +1,7 @@
 /* dxkeep: the command line. keep.h lists the files. */
 #include "keep.h"
 
-#include "child.h"
+#include "stop_signal.h"
 #include "diffkeeper.h"
 #include "gc.h"
 #include "in_place.h"

@@ -791,7 +791,7 @@ def redis_that_cannot_be_captured(dice):
 
 def what_app_refuses(dice):
     os.makedirs("data")
-    assert "there are sqlite and redis" in keep("capture", "store", "data", "--app", "mysql", status=1)
+    assert "there are sqlite, postgres and redis" in keep("capture", "store", "data", "--app", "mysql", status=1)
     assert "one of them" in keep("daemon", "store", "data", "--app", "sqlite", "--freeze-pid", str(os.getpid()), status=1)
     assert "run has no option --app" in keep("run", "store", "data", "--app", "sqlite", "--", "true", status=1)
     assert not os.path.exists("store")
