@@ -76,7 +76,7 @@ static void tell(keeper *k, bool captured)
         os_close(k->told_fd);
         k->told_fd = -1;
     }
-    if (k->told_fd < 0 && k->capture.store) k->told_fd = keep_keeper_open(k->o->store);
+    if (k->told_fd < 0 && k->capture.store && !k->capture.lost) k->told_fd = keep_keeper_open(k->o->store);
     keep_keeper_write(k->told_fd, &k->told);
 }
 
@@ -352,6 +352,9 @@ static void finish(keeper *k)
     }
     if (k->status && k->capture.absent)
         prog_fail(k->status, "%s is gone: the last changes in it were not captured", k->o->directory);
+    if (k->status && k->capture.lost)
+        prog_fail(k->status, "the store %s has not come back: the last changes in %s were not captured",
+                  k->o->store, k->o->directory);
     if (!k->status) versions_store_save_index(k->capture.store);
     if (!k->status && keep_capture_lacking(&k->capture)) {
         char text[KEEP_LACKING_SIZE];

@@ -51,7 +51,8 @@ void keep_torn_json(const keep_torn *t, prog_json *j);
 /* Store the reasons and names for a version in the store. */
 int  keep_torn_save(const keep_torn *t, const char *store, const char *name, uint64_t version);
 
-/* Read all stored records, NULL: none. The caller frees them. */
+/* Read all stored records. NULL: there are none, or they cannot be read, which a warning says. The caller
+   frees them. */
 char *keep_torn_open(const char *store, const char *name, size_t *size);
 /* Replace *t by the reasons and names for one version. */
 void keep_torn_load(keep_torn *t, const char *notes, size_t size, uint64_t version);

@@ -2748,11 +2748,19 @@ def a_store_without_a_part(dice):
                 continue
             if part == "pins" and nonsense:
                 assert "store/pins is damaged" in keep("log", "store", status=4)
+                out = keep("verify", "store", status=4)
+                assert "store/pins is damaged" in out and "sound" not in out, out
             assert not difference(expected, restored("latest")), part
             written("data/g", dice.randbytes(10))
             keep("capture", "store", "data")
             assert not difference(seen("data"), restored("latest")), part
             os.unlink("data/g")
+    shutil.rmtree("store")
+    keep("capture", "store", "data")
+    torn = ["store/" + part for part in os.listdir("store") if part.startswith("torn-")]
+    os.unlink(torn[0])
+    os.mkdir(torn[0])  # reading it fails
+    assert torn[0] in keep("log", "store") and torn[0] in keep("status", "store")
 
 
 def bytes_in(folder):
@@ -2816,7 +2824,7 @@ def a_store_that_has_lost_versions(dice):
 
 
 def files_of_a_store_that_are_none(dice):
-    """CL-9, the store is hostile: whichever of its files is a symbolic link, a fifo or a directory, also one that dxkeep is about to make,
+    """The store is hostile: whichever of its files is a symbolic link, a fifo or a directory, also one that dxkeep is about to make,
     nothing outside of the store is read as part of it, written or made, and no command waits for a fifo."""
     os.makedirs("data")
     written("data/f", dice.randbytes(3000))
@@ -2876,10 +2884,13 @@ def names_that_cannot_be_read(dice):
     os.rename("data", "expected")
     os.makedirs("empty")
     os.makedirs("old/d")
+    shutil.copytree("old", "data")
+    keep("record", "recorded", "--dir", "data", "--", "cp", "-a", "expected/.", "data")
+    os.rename("data", "replayed")
     clones = ("cp", "-a", "--reflink=auto")
     commands = {"capture": ("capture", "store", "data"), "restore": ("restore", "store", "latest", "back", "--force"),
                 "missing": ("restore", "store", "latest", "missing"),
-                "run": ("run", "store", "data", "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", "cp -a data started")}
+                "replay": ("replay", "recorded", "2", "data"), "run": ("run", "store", "data", "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", "cp -a data started")}
     good = dict.fromkeys(commands, 0)
     for name, command in commands.items():
         at, hit = 0, True
@@ -2888,7 +2899,7 @@ def names_that_cannot_be_read(dice):
             for place in ("data", "store", "back", "missing", "started", "hit"):
                 subprocess.run(["rm", "-rf", place])
             subprocess.run([*clones, "first", "store"], check=True)
-            subprocess.run([*clones, "%s" % ("empty" if name == "run" else "expected"), "data"], check=True)
+            subprocess.run([*clones, {"run": "empty", "replay": "old"}.get(name, "expected"), "data"], check=True)
             if name == "restore":
                 subprocess.run([*clones, "old", "back"], check=True)
             done = subprocess.run([DXKEEP, *command], env={**preloaded(shim), "DX_NAMES_AT": str(at), "DX_NAMES_OUT": os.path.abspath("hit")},
@@ -2901,16 +2912,22 @@ def names_that_cannot_be_read(dice):
                 keep(*command)  # it completes what it has begun
                 assert not difference(seen("expected"), seen("back")), (at, done)
                 assert not [left for left in os.listdir(".") if "dxup" in left], (at, os.listdir("."))
+            if name == "replay" and done.returncode:
+                if b"could not be removed" in done.stdout:
+                    shutil.rmtree("data/.dxkeep-replay")
+                else:
+                    keep(*command)
+                assert not difference(seen("replayed"), seen("data")), (at, done)
             if done.returncode:
                 continue
             good[name] += hit
-            out = {"capture": "again", "restore": "back", "missing": "missing", "run": "started"}[name]
+            out = {"replay": "data", "capture": "again", "restore": "back", "missing": "missing", "run": "started"}[name]
             if name in ("capture", "run"):
                 keep("restore", "store", "latest", "again", "--force", "--quiet")
                 assert not difference(seen("expected"), seen("again")), (name, at, done)
             if name == "run":
                 assert "d1" in os.listdir("started"), (at, done)
-            assert not difference(seen("expected"), seen(out)), (name, at, done)
+            assert not difference(seen("replayed" if name == "replay" else "expected"), seen(out)), (name, at, done)
     assert good["capture"], good
 
 
@@ -3384,13 +3401,17 @@ def the_store_is_taken_away(dice):
         os.makedirs("other")
         keep("capture", "store", "other")
 
+    def empty():
+        shutil.rmtree("store")
+        os.mkdir("store")
+
     def remove_the_log():
         os.unlink("store/objects")
 
     def remove_the_lock():
         os.unlink("store/lock")
 
-    for how in (remove, rename, replace, remove_the_log, remove_the_lock):
+    for how in (remove, rename, replace, empty, remove_the_log, remove_the_lock):
         for command in ("daemon", "run"):
             for left in ("data", "store", "elsewhere", "other", "log"):
                 shutil.rmtree(left, ignore_errors=True)
@@ -3410,8 +3431,10 @@ def the_store_is_taken_away(dice):
             assert process.wait(PATIENCE) == 5, "%s, %s: status %d:\n%s" % (how.__name__, command, process.returncode, the_log())
             assert said("was removed, renamed or replaced") and not said("version 3"), the_log()
             assert os.path.exists("data/last") == (command == "run"), "the program was stopped"
+            assert how is not empty or os.listdir("store") == [], os.listdir("store")
+            assert command == "daemon" or said("has not come back: the last changes in data were not captured"), the_log()
             if how is not replace:
-                assert how in (remove_the_log, remove_the_lock) or not os.path.exists("store"), "a store was made in its place"
+                assert how in (empty, remove_the_log, remove_the_lock) or not os.path.exists("store"), "a store was made in its place"
             else:
                 assert restored("latest") == seen("other"), "the other store was written"
 
