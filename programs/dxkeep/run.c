@@ -53,6 +53,7 @@ typedef struct keeper {
     int          told_fd;  /* -1: not yet */
     bool         open;     /* reactor and watch are open */
     bool         lacking;  /* an entry that versions lack was reported */
+    bool         moved;    /* the directory was removed or replaced, and may not be watched yet */
     bool         gone;     /* the directory is missing, which was reported */
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
@@ -154,6 +155,7 @@ static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *pat
     /* What --app leaves out is its own doing: such a change would cause a capture after each capture. */
     if (k->o->app && kind != DX_WATCH_GONE && !versions_filter_takes(&k->o->rules, path, false)) return;
     if (k->capture.backup && keep_backup_ignores(path)) return;
+    k->moved |= kind == DX_WATCH_GONE;
     keep_capture_note(&k->capture, kind == DX_WATCH_GONE ? "" : path);
 }
 
@@ -166,7 +168,8 @@ static bool flush(void *user, keep_torn_reason *why)
     if (!k->open) return false;
     dx_watch_flush(&k->watch);
     dx_watch_get_stats(&k->watch, &stats);
-    if (stats.polled) *why = KEEP_TORN_POLLED;
+    k->moved &= stats.polled > 0;
+    if (stats.polled) *why = k->moved ? KEEP_TORN_MOVED : KEEP_TORN_POLLED;
     return !stats.polled && !stats.pending; /* polled directories send no events */
 }
 

@@ -47,6 +47,7 @@ static const struct {
     [KEEP_TORN_UNSTOPPABLE] = {"unstoppable", "a process could not be stopped"},
     [KEEP_TORN_PAUSE] = {"slow-read", "the changes could not be read within --pause-max-ms"},
     [KEEP_TORN_HELD] = {"too-much-changed", "more changed than the memory for a stop holds"},
+    [KEEP_TORN_MOVED] = {"directory-replaced", "the directory was removed or replaced, by a restore for example"},
     [KEEP_TORN_POLLED] = {"polled", "a directory is polled, because its file system or the number of "
                                     "directories does not permit notifications"},
     [KEEP_TORN_EVENTS] = {"events-lost", "notifications were lost, or were too many"},

@@ -18,6 +18,7 @@ typedef enum keep_torn_reason {
     KEEP_TORN_UNSTOPPABLE,
     KEEP_TORN_PAUSE,
     KEEP_TORN_HELD,
+    KEEP_TORN_MOVED,
     KEEP_TORN_POLLED,
     KEEP_TORN_EVENTS,
     KEEP_TORN_MAPPINGS,

@@ -2198,6 +2198,7 @@ REASONS = {
     "unstoppable": ({"unstoppable"}, (), None),
     "slow-read": ({"slow-read"}, ("--pause-max-ms", "1000"), None),
     "too-much-changed": ({"too-much-changed"}, (), None),
+    "directory-replaced": None,  # not of `run` alone: a_restore_while_it_is_captured() forces it
     "polled": ({"polled"}, (), None),
     "events-lost": ({"events-lost"}, (), None),
     "mappings-unknown": ({"mappings-unknown"}, (), None),
@@ -4124,7 +4125,64 @@ def names_of_a_store(dice):
         assert all(form in out for form in ("is not a moment", "consistent", "+01:00", "@SECONDS", "90s")), out
 
 
-CASES = [versions_are_removed_by_age, names_of_a_store, what_is_stopped_is_gone, a_stop_signal, a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
+def a_restore_while_it_is_captured(dice):
+    """A restore into a directory that run captures: a file that a program has open or mapped for writing is not replaced, nor a database
+    beside its log; another file is, and is captured; after a restore of all of it, the torn version has the reason."""
+    os.makedirs("data")
+    for name in ("log", "conf"):
+        open("data/" + name, "w").write("1\n")
+    process = start(command="run", program=("--", sys.executable, "-c", "import time\nf = open('data/log', 'a', 1)\nwhile True:\n f.write('x\\n')\n time.sleep(0.02)"))
+    try:
+        wait_for("a line", lambda: any(v["version"] > 3 for v in versions()), process)
+        inode = os.stat("data/log").st_ino
+        out = keep("restore", "store", "1", "data/log", "--path", "log", "--force", status=6)
+        assert "data/log is open for writing" in out and os.stat("data/log").st_ino == inode, out
+        keep("restore", "store", "1", "data/log", "--path", "log", status=6)
+        assert sorted(os.listdir("data")) == ["conf", "log"]
+        open("data/conf", "w").write("2\n")
+        wait_for("the change", lambda: keep("cat", "store", "latest", "conf") == "2\n", process)
+        keep("restore", "store", "1", "data/conf", "--path", "conf", "--force")
+        wait_for("what was restored", lambda: keep("cat", "store", "latest", "conf") == "1\n", process)
+        with open("data/conf", "r+b") as f, mmap.mmap(f.fileno(), 0):
+            f.close()
+            assert "is open for writing" in keep("restore", "store", "1", "data/conf", "--path", "conf", "--force", status=6)
+        with open("data/conf", "rb"):  # reading only
+            keep("restore", "store", "1", "data/conf", "--path", "conf", "--force")
+    finally:
+        stop(process, status=128 + 15)
+    shutil.rmtree("data")
+    shutil.rmtree("store")
+    os.makedirs("data")
+    open("data/shop.db", "wb").write(b"SQLite format 3\0" + bytes(1000))
+    open("data/other", "wb").write(bytes(1000))
+    idle = subprocess.Popen(["sleep", "1000"])
+    process = start("--freeze-pid", str(idle.pid))
+    try:
+        wait_for("a version", lambda: latest() >= 1, process)
+        for end in ("-wal", "-journal"):
+            for name in ("shop.db", "other"):
+                open("data/" + name + end, "w").write("frames")
+            out = keep("restore", "store", "1", "data/shop.db", "--path", "shop.db", "--force", status=6)
+            assert "data/shop.db%s belongs to the database" % end in out, out
+            keep("restore", "store", "1", "data/other", "--path", "other", "--force")
+            open("data/shop.db" + end, "w").close()
+            keep("restore", "store", "1", "data/shop.db", "--path", "shop.db", "--force")
+            os.unlink("data/shop.db" + end)
+        before = latest()
+        assert "is captured by a running dxkeep, process %d" % process.pid in keep("restore", "store", "1", "data", "--force")
+        assert "captured by" not in keep("restore", "store", "1", "elsewhere")
+        wait_for("what was restored", lambda: latest() > before and keep("ls", "store", "latest").count("\n") == 2, process)
+        found = [v["torn_reasons"] for v in versions() if v["version"] > before and not v["consistent"]]
+        assert found and all(reasons == ["directory-replaced"] for reasons in found), (found, the_log())
+        assert "the directory was removed or replaced" in keep("log", "store")
+        wait_for("a version after it", lambda: open("data/more", "a").write("x") and versions(1)[0]["consistent"], process)
+        stop(process)
+    finally:
+        idle.kill()
+        idle.wait()
+
+
+CASES = [a_restore_while_it_is_captured, versions_are_removed_by_age, names_of_a_store, what_is_stopped_is_gone, a_stop_signal, a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
