@@ -330,6 +330,25 @@ def case_tls_transfers_are_whole_and_handshakes_are_resumed():
     r.end(3)
 
 
+def case_tls_at_full_speed_loses_no_connection():
+    """300 MB over 16 connections as fast as the machine can: each connection is made once, so none is cut because the blocks of a carrier
+    are used up. The same for a mirror, of which regions and answers are in flight in both directions."""
+    c = Certificates()
+    write("f", content := random.Random(SEED).randbytes(30000000) * 10)
+    r = receive("--json", *c.own("server"))
+    s = Run("send", "f", "127.0.0.1:%d" % r.port, "--json", "--streams", 16, *TRUST).end()
+    r.end()
+    sent, received = json.loads(s.out), json.loads(r.out)
+    assert read("in/f") == content
+    assert sent["tls_handshakes"] == 16 and received["connections_opened"] == 16, (sent, received)
+    r = receive("--json", "--force", *c.own("server"))
+    p = Proxy(r.port, SEED)
+    s = Run("mirror", "f", "127.0.0.1:%d" % p.port, "--once", "--json", "--streams", 16, *TRUST).end()
+    r.end()
+    p.close()
+    assert read("in/f") == content and p.connections == 16, p.connections
+
+
 def case_tls_cuts_resumes_and_damage():
     """Connections are cut and delayed, bytes of them changed, both sides killed: what arrives is the file, and nothing of it can be read on the way."""
     c = Certificates()
