@@ -79,7 +79,13 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "read on; transactions that write wait, or fail at once without a busy timeout.\n"
                     "`log` calls a version consistent if all databases were locked during all of the\n"
                     "last read: each is as of that moment, after a commit. Other files may be of\n"
-                    "moments before it.",
+                    "moments before it.\n"
+                    "\n"
+                    "--app postgres is for a server with the data directory DIR. Each capture is an\n"
+                    "online backup: it costs a checkpoint and the rest of a file of the server's log,\n"
+                    "so give it a long --hold-ms and --quiet-ms. A server that starts on a restored\n"
+                    "version recovers everything that was committed before the version's time. psql\n"
+                    "must be installed; passwords come from PGPASSFILE or PGPASSWORD.",
          .examples = "dxkeep daemon store data --verbose"},
     [KEEP_CAPTURE] =
         {.name = "capture",
@@ -308,7 +314,7 @@ static const prog_option options[] = {
              "the port and socket of postmaster.pid)"},
     {"--app-max-s", PROG_OPTION_NUMBER, FIELD(app_ns), .min = 1, .max = 3600, .unit = 1000000000,
      .commands = DAEMON | CAPTURE, .value = "S",
-     .help = "wait at most this long for the locks, then hold them\nat most this long; else the version is torn\n(default 5)"},
+     .help = "wait at most this long for the locks, then hold them\nat most this long; postgres: to begin the backup, and\nto end it; else the version is torn (default 5)"},
     {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
      .help = "leave out paths that match; the first --exclude or\n--include that matches a path decides: 'dxkeep help\npattern'"},
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",

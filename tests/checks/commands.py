@@ -394,6 +394,8 @@ def dxkeep(folder):
              "dxkeep record store --name app --dir data --exclude '*.o' --include '*.c' --no-owner --no-xattrs --paranoid --workers 2 --json --quiet -- true",
              "dxkeep restore store 1 again --name app --quiet", "dxkeep replay store 2 again --from 1 --name app --no-owner --no-xattrs --json --quiet",
              "dxkeep verify store --json --quiet"]
+    # recovered in tests/programs/test_dxkeep_postgres.py
+    backup = "dxkeep capture store data --app postgres --app-connect user=test --app-max-s 5"
     # fetched in tests/programs/test_dxkeep_remote.py
     remote = "dxkeep restore --remote 127.0.0.1:7012 copy --time latest"
     away = "--remote 127.0.0.1:7012/app --remote-behind 9 --remote-lease 5"
@@ -402,7 +404,7 @@ def dxkeep(folder):
     frozen = "dxkeep daemon store data --standby --freeze-pid 2 --freeze-pidfile FILE --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
     mounted = "dxkeep mount store history --name app --quiet"
     far = f"dxkeep run store data {away} --standby --fence -- true"
-    calls_of("dxkeep", folder, calls + [endless, frozen, far, mounted, remote])
+    calls_of("dxkeep", folder, calls + [endless, frozen, far, mounted, remote, backup])
     for call in calls:
         run(inside, call)
     run(inside, "cmp data/a copy/a")
