@@ -75,7 +75,11 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "first bytes, reads what changed meanwhile, and ends the locks. Programs read on;\n"
                     "transactions that write wait, or fail at once without a busy timeout. `log` calls a\n"
                     "version consistent if all databases were locked during all of the last read: each is\n"
-                    "as of that moment, after a commit. Other files may be of moments before it.",
+                    "as of that moment, after a commit. Other files may be of moments before it.\n"
+                    "\n"
+                    "--app redis waits for nothing and connects to nothing: it reads the append-only file\n"
+                    "again until Redis has not begun a new one meanwhile. A version has all commands that\n"
+                    "were in it when the capture began, and ends after a whole one or a transaction.",
          .examples = "dxkeep daemon store data --verbose"},
     [KEEP_CAPTURE] =
         {.name = "capture",
@@ -283,10 +287,11 @@ static const prog_option options[] = {
      .commands = WRITERS, .value = "S",
      .help = "kill a CMD that runs longer than this (default 10)"},
     {"--app", PROG_OPTION_TEXT, FIELD(app), .commands = DAEMON | CAPTURE, .value = "NAME",
-     .help = "sqlite: lock every SQLite database in DIR for each\ncapture, so that it is of one moment"},
+     .help = "sqlite: lock every SQLite database in DIR for each\ncapture, so that it is of one moment\n"
+             "redis: the append-only files in DIR, as of one moment"},
     {"--app-max-s", PROG_OPTION_NUMBER, FIELD(app_ns), .min = 1, .max = 3600, .unit = 1000000000,
      .commands = DAEMON | CAPTURE, .value = "S",
-     .help = "wait at most this long for the locks, then hold them\nat most this long; else the version is torn\n(default 5)"},
+     .help = "wait at most this long for the locks, then hold them\nat most this long; or read again for this long; else\nthe version is torn (default 5)"},
     {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
      .help = "leave out paths that match; the first --exclude or\n--include that matches a path decides"},
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
