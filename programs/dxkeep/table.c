@@ -85,7 +85,12 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "online backup: it costs a checkpoint and the rest of a file of the server's log,\n"
                     "so give it a long --hold-ms and --quiet-ms. A server that starts on a restored\n"
                     "version recovers everything that was committed before the version's time. psql\n"
-                    "must be installed; passwords come from PGPASSFILE or PGPASSWORD.",
+                    "must be installed; passwords come from PGPASSFILE or PGPASSWORD.\n"
+                    "\n"
+                    "--app redis waits for nothing and connects to nothing: it reads the append-only\n"
+                    "file again until Redis has not begun a new one meanwhile. A version has all\n"
+                    "commands that were in it when the capture began, and ends after a whole one or\n"
+                    "a transaction.",
          .examples = "dxkeep daemon store data --verbose"},
     [KEEP_CAPTURE] =
         {.name = "capture",
@@ -308,13 +313,13 @@ static const prog_option options[] = {
      .help = "kill a CMD that runs longer than this (default 10)"},
     {"--app", PROG_OPTION_TEXT, FIELD(app), .commands = DAEMON | CAPTURE, .value = "NAME",
      .help = "sqlite: lock every SQLite database in DIR for each\ncapture, so that it is of one moment; postgres: make\n"
-             "an online backup of the server whose data DIR is"},
+             "an online backup of the server whose data DIR is;\nredis: its append-only files, as of one moment"},
     {"--app-connect", PROG_OPTION_TEXT, FIELD(app_connect), .commands = DAEMON | CAPTURE, .value = "STRING",
      .help = "postgres: how psql connects, such as\n'user=admin port=5433' (default: as DIR's owner, to\n"
              "the port and socket of postmaster.pid)"},
     {"--app-max-s", PROG_OPTION_NUMBER, FIELD(app_ns), .min = 1, .max = 3600, .unit = 1000000000,
      .commands = DAEMON | CAPTURE, .value = "S",
-     .help = "wait at most this long for the locks, then hold them\nat most this long; postgres: to begin the backup, and\nto end it; else the version is torn (default 5)"},
+     .help = "wait at most this long for the locks, then hold them\nat most this long; postgres: to begin the backup, and\nto end it; redis: read again for this long; else the\nversion is torn (default 5)"},
     {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
      .help = "leave out paths that match; the first --exclude or\n--include that matches a path decides: 'dxkeep help\npattern'"},
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",

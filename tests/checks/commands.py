@@ -381,6 +381,7 @@ def dxkeep(folder):
              "dxkeep run store data --name app --no-freeze --stop-signal INT --keep last=9 --no-owner --no-xattrs --metrics-addr 127.0.0.1:7011 -- true",
              f"dxkeep capture store data --name app --exclude '*.o' --include '*.c' --no-owner --no-xattrs --paranoid --workers 2 {hooks} --json --quiet",
              "dxkeep capture store data --name app --app sqlite --app-max-s 5 --quiet",
+             "dxkeep capture store data --name app --app redis --app-max-s 1 --quiet",
              "dxkeep log store --name app --limit 1 --json",
              "dxkeep restore store latest copy --name app --no-owner --no-xattrs --entries-max 1000 --size-max 1000000000 --workers 2 --force --json --quiet",
              "dxkeep --state-dir=data --store=store -- true",
