@@ -29,7 +29,7 @@ static bool has_lost(const versions_store *s)
 static int fail_lost(const versions_store *s, const char *what)
 {
     return prog_fail(PROG_DAMAGED, "%s is damaged: %s ends before versions that %s knows. Restore both files "
-                                   "from a copy, or remove %s to go on with the versions that are left",
+                                   "from a copy, or remove %s to continue with the versions that are left",
                      what, s->objects, s->index_path, s->index_path);
 }
 
