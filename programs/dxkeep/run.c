@@ -71,6 +71,7 @@ static void tell(keeper *k, bool captured)
     if (captured) k->told.failed = k->status != PROG_OK;
     if (!due) k->told.waiting_ns = 0;
     else if (!k->told.waiting_ns || (captured && !k->status)) k->told.waiting_ns = prog_time_ns();
+    keep_metrics_wait(k->metrics, k->told.waiting_ns);
     if (k->capture.lost && k->told_fd >= 0) { /* the record is in a store that is gone */
         os_close(k->told_fd);
         k->told_fd = -1;
@@ -419,7 +420,7 @@ static int begin(keeper *k)
     int status = keep_store_check(o, o->program ? "the program was not started" : "nothing is captured");
     if (!status) status = keep_in_place_recover(o->directory);
     if (!status) status = open_guard(k);
-    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
+    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o);
     if (!status) status = open_ship(k);
     if (!status) status = wait_for_lease(k);
     if (!status) status = keep_remote_continue(o);
@@ -438,7 +439,7 @@ static int go_on(keeper *k)
     while (!status && !keep_guard_ended(&k->guard, &ended) &&
            (os_stat(o->directory, true, &info) < 0 || !versions_store_is_at(o->store)))
         os_sleep_ns(PLACE_NS);
-    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
+    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o);
     if (!status) status = open_ship(k);
     return status;
 }
