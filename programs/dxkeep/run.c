@@ -56,6 +56,10 @@ typedef struct keeper {
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
     uint64_t     added;    /* versions */
+    bool         failing;  /* the last capture failed, which was said */
+    bool         ending;   /* the program has ended, and what is said now is the last */
+    bool         watching; /* a capture that fails is tried again */
+    bool         again;    /* dxkeep was started again by its supervisor: earlier versions are not counted */
     bool         shown;    /* the thread that sends knows the latest version */
     int64_t      scan_ns;  /* time of the next full scan */
     int          status;   /* of the last capture */
@@ -89,9 +93,10 @@ static void say_version(const keep_capture *c)
     if (c->paused_ns)
         snprintf(pause, sizeof pause, ", %s for %.1f ms", c->holder ? "locked" : "stopped",
                  (double)c->paused_ns / 1e6);
-    prog_warn("version %llu at %s: %s bytes, %s files read, the store grew by %s; %s%s",
+    prog_warn("version %llu at %s: %s bytes, %s %s read, the store grew by %s; %s%s",
               (unsigned long long)c->last.version, when, prog_count_text(c->last.size, size),
-              prog_count_text(c->found.read_files, read), prog_count_text(c->grown, grown),
+              prog_count_text(c->found.read_files, read), c->found.read_files == 1 ? "file" : "files",
+              prog_count_text(c->grown, grown),
               c->last.consistent ? "consistent" : keep_torn_line(&c->torn, c->last.torn, torn), pause);
 }
 
@@ -110,13 +115,26 @@ static void pace(keeper *k, int64_t began, int64_t began_used, bool all)
     if (k->scan_ns < now + 99 * taken) k->scan_ns = now + 99 * taken;
 }
 
+/* A message with the cause came before. */
+static void say_failure(keeper *k)
+{
+    if (k->failing || !k->watching || k->capture.lost) return;
+    k->failing = true;
+    if (k->ending || k->o->quiet) return;
+    prog_warn("%s could not be captured%s; it is tried again in %d s, then at most every %d s", k->o->directory,
+              k->o->program ? ", and the program runs on" : "", (int)(k->retry_ns / 1000000000),
+              (int)(RETRY_MAX_NS / 1000000000));
+}
+
 /* After a failure the capture stays due and is retried later: space may be freed on a full disk. */
 static void capture(keeper *k)
 {
     const int64_t now = prog_now_ns(), used = os_used_ns();
     if (k->open) dx_watch_flush(&k->watch); /* include all changes until now */
     const bool all = k->capture.all;
+    prog_mute(k->failing && !k->o->verbose); /* the same every few seconds */
     k->status = keep_capture_now(&k->capture);
+    prog_mute(false);
     if (k->status) keep_gc_stop(k->gc);
     keep_metrics_captured(k->metrics, &k->capture, now, k->status != PROG_OK);
     pace(k, now, used, all);
@@ -128,10 +146,13 @@ static void capture(keeper *k)
     }
     k->gone = false;
     if (k->status) {
+        say_failure(k);
         k->due_ns = prog_now_ns() + k->retry_ns;
         k->retry_ns = k->retry_ns * 2 < RETRY_MAX_NS ? k->retry_ns * 2 : RETRY_MAX_NS;
         return;
     }
+    if (k->failing && !k->ending && !k->o->quiet) prog_warn("%s is captured again", k->o->directory);
+    k->failing = false;
     k->retry_ns = RETRY_MIN_NS;
     keep_guard_note_capture(&k->guard);
     k->added += k->capture.added;
@@ -336,6 +357,8 @@ static void finish(keeper *k)
     /* Leave most of the time for reading: storing whole chunks, without deltas, is as
        fast as the disk. */
     k->capture.whole_from_ns = prog_now_ns() + (int64_t)k->o->grace_ns / 4;
+    k->ending = true;
+    k->failing = false; /* say once more why */
     for (int tries = 0; tries < 3; tries++) {
         if (k->capture.freezer && k->o->program) k->capture.still = keep_freezer_alone(&k->freezer);
         keep_capture_note(&k->capture, "");
@@ -355,10 +378,16 @@ static void finish(keeper *k)
 static void say_summary(const keeper *k)
 {
     const keep_capture *c = &k->capture;
+    const char *since = k->again ? " since dxkeep was started again" : "";
     char count[32], size[32];
-    if (k->status || !c->has_last || k->o->quiet) return;
-    prog_warn("%s: %s %s captured; the latest, %llu, has %s bytes and is %s", k->o->directory,
-              prog_count_text(k->added, count), k->added == 1 ? "version" : "versions",
+    if (k->status || !c->has_last || k->o->quiet) {
+        if (k->status && !c->absent && !k->o->quiet)
+            prog_warn("%s: the last changes were not captured; %s %s captured%s before", k->o->directory,
+                      prog_count_text(k->added, count), k->added == 1 ? "version was" : "versions were", since);
+        return;
+    }
+    prog_warn("%s: %s %s captured%s; the latest, %llu, has %s bytes and is %s", k->o->directory,
+              prog_count_text(k->added, count), k->added == 1 ? "version" : "versions", since,
               (unsigned long long)c->last.version, prog_count_text(c->last.size, size),
               c->last.consistent ? "consistent" : "torn");
 }
@@ -448,6 +477,7 @@ static int run(keeper *k)
 {
     const keep_options *o = k->o;
     const bool goes_on = keep_guard_has_started(&k->guard);
+    k->again = goes_on;
     int status = goes_on ? go_on(k) : begin(k);
     if (!status) status = open_all(k);
     if (status) return status;
@@ -458,6 +488,7 @@ static int run(keeper *k)
     if (k->status && !goes_on) return k->status;
     if (o->verbose) prog_warn("watching %s", o->directory);
     k->capture.still = false;
+    k->watching = true;
     if (o->fence && !goes_on) status = wait_until_agreed(k);
     if (!status && o->program) status = keep_child_start(&k->child, &k->guard, o->program);
     if (status) return status;

@@ -531,7 +531,7 @@ def only_what_changed_is_looked_at(dice):
         process.send_signal(signal.SIGCONT)
         wait_for("the version", lambda: said("version %d at" % (before + 1)), process)
         line = next(l for l in the_log().splitlines() if "version %d at" % (before + 1) in l)
-        assert ", %d files read" % read in line, line
+        assert ", %d file%s read" % (read, "s" * (read != 1)) in line, line
         assert not difference(files or seen("data"), restored(before + 1))
 
     def touch(name, content=b"more"):
@@ -3107,8 +3107,11 @@ def a_full_disk(dice):
         f.write(dice.randbytes(3000000))
     out = keep("run", "store", "data", "--", sys.executable, "-c",
                "import resource, shutil, time\nresource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
-               "shutil.copy('random', 'data/big'); time.sleep(0.7)", status=5, preexec_fn=limit)
-    assert "store" in out, out
+               "shutil.copy('random', 'data/big'); time.sleep(4)", status=5, preexec_fn=limit)
+    lines = out.splitlines()
+    assert len(lines) == 4 and lines[0] == lines[2] and "store" in lines[0], out
+    assert lines[1] == "dxkeep: data could not be captured, and the program runs on; it is tried again in 1 s, then at most every 30 s", out
+    assert lines[3] == "dxkeep: data: the last changes were not captured; 0 versions were captured before", out
     assert not difference(before, restored(1))
     keep("verify", "store")
     keep("capture", "store", "data")
