@@ -142,6 +142,7 @@ complete -c dxkeep -n '__fish_seen_subcommand_from pin' -l json -d 'print JSON, 
 complete -c dxkeep -n '__fish_seen_subcommand_from pin' -l quiet -d 'print no summary'
 complete -c dxkeep -n '__fish_seen_subcommand_from pin' -a 'latest consistent'
 complete -c dxkeep -n '__fish_seen_subcommand_from status' -l name -x -d 'name of the versions in the store, which can hold'
+complete -c dxkeep -n '__fish_seen_subcommand_from status' -l max-lag -x -d 'status 6 if no dxkeep runs, the last capture failed,'
 complete -c dxkeep -n '__fish_seen_subcommand_from status' -l json -d 'print JSON, one object per line'
 complete -c dxkeep -n '__fish_seen_subcommand_from timeline' -l name -x -d 'name of the versions in the store, which can hold'
 complete -c dxkeep -n '__fish_seen_subcommand_from timeline' -l limit -x -d 'list only the latest N versions, or periods'

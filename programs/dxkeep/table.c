@@ -361,6 +361,9 @@ static const prog_option options[] = {
     {"--keep", PROG_OPTION_TEXT, FIELD(keep), .commands = WATCHERS | GC, .value = "RULE",
      .hints = "hourly=24,daily=30 last=10 minutely=60 weekly=52",
      .help = "remove versions, except those that RULE keeps, such\nas hourly=24,daily=30; 'dxkeep help gc' explains it"},
+    {"--max-lag", PROG_OPTION_NUMBER, FIELD(lag_max_ns), .max = 1000000000, .unit = 1000000000,
+     .commands = STATUS, .value = "S",
+     .help = "status 6 if no dxkeep runs, the last capture failed,\nor changes or versions for the remote wait longer"},
     {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = GC,
      .help = "only print what would be removed"},
     {"--remove", PROG_OPTION_FLAG, FIELD(remove), .commands = PIN,
@@ -397,11 +400,12 @@ static const prog_exit exits[] = {
     {PROG_OK, 0, "done"},
     {PROG_USAGE, 0, "usage error: an invalid option or argument"},
     {PROG_NOT_FOUND, 0, "no such store, version or directory"},
-    {PROG_NETWORK, WATCHERS | RESTORE, "the remote does not answer, or the connection broke"},
+    {PROG_NETWORK, WATCHERS | RESTORE, "network error: the remote is unreachable, or did not send all"},
     {PROG_DAMAGED, 0, "corrupt data: bytes that do not match their hash"},
     {PROG_SYSTEM, 0, "system error: disk full, no permission, out of memory"},
     {PROG_REFUSED, WRITERS | RECORD | REPLAY | RESTORE | EXPORT | GC | PIN,
      "refused: data would be lost, or another process is writing"},
+    {PROG_REFUSED, STATUS, "behind: more than --max-lag allows"},
     {PROG_PARTIAL, WATCHERS | REPLAY | RESTORE, "done, but the listed entries could not be restored"},
 };
 

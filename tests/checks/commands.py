@@ -389,7 +389,7 @@ def dxkeep(folder):
              "dxkeep diff store 1 latest --name app --json",
              "dxkeep export store data.tar --name app --time latest --torn --entries-max 1000 --size-max 1000000000 --force --json --quiet",
              "dxkeep restore store latest part --path a --name app --no-owner --quiet",
-             "dxkeep status store --name app --json", "dxkeep timeline store --name app --limit 9 --by hour --json",
+             "dxkeep status store --name app --json --max-lag 9 || test $? = 6", "dxkeep timeline store --name app --limit 9 --by hour --json",
              "dxkeep pin store latest --name app --json --quiet", "dxkeep pin store latest --name app --remove",
              "dxkeep gc store --name app --keep last=9 --dry-run --json --quiet",
              "dxkeep record store --name app --dir data --exclude '*.o' --include '*.c' --no-owner --no-xattrs --paranoid --workers 2 --json --quiet -- true",
