@@ -115,7 +115,7 @@ complete -c dxkeep -n '__fish_seen_subcommand_from restore' -l size-max -x -d 'r
 complete -c dxkeep -n '__fish_seen_subcommand_from restore' -l workers -x -d 'threads (default: one for each processor)'
 complete -c dxkeep -n '__fish_seen_subcommand_from restore' -l path -x -d 'restore only this directory or file'
 complete -c dxkeep -n '__fish_seen_subcommand_from restore' -l time -x -a 'latest consistent' -d 'as of this moment, which '\''dxkeep help moment'\'''
-complete -c dxkeep -n '__fish_seen_subcommand_from restore' -l force -d 'replace a directory that is not empty, or a file'
+complete -c dxkeep -n '__fish_seen_subcommand_from restore' -l force -d 'replace a directory that is not empty, or a file by'
 complete -c dxkeep -n '__fish_seen_subcommand_from restore' -l json -d 'print JSON, one object per line'
 complete -c dxkeep -n '__fish_seen_subcommand_from restore' -l quiet -d 'print no summary'
 complete -c dxkeep -n '__fish_seen_subcommand_from restore' -a 'latest consistent'

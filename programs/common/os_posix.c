@@ -275,26 +275,33 @@ static bool remove_child(int fd, const char *name)
    files bounds the depth. */
 static bool remove_children(int fd)
 {
-    bool good = true;
+    int error = 0;
     assert(fd >= 0);
     DIR *d = fdopendir(fd);
     if (!d) {
+        error = errno;
         close(fd);
+        errno = error;
         return false;
     }
     fchmod(fd, 0700);
     /* Some systems skip entries while others are removed: repeat until a pass removes nothing. */
     for (bool removed = true; removed; rewinddir(d)) {
         removed = false;
-        good = true;
-        for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        error = 0;
+        for (;;) {
+            errno = 0;
+            const struct dirent *e = readdir(d);
+            if (!e && errno) error = errno;
+            if (!e) break;
             if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
             if (remove_child(fd, e->d_name)) removed = true;
-            else good = false;
+            else error = errno;
         }
     }
     closedir(d);
-    return good;
+    errno = error;
+    return !error;
 }
 
 int os_remove_tree(const char *path)
@@ -397,6 +404,17 @@ int os_open_append(const char *path, unsigned mode)
 
 int os_open_unnamed(const char *path)
 {
+#if defined(O_TMPFILE)
+    char folder[PATH_MAX + 1]; /* a file that never has a name is not left by a failure or a kill */
+    const char *slash = strrchr(path, '/');
+    const size_t size = slash ? (size_t)(slash - path) + 1 : 0;
+    if (size <= PATH_MAX) {
+        memcpy(folder, size ? path : ".", size ? size : 1);
+        folder[size ? size : 1] = 0;
+        const int unnamed = open(folder, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+        if (unnamed >= 0) return unnamed;
+    }
+#endif
     unlink(path); /* left by a process killed between the next two lines */
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) unlink(path);

@@ -130,7 +130,7 @@ static void execute(const runner *r, int fd, const char *connect)
     const long open_max = sysconf(_SC_OPEN_MAX);
     for (int i = 3; i < (open_max > 0 && open_max < DESCRIPTORS_MAX ? open_max : DESCRIPTORS_MAX); i++) close(i);
     if (!become(r)) {
-        fprintf(stderr, "psql cannot be run as the owner of the directory: %s\n", os_error_text(errno));
+        prog_warn("psql cannot be run as the owner of the directory: %s", os_error_text(errno));
         _exit(126);
     }
 #if defined(PR_SET_PDEATHSIG)
@@ -143,7 +143,7 @@ static void execute(const runner *r, int fd, const char *connect)
     setenv("LC_ALL", "C", 1);
     snprintf(name, sizeof name, "--dbname=%s", connect ? connect : "");
     execlp("psql", "psql", "-X", "-A", "-t", "-q", "-w", "-F", "|", "-v", "VERBOSITY=terse", connect ? name : NULL, (char *)NULL);
-    fprintf(stderr, "psql, which --app postgres needs, cannot be started: %s\n", os_error_text(errno));
+    prog_warn("psql, which --app postgres needs, cannot be started: %s", os_error_text(errno));
     _exit(127);
 }
 

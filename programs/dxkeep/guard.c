@@ -1,8 +1,8 @@
 /* The guard. See guard.h. */
 #include "guard.h"
 
-#include "child.h"
 #include "processes.h"
+#include "stop_signal.h"
 #include "../common/os.h"
 
 #include <assert.h>

@@ -17,6 +17,7 @@
    torn.c     why versions are torn, and which files changed meanwhile
    freeze.c   stops and continues the processes that write
    child.c    the program, and the signals that are forwarded to it
+   stop_signal.c  which signal ends it
    guard.c    a process between dxkeep and the program, which outlives a kill of dxkeep
    supervise.c  starts dxkeep again when it was killed
    processes.c  lists and ends processes

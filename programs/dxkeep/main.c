@@ -1,10 +1,11 @@
 /* dxkeep: the command line. keep.h lists the files. */
 #include "keep.h"
 
-#include "child.h"
+#include "stop_signal.h"
 #include "diffkeeper.h"
 #include "gc.h"
 #include "in_place.h"
+#include "pins.h"
 #include "remote.h"
 #include "../versions/filter.h"
 #include "../common/os.h"
@@ -13,7 +14,12 @@
 
 static int verify(const keep_options *o)
 {
-    return versions_store_check(o->store, o->json, o->quiet);
+    keep_pins pins;
+    const int pinned = versions_store_is_at(o->store) ? keep_pins_load(&pins, o->store, o->name) : PROG_NOT_FOUND;
+    if (!pinned) keep_pins_free(&pins);
+    const bool damaged = pinned && pinned != PROG_NOT_FOUND;
+    const int status = versions_store_check(o->store, o->json, o->quiet || damaged);
+    return status || !damaged ? status : pinned;
 }
 
 static int restore(const keep_options *o)

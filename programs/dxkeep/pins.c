@@ -78,7 +78,7 @@ static bool next_line(char **at, uint64_t *version, const char **name)
 static int damaged(const char *store)
 {
     return prog_fail(PROG_DAMAGED, "%s/pins is damaged; each of its lines is a version, a space and "
-                                   "a name", store);
+                                   "a name. If it is removed, no version is pinned", store);
 }
 
 static int compare(const void *a, const void *b)

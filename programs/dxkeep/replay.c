@@ -499,8 +499,12 @@ static int replay(replayer *r)
     const bool unchanged = status && !r->resumed;
     if (!status && !r->resumed) status = write_ready(r);
     if (!status) status = apply(r);
-    if ((!status || unchanged) && os_remove_tree(r->stage) < 0) prog_warn("%s could not be removed", r->stage);
+    const bool left = (!status || unchanged) && os_remove_tree(r->stage) < 0;
+    const int error = errno;
     if (!status && !r->o->quiet) print_summary(r);
+    if (left)
+        status = prog_fail(PROG_SYSTEM, "%s could not be removed: %s; remove it before the next replay", r->stage,
+                           os_error_text(error));
     return status;
 }
 

@@ -4,12 +4,15 @@
 #include "keep.h"
 
 #include "in_place.h"
+#include "keeper.h"
 #include "../common/json.h"
 #include "../common/os.h"
 #include "../versions/tree/entries.h"
 #include "../versions/tree/scope.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +71,65 @@ static int check_replaced(const char *target, int kind, const keep_options *o)
     return PROG_OK;
 }
 
+/* >>writers --------------------------------------------------------------
+   A program that has a file open goes on writing to the one that was replaced, which no version has. */
+/* A lease for readers is given only if nobody has the file open or mapped for writing. */
+static bool is_open_for_writing(const char *path)
+{
+    bool written = false;
+#if defined(F_SETLEASE)
+    const int fd = os_open(path);
+    if (fd < 0) return false;
+    written = fcntl(fd, F_SETLEASE, F_RDLCK) < 0 && errno == EAGAIN;
+    if (!written) (void)fcntl(fd, F_SETLEASE, F_UNLCK);
+    os_close(fd);
+#endif
+    return written;
+}
+
+static bool begins_as_sqlite(const char *path)
+{
+    static const char magic[] = "SQLite format 3"; /* and its zero byte */
+    char text[sizeof magic];
+    const int fd = os_open(path);
+    const bool is = fd >= 0 && os_read(fd, text, sizeof text) == (int64_t)sizeof text &&
+                    !memcmp(text, magic, sizeof magic);
+    if (fd >= 0) os_close(fd);
+    return is;
+}
+
+/* A file that is to be replaced: would that lose what is written to it, or damage a database? */
+static int check_file(const char *target)
+{
+    static const char *const logs[] = {"-wal", "-journal"};
+    char path[PROG_PATH_SIZE_MAX + 16];
+    os_info info;
+    if (os_stat(target, false, &info) < 0 || info.kind != OS_FILE) return PROG_OK;
+    if (is_open_for_writing(target))
+        return prog_fail(PROG_REFUSED, "%s is open for writing: its program would go on writing to the file that is "
+                                       "replaced, and no version would have that; end the program, or restore to "
+                                       "another path and copy the content", target);
+    for (size_t i = 0; i < sizeof logs / sizeof *logs && begins_as_sqlite(target); i++) {
+        snprintf(path, sizeof path, "%.*s%s", PROG_PATH_SIZE_MAX, target, logs[i]);
+        if (os_stat(path, false, &info) == 0 && info.size)
+            return prog_fail(PROG_REFUSED, "%s belongs to the database that is there, and would damage the one that is "
+                                           "restored: restore to another path, with the %s of the version", path,
+                             logs[i]);
+    }
+    return PROG_OK;
+}
+
+/* Warn if a dxkeep captures the directory, whose program may have files in it open. */
+static void warn_of_keeper(const keep_options *o, const char *target)
+{
+    keep_keeper keeper;
+    char real[PROG_PATH_SIZE_MAX + 1];
+    if (o->quiet || !o->force || !keep_keeper_read(o->store, &keeper)) return;
+    if (os_real_path(target, real, sizeof real) < 0 || strcmp(real, keeper.directory) != 0) return;
+    prog_warn("%s is captured by a running dxkeep, process %llu: what its program writes to files that it has open "
+              "now is in no version", target, (unsigned long long)keeper.pid);
+}
+
 int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
                     const keep_options *o, int *partial)
 {
@@ -92,6 +154,8 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     int journal = -1, refused = PROG_OK;
     status = mounted ? PROG_OK : versions_guard_open(&guard, target);
     if (!status) status = check_replaced(target, kind, o);
+    if (!status && kind == PROG_FILE) status = check_file(target);
+    if (!status && kind == PROG_TREE) warn_of_keeper(o, target);
     if (!status)
         status = mounted ? keep_in_place_open(dest, target, &journal)
                          : versions_dest_open(dest, target, kind, v->mode, NULL);

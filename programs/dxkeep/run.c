@@ -53,6 +53,7 @@ typedef struct keeper {
     int          told_fd;  /* -1: not yet */
     bool         open;     /* reactor and watch are open */
     bool         lacking;  /* an entry that versions lack was reported */
+    bool         moved;    /* the directory was removed or replaced, and may not be watched yet */
     bool         gone;     /* the directory is missing, which was reported */
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
@@ -76,7 +77,7 @@ static void tell(keeper *k, bool captured)
         os_close(k->told_fd);
         k->told_fd = -1;
     }
-    if (k->told_fd < 0 && k->capture.store) k->told_fd = keep_keeper_open(k->o->store);
+    if (k->told_fd < 0 && k->capture.store && !k->capture.lost) k->told_fd = keep_keeper_open(k->o->store);
     keep_keeper_write(k->told_fd, &k->told);
 }
 
@@ -154,6 +155,7 @@ static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *pat
     /* What --app leaves out is its own doing: such a change would cause a capture after each capture. */
     if (k->o->app && kind != DX_WATCH_GONE && !versions_filter_takes(&k->o->rules, path, false)) return;
     if (k->capture.backup && keep_backup_ignores(path)) return;
+    k->moved |= kind == DX_WATCH_GONE;
     keep_capture_note(&k->capture, kind == DX_WATCH_GONE ? "" : path);
 }
 
@@ -166,7 +168,8 @@ static bool flush(void *user, keep_torn_reason *why)
     if (!k->open) return false;
     dx_watch_flush(&k->watch);
     dx_watch_get_stats(&k->watch, &stats);
-    if (stats.polled) *why = KEEP_TORN_POLLED;
+    k->moved &= stats.polled > 0;
+    if (stats.polled) *why = k->moved ? KEEP_TORN_MOVED : KEEP_TORN_POLLED;
     return !stats.polled && !stats.pending; /* polled directories send no events */
 }
 
@@ -352,6 +355,9 @@ static void finish(keeper *k)
     }
     if (k->status && k->capture.absent)
         prog_fail(k->status, "%s is gone: the last changes in it were not captured", k->o->directory);
+    if (k->status && k->capture.lost)
+        prog_fail(k->status, "the store %s has not come back: the last changes in %s were not captured",
+                  k->o->store, k->o->directory);
     if (!k->status) versions_store_save_index(k->capture.store);
     if (!k->status && keep_capture_lacking(&k->capture)) {
         char text[KEEP_LACKING_SIZE];

@@ -4,6 +4,7 @@
 #include "child.h"
 #include "hook.h"
 #include "processes.h"
+#include "stop_signal.h"
 #include "../common/os.h"
 
 #include <assert.h>

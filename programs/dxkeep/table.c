@@ -370,7 +370,7 @@ static const prog_option options[] = {
     {"--torn", PROG_OPTION_FLAG, FIELD(torn), .commands = EXPORT,
      .help = "export the latest version of that moment, also if\nit is torn"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RESTORE,
-     .help = "replace a directory that is not empty, or a file"},
+     .help = "replace a directory that is not empty, or a file by\na file"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = EXPORT, .help = "replace FILE"},
     {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = CAPTURE | RECORD | REPLAY | LOG | LS | DIFF | RESTORE | EXPORT | VERIFY | GC | PIN | STATUS | TIMELINE,
      .help = "print JSON, one object per line"},

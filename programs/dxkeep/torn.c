@@ -47,6 +47,7 @@ static const struct {
     [KEEP_TORN_UNSTOPPABLE] = {"unstoppable", "a process could not be stopped"},
     [KEEP_TORN_PAUSE] = {"slow-read", "the changes could not be read within --pause-max-ms"},
     [KEEP_TORN_HELD] = {"too-much-changed", "more changed than the memory for a stop holds"},
+    [KEEP_TORN_MOVED] = {"directory-replaced", "the directory was removed or replaced, by a restore for example"},
     [KEEP_TORN_POLLED] = {"polled", "a directory is polled, because its file system or the number of "
                                     "directories does not permit notifications"},
     [KEEP_TORN_EVENTS] = {"events-lost", "notifications were lost, or were too many"},
@@ -104,21 +105,37 @@ static void notes_path(const char *store, const char *name, char out[PROG_PATH_S
              id.bytes[6], id.bytes[7]);
 }
 
-char *keep_torn_open(const char *store, const char *name, size_t *size)
+/* Read all records. *out NULL: there are none. PROG_SYSTEM with a warning: they cannot be read. */
+static int read_notes(const char *store, const char *name, char **out, size_t *size)
 {
     char path[PROG_PATH_SIZE_MAX + 64];
     *size = 0;
+    *out = NULL;
     notes_path(store, name, path);
     const int file = os_open(path);
-    if (file < 0) return NULL;
+    if (file < 0 && errno == ENOENT) return PROG_OK;
     char *notes = prog_alloc(SIZE_LIMIT);
-    const int64_t n = os_read(file, notes, SIZE_LIMIT);
-    os_close(file);
+    const int64_t n = file < 0 ? -1 : os_read(file, notes, SIZE_LIMIT);
+    const int error = errno;
+    if (file >= 0) os_close(file);
+    if (n < 0) {
+        free(notes);
+        prog_warn("%s: %s; the reasons why versions are torn are missing", path, os_error_text(error));
+        return PROG_SYSTEM;
+    }
     while (n > 0 && *size < (size_t)n) { /* whole records only */
         const char *end = memchr(notes + *size, 0, (size_t)n - *size);
         if (!end) break;
         *size = (size_t)(end - notes) + 1;
     }
+    *out = notes;
+    return PROG_OK;
+}
+
+char *keep_torn_open(const char *store, const char *name, size_t *size)
+{
+    char *notes;
+    (void)read_notes(store, name, &notes, size); /* it has warned */
     return notes;
 }
 
@@ -161,7 +178,9 @@ int keep_torn_save(const keep_torn *t, const char *store, const char *name, uint
     char path[PROG_PATH_SIZE_MAX + 64], made[PROG_PATH_SIZE_MAX + 72];
     size_t size;
     if (!t->count && !t->reasons) return PROG_OK;
-    char *notes = keep_torn_open(store, name, &size);
+    char *notes;
+    int status = read_notes(store, name, &notes, &size);
+    if (status) return status; /* what it has is not replaced */
     if (!notes) notes = prog_alloc(SIZE_LIMIT);
     size = append_all(t, notes, size, version);
     notes_path(store, name, path);
@@ -169,7 +188,7 @@ int keep_torn_save(const keep_torn *t, const char *store, const char *name, uint
     const int file = os_open_staging(made, false);
     const bool good = file >= 0 && os_empty(file) == 0 && os_write(file, notes, size) == 0 &&
                       os_replace(file, made, path, false) == 0;
-    const int status = good ? PROG_OK : prog_fail_errno("%s", path);
+    status = good ? PROG_OK : prog_fail_errno("%s", path);
     if (good) os_close(file);
     else if (file >= 0) os_drop_staging(file, made);
     free(notes);

@@ -18,6 +18,7 @@ typedef enum keep_torn_reason {
     KEEP_TORN_UNSTOPPABLE,
     KEEP_TORN_PAUSE,
     KEEP_TORN_HELD,
+    KEEP_TORN_MOVED,
     KEEP_TORN_POLLED,
     KEEP_TORN_EVENTS,
     KEEP_TORN_MAPPINGS,
@@ -51,7 +52,8 @@ void keep_torn_json(const keep_torn *t, prog_json *j);
 /* Store the reasons and names for a version in the store. */
 int  keep_torn_save(const keep_torn *t, const char *store, const char *name, uint64_t version);
 
-/* Read all stored records, NULL: none. The caller frees them. */
+/* Read all stored records. NULL: there are none, or they cannot be read, which a warning says. The caller
+   frees them. */
 char *keep_torn_open(const char *store, const char *name, size_t *size);
 /* Replace *t by the reasons and names for one version. */
 void keep_torn_load(keep_torn *t, const char *notes, size_t size, uint64_t version);

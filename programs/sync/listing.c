@@ -252,7 +252,9 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
     listing *l = session->desc.user;
     (void)frame;
     if (l->over || event != DX_HBTP_EVENT_CLOSED || !session->error) return;
-    end(l, prog_fail(PROG_NETWORK, "%s is not a dxup server: it speaks another protocol",
+    if (session->error == DX_HBTP_ETIMEDOUT)
+        end(l, prog_fail(PROG_NETWORK, "%s does not answer", l->address));
+    else end(l, prog_fail(PROG_NETWORK, "%s is not a dxup server: it speaks another protocol",
                      l->address));
 }
 

@@ -2198,6 +2198,7 @@ REASONS = {
     "unstoppable": ({"unstoppable"}, (), None),
     "slow-read": ({"slow-read"}, ("--pause-max-ms", "1000"), None),
     "too-much-changed": ({"too-much-changed"}, (), None),
+    "directory-replaced": None,  # not of `run` alone: a_restore_while_it_is_captured() forces it
     "polled": ({"polled"}, (), None),
     "events-lost": ({"events-lost"}, (), None),
     "mappings-unknown": ({"mappings-unknown"}, (), None),
@@ -2748,11 +2749,19 @@ def a_store_without_a_part(dice):
                 continue
             if part == "pins" and nonsense:
                 assert "store/pins is damaged" in keep("log", "store", status=4)
+                out = keep("verify", "store", status=4)
+                assert "store/pins is damaged" in out and "sound" not in out, out
             assert not difference(expected, restored("latest")), part
             written("data/g", dice.randbytes(10))
             keep("capture", "store", "data")
             assert not difference(seen("data"), restored("latest")), part
             os.unlink("data/g")
+    shutil.rmtree("store")
+    keep("capture", "store", "data")
+    torn = ["store/" + part for part in os.listdir("store") if part.startswith("torn-")]
+    os.unlink(torn[0])
+    os.mkdir(torn[0])  # reading it fails
+    assert torn[0] in keep("log", "store") and torn[0] in keep("status", "store")
 
 
 def bytes_in(folder):
@@ -2816,7 +2825,7 @@ def a_store_that_has_lost_versions(dice):
 
 
 def files_of_a_store_that_are_none(dice):
-    """CL-9, the store is hostile: whichever of its files is a symbolic link, a fifo or a directory, also one that dxkeep is about to make,
+    """The store is hostile: whichever of its files is a symbolic link, a fifo or a directory, also one that dxkeep is about to make,
     nothing outside of the store is read as part of it, written or made, and no command waits for a fifo."""
     os.makedirs("data")
     written("data/f", dice.randbytes(3000))
@@ -2876,10 +2885,13 @@ def names_that_cannot_be_read(dice):
     os.rename("data", "expected")
     os.makedirs("empty")
     os.makedirs("old/d")
+    shutil.copytree("old", "data")
+    keep("record", "recorded", "--dir", "data", "--", "cp", "-a", "expected/.", "data")
+    os.rename("data", "replayed")
     clones = ("cp", "-a", "--reflink=auto")
     commands = {"capture": ("capture", "store", "data"), "restore": ("restore", "store", "latest", "back", "--force"),
                 "missing": ("restore", "store", "latest", "missing"),
-                "run": ("run", "store", "data", "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", "cp -a data started")}
+                "replay": ("replay", "recorded", "2", "data"), "run": ("run", "store", "data", "--quiet", "--", "env", "-u", "LD_PRELOAD", "sh", "-c", "cp -a data started")}
     good = dict.fromkeys(commands, 0)
     for name, command in commands.items():
         at, hit = 0, True
@@ -2888,7 +2900,7 @@ def names_that_cannot_be_read(dice):
             for place in ("data", "store", "back", "missing", "started", "hit"):
                 subprocess.run(["rm", "-rf", place])
             subprocess.run([*clones, "first", "store"], check=True)
-            subprocess.run([*clones, "%s" % ("empty" if name == "run" else "expected"), "data"], check=True)
+            subprocess.run([*clones, {"run": "empty", "replay": "old"}.get(name, "expected"), "data"], check=True)
             if name == "restore":
                 subprocess.run([*clones, "old", "back"], check=True)
             done = subprocess.run([DXKEEP, *command], env={**preloaded(shim), "DX_NAMES_AT": str(at), "DX_NAMES_OUT": os.path.abspath("hit")},
@@ -2901,16 +2913,22 @@ def names_that_cannot_be_read(dice):
                 keep(*command)  # it completes what it has begun
                 assert not difference(seen("expected"), seen("back")), (at, done)
                 assert not [left for left in os.listdir(".") if "dxup" in left], (at, os.listdir("."))
+            if name == "replay" and done.returncode:
+                if b"could not be removed" in done.stdout:
+                    shutil.rmtree("data/.dxkeep-replay")
+                else:
+                    keep(*command)
+                assert not difference(seen("replayed"), seen("data")), (at, done)
             if done.returncode:
                 continue
             good[name] += hit
-            out = {"capture": "again", "restore": "back", "missing": "missing", "run": "started"}[name]
+            out = {"replay": "data", "capture": "again", "restore": "back", "missing": "missing", "run": "started"}[name]
             if name in ("capture", "run"):
                 keep("restore", "store", "latest", "again", "--force", "--quiet")
                 assert not difference(seen("expected"), seen("again")), (name, at, done)
             if name == "run":
                 assert "d1" in os.listdir("started"), (at, done)
-            assert not difference(seen("expected"), seen(out)), (name, at, done)
+            assert not difference(seen("replayed" if name == "replay" else "expected"), seen(out)), (name, at, done)
     assert good["capture"], good
 
 
@@ -3384,13 +3402,17 @@ def the_store_is_taken_away(dice):
         os.makedirs("other")
         keep("capture", "store", "other")
 
+    def empty():
+        shutil.rmtree("store")
+        os.mkdir("store")
+
     def remove_the_log():
         os.unlink("store/objects")
 
     def remove_the_lock():
         os.unlink("store/lock")
 
-    for how in (remove, rename, replace, remove_the_log, remove_the_lock):
+    for how in (remove, rename, replace, empty, remove_the_log, remove_the_lock):
         for command in ("daemon", "run"):
             for left in ("data", "store", "elsewhere", "other", "log"):
                 shutil.rmtree(left, ignore_errors=True)
@@ -3410,8 +3432,10 @@ def the_store_is_taken_away(dice):
             assert process.wait(PATIENCE) == 5, "%s, %s: status %d:\n%s" % (how.__name__, command, process.returncode, the_log())
             assert said("was removed, renamed or replaced") and not said("version 3"), the_log()
             assert os.path.exists("data/last") == (command == "run"), "the program was stopped"
+            assert how is not empty or os.listdir("store") == [], os.listdir("store")
+            assert command == "daemon" or said("has not come back: the last changes in data were not captured"), the_log()
             if how is not replace:
-                assert how in (remove_the_log, remove_the_lock) or not os.path.exists("store"), "a store was made in its place"
+                assert how in (empty, remove_the_log, remove_the_lock) or not os.path.exists("store"), "a store was made in its place"
             else:
                 assert restored("latest") == seen("other"), "the other store was written"
 
@@ -4101,7 +4125,64 @@ def names_of_a_store(dice):
         assert all(form in out for form in ("is not a moment", "consistent", "+01:00", "@SECONDS", "90s")), out
 
 
-CASES = [versions_are_removed_by_age, names_of_a_store, what_is_stopped_is_gone, a_stop_signal, a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
+def a_restore_while_it_is_captured(dice):
+    """A restore into a directory that run captures: a file that a program has open or mapped for writing is not replaced, nor a database
+    beside its log; another file is, and is captured; after a restore of all of it, the torn version has the reason."""
+    os.makedirs("data")
+    for name in ("log", "conf"):
+        open("data/" + name, "w").write("1\n")
+    process = start(command="run", program=("--", sys.executable, "-c", "import time\nf = open('data/log', 'a', 1)\nwhile True:\n f.write('x\\n')\n time.sleep(0.02)"))
+    try:
+        wait_for("a line", lambda: any(v["version"] > 3 for v in versions()), process)
+        inode = os.stat("data/log").st_ino
+        out = keep("restore", "store", "1", "data/log", "--path", "log", "--force", status=6)
+        assert "data/log is open for writing" in out and os.stat("data/log").st_ino == inode, out
+        keep("restore", "store", "1", "data/log", "--path", "log", status=6)
+        assert sorted(os.listdir("data")) == ["conf", "log"]
+        open("data/conf", "w").write("2\n")
+        wait_for("the change", lambda: keep("cat", "store", "latest", "conf") == "2\n", process)
+        keep("restore", "store", "1", "data/conf", "--path", "conf", "--force")
+        wait_for("what was restored", lambda: keep("cat", "store", "latest", "conf") == "1\n", process)
+        with open("data/conf", "r+b") as f, mmap.mmap(f.fileno(), 0):
+            f.close()
+            assert "is open for writing" in keep("restore", "store", "1", "data/conf", "--path", "conf", "--force", status=6)
+        with open("data/conf", "rb"):  # reading only
+            keep("restore", "store", "1", "data/conf", "--path", "conf", "--force")
+    finally:
+        stop(process, status=128 + 15)
+    shutil.rmtree("data")
+    shutil.rmtree("store")
+    os.makedirs("data")
+    open("data/shop.db", "wb").write(b"SQLite format 3\0" + bytes(1000))
+    open("data/other", "wb").write(bytes(1000))
+    idle = subprocess.Popen(["sleep", "1000"])
+    process = start("--freeze-pid", str(idle.pid))
+    try:
+        wait_for("a version", lambda: latest() >= 1, process)
+        for end in ("-wal", "-journal"):
+            for name in ("shop.db", "other"):
+                open("data/" + name + end, "w").write("frames")
+            out = keep("restore", "store", "1", "data/shop.db", "--path", "shop.db", "--force", status=6)
+            assert "data/shop.db%s belongs to the database" % end in out, out
+            keep("restore", "store", "1", "data/other", "--path", "other", "--force")
+            open("data/shop.db" + end, "w").close()
+            keep("restore", "store", "1", "data/shop.db", "--path", "shop.db", "--force")
+            os.unlink("data/shop.db" + end)
+        before = latest()
+        assert "is captured by a running dxkeep, process %d" % process.pid in keep("restore", "store", "1", "data", "--force")
+        assert "captured by" not in keep("restore", "store", "1", "elsewhere")
+        wait_for("what was restored", lambda: latest() > before and keep("ls", "store", "latest").count("\n") == 2, process)
+        found = [v["torn_reasons"] for v in versions() if v["version"] > before and not v["consistent"]]
+        assert found and all(reasons == ["directory-replaced"] for reasons in found), (found, the_log())
+        assert "the directory was removed or replaced" in keep("log", "store")
+        wait_for("a version after it", lambda: open("data/more", "a").write("x") and versions(1)[0]["consistent"], process)
+        stop(process)
+    finally:
+        idle.kill()
+        idle.wait()
+
+
+CASES = [a_restore_while_it_is_captured, versions_are_removed_by_age, names_of_a_store, what_is_stopped_is_gone, a_stop_signal, a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,

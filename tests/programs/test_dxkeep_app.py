@@ -791,15 +791,39 @@ def redis_that_cannot_be_captured(dice):
 
 def what_app_refuses(dice):
     os.makedirs("data")
-    assert "there are sqlite and redis" in keep("capture", "store", "data", "--app", "mysql", status=1)
+    assert "there are sqlite, postgres and redis" in keep("capture", "store", "data", "--app", "mysql", status=1)
     assert "one of them" in keep("daemon", "store", "data", "--app", "sqlite", "--freeze-pid", str(os.getpid()), status=1)
     assert "run has no option --app" in keep("run", "store", "data", "--app", "sqlite", "--", "true", status=1)
     assert not os.path.exists("store")
 
 
+def a_build_without_sqlite(dice):
+    """It compiles without warnings, says why it refuses --app sqlite, and has --app redis."""
+    done = subprocess.run(["make", "-n", "-W", "programs/dxkeep/app_sqlite.c", "build/dxkeep"], cwd=kit.top, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    lines = done.stdout.decode().splitlines()
+    compiled = [line for line in lines if " -c programs/dxkeep/app_sqlite.c " in line]
+    linked = [line for line in lines if " -o build/dxkeep " in line]
+    if len(compiled) != 1 or len(linked) != 1 or not os.path.exists(os.path.join(kit.top, "build/obj/programs/dxkeep/main.o")):
+        raise Skip("build/dxkeep was not built here")
+    here = os.getcwd()
+    for line in (compiled[0].replace("-DDXKEEP_SQLITE", "-Werror").replace("-o build/obj/programs/dxkeep/app_sqlite.o", "-o %s/app_sqlite.o" % here),
+                 linked[0].replace("build/obj/programs/dxkeep/app_sqlite.o", here + "/app_sqlite.o").replace("-lsqlite3", "")
+                 .replace(" -o build/dxkeep ", " -o %s/without " % here)):
+        done = subprocess.run(line, shell=True, cwd=kit.top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout.decode()[-2000:]
+    os.makedirs("data")
+    for command in ("capture", "daemon"):
+        done = subprocess.run(["./without", command, "store", "data", "--app", "sqlite"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 1 and b"--app sqlite: this dxkeep was built without libsqlite3" in done.stdout, done
+    assert not os.path.exists("store")
+    open("data/dump.rdb", "w").close()
+    out = subprocess.run(["./without", "capture", "store", "data", "--app", "redis", "--json"], stdout=subprocess.PIPE, check=True).stdout
+    assert json.loads(out)["consistent"], out
+
+
 CASES = [sqlite_under_load, sqlite_under_a_daemon, when_notifications_are_lost, sqlite_between_any_two_reads, sqlite_that_cannot_be_locked, sqlite_locks_that_end, sqlite_of_a_crash,
          sqlite_that_appears_in_a_file, redis_under_load, redis_under_a_daemon, redis_between_any_two_reads, redis_of_a_crash, redis_and_the_cache,
-         redis_that_cannot_be_captured, what_app_refuses]
+         redis_that_cannot_be_captured, what_app_refuses, a_build_without_sqlite]
 
 if __name__ == "__main__":
     sys.exit(kit.main(CASES, "test_dxkeep_app"))

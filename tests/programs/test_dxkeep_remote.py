@@ -397,6 +397,15 @@ def a_hostile_remote(dice):
     keep("verify", "store")
 
 
+def a_remote_that_says_nothing(dice):
+    """It accepts connections, but sends nothing: after a minute that is the message, and nothing is restored or started."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = "127.0.0.1:%d" % listener.getsockname()[1]
+    out = keep("restore", "--remote", address, "back", status=3)
+    assert "%s does not answer" % address in out and "protocol" not in out and not os.path.exists("back"), out
+    listener.close()
+
+
 def a_restore_is_all_or_nothing(dice):
     """A byte is changed on the way, the connection is cut, the server has lost objects: the target stays as it was."""
     model, remote = Model("data", dice), Remote()
@@ -687,7 +696,7 @@ def a_run_without_changes(dice):
 
 
 CASES = [a_run_without_changes, gc_of_a_remote_in_use, every_version_reaches_the_remote, a_lost_machine_is_continued, only_what_is_missing_travels, a_remote_killed_at_any_moment,
-         a_remote_that_stalls_holds_up_nothing, a_remote_that_is_away, a_full_remote, a_remote_with_other_versions, a_hostile_remote,
+         a_remote_that_stalls_holds_up_nothing, a_remote_that_is_away, a_full_remote, a_remote_with_other_versions, a_hostile_remote, a_remote_that_says_nothing,
          a_restore_is_all_or_nothing, two_never_write, two_programs_never_run, a_restart_needs_no_wait, what_metrics_say]
 
 if __name__ == "__main__":

@@ -330,6 +330,25 @@ def case_tls_transfers_are_whole_and_handshakes_are_resumed():
     r.end(3)
 
 
+def case_tls_at_full_speed_loses_no_connection():
+    """300 MB over 16 connections as fast as the machine can: each connection is made once, so none is cut because the blocks of a carrier
+    are used up. The same for a mirror, of which regions and answers are in flight in both directions."""
+    c = Certificates()
+    write("f", content := random.Random(SEED).randbytes(30000000) * 10)
+    r = receive("--json", *c.own("server"))
+    s = Run("send", "f", "127.0.0.1:%d" % r.port, "--json", "--streams", 16, *TRUST).end()
+    r.end()
+    sent, received = json.loads(s.out), json.loads(r.out)
+    assert read("in/f") == content
+    assert sent["tls_handshakes"] == 16 and received["connections_opened"] == 16, (sent, received)
+    r = receive("--json", "--force", *c.own("server"))
+    p = Proxy(r.port, SEED)
+    s = Run("mirror", "f", "127.0.0.1:%d" % p.port, "--once", "--json", "--streams", 16, *TRUST).end()
+    r.end()
+    p.close()
+    assert read("in/f") == content and p.connections == 16, p.connections
+
+
 def case_tls_cuts_resumes_and_damage():
     """Connections are cut and delayed, bytes of them changed, both sides killed: what arrives is the file, and nothing of it can be read on the way."""
     c = Certificates()
@@ -1245,6 +1264,67 @@ def case_a_slow_disk_of_the_sender():
     for r, *_ in runs.values():
         r.end()
     assert all(read("in/%d/f" % n) == content for n in range(4)) and read("in/4/f") == b"changed" + content[7:]
+
+
+def case_a_directory_that_is_listed_slowly():
+    """A --timeout of 2 s on both sides, and a directory of which the names, or what the system says of each, take 4 s: at the first
+    listing, at the last one, and while the receiver is started again. Two signals end a listing at once."""
+    names = preload("""#include <dirent.h>
+        #include <dlfcn.h>
+        struct dirent *readdir(DIR *d)
+        {
+            nanosleep(&(struct timespec){0, 20000000}, NULL);
+            return ((struct dirent *(*)(DIR *))dlsym(RTLD_NEXT, "readdir"))(d);
+        }
+        struct dirent64 *readdir64(DIR *d)
+        {
+            nanosleep(&(struct timespec){0, 20000000}, NULL);
+            return ((struct dirent64 *(*)(DIR *))dlsym(RTLD_NEXT, "readdir64"))(d);
+        }""")
+    os.rename("shim.so", "names.so")
+    names["LD_PRELOAD"] = os.path.abspath("names.so")
+    infos = preload("""int fstatat(int f, const char *path, struct stat *out, int flags)
+        {
+            nanosleep(&(struct timespec){0, 20000000}, NULL);
+            return (int)syscall(SYS_newfstatat, f, path, out, flags);
+        }
+        int fstatat64(int f, const char *path, struct stat64 *out, int flags)
+        {
+            nanosleep(&(struct timespec){0, 20000000}, NULL);
+            return (int)syscall(SYS_newfstatat, f, path, out, flags);
+        }""")
+    os.mkdir("d")
+    for n in range(200):
+        write("d/%03d" % n, b"content %d" % n)
+    runs = []
+    for n, env in enumerate((names, infos, names)):
+        os.mkdir("in/%d" % n)
+        port, = free_ports(1)
+        receiver = lambda: Run("recv", "127.0.0.1:%d" % port, "--out", "in/%d" % n, "--timeout", 2).listening()
+        r, began = receiver(), time.time()
+        s = Run("mirror", "d", "127.0.0.1:%d" % port, "--once", "--timeout", 2, "--streams", 2, env=env)
+        if n == 2:
+            time.sleep(1)
+            r.kill()
+            r.end(-9)
+            r = receiver()
+        runs.append((r, s, began))
+    for n, (r, s, began) in enumerate(runs):
+        s.end()
+        r.end()
+        assert time.time() - began > 7, "the listing was not slow"
+        assert_same_tree("in/%d/d" % n, "d")
+    os.mkdir("in/3")
+    r = Run("recv", "127.0.0.1:0", "--out", "in/3", "--timeout", 2).listening()
+    s = Run("mirror", "d", "127.0.0.1:%d" % r.port, "--timeout", 2, env=names)
+    time.sleep(1)
+    for _ in range(2):
+        s.kill(signal.SIGTERM)
+        time.sleep(0.1)
+    began = time.time()
+    s.end(3, "interrupted")
+    assert time.time() - began < 1.5
+    r.end(3)
 
 
 def case_mirror_differences_are_small():

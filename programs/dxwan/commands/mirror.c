@@ -80,7 +80,7 @@ typedef struct stream {
     uint64_t       bytes;  /* sent, over all its connections */
 } stream;
 
-typedef enum phase { SCANNING, HASHING, TELLING, TOLD, RESTING } phase;
+typedef enum phase { BEGINNING, SCANNING, HASHING, TELLING, TOLD, RESTING } phase;
 
 typedef struct mirror {
     const wan_options *o;
@@ -199,8 +199,11 @@ static uint32_t part_of(uint64_t size, uint64_t number)
 }
 
 /* >>rounds --------------------------------------------------------------- */
+/* A directory is listed, and meanwhile the connections are served. */
 static void begin_round(mirror *m)
 {
+    m->phase = BEGINNING;
+    m->read_bytes = 0;
     m->last = m->o->once || wan_loop_is_ended(&m->loop);
     const int status = wan_source_begin(&m->source, m->last && m->rest_small);
     if (status) {
@@ -227,7 +230,6 @@ static void begin_round(mirror *m)
     m->far_hashed = 0;
     m->round.size = m->source.size;
     m->round.final = false;
-    m->read_bytes = 0;
 }
 
 /* All regions are stored: hash the shadow, unless nothing has changed. */
@@ -244,6 +246,7 @@ static void end_scan(mirror *m)
     }
     m->round.final = m->last && m->round.size == m->source.size &&
                      wan_source_is_final(&m->source, m->changes);
+    if (m->over || m->phase != SCANNING) return; /* a directory was listed, and meanwhile all was doubted */
     m->phase = m->hashed ? TELLING : HASHING;
     if (!m->hashed) wan_hash_begin(&m->hash);
 }
@@ -311,7 +314,7 @@ static void doubt_all(mirror *m)
         m->busy--;
     }
     m->era++;
-    begin_round(m);
+    m->phase = BEGINNING; /* not here: this may be a callback, which cannot serve the connections */
 }
 
 /* >>slots ---------------------------------------------------------------- */
@@ -591,7 +594,9 @@ static bool pump(mirror *m, uint64_t now)
     int budget = SCAN_MAX;
     if (!m->joined || m->over) return false;
     const bool asked = !m->last && wan_loop_is_ended(&m->loop);
-    if (m->phase == RESTING && (now >= m->next_ns || asked)) begin_round(m);
+    if (m->phase == BEGINNING || (m->phase == RESTING && (now >= m->next_ns || asked))) begin_round(m);
+    if (m->over) return false;
+    now = (uint64_t)prog_now_ns();
     const uint64_t began = m->work_ns = now;
     bool full = false, cut = false;
     while (!m->over && !full && !cut && (!m->o->rate || now >= m->sent_ns)) {
@@ -610,7 +615,7 @@ static bool pump(mirror *m, uint64_t now)
     if (m->phase == SCANNING && is_scanned(m) && !m->busy) end_scan(m);
     if (m->phase == HASHING && !m->over) step_hash(m);
     if (m->phase == TELLING) send_round(m);
-    return m->phase == HASHING || (cut && !full) || (m->phase == SCANNING && budget <= 0);
+    return m->phase == BEGINNING || m->phase == HASHING || (cut && !full) || (m->phase == SCANNING && budget <= 0);
 }
 
 /* >>input ---------------------------------------------------------------- */
@@ -810,7 +815,7 @@ static int fail_silence(mirror *m)
 static void tell_work(mirror *m, uint64_t now)
 {
     uint8_t payload[8];
-    const bool works = m->phase == SCANNING || m->phase == HASHING;
+    const bool works = m->phase <= HASHING;
     if (!m->joined || !works || now - m->told_ns < WAN_TELL_NS) return;
     wan_store(payload, m->read_bytes, sizeof payload);
     for (uint32_t i = 0; i < m->limit; i++) {
@@ -899,6 +904,19 @@ static void tick(mirror *m, uint64_t now)
     else if (wan_loop_is_ended(&m->loop) && !m->joined)
         finish(m, prog_fail(PROG_NETWORK, "the mirror was interrupted"));
     else if (now - m->moved_ns >= m->o->timeout_ns) finish(m, fail_silence(m));
+}
+
+/* wan_folder.serve: entries are listed, which is progress. */
+static bool serve(void *user)
+{
+    mirror *m = user;
+    assert(m->phase == BEGINNING || m->phase == SCANNING);
+    m->steps++;
+    m->read_bytes++;
+    const int status = wan_loop_turn(&m->loop, 0);
+    if (status) finish(m, status);
+    tick(m, (uint64_t)prog_now_ns());
+    return !m->over;
 }
 
 static int run(mirror *m)
@@ -1001,6 +1019,8 @@ int wan_mirror(const wan_options *o)
     m->source.file = m->shadow = -1;
     m->changes_before = UINT64_MAX;
     int status = open_file(m);
+    m->source.folder.serve = serve;
+    m->source.folder.user = m;
     if (!status) {
         status = start(m);
         if (!status) status = run(m);

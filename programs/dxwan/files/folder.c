@@ -20,6 +20,7 @@ enum {
     NAMES_MAX  = 1 << 28 /* bytes of the names in one directory */
 };
 #define WASTE_MIN ((uint64_t)16 << 20)
+#define SERVE_NS ((uint64_t)20000000) /* connections wait no longer than this and a call of the system */
 #define IMAGE_MAX ((uint64_t)WAN_REGIONS_MAX * WAN_REGION_SIZE)
 /* Items whose hashes collide share hints for a place only. */
 static uint64_t identity_of(const os_info *info)
@@ -33,9 +34,12 @@ typedef struct scan {
     const wan_folder *folder;
     wan_list         *list;
     dx_cas_blake3     digest;
+    uint64_t          served_ns;
+    bool              muted;  /* errors of the list are no errors of the mirror */
 } scan;
 
 typedef struct names { /* of one directory */
+    scan  *scan;
     char  *bytes;
     size_t size, room, count;
 } names;
@@ -91,11 +95,27 @@ static void *grow(void *old, size_t size)
     return more;
 }
 
+/* A directory may be huge, or its disk slow. False: give up. */
+static bool serve(scan *s)
+{
+    const wan_folder *f = s->folder;
+    if (!f->serve || (uint64_t)prog_now_ns() - s->served_ns < SERVE_NS) return true;
+    if (s->muted) prog_mute(false);
+    const bool goes_on = f->serve(f->user);
+    if (s->muted) prog_mute(true);
+    s->served_ns = (uint64_t)prog_now_ns();
+    return goes_on;
+}
+
 /* os_list(): collect a name. */
 static int add_name(void *user, const char *name)
 {
     names *n = user;
     const size_t size = strlen(name) + 1;
+    if (!serve(n->scan)) {
+        errno = ECANCELED;
+        return -1;
+    }
     if (n->size + size > NAMES_MAX || n->count == WAN_ENTRIES_MAX) {
         errno = E2BIG;
         return -1;
@@ -217,27 +237,29 @@ static int list_child(scan *s, int folder, uint32_t parent, const char *name, un
 
 static int list_children(scan *s, int folder, uint32_t item, unsigned depth)
 {
-    names n = {0};
+    names n = {.scan = s};
     int status = PROG_OK;
-    if (os_list(folder, add_name, &n) < 0)
-        status = errno == E2BIG ? fail_full(s) : fail_item(s->folder, s->list, item);
+    if (os_list(folder, add_name, &n) < 0) {
+        if (errno == ECANCELED) status = PROG_NETWORK;
+        else status = errno == E2BIG ? fail_full(s) : fail_item(s->folder, s->list, item);
+    }
     if (!status && n.count && depth > PROG_DEPTH_MAX)
         status = prog_fail(PROG_REFUSED, "%s is nested more deeply than %d directories", s->folder->path,
                            PROG_DEPTH_MAX);
     if (!status) {
         const char **sorted = sort_names(&n);
         for (size_t i = 0; i < n.count && !status; i++)
-            status = list_child(s, folder, item, sorted[i], depth);
+            status = serve(s) ? list_child(s, folder, item, sorted[i], depth) : PROG_NETWORK;
         free(sorted);
     }
     free(n.bytes);
     return status;
 }
 
-/* List all entries. A status with a message. */
-static int list_all(const wan_folder *f, wan_list *l)
+/* List all entries. A status with a message, unless muted or given up. */
+static int list_all(const wan_folder *f, wan_list *l, bool muted)
 {
-    scan s = {.folder = f, .list = l};
+    scan s = {.folder = f, .list = l, .served_ns = (uint64_t)prog_now_ns(), .muted = muted};
     wan_entry e = {.name = ""};
     os_info info;
     memset(l, 0, sizeof *l);
@@ -415,7 +437,7 @@ int wan_folder_begin(wan_folder *f)
     const uint64_t now_ns = (uint64_t)prog_now_ns();
     close_files(f);
     f->torn = false;
-    int status = list_all(f, &f->list);
+    int status = list_all(f, &f->list, false);
     if (!status && !fits(&f->list))
         status = prog_fail(PROG_REFUSED, "%s is larger than 2 TiB", f->path);
     if (status) {
@@ -447,7 +469,7 @@ bool wan_folder_is_same(wan_folder *f)
 {
     wan_list now;
     prog_mute(true);
-    const int status = list_all(f, &now);
+    const int status = list_all(f, &now, true);
     prog_mute(false);
     const bool same = !status && !memcmp(now.digest, f->list.digest, sizeof now.digest);
     free_list(&now);

@@ -48,12 +48,14 @@ typedef struct wan_folder {
     uint64_t    seen_ns;  /* since when the digest is known */
     bool        settled;  /* a change during the round would change the times of a file */
     bool        told;     /* that entries are left out */
+    bool      (*serve)(void *user); /* called now and then while entries are listed. False: give up */
+    void       *user;
 } wan_folder;
 
 /* A status with a message. */
 int  wan_folder_open(wan_folder *f, const char *path);
 void wan_folder_close(wan_folder *f);
-/* A round begins: list all entries. A status with a message. */
+/* A round begins: list all entries. A status with a message, unless f->serve gave up. */
 int  wan_folder_begin(wan_folder *f);
 /* Is the directory as it was then? */
 bool wan_folder_is_same(wan_folder *f);

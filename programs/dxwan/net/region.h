@@ -4,7 +4,7 @@
        REGION  era, tag, number, base size, prefix, record   --> ANSWER  tag, what became of it
        CHECK   era, tag, number, size, hash          --> ANSWER  tag, same or different
        ROUND   era, round, final, size, hash         --> ROUND_ANSWER
-       HASHED  bytes that were read for this, as a sign of life; no answer
+       HASHED  bytes that were read for this, and steps of listing, as a sign of life; no answer
 
    A record is one of dx_hde.h, and its baseline are the first `base size` bytes that the receiver
    has of the region. A whole region may refer to earlier regions that the receiver has: its prefix
