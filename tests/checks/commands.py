@@ -44,8 +44,8 @@ def shown_in(document):
         if opening:
             fence = None if fence is not None else opening[1].strip()
         elif fence is not None or line.startswith("    "):
-            if fence and fence.startswith("sh") and document == "docs/vendoring.md":
-                continue # vendoring.sh runs these
+            if fence and fence.startswith("sh") and document in ("docs/vendoring.md", "docs/dxkeep-recipes.md"):
+                continue # vendoring.sh and tests/programs/test_dxkeep_recipes.py run these
             if is_command(line.strip()):
                 yield number, "block", plain(line)
         else:
