@@ -35,6 +35,12 @@ _dxkeep() {
     --freeze-pid)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --freeze-pidfile)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --stop-signal)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --freeze-cgroup)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -83,6 +89,9 @@ _dxkeep() {
     --keep)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --max-lag)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --limit)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -101,14 +110,14 @@ _dxkeep() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --app | --app-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
+        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-pidfile | --stop-signal | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --app | --app-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --max-lag | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --supervise --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --fence --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --supervise --stop-signal --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --fence --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -120,7 +129,7 @@ _dxkeep() {
         }
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --app --app-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-pidfile --freeze-cgroup --before-capture --after-capture --hook-max-s --app --app-max-s --exclude --include --no-owner --no-xattrs --no-restore --remote --remote-behind --remote-lease --standby --metrics-addr --entries-max --size-max --paranoid --workers --keep --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -229,7 +238,7 @@ _dxkeep() {
         }
         ;;
     status)
-        options='--name --json --help'
+        options='--name --max-lag --json --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

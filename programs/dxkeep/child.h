@@ -14,11 +14,6 @@ typedef struct keep_child {
     keep_guard *guard; /* its parent */
 } keep_child;
 
-/* The program shall get this signal (INT, SIGINT) in place of SIGTERM. NULL: SIGTERM. False: there is none of
-   that name. Before any process is started. */
-bool keep_stop_signal_set(const char *name);
-/* What the program gets for a signal that dxkeep got. */
-int  keep_signal_for_program(int number);
 /* May a program be sent it by way of dxkeep? */
 bool keep_signal_is_forwarded(int number);
 /* A signal from the terminal (Ctrl-C) reaches the program directly as well as dxkeep. */

@@ -1,7 +1,6 @@
 /* The guard. See guard.h. */
 #include "guard.h"
 
-#include "child.h"
 #include "processes.h"
 #include "../common/os.h"
 
@@ -32,6 +31,27 @@ void keep_guard_continue(keep_frozen *frozen)
     for (int i = 0; i < count; i++) kill(frozen->list[i], SIGCONT);
     __atomic_store_n(&frozen->count, 0, __ATOMIC_RELEASE);
 }
+
+static int stop_signal = SIGTERM;
+
+bool keep_stop_signal_set(const char *name)
+{
+    static const struct {
+        const char *name;
+        int         number;
+    } known[] = {{"TERM", SIGTERM}, {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"HUP", SIGHUP},
+                 {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"KILL", SIGKILL}};
+    if (!name) return true;
+    if (!strncmp(name, "SIG", 3)) name += 3;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(name, known[i].name) != 0) continue;
+        stop_signal = known[i].number;
+        return true;
+    }
+    return false;
+}
+
+int keep_signal_for_program(int number) { return number == SIGTERM ? stop_signal : number; }
 
 bool keep_cgroup_write(const char *cgroup, const char *text)
 {

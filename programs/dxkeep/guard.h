@@ -90,4 +90,10 @@ void keep_guard_continue(keep_frozen *frozen);
 /* Write to the freezer of a cgroup: "1" or "0". */
 bool keep_cgroup_write(const char *cgroup, const char *text);
 
+/* The program shall get this signal (INT, SIGINT) in place of SIGTERM. NULL: SIGTERM. False: there is none of
+   that name. Before any process is started. */
+bool keep_stop_signal_set(const char *name);
+/* What the program gets for a signal that dxkeep got. */
+int  keep_signal_for_program(int number);
+
 #endif

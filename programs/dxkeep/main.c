@@ -1,9 +1,9 @@
 /* dxkeep: the command line. keep.h lists the files. */
 #include "keep.h"
 
-#include "child.h"
 #include "diffkeeper.h"
 #include "gc.h"
+#include "guard.h"
 #include "in_place.h"
 #include "remote.h"
 #include "../versions/filter.h"
