@@ -63,7 +63,7 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "later. If STORE has no versions, it continues with the latest one of the remote.\n"
                     "\n"
                     "`dxkeep --state-dir=DIR --store=STORE [FLAG...] -- PROGRAM [ARGUMENT...]` does\n"
-                    "the same; README.md lists the flags, which are those of DiffKeeper.",
+                    "the same; docs/dxkeep-diffkeeper.md lists the flags, those of DiffKeeper.",
          .examples = "dxkeep run store data -- sh -c 'echo 1 >data/a; sleep 1; echo 2 >data/b'"},
     [KEEP_DAEMON] =
         {.name = "daemon",

@@ -292,7 +292,7 @@ def metrics_of_the_document(dice):
     """The table has the names that are served with a remote, no others, and the alerts use names of the table."""
     os.mkdir("data")
     address = "127.0.0.1:%d" % port()
-    process = subprocess.Popen([DXKEEP, "daemon", "store", "data", "--metrics-addr", address, "--remote", "127.0.0.1:9/x", "--no-restore"], stdin=subprocess.DEVNULL,
+    process = subprocess.Popen([DXKEEP, "daemon", "store", "data", "--metrics-addr", address, "--remote", "127.0.0.1:9/x", "--no-restore", "--verbose"], stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=open("log", "wb"))
     try:
         wait_for("the start", lambda: "watching" in content("log"), process)
