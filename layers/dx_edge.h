@@ -142,7 +142,8 @@ typedef struct dx_edge_server {
     dx_edge_version now;
     uint64_t max_age_s; /* 0: one year; UINT64_MAX: no-cache, always revalidate */
     bool     immutable; /* the address never means another version (RFC 8246) */
-    const char *encoding; /* of a whole body, up to DX_EDGE_ENCODING_MAX of a-z: "gzip"; NULL: none */
+    /* Of a whole body: "gzip", at most DX_EDGE_ENCODING_MAX of a-z; NULL: none. */
+    const char *encoding;
     /* Is there an older version whose hash begins with this (size is 32, or 16 with its number),
        and for which a patch exists or will exist? */
     bool (*known)(void *user, const uint8_t *hash, size_t size, uint64_t number,

@@ -27,7 +27,7 @@ _dxkeep() {
     fi
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-pidfile | --stop-signal | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --app | --app-connect | --app-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
+        --name | --dir | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-pidfile | --stop-signal | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --app | --app-connect | --app-max-s | --exclude | --include | --remote | --remote-behind | --remote-lease | --metrics-addr | --entries-max | --size-max | --workers | --keep | --max-lag | --limit | --from | --by | --path | --time | --as) ((i++)) ;;
         --)
             program=$((${#words[@]} - 1 - i))
             break ;;
@@ -119,7 +119,10 @@ _dxkeep() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --keep)
-        mapfile -t COMPREPLY < <(compgen -W 'hourly=24,daily=30 last=10 minutely=60 weekly=52' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'hourly=24,daily=30 within=24h last=10 minutely=60 weekly=52' -- "$word")
+        return ;;
+    --max-lag)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --limit)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
@@ -266,7 +269,7 @@ _dxkeep() {
         }
         ;;
     status)
-        options='--name --json --help'
+        options='--name --max-lag --json --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

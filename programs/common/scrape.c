@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HOST_MAX = 64, WAITING_MAX = 16 };
+enum { HOST_MAX = 256, WAITING_MAX = 16 };
 #define REQUEST_NS INT64_C(2000000000)
 #define ANSWER_NS INT64_C(100000000) /* more, for a request that came too late */
 #define RETRY_NS INT64_C(100000000) /* after a failed accept: no descriptor is free */
@@ -153,7 +153,7 @@ static int listen_on(const char *address, const struct addrinfo *a)
 static int open_listener(const char *address, int *status)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     char host[HOST_MAX];
     uint64_t port = 0;
@@ -167,7 +167,8 @@ static int open_listener(const char *address, int *status)
     memcpy(host, address + brackets, size - 2 * brackets);
     host[size - 2 * brackets] = 0;
     int fd = -1;
-    static const int families[] = {AF_INET6, AF_INET};
+    const bool any = !size || brackets; /* all addresses; a name such as localhost has both kinds: the older */
+    const int families[] = {any ? AF_INET6 : AF_INET, any ? AF_INET : AF_INET6};
     for (int i = 0; fd < 0 && i < 2; i++) {
         hints.ai_family = families[i];
         const int error = getaddrinfo(size ? host : NULL, colon + 1, &hints, &list);
@@ -178,7 +179,7 @@ static int open_listener(const char *address, int *status)
     }
     if (fd >= 0) return fd;
     if (*status == PROG_USAGE)
-        return prog_fail(-1, "--metrics-addr: '%s' is not a numeric address", host);
+        return prog_fail(-1, "--metrics-addr: '%s' is no address, and no name of one", host);
     (void)prog_fail_errno("--metrics-addr: %s", address);
     return -1;
 }

@@ -8,7 +8,7 @@
 
 typedef struct prog_scrape prog_scrape;
 
-/* Listen on "HOST:PORT" (HOST numeric, or missing: all addresses), and serve until it is closed. put
+/* Listen on "HOST:PORT" (HOST a name or an address; missing: all addresses), and serve until it is closed. put
    writes the metrics, on that thread. PROG_USAGE, with a message: malformed. PROG_SYSTEM: cannot
    listen. */
 int  prog_scrape_open(prog_scrape **out, const char *address,

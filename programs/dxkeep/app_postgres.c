@@ -120,6 +120,15 @@ static bool become(const runner *r)
     return chdir("/") == 0; /* the current directory may be closed to this user */
 }
 
+/* In the process that becomes psql: as if psql had said it. */
+static void give_up(const char *what, int status)
+{
+    char text[300];
+    const int n = snprintf(text, sizeof text, "%s: %s\n", what, os_error_text(errno));
+    (void)prog_write_all(2, text, (size_t)n);
+    _exit(status);
+}
+
 static void execute(const runner *r, int fd, const char *connect)
 {
     char name[2 * PROG_PATH_SIZE_MAX];
@@ -129,10 +138,7 @@ static void execute(const runner *r, int fd, const char *connect)
     if (dup2(fd, 0) < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0) _exit(126);
     const long open_max = sysconf(_SC_OPEN_MAX);
     for (int i = 3; i < (open_max > 0 && open_max < DESCRIPTORS_MAX ? open_max : DESCRIPTORS_MAX); i++) close(i);
-    if (!become(r)) {
-        prog_warn("psql cannot be run as the owner of the directory: %s", os_error_text(errno));
-        _exit(126);
-    }
+    if (!become(r)) give_up("psql cannot be run as the owner of the directory", 126);
 #if defined(PR_SET_PDEATHSIG)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the change of the user, which ends it */
 #endif
@@ -143,8 +149,7 @@ static void execute(const runner *r, int fd, const char *connect)
     setenv("LC_ALL", "C", 1);
     snprintf(name, sizeof name, "--dbname=%s", connect ? connect : "");
     execlp("psql", "psql", "-X", "-A", "-t", "-q", "-w", "-F", "|", "-v", "VERBOSITY=terse", connect ? name : NULL, (char *)NULL);
-    prog_warn("psql, which --app postgres needs, cannot be started: %s", os_error_text(errno));
-    _exit(127);
+    give_up("psql, which --app postgres needs, cannot be started", 127);
 }
 
 static bool start(keep_backup *b, const runner *r)

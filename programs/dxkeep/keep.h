@@ -77,6 +77,7 @@ typedef struct keep_options {
     const char   *keep;      /* gc, run: a rule, which versions stay; NULL: all */
     bool          dry_run;   /* gc */
     bool          remove;    /* pin: end it */
+    uint64_t      lag_max_ns; /* status: PROG_REFUSED with more, or without a dxkeep; UINT64_MAX: no limit */
     const char   *by;        /* timeline: minute, hour, day; NULL: what fits */
     uint64_t      limit;     /* log, timeline: number of lines; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */

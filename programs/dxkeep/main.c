@@ -170,7 +170,7 @@ int main(int argc, char **argv)
     keep_options o = {.name = "dir", .quiet_ns = 100000000, .hold_ns = 1000000000,
                       .pause_ns = 50000000, .held_max = 64 << 20, .grace_ns = 8000000000,
                       .hook_ns = 10000000000, .app_ns = 5000000000, .behind_max = 256, .lease_ns = 10000000000,
-                      .scan_ns = 60000000000,
+                      .scan_ns = 60000000000, .lag_max_ns = UINT64_MAX,
                       .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
     int command;
     prog_begin("dxkeep", &argc, &argv);

@@ -9,16 +9,23 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 typedef struct numbers {
     uint64_t     captures, failed, capture_ns;
     uint64_t     recoveries, recoveries_failed, recovery_ns;
     uint64_t     grown, store_size, files, lacking;
+    uint64_t     version;    /* the latest; 0: none */
+    int64_t      time_ns;    /* of it */
+    bool         consistent;
+    bool         failing;    /* the last capture failed */
+    int64_t      waiting_ns; /* changes wait since then; 0: none */
     keep_counted counted;
 } numbers;
 
 struct keep_metrics {
     prog_scrape    *scrape;
+    const char     *store;
     pthread_mutex_t lock;
     numbers         now;     /* guarded by the lock */
     keep_ship      *ship;    /* the same; NULL: there is no remote */
@@ -128,12 +135,35 @@ static void put_all(prog_line *l, const numbers *n)
     put(l, "deltas_total", "counter", "Objects stored as deltas.", (double)c->deltas);
 }
 
-static void put_gauge(prog_line *l, const char *name, const char *kind, const char *help, double value)
+static void put_own(prog_line *l, const char *name, const char *kind, const char *help, double value)
 {
     char text[400];
-    snprintf(text, sizeof text, "# HELP dxkeep_remote_%s %s\n# TYPE dxkeep_remote_%s %s\n"
-             "dxkeep_remote_%s %.17g\n", name, help, name, kind, name, value);
+    snprintf(text, sizeof text, "# HELP dxkeep_%s %s\n# TYPE dxkeep_%s %s\ndxkeep_%s %.17g\n", name, help, name,
+             kind, name, value);
     prog_line_put_text(l, text);
+}
+
+static void put_gauge(prog_line *l, const char *name, const char *kind, const char *help, double value)
+{
+    char full[64];
+    snprintf(full, sizeof full, "remote_%s", name);
+    put_own(l, full, kind, help, value);
+}
+
+/* What an alert asks for: is there a recent version, and is it good? */
+static void put_last(prog_line *l, const numbers *n, const char *store)
+{
+    struct statvfs disk;
+    const int64_t now_ns = prog_time_ns();
+    const double lag = n->waiting_ns && now_ns > n->waiting_ns ? (double)(now_ns - n->waiting_ns) / 1e9 : 0;
+    put_own(l, "last_version", "gauge", "The latest version; 0: none.", (double)n->version);
+    put_own(l, "last_version_timestamp_seconds", "gauge", "Its time, since 1970.", (double)n->time_ns / 1e9);
+    put_own(l, "last_version_consistent", "gauge", "1: it is consistent. 0: it is torn.", n->consistent);
+    put_own(l, "lag_seconds", "gauge", "How long changes have been waiting that no version has.", lag);
+    put_own(l, "last_capture_failed", "gauge", "1: the last capture failed, and is tried again.", n->failing);
+    if (statvfs(store, &disk) == 0)
+        put_own(l, "store_free_bytes", "gauge", "Free space of the file system of the store, for ordinary users.",
+                (double)disk.f_bavail * (double)disk.f_frsize);
 }
 
 static void put_ship(prog_line *l, keep_ship *ship)
@@ -165,15 +195,17 @@ static void put_now(void *user, prog_line *l)
     keep_ship *ship = m->ship;
     pthread_mutex_unlock(&m->lock);
     put_all(l, &now);
+    put_last(l, &now, m->store);
     if (ship) put_ship(l, ship);
 }
 
-int keep_metrics_open(keep_metrics **out, const char *address)
+int keep_metrics_open(keep_metrics **out, const keep_options *o)
 {
     keep_metrics *m = prog_alloc(sizeof *m);
     memset(m, 0, sizeof *m);
+    m->store = o->store;
     pthread_mutex_init(&m->lock, NULL);
-    const int status = prog_scrape_open(&m->scrape, address, put_now, m);
+    const int status = prog_scrape_open(&m->scrape, o->metrics, put_now, m);
     if (status) keep_metrics_close(m);
     else *out = m;
     return status;
@@ -208,6 +240,20 @@ void keep_metrics_captured(keep_metrics *m, const keep_capture *c, int64_t began
     if (c->store) m->now.store_size = versions_store_size(c->store);
     m->now.files = c->files;
     m->now.lacking = keep_capture_lacking(c);
+    m->now.failing = failed;
+    if (!failed && c->has_last) {
+        m->now.version = c->last.version;
+        m->now.time_ns = c->last.time_ns;
+        m->now.consistent = c->last.consistent;
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+void keep_metrics_wait(keep_metrics *m, int64_t since_ns)
+{
+    if (!m) return;
+    pthread_mutex_lock(&m->lock);
+    m->now.waiting_ns = since_ns;
     pthread_mutex_unlock(&m->lock);
 }
 

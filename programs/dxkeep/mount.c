@@ -643,6 +643,6 @@ const char *keep_mount_library(void) { return "no fuse"; }
 
 int keep_mount(const keep_options *o)
 {
-    return prog_fail(PROG_REFUSED, "%s cannot be mounted: this dxkeep was built without libfuse3", o->store);
+    return prog_fail(PROG_SYSTEM, "%s cannot be mounted: this dxkeep was built without libfuse3", o->store);
 }
 #endif

@@ -106,8 +106,8 @@ static int check_file(const char *target)
     os_info info;
     if (os_stat(target, false, &info) < 0 || info.kind != OS_FILE) return PROG_OK;
     if (is_open_for_writing(target))
-        return prog_fail(PROG_REFUSED, "%s is open for writing: its program would go on writing to the file that is "
-                                       "replaced, and no version would have that; end the program, or restore to "
+        return prog_fail(PROG_REFUSED, "%s is open for writing: its program would still write to the replaced "
+                                       "file, and no version would have that; end the program, or restore to "
                                        "another path and copy the content", target);
     for (size_t i = 0; i < sizeof logs / sizeof *logs && begins_as_sqlite(target); i++) {
         snprintf(path, sizeof path, "%.*s%s", PROG_PATH_SIZE_MAX, target, logs[i]);

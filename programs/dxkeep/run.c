@@ -58,6 +58,10 @@ typedef struct keeper {
     int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
     uint64_t     added;    /* versions */
+    bool         failing;  /* the last capture failed, which was said */
+    bool         ending;   /* the program has ended, and what is said now is the last */
+    bool         watching; /* a capture that fails is tried again */
+    bool         again;    /* dxkeep was started again by its supervisor: earlier versions are not counted */
     bool         shown;    /* the thread that sends knows the latest version */
     int64_t      scan_ns;  /* time of the next full scan */
     int          status;   /* of the last capture */
@@ -73,6 +77,7 @@ static void tell(keeper *k, bool captured)
     if (captured) k->told.failed = k->status != PROG_OK;
     if (!due) k->told.waiting_ns = 0;
     else if (!k->told.waiting_ns || (captured && !k->status)) k->told.waiting_ns = prog_time_ns();
+    keep_metrics_wait(k->metrics, k->told.waiting_ns);
     if (k->capture.lost && k->told_fd >= 0) { /* the record is in a store that is gone */
         os_close(k->told_fd);
         k->told_fd = -1;
@@ -90,9 +95,10 @@ static void say_version(const keep_capture *c)
     if (c->paused_ns)
         snprintf(pause, sizeof pause, ", %s for %.1f ms", c->holder ? "locked" : "stopped",
                  (double)c->paused_ns / 1e6);
-    prog_warn("version %llu at %s: %s bytes, %s files read, the store grew by %s; %s%s",
+    prog_warn("version %llu at %s: %s bytes, %s %s read, the store grew by %s; %s%s",
               (unsigned long long)c->last.version, when, prog_count_text(c->last.size, size),
-              prog_count_text(c->found.read_files, read), prog_count_text(c->grown, grown),
+              prog_count_text(c->found.read_files, read), c->found.read_files == 1 ? "file" : "files",
+              prog_count_text(c->grown, grown),
               c->last.consistent ? "consistent" : keep_torn_line(&c->torn, c->last.torn, torn), pause);
 }
 
@@ -111,13 +117,26 @@ static void pace(keeper *k, int64_t began, int64_t began_used, bool all)
     if (k->scan_ns < now + 99 * taken) k->scan_ns = now + 99 * taken;
 }
 
+/* A message with the cause came before. */
+static void say_failure(keeper *k)
+{
+    if (k->failing || !k->watching || k->capture.lost) return;
+    k->failing = true;
+    if (k->ending || k->o->quiet) return;
+    prog_warn("%s could not be captured%s; it is tried again in %d s, then at most every %d s", k->o->directory,
+              k->o->program ? ", and the program runs on" : "", (int)(k->retry_ns / 1000000000),
+              (int)(RETRY_MAX_NS / 1000000000));
+}
+
 /* After a failure the capture stays due and is retried later: space may be freed on a full disk. */
 static void capture(keeper *k)
 {
     const int64_t now = prog_now_ns(), used = os_used_ns();
     if (k->open) dx_watch_flush(&k->watch); /* include all changes until now */
     const bool all = k->capture.all;
+    prog_mute(k->failing && !k->o->verbose); /* the same every few seconds */
     k->status = keep_capture_now(&k->capture);
+    prog_mute(false);
     if (k->status) keep_gc_stop(k->gc);
     keep_metrics_captured(k->metrics, &k->capture, now, k->status != PROG_OK);
     pace(k, now, used, all);
@@ -129,10 +148,13 @@ static void capture(keeper *k)
     }
     k->gone = false;
     if (k->status) {
+        say_failure(k);
         k->due_ns = prog_now_ns() + k->retry_ns;
         k->retry_ns = k->retry_ns * 2 < RETRY_MAX_NS ? k->retry_ns * 2 : RETRY_MAX_NS;
         return;
     }
+    if (k->failing && !k->ending && !k->o->quiet) prog_warn("%s is captured again", k->o->directory);
+    k->failing = false;
     k->retry_ns = RETRY_MIN_NS;
     keep_guard_note_capture(&k->guard);
     k->added += k->capture.added;
@@ -347,6 +369,8 @@ static void finish(keeper *k)
     /* Leave most of the time for reading: storing whole chunks, without deltas, is as
        fast as the disk. */
     k->capture.whole_from_ns = prog_now_ns() + (int64_t)k->o->grace_ns / 4;
+    k->ending = true;
+    k->failing = false; /* say once more why */
     for (int tries = 0; tries < 3; tries++) {
         if (k->capture.freezer && k->o->program) k->capture.still = keep_freezer_alone(&k->freezer);
         keep_capture_note(&k->capture, "");
@@ -369,10 +393,16 @@ static void finish(keeper *k)
 static void say_summary(const keeper *k)
 {
     const keep_capture *c = &k->capture;
+    const char *since = k->again ? " since dxkeep was started again" : "";
     char count[32], size[32];
-    if (k->status || !c->has_last || k->o->quiet) return;
-    prog_warn("%s: %s %s captured; the latest, %llu, has %s bytes and is %s", k->o->directory,
-              prog_count_text(k->added, count), k->added == 1 ? "version" : "versions",
+    if (k->status || !c->has_last || k->o->quiet) {
+        if (k->status && !c->absent && !k->o->quiet)
+            prog_warn("%s: the last changes were not captured; %s %s captured%s before", k->o->directory,
+                      prog_count_text(k->added, count), k->added == 1 ? "version was" : "versions were", since);
+        return;
+    }
+    prog_warn("%s: %s %s captured%s; the latest, %llu, has %s bytes and is %s", k->o->directory,
+              prog_count_text(k->added, count), k->added == 1 ? "version" : "versions", since,
               (unsigned long long)c->last.version, prog_count_text(c->last.size, size),
               c->last.consistent ? "consistent" : "torn");
 }
@@ -436,7 +466,7 @@ static int begin(keeper *k)
     int status = keep_store_check(o, o->program ? "the program was not started" : "nothing is captured");
     if (!status) status = keep_in_place_recover(o->directory);
     if (!status) status = open_guard(k);
-    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
+    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o);
     if (!status) status = open_ship(k);
     if (!status) status = wait_for_lease(k);
     if (!status) status = keep_remote_continue(o);
@@ -455,7 +485,7 @@ static int go_on(keeper *k)
     while (!status && !keep_guard_ended(&k->guard, &ended) &&
            (os_stat(o->directory, true, &info) < 0 || !versions_store_is_at(o->store)))
         os_sleep_ns(PLACE_NS);
-    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o->metrics);
+    if (!status && o->metrics) status = keep_metrics_open(&k->metrics, o);
     if (!status) status = open_ship(k);
     return status;
 }
@@ -464,6 +494,7 @@ static int run(keeper *k)
 {
     const keep_options *o = k->o;
     const bool goes_on = keep_guard_has_started(&k->guard);
+    k->again = goes_on;
     int status = goes_on ? go_on(k) : begin(k);
     if (!status) status = open_all(k);
     if (status) return status;
@@ -474,6 +505,7 @@ static int run(keeper *k)
     if (k->status && !goes_on) return k->status;
     if (o->verbose) prog_warn("watching %s", o->directory);
     k->capture.still = false;
+    k->watching = true;
     if (o->fence && !goes_on) status = wait_until_agreed(k);
     if (!status && o->program) status = keep_child_start(&k->child, &k->guard, o->program);
     if (status) return status;

@@ -218,7 +218,7 @@ static void tell(keep_ship *s)
 static void enter(keep_ship *s, keep_ship_state state, const char *why)
 {
     pthread_mutex_lock(&s->lock);
-    const bool changed = s->now.state != state || strcmp(s->now.why, why) != 0;
+    const bool begun = s->begun, changed = s->now.state != state || strcmp(s->now.why, why) != 0;
     s->now.state = state;
     snprintf(s->now.why, sizeof s->now.why, "%s", why);
     pthread_mutex_unlock(&s->lock);
@@ -226,7 +226,8 @@ static void enter(keep_ship *s, keep_ship_state state, const char *why)
     tell(s);
     const bool good = state == KEEP_SHIP_READY;
     if (!good && !s->o->quiet)
-        prog_warn("remote %s: %s; versions are captured here meanwhile", s->o->remote, why);
+        prog_warn("remote %s: %s; %s", s->o->remote, why,
+                  begun ? "versions are captured here meanwhile" : "it is asked again");
     else if (s->said && !s->o->quiet) prog_warn("remote %s: versions are sent again", s->o->remote);
     s->said = !good;
 }

@@ -169,6 +169,23 @@ static void print_json(const summary *u, int64_t now_ns)
     prog_json_end(&j);
 }
 
+/* Is the lag within --max-lag? */
+static int judge(const keep_options *o, const summary *u, int64_t now_ns)
+{
+    char age[32];
+    const int64_t max_ns = o->lag_max_ns < INT64_MAX ? (int64_t)o->lag_max_ns : INT64_MAX;
+    if (o->lag_max_ns == UINT64_MAX) return PROG_OK;
+    if (!u->runs) return prog_fail(PROG_REFUSED, "%s: behind: no dxkeep captures into it", o->store);
+    if (u->keeper.failed) return prog_fail(PROG_REFUSED, "%s: behind: the last capture failed", o->store);
+    if (u->keeper.waiting_ns && now_ns - u->keeper.waiting_ns > max_ns)
+        return prog_fail(PROG_REFUSED, "%s: behind: changes wait for %s", o->store,
+                         age_text(now_ns - u->keeper.waiting_ns, age));
+    if (u->behind && now_ns - u->since_ns > max_ns)
+        return prog_fail(PROG_REFUSED, "%s: behind: versions wait for the remote for %s", o->store,
+                         age_text(now_ns - u->since_ns, age));
+    return PROG_OK;
+}
+
 int keep_status(const keep_options *o)
 {
     versions_store *s;
@@ -185,6 +202,7 @@ int keep_status(const keep_options *o)
         const int64_t now_ns = prog_time_ns();
         if (!status && o->json) print_json(u, now_ns);
         else if (!status) print_text(u, now_ns);
+        if (!status) status = judge(o, u, now_ns);
         versions_store_close(s);
     }
     keep_torn_clear(&u->torn);

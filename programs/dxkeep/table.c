@@ -79,7 +79,18 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "read on; transactions that write wait, or fail at once without a busy timeout.\n"
                     "`log` calls a version consistent if all databases were locked during all of the\n"
                     "last read: each is as of that moment, after a commit. Other files may be of\n"
-                    "moments before it.",
+                    "moments before it.\n"
+                    "\n"
+                    "--app postgres is for a server with the data directory DIR. Each capture is an\n"
+                    "online backup: it costs a checkpoint and the rest of a file of the server's log,\n"
+                    "so give it a long --hold-ms and --quiet-ms. A server that starts on a restored\n"
+                    "version recovers everything that was committed before the version's time. psql\n"
+                    "must be installed; passwords come from PGPASSFILE or PGPASSWORD.\n"
+                    "\n"
+                    "--app redis waits for nothing and connects to nothing: it reads the append-only\n"
+                    "file again until Redis has not begun a new one meanwhile. A version has all\n"
+                    "commands that were in it when the capture began, and ends after a whole one or\n"
+                    "a transaction.",
          .examples = "dxkeep daemon store data --verbose"},
     [KEEP_CAPTURE] =
         {.name = "capture",
@@ -302,13 +313,13 @@ static const prog_option options[] = {
      .help = "kill a CMD that runs longer than this (default 10)"},
     {"--app", PROG_OPTION_TEXT, FIELD(app), .commands = DAEMON | CAPTURE, .value = "NAME",
      .help = "sqlite: lock every SQLite database in DIR for each\ncapture, so that it is of one moment; postgres: make\n"
-             "an online backup of the server whose data DIR is"},
+             "an online backup of the server whose data DIR is;\nredis: its append-only files, as of one moment"},
     {"--app-connect", PROG_OPTION_TEXT, FIELD(app_connect), .commands = DAEMON | CAPTURE, .value = "STRING",
      .help = "postgres: how psql connects, such as\n'user=admin port=5433' (default: as DIR's owner, to\n"
              "the port and socket of postmaster.pid)"},
     {"--app-max-s", PROG_OPTION_NUMBER, FIELD(app_ns), .min = 1, .max = 3600, .unit = 1000000000,
      .commands = DAEMON | CAPTURE, .value = "S",
-     .help = "wait at most this long for the locks, then hold them\nat most this long; else the version is torn\n(default 5)"},
+     .help = "wait at most this long for the locks, then hold them\nat most this long; postgres: to begin the backup, and\nto end it; redis: read again for this long; else the\nversion is torn (default 5)"},
     {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
      .help = "leave out paths that match; the first --exclude or\n--include that matches a path decides: 'dxkeep help\npattern'"},
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS | RECORD, .value = "PATTERN",
@@ -348,8 +359,11 @@ static const prog_option options[] = {
      .commands = WRITERS | RECORD | RESTORE, .value = "N",
      .help = "threads (default: one for each processor)"},
     {"--keep", PROG_OPTION_TEXT, FIELD(keep), .commands = WATCHERS | GC, .value = "RULE",
-     .hints = "hourly=24,daily=30 last=10 minutely=60 weekly=52",
+     .hints = "hourly=24,daily=30 within=24h last=10 minutely=60 weekly=52",
      .help = "remove versions, except those that RULE keeps, such\nas hourly=24,daily=30; 'dxkeep help gc' explains it"},
+    {"--max-lag", PROG_OPTION_NUMBER, FIELD(lag_max_ns), .max = 1000000000, .unit = 1000000000,
+     .commands = STATUS, .value = "S",
+     .help = "status 6 if no dxkeep runs, the last capture failed,\nor changes or versions for the remote wait longer"},
     {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = GC,
      .help = "only print what would be removed"},
     {"--remove", PROG_OPTION_FLAG, FIELD(remove), .commands = PIN,
@@ -386,11 +400,12 @@ static const prog_exit exits[] = {
     {PROG_OK, 0, "done"},
     {PROG_USAGE, 0, "usage error: an invalid option or argument"},
     {PROG_NOT_FOUND, 0, "no such store, version or directory"},
-    {PROG_NETWORK, WATCHERS | RESTORE, "the remote does not answer, or the connection broke"},
+    {PROG_NETWORK, WATCHERS | RESTORE, "network error: the remote is unreachable, or did not send all"},
     {PROG_DAMAGED, 0, "corrupt data: bytes that do not match their hash"},
     {PROG_SYSTEM, 0, "system error: disk full, no permission, out of memory"},
     {PROG_REFUSED, WRITERS | RECORD | REPLAY | RESTORE | EXPORT | GC | PIN,
      "refused: data would be lost, or another process is writing"},
+    {PROG_REFUSED, STATUS, "behind: more than --max-lag allows"},
     {PROG_PARTIAL, WATCHERS | REPLAY | RESTORE, "done, but the listed entries could not be restored"},
 };
 

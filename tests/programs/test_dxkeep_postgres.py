@@ -434,7 +434,7 @@ def what_postgres_refuses(dice):
     assert not versions(), "a version was added"
     os.rmdir("data")
     assert "--app-connect is for" in keep("capture", "store", "data", "--app", "sqlite", "--app-connect", "a", status=1)
-    assert "there are only" in keep("capture", "store", "data", "--app", "mysql", status=1)
+    assert "there are sqlite, postgres" in keep("capture", "store", "data", "--app", "mysql", status=1)
     shutil.rmtree("store", ignore_errors=True)
     with Server() as server:
         socket_of_first = os.path.abspath("sockets")
