@@ -119,7 +119,7 @@ _dxkeep() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --keep)
-        mapfile -t COMPREPLY < <(compgen -W 'hourly=24,daily=30 last=10 minutely=60 weekly=52' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'hourly=24,daily=30 within=24h last=10 minutely=60 weekly=52' -- "$word")
         return ;;
     --max-lag)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")

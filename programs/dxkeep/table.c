@@ -63,7 +63,7 @@ static const prog_command commands[KEEP_COMMANDS] = {
                     "later. If STORE has no versions, it continues with the latest one of the remote.\n"
                     "\n"
                     "`dxkeep --state-dir=DIR --store=STORE [FLAG...] -- PROGRAM [ARGUMENT...]` does\n"
-                    "the same; README.md lists the flags, which are those of DiffKeeper.",
+                    "the same; docs/dxkeep-diffkeeper.md lists the flags, those of DiffKeeper.",
          .examples = "dxkeep run store data -- sh -c 'echo 1 >data/a; sleep 1; echo 2 >data/b'"},
     [KEEP_DAEMON] =
         {.name = "daemon",
@@ -359,7 +359,7 @@ static const prog_option options[] = {
      .commands = WRITERS | RECORD | RESTORE, .value = "N",
      .help = "threads (default: one for each processor)"},
     {"--keep", PROG_OPTION_TEXT, FIELD(keep), .commands = WATCHERS | GC, .value = "RULE",
-     .hints = "hourly=24,daily=30 last=10 minutely=60 weekly=52",
+     .hints = "hourly=24,daily=30 within=24h last=10 minutely=60 weekly=52",
      .help = "remove versions, except those that RULE keeps, such\nas hourly=24,daily=30; 'dxkeep help gc' explains it"},
     {"--max-lag", PROG_OPTION_NUMBER, FIELD(lag_max_ns), .max = 1000000000, .unit = 1000000000,
      .commands = STATUS, .value = "S",

@@ -401,11 +401,13 @@ def dxkeep(folder):
     remote = "dxkeep restore --remote 127.0.0.1:7012 copy --time latest"
     away = "--remote 127.0.0.1:7012/app --remote-behind 9 --remote-lease 5"
     endless = f"dxkeep daemon store data {watched} {hooks} {away} --keep last=9 --verbose --quiet"
+    # tested in tests/programs/test_dxkeep_app.py and test_dxkeep_postgres.py
+    apps = "dxkeep daemon store data --app postgres --app-connect user=test --app-max-s 5"
     # tested in tests/programs/test_dxkeep.py, with a process tree, a process group and a mount
     frozen = "dxkeep daemon store data --standby --freeze-pid 2 --freeze-pidfile FILE --freeze-cgroup DIR --metrics-addr 127.0.0.1:7011"
     mounted = "dxkeep mount store history --name app --quiet"
     far = f"dxkeep run store data {away} --standby --fence -- true"
-    calls_of("dxkeep", folder, calls + [endless, frozen, far, mounted, remote, backup])
+    calls_of("dxkeep", folder, calls + [endless, apps, frozen, far, mounted, remote, backup])
     for call in calls:
         run(inside, call)
     run(inside, "cmp data/a copy/a")
@@ -491,7 +493,7 @@ def calls_of(program, folder, calls):
 # Command as shown: the case that runs it. A case runs once, in the order of this list; SHARED ones in the folder of `make demo`.
 RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
-    "make help": help_and_suites, "make suites": help_and_suites, "make messages": help_and_suites, "make all": everything, "make hello": everything,
+    "make help": help_and_suites, "make suites": help_and_suites, "make messages": help_and_suites, "make all": everything, "make build/dxkeep": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
     "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup pull app ./app --config dxup.toml": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep, "--help of dxwan": dxwan, "make run-dxwan": run_dxwan,
     "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,
@@ -510,6 +512,9 @@ NOT_RUN = {
     "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
     "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
     **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "wan", "cas", "trees", "cache", "link", "dxdb", "keep", "levels", "many", "net", "sizes", "update", "www")},
+    **{f"dxkeep {rest}": "stands with a database: tests/programs/test_dxkeep_recipes.py runs the block"
+       for rest in ("capture store data --app sqlite", "log store", "capture store data --app postgres", "restore store consistent copy",
+                    "capture store data --app redis", "restore store latest ./copy")},
     "make dxkeep-picture": "lets dxkeep run for two and a half minutes",
     "dxup serve backup --listen 127.0.0.1:7000 --push 10.0.0.2:7001": "is for another machine: tests/programs/test_dxkeep_remote.py runs it",
     **{command: "needs libpq and a PostgreSQL: tests/programs/test_dxdb.py runs it" for command in ("make build/dxdb", "make run-dxdb")},

@@ -4,7 +4,7 @@ a store, a directory and a program; then what they promise is checked. A section
 does a check without its section. docs/dxkeep-monitoring.md: its table has the metrics that are served, its alerts use them.
 A block's first line: "```sh WHAT it needs", programs or devices.
 usage: test_dxkeep_recipes.py [FILTER...]"""
-import json, os, re, shutil, signal, socket, sqlite3, subprocess, sys, time
+import json, os, pwd, re, shutil, signal, socket, sqlite3, subprocess, sys, time
 
 import test_dxkeep as kit
 from test_dxkeep import DXKEEP, PATIENCE, Skip, keep, may_mount, wait_for
@@ -185,18 +185,22 @@ def disk_full(place, text, yaml):
     assert len(numbers("store")) == 1 and keep("cat", "store", "latest", "app.conf") == before
 
 
+def of_postgres():
+    """What a command of PostgreSQL begins with, which refuses to run as root. The working directory becomes that user's."""
+    if os.geteuid() != 0:
+        return []
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:
+        raise Skip("PostgreSQL does not run as root, and there is no user postgres") from None
+    os.chown(".", user.pw_uid, user.pw_gid)
+    return ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
+
+
 def postgres(place, text, yaml):
     """With a server of its own, as the user postgres if this is root."""
     shutil.rmtree("store"), shutil.rmtree("data")
-    as_user = []
-    if os.geteuid() == 0:
-        import pwd
-        try:
-            user = pwd.getpwnam("postgres")
-        except KeyError:
-            raise Skip("PostgreSQL does not run as root, and there is no user postgres") from None
-        os.chown(".", user.pw_uid, user.pw_gid)
-        as_user = ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
+    as_user = of_postgres()
     env = {"PGHOST": os.path.abspath("."), "PGPORT": str(port()), "PGDATABASE": "postgres", "PGUSER": "test"}
     os.chmod(".", 0o700)
     begin = """initdb -D data -U test -A trust --no-sync >/dev/null
@@ -268,6 +272,31 @@ def every_section_is_run(dice):
     assert shown == set(CHECKS), shown ^ set(CHECKS)
 
 
+def databases_of_the_readme(dice):
+    """The blocks of programs/dxkeep/README.md below "Databases of programs", each in a directory of its own."""
+    text = content(os.path.join(TOP, "programs/dxkeep/README.md"))
+    blocks = re.findall(r"(?s)\n```\n(.*?)```", text[text.index("\n## Databases of programs"):].split("\n## ")[1])
+    assert [re.search(r"--app (\w+)", b)[1] for b in blocks] == ["sqlite", "postgres", "redis"], blocks
+    for block, need in zip(blocks, ("sqlite3", "initdb", "redis-server")):
+        if not shutil.which(need):
+            continue
+        os.mkdir(need)
+        os.chdir(need)
+        before = of_postgres() if need == "initdb" else []
+        if need != "initdb":
+            os.mkdir("data")
+        number = str(port())
+        try:
+            shell(block.replace("redis-server ", "redis-server --port %s " % number), before, {"PGPORT": number})
+        finally:
+            for folder in ("data", "copy") if need == "initdb" else ():
+                subprocess.run([*before, "pg_ctl", "-D", folder, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if need == "redis-server":
+                subprocess.run(["redis-cli", "-p", number, "shutdown", "nosave"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert json.loads(keep("log", "store", "--json").splitlines()[0])["consistent"], keep("log", "store")
+        os.chdir("..")
+
+
 def a_directory_that_is_written_to(dice):
     """What the last section says: it is left as it is, or kept as data.dxup-kept, with a message and status 6."""
     Place()
@@ -292,7 +321,7 @@ def metrics_of_the_document(dice):
     """The table has the names that are served with a remote, no others, and the alerts use names of the table."""
     os.mkdir("data")
     address = "127.0.0.1:%d" % port()
-    process = subprocess.Popen([DXKEEP, "daemon", "store", "data", "--metrics-addr", address, "--remote", "127.0.0.1:9/x", "--no-restore"], stdin=subprocess.DEVNULL,
+    process = subprocess.Popen([DXKEEP, "daemon", "store", "data", "--metrics-addr", address, "--remote", "127.0.0.1:9/x", "--no-restore", "--verbose"], stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=open("log", "wb"))
     try:
         wait_for("the start", lambda: "watching" in content("log"), process)
@@ -311,5 +340,5 @@ def metrics_of_the_document(dice):
 
 
 if __name__ == "__main__":
-    sys.exit(kit.main([every_section_is_run, *(case_of(title, check) for title, check in CHECKS.items()), a_directory_that_is_written_to,
+    sys.exit(kit.main([every_section_is_run, *(case_of(title, check) for title, check in CHECKS.items()), databases_of_the_readme, a_directory_that_is_written_to,
                        metrics_of_the_document], "test_dxkeep_recipes"))

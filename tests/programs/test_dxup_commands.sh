@@ -93,7 +93,7 @@ options_by_command() {
     for command in verify pin mount; do
         "$dxkeep" help $command | grep -q "change while they are read" && fail "dxkeep help $command: --quiet"
     done
-    for command in run daemon restore; do "$dxkeep" help $command | grep -q "^  3  the remote" || fail "dxkeep help $command: no status 3"; done
+    for command in run daemon restore; do "$dxkeep" help $command | grep -q "^  3  .*the remote" || fail "dxkeep help $command: no status 3"; done
     "$dxkeep" help log | grep -q "^  3  " && fail "dxkeep help log: status 3"
 }
 questions_that_have_no_answer() {
