@@ -16,6 +16,7 @@
 #include "../../programs/dxwan/net/loop.c"
 #include "../../programs/dxwan/net/path.c"
 #include "../../programs/dxwan/net/region.c"
+#include "../../programs/dxwan/net/tls.c"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
@@ -34,6 +35,7 @@ typedef struct side {
     wan_loop       loop;
     wan_bulk       bulk;
     wan_ender      ender; /* never asked: no signals */
+    wan_options    options;
     dx_bulk_object object;
     int            file;
     uint64_t       wake;
@@ -100,7 +102,9 @@ static void begin(side *s, uint32_t links_max, uint32_t block_size, const dx_bul
     links.opened = on_opened;
     links.writable = on_writable;
     links.closed = on_closed;
-    DX_CHECK_EQ(wan_loop_open(&s->loop, &links, LONG_S * SECOND, &s->ender), PROG_OK);
+    s->options.timeout_ns = LONG_S * SECOND;
+    s->options.ender = &s->ender;
+    DX_CHECK_EQ(wan_loop_open(&s->loop, &links, &s->options, false), PROG_OK);
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_FILE_CHUNK, on_frame, NULL);
     wan_bulk_begin(&s->bulk, &s->loop.links, s->file, bulk);
