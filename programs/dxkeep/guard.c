@@ -193,6 +193,7 @@ static void abandon(const guarding *g)
     if (g->cgroup) (void)keep_cgroup_write(g->cgroup, "0");
     keep_guard_continue(&g->shared->frozen);
     if (runs) keep_processes_end(prog_now_ns() + END_NS, 0);
+    while (waitpid(-1, NULL, WNOHANG) > 0) continue; /* else their numbers are taken until others reap them */
     _exit(0);
 }
 

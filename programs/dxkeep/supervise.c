@@ -81,6 +81,7 @@ static int give_up(supervisor *v)
     while (runs && prog_now_ns() < until_ns && waitpid(v->guard->shared->pid, NULL, WNOHANG) == 0)
         os_sleep_ns(PAUSE_MIN_NS / 10);
     keep_processes_end(prog_now_ns() + END_NS, 0);
+    while (waitpid(-1, NULL, WNOHANG) > 0) continue;
     return status;
 }
 
