@@ -6,7 +6,7 @@ between them end or hang at the worst moments.
 usage: test_dxkeep_postgres.py [FILTER...]
        DX_CAPTURES=n (default 6) DX_TEST_SEED=n DX_KEEP_FAILED=folder
        The long proof: DX_CAPTURES=100 tests/programs/test_dxkeep_postgres.py under_pgbench under_a_daemon between"""
-import collections, glob, json, os, random, shutil, signal, socket, subprocess, sys, threading, time
+import collections, contextlib, glob, json, os, random, shutil, signal, socket, subprocess, sys, threading, time
 
 import test_dxkeep as kit
 import test_dxkeep_real as real
@@ -326,7 +326,8 @@ def postgres_backups_that_fail(dice):
                     server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dxkeep'")
                 elif what == "stop the server":
                     for pid in [server.process.pid, *real.descendants(server.process.pid)]:
-                        os.kill(pid, signal.SIGSTOP)
+                        with contextlib.suppress(ProcessLookupError):  # one that was about to end
+                            os.kill(pid, signal.SIGSTOP)
                 else:
                     server.end(signal.SIGKILL if what[0] == "k" else signal.SIGQUIT)
 
