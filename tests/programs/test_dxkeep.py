@@ -3692,7 +3692,7 @@ def a_file_system(kind, *options):
         yield
     finally:
         os.chdir(top_now)
-        subprocess.run(["umount", "mounted"], check=True)
+        subprocess.run(["umount", "-l", "mounted"], check=True)
         os.unlink("image")
 
 
