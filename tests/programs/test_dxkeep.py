@@ -1075,7 +1075,7 @@ def a_killed_dxkeep_is_started_again(dice):
     stop(process, signal.SIGTERM, 7)
     found = versions()
     good = [v["version"] for v in found if v["consistent"]]
-    assert len(good) >= 5 and found[0]["consistent"], (good, found[:3])
+    assert len(good) >= 3 and found[0]["consistent"], (good, found[:3])
     bad = [v for v in dice.sample(good, min(len(good), 40)) if not of_one_instant(v)]
     assert not bad, "versions %r are called consistent and are not" % bad
     assert not difference(seen("data"), restored("latest")), "the last state was not captured"
