@@ -4,6 +4,7 @@
        process          | lock, lock | 'h' ............................................. | ends */
 #include "app.h"
 
+#include "processes.h"
 #include "../common/os.h"
 
 #include <assert.h>
@@ -19,7 +20,7 @@
 #include <sys/prctl.h>
 #endif
 
-enum { HELD = 'h', NOT_HELD = 'n', ASK = 'a', DESCRIPTORS_MAX = 65536 };
+enum { HELD = 'h', NOT_HELD = 'n', ASK = 'a' };
 #define ANSWER_NS INT64_C(500000000) /* for the answer of a process that has the time limit itself */
 
 bool keep_app_is_backup(const char *app) { return app && !strcmp(app, "postgres"); }
@@ -84,9 +85,7 @@ static void serve(const keep_holder *h, int64_t until_ns)
     signal(SIGINT, SIG_IGN); /* of the terminal: dxkeep decides */
     signal(SIGTERM, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
-    const long open_max = sysconf(_SC_OPEN_MAX);
-    for (int fd = 3; fd < (open_max > 0 && open_max < DESCRIPTORS_MAX ? open_max : DESCRIPTORS_MAX); fd++)
-        if (fd != h->fd) close(fd);
+    keep_process_close_files(h->fd);
     const char *why = keep_sqlite_lock(&h->held, h->directory, until_ns, &failed);
     const int n = why ? snprintf(text, sizeof text, "%c%zu %.400s", NOT_HELD, failed, why)
                       : snprintf(text, sizeof text, "%c", HELD);

@@ -4,6 +4,7 @@
 #include "app_postgres.h"
 
 #include "../../layers/dx_crc32c.h"
+#include "processes.h"
 #include "../common/os.h"
 #include "../versions/tree/entries.h"
 
@@ -27,7 +28,6 @@
 #endif
 
 enum {
-    DESCRIPTORS_MAX = 65536,
     GROUPS_MAX      = 256,
     LOOKS_MAX       = 40,  /* for a pg_control that is that of the server */
     SERVER_MIN      = 100000,
@@ -136,8 +136,7 @@ static void execute(const runner *r, int fd, const char *connect)
     signal(SIGTERM, SIG_DFL);
     setpgid(0, 0); /* Ctrl-C of the terminal is for dxkeep */
     if (dup2(fd, 0) < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0) _exit(126);
-    const long open_max = sysconf(_SC_OPEN_MAX);
-    for (int i = 3; i < (open_max > 0 && open_max < DESCRIPTORS_MAX ? open_max : DESCRIPTORS_MAX); i++) close(i);
+    keep_process_close_files(-1);
     if (!become(r)) give_up("psql cannot be run as the owner of the directory", 126);
 #if defined(PR_SET_PDEATHSIG)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the change of the user, which ends it */

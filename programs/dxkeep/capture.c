@@ -434,16 +434,22 @@ static uint64_t least_bytes(const keep_capture *c)
 
 static uint64_t stop_limit_ns(const keep_capture *c) { return c->holder ? c->o->app_ns : c->o->pause_ns; }
 
+/* The best that the latest stops read, in bytes a second; 0: none was measured. */
+static double best_rate(const keep_capture *c)
+{
+    uint64_t rate = 0;
+    for (unsigned i = 0; i < KEEP_RATES && i < c->rate_count; i++)
+        if (c->rates[i] > rate) rate = c->rates[i];
+    return (double)rate;
+}
+
 /* Would a stop be for nothing, and is it not time to try one? */
 static bool is_too_slow(keep_capture *c)
 {
-    uint64_t rate = 0;
     if (!c->skip_left || !c->flush || c->clones.count) return false;
-    for (unsigned i = 0; i < KEEP_RATES && i < c->rate_count; i++)
-        if (c->rates[i] > rate) rate = c->rates[i];
     sort_changes(c);
     const uint64_t bytes = least_bytes(c);
-    return bytes > SMALL_BYTES && (double)bytes * 1e9 > (double)rate * (double)stop_limit_ns(c);
+    return bytes > SMALL_BYTES && (double)bytes * 1e9 > best_rate(c) * (double)stop_limit_ns(c);
 }
 
 /* >>clones ---------------------------------------------------------------
@@ -454,14 +460,11 @@ static bool is_too_slow(keep_capture *c)
 
 static bool needs_clones(keep_capture *c)
 {
-    uint64_t rate = 0;
     if (!c->clones.count) return false;
-    for (unsigned i = 0; i < KEEP_RATES && i < c->rate_count; i++)
-        if (c->rates[i] > rate) rate = c->rates[i];
     sort_changes(c);
-    const double bytes = (double)least_bytes(c);
+    const double rate = best_rate(c), bytes = (double)least_bytes(c);
     const double half_pause_s = (double)stop_limit_ns(c) / 2e9;
-    return bytes > (double)c->o->held_max / 2 || bytes > (rate ? (double)rate : FIRST_RATE) * half_pause_s;
+    return bytes > (double)c->o->held_max / 2 || bytes > (rate > 0 ? rate : FIRST_RATE) * half_pause_s;
 }
 
 static void prepare_clones(keep_capture *c)
@@ -1079,21 +1082,30 @@ int keep_store_check(const keep_options *o, const char *consequence)
     return status || !versions_store_is_at(o->store) ? status : probe(o, consequence);
 }
 
-keep_backup keep_backup_of(const keep_options *o)
+void keep_apps_open(keep_apps *a, keep_capture *c)
 {
-    return (keep_backup){.directory = o->directory, .store = o->store, .connect = o->app_connect,
-                         .limit_ns = o->app_ns, .quiet = o->quiet};
+    const keep_options *o = c->o;
+    a->holder = (keep_holder){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
+    a->aof = (keep_aof){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
+    a->backup = (keep_backup){.directory = o->directory, .store = o->store, .connect = o->app_connect,
+                              .limit_ns = o->app_ns, .quiet = o->quiet};
+    if (keep_app_is_backup(o->app)) c->backup = &a->backup;
+    else if (keep_app_is_aof(o->app)) c->aof = &a->aof;
+    else if (o->app) c->holder = &a->holder;
+}
+
+void keep_apps_close(keep_apps *a)
+{
+    keep_backup_close(&a->backup);
+    keep_holder_close(&a->holder);
+    keep_aof_close(&a->aof);
 }
 
 int keep_capture_once(const keep_options *o)
 {
-    keep_holder holder = {.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
-    keep_aof aof = {.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
-    keep_backup backup = keep_backup_of(o);
+    keep_apps apps;
     keep_capture c = {.o = o, .all = true};
-    if (keep_app_is_backup(o->app)) c.backup = &backup;
-    else if (keep_app_is_aof(o->app)) c.aof = &aof;
-    else if (o->app) c.holder = &holder;
+    keep_apps_open(&apps, &c);
     int status = keep_in_place_recover(o->directory);
     if (!status) status = check_parent(o, "nothing was captured");
     if (status) return status;
@@ -1108,8 +1120,6 @@ int keep_capture_once(const keep_options *o)
         status = prog_fail(PROG_SYSTEM, "not captured: %s", keep_capture_lacking_text(&c, text));
     }
     keep_capture_close(&c);
-    keep_backup_close(&backup);
-    keep_holder_close(&holder);
-    keep_aof_close(&aof);
+    keep_apps_close(&apps);
     return status;
 }

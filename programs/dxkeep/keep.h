@@ -196,8 +196,15 @@ char *keep_capture_lacking_text(const keep_capture *c, char out[KEEP_LACKING_SIZ
 /* Fail if the store can neither be there nor be made, or is there and cannot be written; the message ends
    with the consequence. */
 int  keep_store_check(const keep_options *o, const char *consequence);
-/* For --app postgres. keep_backup_close() it. */
-keep_backup keep_backup_of(const keep_options *o);
+/* --app: the three ways, of which a capture uses the one of its program, or none. */
+typedef struct keep_apps {
+    keep_holder holder;
+    keep_backup backup;
+    keep_aof    aof;
+} keep_apps;
+/* Set them up, and the one of c->o->app in c. */
+void keep_apps_open(keep_apps *a, keep_capture *c);
+void keep_apps_close(keep_apps *a);
 /* The command. */
 int  keep_capture_once(const keep_options *o);
 

@@ -89,6 +89,14 @@ keep_process *keep_processes_find(const keep_processes *all, pid_t pid)
     return NULL;
 }
 
+void keep_process_close_files(int except)
+{
+    enum { FILES_MAX = 65536 };
+    const long open_max = sysconf(_SC_OPEN_MAX);
+    for (int fd = 3; fd < (open_max > 0 && open_max < FILES_MAX ? open_max : FILES_MAX); fd++)
+        if (fd != except) close(fd);
+}
+
 /* Returns whether one has not ended. Each pass finds the children of those in the list. */
 static bool kill_below(pid_t self, pid_t except)
 {

@@ -28,6 +28,8 @@ bool keep_process_read(const char *path, char *state, pid_t *parent);
 bool keep_processes_list(keep_processes *all);
 /* NULL: it is not in the list. */
 keep_process *keep_processes_find(const keep_processes *all, pid_t pid);
+/* In a new process: close what it has inherited, but the standard files and one more (-1: no other). */
+void keep_process_close_files(int except);
 /* Send SIGKILL to all descendants of this process but one (0: all), until all have ended or until_ns
    (prog_now_ns()). They are not reaped. The caller is a subreaper: orphans become its children, so none is
    missed. */

@@ -14,7 +14,6 @@
 #include "../versions/tree/metadata.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -351,19 +350,22 @@ static int read_ready(replayer *r)
                                    "or remove %s", r->o->target, r->stage);
 }
 
+static int any_name(void *user, const char *name)
+{
+    (void)user;
+    (void)name;
+    return 1;
+}
+
 /* The staging folder exists. If a replay has made it, it belongs to this user, and is empty or has a lock. */
 static int check_stage(const replayer *r, const char *lock)
 {
     struct stat info;
-    bool empty = true;
     const bool ours = lstat(r->stage, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid();
-    DIR *folder = ours ? opendir(r->stage) : NULL;
-    errno = 0;
-    for (struct dirent *e = folder ? readdir(folder) : NULL; e; e = readdir(folder))
-        empty &= !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
-    empty &= !errno; /* all names were read */
-    if (folder) closedir(folder);
-    if (folder && (empty || (lstat(lock, &info) == 0 && S_ISREG(info.st_mode)))) return PROG_OK;
+    const int folder = ours ? os_open_folder(r->stage) : -1;
+    const bool empty = folder >= 0 && os_list(folder, any_name, NULL) == 0;
+    if (folder >= 0) os_close(folder);
+    if (folder >= 0 && (empty || (lstat(lock, &info) == 0 && S_ISREG(info.st_mode)))) return PROG_OK;
     return prog_fail(PROG_REFUSED, "%s: no replay of this user has made it; move it away", r->stage);
 }
 

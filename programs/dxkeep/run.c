@@ -39,9 +39,7 @@ typedef struct keeper {
     keep_child   child;
     keep_guard   guard;
     keep_freezer freezer;
-    keep_holder  holder;  /* --app */
-    keep_backup  backup;  /* or this */
-    keep_aof     aof;
+    keep_apps    apps;
     keep_metrics *metrics; /* NULL: not served */
     keep_gc     *gc;      /* NULL: no version is removed */
     keep_ship   *ship;    /* NULL: there is no remote */
@@ -108,7 +106,7 @@ static void pace(keeper *k, int64_t began, int64_t began_used, bool all)
 {
     const int64_t now = prog_now_ns(), taken = now - began;
     const int64_t by_use = began + 10 * (os_used_ns() - began_used);
-    const int64_t by_pause = began + 10 * (int64_t)(k->capture.paused_ns + k->backup.waited_ns);
+    const int64_t by_pause = began + 10 * (int64_t)(k->capture.paused_ns + k->apps.backup.waited_ns);
     k->due_ns = now + taken;
     if (k->due_ns < by_use) k->due_ns = by_use;
     if (k->due_ns < by_pause) k->due_ns = by_pause;
@@ -200,13 +198,8 @@ static int open_guard(keeper *k)
 {
     const keep_options *o = k->o;
     const bool stops = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_pidfile || o->freeze_cgroup;
-    if (keep_app_is_backup(o->app)) k->capture.backup = &k->backup;
-    else if (keep_app_is_aof(o->app)) k->capture.aof = &k->aof;
-    else if (o->app) k->capture.holder = &k->holder;
     if (o->app) {
-        k->backup = keep_backup_of(o);
-        k->holder = (keep_holder){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
-        k->aof = (keep_aof){.directory = o->directory, .rules = &o->rules, .quiet = o->quiet};
+        keep_apps_open(&k->apps, &k->capture);
         k->capture.flush = flush;
         k->capture.flush_user = k;
     }
@@ -291,9 +284,7 @@ static void close_all(keeper *k)
     free(k->watch_memory);
     free(k->reactor_memory);
     keep_capture_close(&k->capture);
-    keep_backup_close(&k->backup);
-    keep_holder_close(&k->holder);
-    keep_aof_close(&k->aof);
+    keep_apps_close(&k->apps);
 }
 
 /* >>loop --------------------------------------------------------------- */
