@@ -88,7 +88,7 @@
     USES        code, and RAM for objects and the deepest stack, beyond desc.memory (bytes)
                                             Cortex-M0      Cortex-M3       rv32imac
         BLAKE3                              5,252  2,512    3,824  2,512    5,856  2,384
-        store, verified reads              16,320 16,128   14,116 16,052   18,546 16,096
+        store, verified reads              16,376 14,096   14,232 14,044   18,620 14,032
 
     ERRORS      dx_cas_error: 0 = ok, negative = reason; dx_cas_error_name() spells it. An error of
                 a device function is passed through. dx_cas_damage_offset(): where ECORRUPT was met.
@@ -269,7 +269,8 @@ typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the defaul
                                 size; half is reserved for deletions and commits. Default 0 */
     uint32_t align;          /* creation: records begin at multiples of it; 8 (default)..4096 */
     uint8_t  store_id[16];   /* creation: random; keep it secret from whoever supplies content */
-    dx_cas_device checkpoint; /* read NULL: none. For dx_cas_checkpoint(); needs no sync */
+    dx_cas_device checkpoint; /* read NULL: none. For dx_cas_checkpoint(), which does
+                                 not sync it */
     const dx_cas_codec *codecs; /* codecs[0] compresses new objects; all decompress; borrowed */
     size_t   codec_count;
 } dx_cas_desc;
@@ -596,12 +597,14 @@ DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s);
    (open again: a commit could not be synced and was undone; reads may return it, too),
    DX_CAS_ENOMEM (grow, repeat). After a device error, repeat it before reading on. */
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s);
-/* Writer: commit, and tell readers that another store replaces this one (before a rename). The
-   writer may crash before the rename, so a retired store opens and reads like any other:
-   dx_cas_stats.retired tells, and dx_cas_refresh() returns DX_CAS_EMOVED once when it becomes
-   retired. A reader of a file keeps it until dx_cas_file_moved() says that its path leads to
-   another file, and checks at each refresh while the store is retired. The next writer that finds
-   it retired finishes the rename, or undoes it with any dx_cas_commit(). */
+/* Writer: commit, and tell readers that another store replaces this one (before a rename).
+   desc.checkpoint is of this store alone: empty it and sync it before the rename, or after a power
+   cut the other store may be taken for one that has lost commits. The writer may crash before the
+   rename, so a retired store opens and reads like any other: dx_cas_stats.retired tells, and
+   dx_cas_refresh() returns DX_CAS_EMOVED once when it becomes retired. A reader of a file keeps it
+   until dx_cas_file_moved() says that its path leads to another file, and checks at each refresh
+   while the store is retired. The next writer that finds it retired finishes the rename, or undoes
+   it with any dx_cas_commit(). */
 DX_CAS_API int dx_cas_retire(dx_cas_store *s);
 
 /* --- Names. Changes are atomic with dx_cas_commit(). */

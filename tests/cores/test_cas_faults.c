@@ -478,7 +478,7 @@ static int add_version(run *r)
     return DX_CAS_OK;
 }
 
-/* As a program collects: copy, commit, retire, rename, sync the directory. */
+/* As a program collects: copy, commit, retire, empty the checkpoint durably, rename, sync the directory. */
 static int collect(run *r)
 {
     world *w = &r->world;
@@ -493,6 +493,7 @@ static int collect(run *r)
     if (error == DX_CAS_OK) error = dx_cas_compact_into(&r->store, &r->fresh);
     if (error == DX_CAS_OK) error = dx_cas_retire(&r->store);
     if (error == DX_CAS_OK && r->side) error = file_truncate(&w->files[INDEX], 0);
+    if (error == DX_CAS_OK && r->side) error = file_sync(&w->files[INDEX]);
     if (error == DX_CAS_OK) error = strike(w, CALL_OTHER);
     dx_cas_close(&r->fresh);
     if (error) return error;
