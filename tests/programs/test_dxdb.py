@@ -1861,6 +1861,13 @@ def asks_more_than_is_kept(c, method):
     assert len(set(sizes)) == 1 and sizes[0][0] == dx_hbtp.RESPONSE and sizes[0][1] > 30000, collections.Counter(sizes)
 
 
+def its_version_names_the_library_of_tls():
+    said = subprocess.run([DXDB, "--version"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert re.fullmatch(r"dxdb \d+\.\d+\.\d+ \(no zstd, OpenSSL \d+\.\d+\.\d+[^)]*\)\n", said), said
+    if shutil.which("ldd") and "libssl" in (linked := subprocess.run(["ldd", DXDB], stdout=subprocess.PIPE).stdout.decode()):
+        assert "libssl.so." + re.search(r"OpenSSL (\d+)", said)[1] in linked, (said, linked)
+
+
 def tls_carries_both_protocols():
     if not shutil.which("openssl"):
         raise Skip("openssl is not installed")
@@ -4219,7 +4226,7 @@ CASES = [p19_dt_4_w_43_st_22_a_result_is_kept_until_its_table_changes, hbtp_and_
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
          each_query_has_metrics, the_examples_of_the_readme_run, the_examples_of_the_readme_run_over_tls, clients_refuse_a_bad_certificate, clients_decode_every_type, clients_carry_much_over_tls,
-         tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
+         its_version_names_the_library_of_tls, tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed, a_key_is_only_what_equals_by_its_bytes,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
