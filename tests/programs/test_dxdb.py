@@ -3368,13 +3368,13 @@ def a_write_that_failed_is_not_in_the_database():
     r = random.Random(1)
     postgres.fresh("CREATE TABLE done (number int PRIMARY KEY, late int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
     add = {"add": {"sql": ["INSERT INTO done (number) VALUES ($1)", "UPDATE done SET late = $2 WHERE number = $1"], "parameters": ["number", "late"]}}
-    ends = Ends(r, 1.5)
+    ends = Ends(r, 2.5)
     network = Network(connect_database, ends)
     steps = [(place, what) for place in Ends.PLACES for what in Ends.WHATS if place not in ("asked", "sent") or what in ("cut", "late")] \
         + [(None, why) for why in ("number", "late", "value", None)] * 5
     r.shuffle(steps)
     said, wants = {}, {"asked": [None], "sent": [None], "statement": [None], "commit": [None], "sync": [1, None], "position": [1]}
-    with Server({"done": "SELECT number FROM done"}, writes=add, database="pool = 16", server="request_ms = 1000",
+    with Server({"done": "SELECT number FROM done"}, writes=add, database="pool = 16\nheartbeat_ms = 500", server="request_ms = 2000",
                 url="host=%s port=%d user=test dbname=postgres sslmode=disable gssencmode=disable" % network.address) as s, s.hbtp() as client:
         s.write(client, "add", "0", "0")
         for number, (place, what) in enumerate(steps, 1):
