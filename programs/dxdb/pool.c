@@ -55,8 +55,11 @@ static const char *const controls[][2] = {
     {"reset", "RESET ALL"},
 };
 
-/* Phases of a job. */
+/* Phases of a job. A write in POSITION or RESULT is committed: the COMMIT was answered. */
 enum { FIRST, POSITION, RESULT, ROLLING_BACK };
+
+/* What is known of a write. UNKNOWN: its COMMIT may have been sent, and was not answered. */
+enum { NOT_COMMITTED, COMMITTED, UNKNOWN };
 
 /* Kinds of answers to the commands of a write. */
 enum { EXPECT_NOTHING, EXPECT_COUNT, EXPECT_COMMIT };
@@ -83,6 +86,25 @@ static uint16_t status_of(const PGresult *result)
     return DXDB_FAILED;
 }
 
+/* Does this error of a write prove that it is not committed? Only what the database says of a command that
+   it rolls back. That it ends the connection can come between a commit and its answer, and a pooler may have
+   lost the answer (08...); errors of libpq itself have no SQLSTATE. */
+static bool proves_failure(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (!state || !severity || strcmp(severity, "ERROR")) return false;
+    return strncmp(state, "08", 2) && strncmp(state, "57P", 3) && strcmp(state, "40003");
+}
+
+/* What is known of a write that has no good answer. */
+static int end_of(const dxdb_job *job)
+{
+    assert(job->is_write);
+    if (job->phase == POSITION || job->phase == RESULT) return COMMITTED;
+    return job->asks_commit ? UNKNOWN : NOT_COMMITTED;
+}
+
 /* >>jobs ---------------------------------------------------------------------- */
 static void report(dxdb_job *job, uint16_t status, const PGresult *result, const char *why)
 {
@@ -98,6 +120,16 @@ static void report(dxdb_job *job, uint16_t status, const PGresult *result, const
     dxdb_job_fn *done = job->done;
     job->done = NULL;
     if (done) done(job->user, &outcome);
+}
+
+/* A write has no good answer, because of `why`. */
+static void report_end(dxdb_job *job, uint16_t status, const char *why)
+{
+    static const char *const formats[] = {"%s", "it was committed, but %s", "%s; it may have been committed"};
+    char text[DXDB_TEXT_SIZE + 48];
+    const int end = end_of(job);
+    snprintf(text, sizeof text, formats[end], why);
+    report(job, end == NOT_COMMITTED ? DXDB_UNAVAILABLE : status, NULL, text);
 }
 
 static void retire(dxdb_job *job)
@@ -137,10 +169,9 @@ static void on_deadline(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
              ? "no connection to the database was free in time" : why);
         retire(job);
     } else if (job->done) {
-        report(job, DXDB_TIMEOUT, NULL, !job->is_write ? "the query took too long"
-             : job->phase == POSITION
-             ? "it was committed, but its position did not arrive in time"
-             : "the transaction took too long; it may have been committed");
+        if (!job->is_write) report(job, DXDB_TIMEOUT, NULL, "the query took too long");
+        else report_end(job, DXDB_TIMEOUT, end_of(job) == COMMITTED ? "its position did not arrive in time"
+                        : "the transaction took too long");
         (void)dx_reactor_timer(r, op, (p->config->request_ms + GRACE_MS) * 1000000);
     } else {
         dxdb_connection_drop(&job->on->connection, "the database does not cancel a query");
@@ -185,6 +216,7 @@ static bool send_control(dxdb_pooled *c, int which)
             return false;
     }
     job->expects[job->expected++] = which == COMMIT ? EXPECT_COMMIT : EXPECT_NOTHING;
+    if (which == COMMIT) job->asks_commit = true; /* libpq may send it even if it reports an error */
     return dxdb_connection_execute(&c->connection, controls[which][0], 0, NULL);
 }
 
@@ -383,7 +415,8 @@ static void discard(dxdb_pooled *c)
 }
 
 /* A command of the job has failed. Its statements are prepared again by the next job, because it is
-   unknown which of them are. */
+   unknown which of them are. A COMMIT that fails can still be one that was made, if the database then ends
+   the connection: its error is reported when the sync is answered. */
 static void handle_failure(dxdb_pooled *c, const PGresult *result)
 {
     dxdb_job *job = c->job;
@@ -392,13 +425,22 @@ static void handle_failure(dxdb_pooled *c, const PGresult *result)
     dxdb_first_line(why, sizeof why, message ? message : "the connection to the database was lost");
     c->generation = c->pool->generation - 1;
     if (job->is_write) c->must_discard = true;
-    if (job->is_write && job->phase == POSITION)
-        report(job, DXDB_FAILED, NULL, "it was committed, but its position is not known");
-    else report(job, status_of(result), NULL, why);
+    if (job->is_write && end_of(job) == COMMITTED) {
+        report_end(job, DXDB_FAILED, "its position is not known");
+    } else if (job->is_write && !proves_failure(result)) {
+        report_end(job, DXDB_FAILED, why);
+    } else if (job->is_write && job->phase == FIRST && job->expects[job->answers] == EXPECT_COMMIT) {
+        job->failure = status_of(result);
+        snprintf(job->failed, sizeof job->failed, "%s", why);
+    } else {
+        report(job, status_of(result), NULL, why);
+    }
 }
 
 static void finish(dxdb_pooled *c)
 {
+    if (c->job->is_write && c->job->done)
+        report_end(c->job, DXDB_FAILED, "the database does not say what became of it");
     let_go(c);
     if (c->must_discard && c->connection.is_open) discard(c);
     match(c->pool);
@@ -437,6 +479,7 @@ static void handle_query(dxdb_pooled *c, PGresult *result)
 static void end_transaction(dxdb_pooled *c)
 {
     dxdb_job *job = c->job;
+    if (job->failure) report(job, job->failure, NULL, job->failed);
     if (job->phase == RESULT) {
         job->phase = POSITION;
         (void)send_after(c);
@@ -461,10 +504,10 @@ static void handle_write(dxdb_pooled *c, PGresult *result)
     dxdb_job *job = c->job;
     const ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_PIPELINE_SYNC) {
-        if (job->phase == POSITION || job->phase == ROLLING_BACK) finish(c);
-        else end_transaction(c);
+        if (job->phase == FIRST || job->phase == RESULT) end_transaction(c);
+        else finish(c);
     } else if (job->phase == POSITION) {
-        if (status != PGRES_TUPLES_OK) return;
+        if (status != PGRES_TUPLES_OK || PQntuples(result) != 1) return;
         if (PQnfields(result) == 1) { /* of functions_sql */
             c->has_functions = strcmp(PQgetvalue(result, 0, 0), "f") != 0;
             c->knows_functions = true;
@@ -483,8 +526,10 @@ static void handle_write(dxdb_pooled *c, PGresult *result)
         if (!strcmp(PQcmdStatus(result), "COMMIT")) {
             job->phase = RESULT;
             c->pool->written++;
-        } else {
+        } else if (!strcmp(PQcmdStatus(result), "ROLLBACK")) {
             report(job, DXDB_FAILED, NULL, "the transaction was rolled back");
+        } else {
+            report_end(job, DXDB_FAILED, "the database does not say what became of it");
         }
     }
 }
@@ -517,18 +562,17 @@ static void on_lost(dxdb_connection *connection, const char *why)
 {
     dxdb_pooled *c = connection->user;
     char text[DXDB_TEXT_SIZE + 48];
+    static const char lost[] = "the connection to the database was lost";
     (void)why;
     c->setup = 0;
     if (c->was_open) c->pool->open--;
     c->was_open = false;
     if (!c->job) return;
     if (!c->job->is_write) {
-        snprintf(text, sizeof text, "the connection to the database was lost: %s", connection->reason);
+        snprintf(text, sizeof text, "%s: %s", lost, connection->reason);
         report(c->job, DXDB_UNAVAILABLE, NULL, text);
     } else {
-        report(c->job, DXDB_FAILED, NULL, c->job->phase == POSITION || c->job->phase == RESULT
-             ? "it was committed, but the connection to the database was lost"
-             : "the connection to the database was lost; it may have been committed");
+        report_end(c->job, DXDB_FAILED, lost);
     }
     let_go(c);
 }
@@ -575,8 +619,7 @@ void dxdb_pool_end(dxdb_pool *p)
         if (c->job && !c->job->is_write)
             report(c->job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
         else if (c->job)
-            report(c->job, DXDB_FAILED, NULL, "the server is shutting down; it may have been "
-                                            "committed");
+            report_end(c->job, DXDB_FAILED, "the server is shutting down");
         let_go(c);
         dxdb_connection_end(&c->connection);
     }

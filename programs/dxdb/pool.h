@@ -36,6 +36,9 @@ struct dxdb_job { /* private */
     uint8_t      expects[2 * DXDB_STATEMENTS_MAX + 8]; /* of a write: kinds of answers, in order */
     uint32_t     expected;
     uint32_t     answers;
+    bool         asks_commit; /* its COMMIT was given to libpq */
+    uint16_t     failure;   /* status of a COMMIT that failed, reported when the sync is answered; 0: none */
+    char         failed[DXDB_TEXT_SIZE]; /* and why */
     int          count;
     const char *const *values;
     dxdb_job_fn *done;   /* NULL: already called */

@@ -4,7 +4,8 @@ usage: dxdb_faults.py [SECONDS [SEED [SOURCE]]]      (30, 1, triggers; or replic
        DXDB=path
 
 Faults: dxdb killed, ended, told to load its configuration, stopped; the database killed and started again, its connections ended,
-the one that brings changes stopped; the network to the database or to the clients stalled, or cut with what was under way.
+the one that brings changes stopped; the network to the database or to the clients stalled, or cut with what was under way;
+and what the database says of a write, around its commit, replaced by the end of its connection, an error, half of it, or late.
 
 What must hold, whatever happens:
   a write that was acknowledged is in the database, once; one that failed is not; of one whose end is unknown at most one is
@@ -12,7 +13,7 @@ What must hold, whatever happens:
   a get begun STALE_S after a commit returns nothing older than this commit: a connection that hangs is noticed by then
   the versions that a subscriber sees never go back, and at the end all subscribers have what the table has
 The checks of the first three are tried on planted violations before."""
-import collections, contextlib, os, random, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, types
+import collections, contextlib, os, random, shutil, signal, socket, struct, sys, tempfile, threading, time, types
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -25,63 +26,13 @@ SOURCE = sys.argv[3] if len(sys.argv) > 3 else "triggers"
 NOTICED_S = {"triggers": 0.6, "replication": 10}[SOURCE]  # when a connection hangs
 STALE_S = NOTICED_S + 3.4  # and time for a busy machine
 STALL_S = 2 * STALE_S  # the longest one
+LATE_S = 2.5  # an answer of the database, beyond request_ms
 WRITERS, READERS, FOLLOWERS, OWN_KEYS, SHARED_KEYS = 3, 4, 6, 4, 8
 QUERIES = {"one": {"sql": "SELECT id, v FROM t WHERE id = $1", "parameters": ["id"]},
            "group": {"sql": "SELECT id, k, v, filler FROM t WHERE k = $1 ORDER BY id", "parameters": ["k"]},
            "all": "SELECT id, k, v FROM t ORDER BY id"}
 WRITES = {"add": {"sql": ["UPDATE t SET v = v + 1 WHERE id = $1", "INSERT INTO done (number) VALUES ($2)"], "parameters": ["id", "number"]}}
 FAILED = (dx_hbtp.HbtpError, OSError, TimeoutError, struct.error)
-
-
-# ---- a network that can fail
-class Network:
-    """Connections to a port of its own go to connect(). They can be stalled, and cut."""
-
-    def __init__(self, connect):
-        self.connect, self.flows, self.pairs, self.lock = connect, threading.Event(), set(), threading.Lock()
-        self.flows.set()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.address = self.listener.getsockname()
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            near, _ = self.listener.accept()
-            try:
-                far = self.connect()
-            except OSError:
-                near.close()
-                continue
-            pair = (near, far)
-            with self.lock:
-                self.pairs.add(pair)
-            for ends in (pair, pair[::-1]):
-                threading.Thread(target=self.carry, args=(pair, *ends), daemon=True).start()
-
-    def carry(self, pair, source, sink):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                self.flows.wait()
-                sink.sendall(data)
-        self.end(pair)
-
-    def end(self, pair):
-        for s in pair:
-            with contextlib.suppress(OSError):
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                s.shutdown(socket.SHUT_RDWR)
-        with self.lock:
-            known = pair in self.pairs
-            self.pairs.discard(pair)
-        if known:
-            pair[0].close()
-            pair[1].close()
-
-    def cut(self):
-        with self.lock:
-            pairs = list(self.pairs)
-        for pair in pairs:
-            self.end(pair)
 
 
 # ---- what is known of the table
@@ -165,21 +116,15 @@ class World:
         self.counts, self.faults, self.troubles = collections.Counter(), collections.Counter(), []
         self.over, self.commits, self.ledger, self.keys = threading.Event(), Commits(), Ledger(), {}
         self.worst_age_s = 0
-        self.to_database = Network(self.connect_database)
-        self.to_server = Network(lambda: socket.create_connection(self.server.at["hbtp"], timeout=5))
+        self.ends = t.Ends(random.Random(SEED), LATE_S)
+        self.to_database = t.Network(t.connect_database, self.ends)
+        self.to_server = t.Network(lambda: socket.create_connection(self.server.at["hbtp"], timeout=5))
         self.server = None
         self.serve(install=True)
         self.peer = types.SimpleNamespace(at={"hbtp": self.to_server.address}, methods=self.server.methods)
 
-    def connect_database(self):
-        s = socket.socket(socket.AF_UNIX)
-        s.settimeout(5)
-        s.connect(t.postgres.place + "/.s.PGSQL.5432")
-        s.settimeout(None)
-        return s
-
     def serve(self, install=False):
-        url = "host=%s port=%d user=test dbname=postgres" % self.to_database.address
+        url = "host=%s port=%d user=test dbname=postgres sslmode=disable gssencmode=disable" % self.to_database.address
         self.server = t.Server(QUERIES, install=install, ready=install, url=url, writes=WRITES,
                                database='source = "%s"' % SOURCE,
                                server="workers = 2\nrequest_ms = 2000", name="faults")
@@ -247,10 +192,10 @@ class World:
             try:
                 answer = client.call(self.peer.methods["add"], t.arguments(str(key), str(number)), timeout=5)
             except dx_hbtp.HbtpError as e:
-                if e.status and "may have been" not in e.text:
-                    self.ledger.ends[number] = int("it was committed" in e.text)
+                if e.status:
+                    self.ledger.ends[number] = t.end_of_write(e.status, e.text)
                     self.ledger.why[number] = str(e)
-                    self.counts["writes with an error"] += 1
+                    self.counts["writes with an error"] += self.ledger.ends[number] is not None
                 raise
             self.ledger.ends[number] = 1
             self.counts["writes"] += 1
@@ -318,7 +263,8 @@ class World:
     def fault(self):
         r = self.random
         kind = r.choice(["dxdb killed", "dxdb ended", "dxdb reloaded", "dxdb stopped", "database killed", "connections ended",
-                         "listening ended", "listening stopped", "network stalled", "network cut", "clients stalled", "clients cut"])
+                         "listening ended", "listening stopped", "network stalled", "network cut", "clients stalled", "clients cut",
+                         "ends of writes changed", "ends of writes changed"])
         self.faults[kind] += 1
         pause_s = r.choice([0.05, 0.3, 1, STALL_S, STALL_S])
         process = self.server.process
@@ -345,6 +291,10 @@ class World:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, sent)
                 self.over.wait(pause_s if sent == signal.SIGSTOP else 0)
+        elif kind == "ends of writes changed":
+            self.ends.share = r.choice([0.1, 0.5, 1])
+            self.over.wait(pause_s)
+            self.ends.share = 0
         else:
             network = self.to_database if kind.startswith("network") else self.to_server
             if kind.endswith("cut"):
@@ -387,6 +337,7 @@ class World:
             f.close()
         unknown = sum(end is None for end in self.ledger.ends.values())
         self.counts["writes with unknown end"] = unknown
+        self.counts["ends changed"] = sum(self.ends.taken.values())
         assert self.counts["writes"] and self.counts["gets"] and self.counts["contents followed"] and self.faults, self.counts
 
     def came_back(self, f):

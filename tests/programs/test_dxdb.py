@@ -85,6 +85,184 @@ class Postgres:
             return len(re.findall(r"execute q\d+: [^\n]*" + re.escape(mark), log.read()))
 
 
+# ---- a network that can fail
+class Cut(Exception):
+    """The connection ends here: after these bytes, and this time."""
+
+
+class Network:
+    """Connections to a port of its own go to connect(). They can be stalled, and cut. ends: those to PostgreSQL have ends of writes
+    changed."""
+
+    def __init__(self, connect, ends=None):
+        self.connect, self.flows, self.pairs, self.lock = connect, threading.Event(), set(), threading.Lock()
+        self.ends = ends
+        self.flows.set()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.address = self.listener.getsockname()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            near, _ = self.listener.accept()
+            try:
+                far = self.connect()
+            except OSError:
+                near.close()
+                continue
+            pair = (near, far)
+            with self.lock:
+                self.pairs.add(pair)
+            wire = Wire(self.ends) if self.ends else None
+            for ends, change in ((pair, wire and wire.asks), (pair[::-1], wire and wire.tells)):
+                threading.Thread(target=self.carry, args=(pair, *ends, change), daemon=True).start()
+
+    def carry(self, pair, source, sink, change):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self.flows.wait()
+                try:
+                    sink.sendall(change(data) if change else data)
+                except Cut as e:
+                    sink.sendall(e.args[0])
+                    time.sleep(e.args[1])
+                    break
+        self.end(pair)
+
+    def end(self, pair):
+        for s in pair:
+            with contextlib.suppress(OSError):
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                s.shutdown(socket.SHUT_RDWR)
+        with self.lock:
+            known = pair in self.pairs
+            self.pairs.discard(pair)
+        if known:
+            pair[0].close()
+            pair[1].close()
+
+    def cut(self):
+        with self.lock:
+            pairs = list(self.pairs)
+        for pair in pairs:
+            self.end(pair)
+
+
+class Ends:
+    """What the connections to PostgreSQL make of writes. Places: a COMMIT that dxdb asks for, before it is sent; after it, without its
+    sync; what the database says of a statement, of the COMMIT, of the sync, and of the position. next: what is made of the next
+    one at its place; share: of how many any of WHATS."""
+    PLACES = ("asked", "sent", "statement", "commit", "sync", "position")
+    ERRORS = tuple(tuple(text.split()) for text in (
+        "FATAL 57P01", "FATAL 57P02", "FATAL 57P03", "FATAL 57P05", "PANIC XX000", "FATAL 25P03", "FATAL 08P01", "ERROR 08P01", "ERROR 08007",
+        "ERROR 40003", "FATAL 53300", "- 23505"))  # -: without the severity that is not translated
+    WHATS = ("cut", "half", "garbage", "missing", "late", *ERRORS)
+
+    def __init__(self, random, late_s):
+        self.random, self.late_s, self.next, self.share = random, late_s, None, 0
+        self.lock, self.taken = threading.Lock(), collections.Counter()
+
+    def take(self, place):
+        """What is to be made of this; or None."""
+        with self.lock:
+            what = None
+            if self.next and self.next[0] == place:
+                what, self.next = self.next[1], None
+            elif self.share and self.random.random() < self.share / len(self.PLACES):
+                what = self.random.choice(self.WHATS)
+            if what and place in ("asked", "sent") and what != "late":
+                what = "cut"
+            self.taken[place, what] += what is not None
+            return what
+
+    def make(self, what, before, message):
+        """What becomes of a message; before: that is still to be sent."""
+        if what == "late":
+            time.sleep(self.late_s)
+            return before + message
+        if what == "missing":
+            return before
+        after = {"cut": b"", "half": message[:len(message) // 2], "garbage": b"?" + message[1:]}
+        more = after[what] if what in after else self.error(*what)
+        raise Cut(before + more, self.random.choice([0, 0.05]))
+
+    @staticmethod
+    def error(severity, state):
+        fields = [b"S" + severity.encode(), b"C" + state.encode(), b"Ma changed end", b""]
+        if severity != "-":
+            fields.insert(1, b"V" + severity.encode())
+        body = b"".join(field + b"\0" for field in fields)
+        return b"E" + struct.pack(">I", 4 + len(body)) + body
+
+
+class Wire:
+    """The messages of a connection to PostgreSQL, in both directions. What it makes of writes, its Ends say."""
+
+    def __init__(self, ends):
+        self.ends, self.begun, self.phase = ends, False, ""
+        self.asked = self.told = b""
+
+    @staticmethod
+    def first(data, head):
+        """The first message, if it is whole. head: bytes before its size."""
+        if len(data) < head + 4:
+            return b""
+        size = head + struct.unpack_from(">I", data, head)[0]
+        return data[:size] if len(data) >= size else b""
+
+    def asks(self, data):
+        self.asked += data
+        out, place = b"", None
+        while message := self.first(self.asked, int(self.begun)):
+            self.asked, self.begun = self.asked[len(message):], True
+            if message[:1] == b"B" and message[5:].startswith(b"\0commit\0"):
+                place = "asked"
+            elif message[:1] == b"S" and place == "execute":
+                place = "sent"
+            if place in ("asked", "sent"):
+                what = self.ends.take(place)
+                place = "execute" if place == "asked" else None
+                if what:
+                    out = self.ends.make(what, out, message)
+                    continue
+            out += message
+        return out
+
+    def tells(self, data):
+        self.told += data
+        out = b""
+        while message := self.first(self.told, 1):
+            self.told = self.told[len(message):]
+            kind, place = message[:1], None
+            if kind == b"C" and message[5:].startswith((b"INSERT", b"UPDATE", b"DELETE")):
+                place = "statement"
+            elif kind == b"C" and message[5:] == b"COMMIT\0":
+                place = self.phase = "commit"
+            elif kind == b"Z" and self.phase == "commit":
+                place = self.phase = "sync"
+            elif kind == b"D" and self.phase == "sync":
+                place, self.phase = "position", ""
+            what = place and self.ends.take(place)
+            out = self.ends.make(what, out, message) if what else out + message
+        return out
+
+
+def end_of_write(status, text):
+    """1: it was committed, 0: it has failed, None: unknown, by what is said of a write that was answered with an error."""
+    if "may have been committed" in text:
+        assert status in (500, 504), "%d says to ask again: %s" % (status, text)
+        return None
+    return int("it was committed" in text)
+
+
+def connect_database():
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(5)
+    s.connect(postgres.place + "/.s.PGSQL.5432")
+    s.settimeout(None)
+    return s
+
+
 # ---- dxdb
 def quoted(text):
     return json.dumps(text)
@@ -93,7 +271,8 @@ def quoted(text):
 def write_config(path, queries, server="", database="", cache="", url=None, writes={}):
     with open(path, "w") as f:
         f.write('[server]\nhbtp = "127.0.0.1:0"\nhttp = "127.0.0.1:0"\n%s\n' % server)
-        f.write("[database]\nurl = %s\nheartbeat_ms = 200\n%s\n[cache]\n%s\n" % (quoted(url or postgres.url), database, cache))
+        beat = "" if "heartbeat_ms" in database else "heartbeat_ms = 200"
+        f.write("[database]\nurl = %s\n%s\n%s\n[cache]\n%s\n" % (quoted(url or postgres.url), beat, database, cache))
         for name, query in queries.items():
             query = {"sql": query} if isinstance(query, str) else query
             f.write("[[query]]\nname = %s\n" % quoted(name))
@@ -874,16 +1053,19 @@ def a_clock_that_jumps_changes_nothing_but_tokens():
         f.write("0")
     os.environ["LD_PRELOAD"], os.environ["DX_JUMP"] = os.path.abspath("clock.so"), os.path.abspath("jump")
     try:
-        server = Server({"user": ONE_USER}, ready=False, install=False, cache="ttl_s = 3600\n" + auth)
+        server = Server({"user": ONE_USER}, ready=False, install=False, database="heartbeat_ms = 500", cache="ttl_s = 3600\n" + auth)
     finally:
         del os.environ["LD_PRELOAD"]
     with server as s:
         subprocess.run([DXDB, "install-triggers", "dxdb.toml"], check=True, stdout=subprocess.DEVNULL)
         lasts = {"Authorization": "Bearer " + token("s" * 40, sub="a", exp=int(time.time()) + 10**9)}
         short = {"Authorization": "Bearer " + token("s" * 40, sub="b", exp=int(time.time()) + 3600)}
-        until(lambda: s.fetch("/healthz")[0] == 200)
-        assert s.fetch("/q/user?id=1", lasts)[0] == 200
+
+        def is_kept():  # /healthz is 200 also before it has noticed the triggers
+            before = s.metrics()["dxdb_hits_total"]
+            return s.fetch("/q/user?id=1", lasts)[0] == 200 and s.metrics()["dxdb_hits_total"] > before
         for number, seconds in enumerate((86400, -86400, 10**8, -10**8, 40, 0)):
+            until(is_kept)
             with open("jump", "w") as f:
                 f.write(str(seconds))
             before, up = s.metrics()["dxdb_hits_total"], s.metrics()["dxdb_resets_total"]
@@ -893,7 +1075,7 @@ def a_clock_that_jumps_changes_nothing_but_tokens():
             postgres.sql("UPDATE users SET name = 'jump %d' WHERE id = 1" % number)
             until(lambda: b"jump %d" % number in s.fetch("/q/user?id=1", lasts)[2])
             assert s.fetch("/q/user?id=1", short)[0] == (401 if seconds > 3600 else 200), seconds
-            time.sleep(0.5)  # some heartbeats
+            time.sleep(1.2)  # some heartbeats
             assert s.metrics()["dxdb_resets_total"] == up and s.metrics()["dxdb_up"] == 1
 
 
@@ -1677,6 +1859,13 @@ def asks_more_than_is_kept(c, method):
             sizes.append((got[0], struct.unpack_from("<I", got, 4)[0]))
             del got[:8 + sizes[-1][1]]
     assert len(set(sizes)) == 1 and sizes[0][0] == dx_hbtp.RESPONSE and sizes[0][1] > 30000, collections.Counter(sizes)
+
+
+def its_version_names_the_library_of_tls():
+    said = subprocess.run([DXDB, "--version"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert re.fullmatch(r"dxdb \d+\.\d+\.\d+ \(no zstd, OpenSSL \d+\.\d+\.\d+[^)]*\)\n", said), said
+    if shutil.which("ldd") and "libssl" in (linked := subprocess.run(["ldd", DXDB], stdout=subprocess.PIPE).stdout.decode()):
+        assert "libssl.so." + re.search(r"OpenSSL (\d+)", said)[1] in linked, (said, linked)
 
 
 def tls_carries_both_protocols():
@@ -3173,6 +3362,47 @@ def what_became_of_a_write_is_said():
         assert s.write(client, "slow", "0")[1] == [1, 1]
 
 
+def a_write_that_failed_is_not_in_the_database():
+    """Whatever becomes of its connection at each place around the commit. An error that the database itself reports is a failure; what may
+    have been lost after the commit is unknown."""
+    r = random.Random(1)
+    postgres.fresh("CREATE TABLE done (number int PRIMARY KEY, late int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    add = {"add": {"sql": ["INSERT INTO done (number) VALUES ($1)", "UPDATE done SET late = $2 WHERE number = $1"], "parameters": ["number", "late"]}}
+    ends = Ends(r, 2.5)
+    network = Network(connect_database, ends)
+    steps = [(place, what) for place in Ends.PLACES for what in Ends.WHATS if place not in ("asked", "sent") or what in ("cut", "late")] \
+        + [(None, why) for why in ("number", "late", "value", None)] * 5
+    r.shuffle(steps)
+    said, wants = {}, {"asked": [None], "sent": [None], "statement": [None], "commit": [None], "sync": [1, None], "position": [1]}
+    with Server({"done": "SELECT number FROM done"}, writes=add, database="pool = 16\nheartbeat_ms = 500", server="request_ms = 2000",
+                url="host=%s port=%d user=test dbname=postgres sslmode=disable gssencmode=disable" % network.address) as s, s.hbtp() as client:
+        s.write(client, "add", "0", "0")
+        for number, (place, what) in enumerate(steps, 1):
+            until(lambda: s.metrics()["dxdb_pool_connections"] >= 4)
+            values = ["0" if what == "number" and not place else str(number), str(0 if what == "late" and not place else "x" if what == "value" else number)]
+            ends.next = place and (place, what)
+            try:
+                assert s.write(client, "add", *values)[1] == [1, 1] and not place and what is None, (place, what, "it was acknowledged")
+                end, found = 1, (200, "")
+            except dx_hbtp.HbtpError as e:
+                found = (e.status, e.text)
+                end = end_of_write(*found)
+            assert not ends.next, "its end was not changed"
+            said[number] = (end, place, what, found)
+            if place:
+                assert end in wants[place], said[number]
+            elif what:
+                assert found[0] == (400 if what == "value" else 409) and end == 0, said[number]
+    until(lambda: postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dxdb'") == "0")
+    there = {int(n) for n in postgres.sql("SELECT number FROM done").split()}
+    for number, (end, *more) in said.items():
+        assert end is None or end == (number in there), (end, number in there, *more)
+    found = collections.Counter((place, end) for end, place, _, _ in said.values())
+    assert found["sync", 1] and found["position", 1] == len(Ends.WHATS) and found[None, 0] == 15 and found[None, 1] == 5, found
+    unknown = [number in there for number, (end, *_) in said.items() if end is None]
+    assert any(unknown) and not all(unknown), "nothing was cut off before the commit, or after it"
+
+
 def who_has_written_reads_nothing_older():
     postgres.fresh(USERS)
     with Server({"user": ONE_USER}, writes=WRITES | {"move": WRITES["set"]}, server="workers = 2\nrequest_ms = 2000") as s, s.hbtp() as client:
@@ -3996,14 +4226,14 @@ CASES = [p19_dt_4_w_43_st_22_a_result_is_kept_until_its_table_changes, hbtp_and_
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
          each_query_has_metrics, the_examples_of_the_readme_run, the_examples_of_the_readme_run_over_tls, clients_refuse_a_bad_certificate, clients_decode_every_type, clients_carry_much_over_tls,
-         tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
+         its_version_names_the_library_of_tls, tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed, a_key_is_only_what_equals_by_its_bytes,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
          web_sockets_follow_the_table, the_client_of_javascript_speaks_over_a_web_socket, the_page_follows_over_a_web_socket, the_page_asks_for_a_token, bad_web_sockets_are_refused,
          a_web_socket_that_does_not_read_is_ended, an_answer_for_many_is_kept_once, answers_that_nobody_reads_are_bounded, who_does_not_read_leaves_room_for_others, why_it_is_away_is_said_without_names,
          mw_4_6_a_web_socket_needs_a_token_in_its_hello, a_write_is_one_transaction, a_write_that_cannot_be_is_named_at_the_start, what_the_database_says_has_a_prefix, a_request_leaves_nothing_in_its_session,
-         what_became_of_a_write_is_said, who_has_written_reads_nothing_older, a_target_may_have_its_host_and_a_key_escapes, what_is_too_large_is_told_its_limit, a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules,
+         what_became_of_a_write_is_said, a_write_that_failed_is_not_in_the_database, who_has_written_reads_nothing_older, a_target_may_have_its_host_and_a_key_escapes, what_is_too_large_is_told_its_limit, a_write_over_http_is_one_transaction, a_body_keeps_to_its_rules,
          mw_4_6_only_who_has_a_token_writes, who_has_written_over_http_reads_nothing_older,
          replication_does_what_triggers_do, replication_comes_back, replication_goes_by_key, replication_misses_no_key, replication_waits_until_a_change_is_visible,
          replication_sees_what_happens_to_tables, replication_of_a_storm_and_of_a_large_transaction, who_has_written_reads_nothing_older_by_replication,
