@@ -274,9 +274,13 @@ static const char *find_outside(const keep_backup *b)
     (void)path_of(b, "pg_tblspc", path);
     DIR *entries = opendir(path);
     if (!entries) return NULL;
-    for (struct dirent *e; !why && (e = readdir(entries)) != NULL;)
-        if (fstatat(dirfd(entries), e->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(info.st_mode))
+    for (struct dirent *e; !why && (e = readdir(entries)) != NULL;) {
+        if (*e->d_name == '.' || fstatat(dirfd(entries), e->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0) continue;
+        if (S_ISLNK(info.st_mode))
             why = "there are tablespaces, which are outside of the directory and would be missing in its versions";
+        else if (S_ISDIR(info.st_mode))
+            why = "there are in-place tablespaces, with which a server does not start on a restored version";
+    }
     closedir(entries);
     return why;
 }
@@ -408,22 +412,24 @@ static bool is_data_directory(const keep_backup *b)
 /* *standby: it cannot be backed up like this. */
 static bool identify(keep_backup *b, int64_t until_ns, bool *standby)
 {
-    char *f[5];
+    char *f[6];
     const uint64_t configuration = look_at_configuration(b);
     /* Errors only: a session may print notices in any language. */
     if (!ask(b, "SET client_min_messages = error; SET statement_timeout = 0", until_ns, 0, f)) return false;
     if (!ask(b, "SELECT 'ok', current_setting('server_version_num'), pg_is_in_recovery(), "
                 "(SELECT system_identifier FROM pg_control_system()), txid_current_snapshot(), "
-                "(SELECT coalesce(string_agg(transaction::text, ',' ORDER BY transaction::text), '') FROM pg_prepared_xacts)",
-             until_ns, 5, f))
+                "(SELECT coalesce(string_agg(transaction::text, ',' ORDER BY transaction::text), '') FROM pg_prepared_xacts), "
+                "extract(epoch FROM pg_postmaster_start_time())",
+             until_ns, 6, f))
         return false;
     b->version = (unsigned)strtoul(f[0], NULL, 10);
     *standby = !strcmp(f[1], "t");
     if (b->version < SERVER_MIN) return because(b, "the server is older than PostgreSQL 10");
     free(b->state);
-    const size_t size = strlen(f[2]) + strlen(f[3]) + strlen(f[4]) + 40;
+    /* Before it was started, somebody may have replaced the files: then the same numbers are other transactions. */
+    const size_t size = strlen(f[2]) + strlen(f[3]) + strlen(f[4]) + strlen(f[5]) + 40;
     b->state = prog_alloc(size);
-    snprintf(b->state, size, "%s|%s|%s|%016llx", f[2], f[3], f[4], (unsigned long long)configuration);
+    snprintf(b->state, size, "%s|%s|%s|%s|%016llx", f[2], f[3], f[4], f[5], (unsigned long long)configuration);
     return b->version < 140000 || ask(b, "SET idle_session_timeout = 0", until_ns, 0, f);
 }
 

@@ -34,6 +34,10 @@ enum {
 #define PENDING_BYTE 0x40000000
 #define SHARED_END   (PENDING_BYTE + 512)
 #define POLL_NS INT64_C(500000)
+/* A program may have locked one database, and wait for another that is locked here. So nothing is locked here for
+   longer than this while one more lock is waited for. Programs wait longer (busy timeouts), and look at least every
+   100 ms (sqlite3_busy_timeout()). */
+#define PATIENCE_NS INT64_C(150000000)
 
 bool keep_sqlite_is_there(void) { return true; }
 
@@ -197,19 +201,30 @@ static bool is_missing(const char *path, const char *suffix)
     return lstat(name, &info) < 0 && errno == ENOENT;
 }
 
+/* What one database is locked with. A connection stays open, also between two attempts: closing the last one of
+   a WAL would write to the database. A descriptor does, too: closing it would end all locks of that file. */
+typedef struct held {
+    sqlite3 *db;       /* or NULL: not in use, and locked by its bytes */
+    int      fd;       /* of the bytes, or of the -shm file; -1: none */
+    bool     busy;     /* it failed because somebody else has it */
+    int64_t  until_ns; /* of the present attempt */
+} held;
+
 /* Lock a WAL database that nobody has open. False: somebody has, or it is another kind. */
-static bool lock_unused(const char *path)
+static bool lock_unused(held *l, const char *path)
 {
     uint8_t header[HEADER_SIZE];
     struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = PENDING_BYTE,
                           .l_len = SHARED_END - PENDING_BYTE};
+    assert(!l->db && l->fd < 0);
     const int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return false;
     const bool locked = is_missing(path, "-wal") && is_missing(path, "-journal") &&
                         fcntl(fd, F_SETLK, &range) == 0 &&
                         prog_read_at(fd, 0, header, HEADER_SIZE) == HEADER_SIZE &&
                         header[WRITE_VERSION] == 2 && is_missing(path, "-wal");
-    if (!locked) close(fd);
+    if (locked) l->fd = fd;
+    else close(fd);
     return locked;
 }
 
@@ -227,36 +242,87 @@ static bool run(sqlite3 *db, const char *text, char *out, size_t out_size)
     return status == SQLITE_OK;
 }
 
-/* Returns the reason, or NULL: it is locked. The connection is never closed: the process ends. */
-static const char *lock_database(const char *path, int64_t until_ns)
+/* sqlite3_busy_timeout() looks too rarely at a database that is written all the time. */
+static int wait_for_lock(void *user, int times)
+{
+    const held *l = user;
+    (void)times;
+    if (prog_now_ns() >= l->until_ns) return 0;
+    os_sleep_ns(POLL_NS);
+    return 1;
+}
+
+static const char *fail(held *l)
+{
+    l->busy = (sqlite3_errcode(l->db) & 0xff) == SQLITE_BUSY;
+    return sqlite3_errmsg(l->db);
+}
+
+/* Returns the reason, or NULL: it is locked. */
+static const char *lock_database(held *l, const char *path, int64_t until_ns)
 {
     char mode[32] = "", shm[2 * PROG_PATH_SIZE_MAX + 16];
-    sqlite3 *db;
-    const int64_t left_ms = (until_ns - prog_now_ns()) / 1000000;
-    if (lock_unused(path)) return NULL;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
-        return db ? sqlite3_errmsg(db) : "out of memory";
-    sqlite3_busy_timeout(db, left_ms > 0 ? (int)left_ms : 1);
-    if (!run(db, "BEGIN IMMEDIATE", NULL, 0)) return sqlite3_errmsg(db);
-    if (!run(db, "SELECT count(*) FROM sqlite_master", NULL, 0)) return sqlite3_errmsg(db);
-    if (!run(db, "PRAGMA journal_mode", mode, sizeof mode)) return sqlite3_errmsg(db);
+    l->busy = false;
+    l->until_ns = until_ns;
+    if (!l->db && lock_unused(l, path)) return NULL;
+    if (!l->db && sqlite3_open_v2(path, &l->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+        return l->db ? sqlite3_errmsg(l->db) : "out of memory";
+    sqlite3_busy_handler(l->db, wait_for_lock, l);
+    if (!run(l->db, "BEGIN IMMEDIATE", NULL, 0)) return fail(l);
+    if (!run(l->db, "SELECT count(*) FROM sqlite_master", NULL, 0)) return fail(l);
+    if (!run(l->db, "PRAGMA journal_mode", mode, sizeof mode)) return fail(l);
     if (strcmp(mode, "wal") != 0) return NULL;
     snprintf(shm, sizeof shm, "%s-shm", path);
-    const int fd = open(shm, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) return os_error_text(errno);
-    return lock_bytes(fd, SHM_CHECKPOINT, 1, until_ns) ? NULL : "a checkpoint did not end in time";
+    if (l->fd < 0) l->fd = open(shm, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (l->fd < 0) return os_error_text(errno);
+    /* Who checkpoints may wait for the lock that is held now. */
+    const int64_t patient_ns = prog_now_ns() + PATIENCE_NS;
+    if (lock_bytes(l->fd, SHM_CHECKPOINT, 1, until_ns < patient_ns ? until_ns : patient_ns)) return NULL;
+    l->busy = true;
+    return "a checkpoint did not end in time";
+}
+
+/* Let others have it. What was not in use may be opened by somebody now: its descriptor is closed. */
+static void unlock_database(held *l)
+{
+    struct flock byte = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = SHM_CHECKPOINT, .l_len = 1};
+    if (!l->db) {
+        if (l->fd >= 0) close(l->fd);
+        l->fd = -1;
+        return;
+    }
+    if (l->fd >= 0) (void)fcntl(l->fd, F_SETLK, &byte);
+    if (!sqlite3_get_autocommit(l->db)) (void)run(l->db, "ROLLBACK", NULL, 0);
+}
+
+/* Lock all, the first one without any other. *failed: the one that is not. */
+static const char *lock_all(const keep_databases *h, held *list, const char *directory, size_t first, int64_t until_ns, size_t *failed)
+{
+    char path[2 * PROG_PATH_SIZE_MAX + 2];
+    for (size_t i = 0; i < h->count; i++) {
+        *failed = i == 0 ? first : i - (i <= first);
+        const int64_t patient_ns = prog_now_ns() + PATIENCE_NS;
+        snprintf(path, sizeof path, "%s/%s", directory, h->list[*failed].path);
+        const char *why = lock_database(&list[*failed], path, i == 0 || until_ns < patient_ns ? until_ns : patient_ns);
+        if (why) return why;
+    }
+    return NULL;
 }
 
 const char *keep_sqlite_lock(const keep_databases *h, const char *directory, int64_t until_ns,
                              size_t *failed)
 {
-    char path[2 * PROG_PATH_SIZE_MAX + 2];
-    const char *why = NULL;
-    for (*failed = 0; *failed < h->count; ++*failed) {
-        snprintf(path, sizeof path, "%s/%s", directory, h->list[*failed].path);
-        if ((why = lock_database(path, until_ns)) != NULL) break;
+    const char *why;
+    held *list = prog_alloc(h->count * sizeof *list);
+    assert(h->count);
+    for (size_t i = 0; i < h->count; i++) list[i] = (held){.fd = -1};
+    for (size_t first = 0;; first = *failed) {
+        why = lock_all(h, list, directory, first, until_ns, failed);
+        if (!why || !list[*failed].busy || prog_now_ns() >= until_ns) break;
+        for (size_t i = 0; i < h->count; i++) unlock_database(&list[i]);
+        if (*failed == first) os_sleep_ns(PATIENCE_NS); /* for who waits with a checkpoint */
     }
-    return why;
+    return why; /* `list` is for as long as the process, as the locks are */
 }
 
 const char *keep_sqlite_library(void)

@@ -328,6 +328,54 @@ def sqlite_that_cannot_be_locked(dice):
     held.close()
 
 
+def sqlite_locked_in_another_order(dice):
+    """A program has locked one database, and waits for one that dxkeep has locked, while dxkeep waits for the first: its busy timeout is
+    not used up, and the version is consistent. All journal modes, in use or not."""
+    for modes in (["wal", "wal"], ["delete", "delete"], ["wal", "delete"], ["delete", "wal"]):
+        for in_use in (False, True):
+            shutil.rmtree("data", ignore_errors=True)
+            first, second = make_databases(modes)
+            user = sqlite3.connect(first, isolation_level=None, timeout=0)
+            if in_use:
+                user.execute("insert into t values(1, 'x')")
+            program = sqlite3.connect(second, isolation_level=None, timeout=0)
+            program.execute("begin immediate")
+            program.execute("insert into t values(1, 'x')")
+            process = subprocess.Popen([DXKEEP, "capture", "store", "data", "--app", "sqlite", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+            def is_locked():
+                other = sqlite3.connect(first, isolation_level=None, timeout=0) if not in_use else user
+                try:
+                    other.execute("begin immediate")
+                    other.execute("rollback")
+                    return False
+                except sqlite3.OperationalError:
+                    return True
+                finally:
+                    if not in_use:
+                        other.close()
+
+            until = time.monotonic() + PATIENCE
+            while not is_locked():
+                assert time.monotonic() < until and process.poll() is None, "the first one was not locked"
+            began = time.monotonic()
+            program.execute("pragma busy_timeout=2000")
+            program.execute("attach '%s' as other" % first)
+            program.execute("insert into other.t values(2, 'x')")  # fails after 2 s
+            waited = time.monotonic() - began
+            program.execute("commit")
+            out, err = process.communicate(timeout=PATIENCE)
+            assert json.loads(out.splitlines()[-1])["consistent"] and not err, (modes, in_use, out, err)
+            assert waited < 1, "the program waited for %.3f s" % waited
+            keep("restore", "store", "latest", "back", "--force", "--quiet")
+            for name in (first, second):
+                db = sqlite3.connect(name.replace("data", "back", 1))
+                assert db.execute("pragma integrity_check").fetchone()[0] == "ok" and db.execute("select count(*) from t").fetchone()[0] >= 1, name
+                db.close()
+            program.close()
+            user.close()
+
+
 def sqlite_locks_that_end(dice):
     """The process with the locks is killed or hangs, with its locks or before it has them, a database is made or replaced, dxkeep is killed
     during a capture: never consistent, and never a lock that stays."""
@@ -821,8 +869,8 @@ def a_build_without_sqlite(dice):
     assert json.loads(out)["consistent"], out
 
 
-CASES = [sqlite_under_load, sqlite_under_a_daemon, when_notifications_are_lost, sqlite_between_any_two_reads, sqlite_that_cannot_be_locked, sqlite_locks_that_end, sqlite_of_a_crash,
-         sqlite_that_appears_in_a_file, redis_under_load, redis_under_a_daemon, redis_between_any_two_reads, redis_of_a_crash, redis_and_the_cache,
+CASES = [sqlite_under_load, sqlite_under_a_daemon, when_notifications_are_lost, sqlite_between_any_two_reads, sqlite_that_cannot_be_locked, sqlite_locked_in_another_order,
+         sqlite_locks_that_end, sqlite_of_a_crash, sqlite_that_appears_in_a_file, redis_under_load, redis_under_a_daemon, redis_between_any_two_reads, redis_of_a_crash, redis_and_the_cache,
          redis_that_cannot_be_captured, what_app_refuses, a_build_without_sqlite]
 
 if __name__ == "__main__":

@@ -199,6 +199,45 @@ def postgres_under_a_daemon(dice):
     assert 2 * len(good) > len(found) and all(v["consistent"] or "app-failed" in v["torn_reasons"] for v in found), found
 
 
+def postgres_with_other_files(dice):
+    """A daemon is stopped; an older copy of the files is put back into DIR, and as many transactions follow as there were before. Their
+    numbers are the same, their content is not: it is in a version."""
+    with Server() as server:
+        quiet = ("-c", "autovacuum=off")  # it begins transactions, too
+        server.end(signal.SIGINT)
+        real.run("cp", "-a", "data", "before")
+        server.start(*quiet)
+        process = start(*CONNECT, "--quiet-ms", "20", "--hold-ms", "100")
+
+        def has_rows(rows):
+            found = versions(1)
+            return found and found[0]["consistent"] and server.check_version(found[0]["version"], 0, 2) == rows
+
+        try:
+            wait_for("a version", lambda: latest() > 0, process)
+            server.sql("INSERT INTO t VALUES (1, '%s'), (2, '%s')" % (real.note(1), real.note(2)))
+            wait_for("a version of two rows", lambda: has_rows(2), process)
+            at = server.sql("SELECT txid_current_snapshot()")
+            time.sleep(1)
+            process.send_signal(signal.SIGSTOP)
+            server.end(signal.SIGINT)
+            for name in os.listdir("data"):
+                if not name.endswith(".conf"):  # they are equal, and rsync leaves them as they are
+                    real.run("rm", "-rf", "data/" + name)
+            for name in os.listdir("before"):
+                if not name.endswith(".conf"):
+                    real.run("cp", "-a", "before/" + name, "data")
+            server.start(*quiet)
+            server.sql("INSERT INTO t VALUES (1, '%s')" % real.note(1))
+            assert server.sql("SELECT txid_current_snapshot()") == at, "the numbers differ: nothing was tried"
+            process.send_signal(signal.SIGCONT)
+            wait_for("a version of one row", lambda: has_rows(1), process)
+            stop(process)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            kit_end(process)
+
+
 def kit_end(process):
     process.kill()
     process.wait()
@@ -457,6 +496,11 @@ def what_postgres_refuses(dice):
             second.wait(PATIENCE)
         os.unlink("back/standby.signal") if os.path.exists("back/standby.signal") else None
         server.check("back")
+        with server.connect() as c:
+            c.sql("SET allow_in_place_tablespaces = on")
+            c.sql("CREATE TABLESPACE inner_one LOCATION ''")
+        assert "in-place tablespaces" in capture(status=6)[1]
+        server.sql("DROP TABLESPACE inner_one")
         server.end(signal.SIGINT)
         os.rename("data/pg_wal", "wal")
         os.symlink(os.path.abspath("wal"), "data/pg_wal")
@@ -464,7 +508,7 @@ def what_postgres_refuses(dice):
     keep("capture", "store", "data", "--app", "postgres", "--name", "x", status=6)
 
 
-CASES = [postgres_under_pgbench, postgres_under_a_daemon, postgres_between_any_two_reads, postgres_backups_that_fail, postgres_at_rest, postgres_of_an_older_version, what_postgres_refuses]
+CASES = [postgres_under_pgbench, postgres_under_a_daemon, postgres_with_other_files, postgres_between_any_two_reads, postgres_backups_that_fail, postgres_at_rest, postgres_of_an_older_version, what_postgres_refuses]
 
 if __name__ == "__main__":
     sys.exit(kit.main(CASES, "test_dxkeep_postgres"))
