@@ -44,6 +44,7 @@ int keep_backup_leave_out(prog_list *rules)
     static const char *const names[] = {
         "/postmaster.pid", "/postmaster.opts", "pg_internal.init", "pgsql_tmp*",      "/pg_dynshmem/*", "/pg_notify/*",
         "/pg_replslot/*",  "/pg_serial/*",     "/pg_snapshots/*",  "/pg_stat_tmp/*", "/pg_subtrans/*",
+        "/pg_wal/archive_status/*", /* else a copy would archive once more what the original does */
     };
     const size_t count = sizeof names / sizeof *names;
     if (rules->count > PROG_LIST_MAX - count)

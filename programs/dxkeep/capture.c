@@ -1012,7 +1012,7 @@ int keep_capture_now(keep_capture *c)
 /* >>command ------------------------------------------------------------ */
 void keep_capture_print(const keep_capture *c)
 {
-    char size[32], grown[32], read[32], files[32], when[40];
+    char size[32], grown[32], read[32], files[32], when[40], torn[KEEP_TORN_LINE_SIZE];
     prog_json j;
     assert(c->has_last);
     if (c->o->json) {
@@ -1036,7 +1036,9 @@ void keep_capture_print(const keep_capture *c)
              (unsigned long long)c->last.version, when, prog_count_text(c->last.size, size),
              c->added ? "captured" : "unchanged", prog_count_text(c->found.read_files, read),
              prog_count_text(c->found.files, files));
-    if (c->added) prog_say("the store grew by %s bytes\n", prog_count_text(c->grown, grown));
+    if (!c->added) return;
+    prog_say("the store grew by %s bytes; %s\n", prog_count_text(c->grown, grown),
+             c->last.consistent ? "consistent" : keep_torn_line(&c->torn, c->last.torn, torn));
 }
 
 /* A store is made if it is missing; the directory for it is not. */

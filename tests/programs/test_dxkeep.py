@@ -842,6 +842,8 @@ def hooks(dice):
         assert open("after").read() == "1\n" and not difference(seen("data"), restored("latest"))
     wait_for("the end of what it has started", lambda: not state_of(int(open("pid").read())))
     assert "ended with status 4" in keep("capture", "store", "data", "--after-capture", "exit 4")
+    written("data/more", b"x")
+    assert "; torn: no process was stopped" in keep("capture", "store", "data")
 
 
 def a_killed_dxkeep_ends_its_program(dice):

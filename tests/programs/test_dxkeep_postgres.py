@@ -411,10 +411,12 @@ def postgres_at_rest(dice):
         done = subprocess.run([DXKEEP, "capture", "store", "data", *CONNECT], env={**os.environ, "PATH": "/nowhere"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert b"psql, which --app postgres needs, cannot be started" in done.stdout, done.stdout
         server.end(signal.SIGINT)
+        open("data/pg_wal/archive_status/00000001000000000000000A.ready", "w").close()
         out, err = capture()
         assert out["consistent"] and not err and not out["unchanged"], (out, err)
         assert capture()[0]["unchanged"]
         keep("restore", "store", "latest", "back", "--force", "--quiet")
+        assert os.listdir("back/pg_wal/archive_status") == [], "a copy would archive what the original does"
         assert not os.path.exists("back/backup_label"), "the label of a former version"
         server.check_version(out["version"], 1, 1)
         server.start()
