@@ -79,7 +79,7 @@
                 allocation, globals or recursion. Every frame of the peer is checked, and ends its
                 connection, not the transfer, when it breaks a rule.
     LIMITS      256 connections; 2^31 - 1 chunks of up to 1 MiB.
-    SIZE        code: x86-64 9,138, Cortex-M0 7,399; objects: dx_bulk 464, plus
+    SIZE        code: x86-64 9,527, Cortex-M0 7,787; objects: dx_bulk 464, plus
                 dx_bulk_memory_size()
     THREADS     One at a time for each transfer; transfers share nothing.
     CONFIG      DX_BULK_STATIC, DX_BULK_API, DX_BULK_ASSERT(c), DX_BULK_MEMCPY, DX_BULK_MEMSET,
@@ -344,7 +344,7 @@ typedef struct dx_bulk_control { /* zero it and set these; zero = the default gi
     uint32_t strange_;    /* intervals in a row whose rate is far from rate_ */
     bool     fewer_;      /* the next trial is with half as many, not with twice as many */
     uint32_t full_;       /* intervals in a row with a queue */
-    bool     grown_;      /* the last interval had more connections than the one before, without a trial */
+    bool     grown_;      /* since the last interval, without a trial */
     bool     settling_;   /* the first interval after a change does not count */
 } dx_bulk_control;
 
@@ -1318,8 +1318,8 @@ static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
     return c->has_path && c->loss_ppm >= DX_BULK_P_LOSS_PPM && !dx_bulk_p_control_is_full(c);
 }
 
-/* Loss without a queue: each connection is the limit, so more are opened at once, without a trial that
-   would close them again. False: not that, or the last ones gained nothing and it is too early. */
+/* Loss without a queue: each connection is the limit, so more are opened at once, without a trial
+   that would close them again. False: the path is not like that. */
 static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
 {
     const bool gained = rate > c->rate_ + c->rate_ / 20;
@@ -1341,7 +1341,7 @@ static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
     return true;
 }
 
-/* Do the windows of the connections still grow by themselves? Then a trial would gain in any case. */
+/* Do the windows of the connections still grow by themselves? Then any trial would gain. */
 static bool dx_bulk_p_control_rises(dx_bulk_control *c, uint64_t rate)
 {
     if (!c->has_path || c->count != c->kept_ || dx_bulk_p_control_is_full(c)) return false;
@@ -1353,8 +1353,9 @@ static bool dx_bulk_p_control_rises(dx_bulk_control *c, uint64_t rate)
     return true;
 }
 
-/* A queue must last before anything is tried: also the start makes one. If there is loss, too, the connections
-   fill the link together, and each trial costs: the first one, much later, is with fewer. */
+/* A queue must last before anything is tried: also the start makes one. If there is loss, too, the
+   connections fill the link together, and each trial costs: the first one, much later, is with
+   fewer. */
 static void dx_bulk_p_control_steer(dx_bulk_control *c)
 {
     const bool unbiased = c->patience_ == 2; /* the last trial did not fail */

@@ -985,7 +985,7 @@ def hostile_receivers():
         frames = frames_of(s)
         answer_join(s, frames)
         transfer, size = transfer_of(frames)
-        count = (size + 65535) // 65536
+        count = (size + 16383) // 16384
         for at in range(0, count, 512):
             bits = min(512, count - at)
             s.sendall(control(0x151, 0, transfer, struct.pack("<I", at) + ((1 << bits) - 1).to_bytes((bits + 7) // 8, "little")))

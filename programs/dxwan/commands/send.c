@@ -19,7 +19,9 @@
 #include <string.h>
 
 enum {
+    SMALL_CHUNK_SIZE = 16384,
     CHUNK_SIZE       = 65536,
+    FLYING_MAX       = 4194304, /* bytes on their way, of each connection */
     LARGE_CHUNK_SIZE = WAN_CHUNK_MAX,
     INPUT_NS         = 10000000, /* between two looks at standard input that has nothing */
     LOOK_NS          = 100000000, /* between two looks at the kernel's statistics */
@@ -32,7 +34,8 @@ enum {
 #define SECOND ((uint64_t)1000000000)
 #define INTERVAL_MIN_NS (SECOND * 2 / 5) /* of the controller */
 #define INTERVAL_MAX_NS SECOND
-static const uint64_t large = (uint64_t)64 << 30; /* bytes from which chunks are large */
+static const uint64_t middling = (uint64_t)1 << 30; /* bytes from which chunks are not small, */
+static const uint64_t large = (uint64_t)64 << 30; /* and from which they are large */
 
 typedef struct send {
     const wan_options *o;
@@ -82,6 +85,14 @@ typedef struct send {
 } send;
 
 /* >>file ---------------------------------------------------------------- */
+/* The last chunk of each stream is waited for at the end: 64 KiB take a second where a stream has 64 KB/s. A
+   large file takes longer anyway, and its sender needs memory for each chunk. */
+static uint32_t chunk_size_of(uint64_t size)
+{
+    if (size < middling) return SMALL_CHUNK_SIZE;
+    return size < large ? CHUNK_SIZE : LARGE_CHUNK_SIZE;
+}
+
 /* Copy what standard input has now into an unnamed file, because its size and hash are announced first. Waits
    for no more. Returns a status with a message. */
 static int spool_part(send *s)
@@ -117,7 +128,7 @@ static int open_file(send *s)
     if (info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s is not a file", s->o->file);
     s->object.size = info.size;
-    if (info.size < large) s->object.chunk_size = CHUNK_SIZE;
+    s->object.chunk_size = chunk_size_of(info.size);
     return PROG_OK;
 }
 
@@ -277,6 +288,7 @@ static void begin_transfer(send *s)
     bulk.object = &s->object;
     bulk.rate = s->o->rate;
     bulk.patient = true;
+    bulk.window = FLYING_MAX / s->object.chunk_size;
     bulk.timeout_ns = s->o->timeout_ns / 2;
     wan_bulk_begin(&s->bulk, &s->loop.links, s->file, &bulk);
     s->ready = true;
@@ -309,7 +321,7 @@ static void take_input(send *s, uint64_t now)
         return;
     }
     s->spooled = s->object.size;
-    if (s->object.size < large) s->object.chunk_size = CHUNK_SIZE;
+    s->object.chunk_size = chunk_size_of(s->object.size);
 }
 
 /* Hash a part of the file. */
