@@ -11,13 +11,14 @@ processor is never the limit, and a run is as long as its packets take to handle
                    `------ to a: the whole round trip as delay
 
 Each tool moves the same random bytes: what the link carries in --seconds. It is stopped after four times that long, and then has
-moved what the receiver has stored. A plain stream (iperf3) sends for --seconds; its figure is what the receiver's program got."""
+moved what the receiver has stored. 0 connections are as many as `dxwan send` chooses, at its end streams_end. `steady` is the share of the
+link between 30 and 95 % of the file, without the start and the end; packets of 1514 bytes carry 1448, so no share is above 0.956. A plain stream (iperf3) sends for --seconds; its figure is what the receiver's program got."""
 import argparse, csv, json, os, re, shutil, subprocess, sys, tempfile, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FIELDS = ["tool", "congestion", "connections", "mbit_s", "rtt_ms", "loss_percent", "mbytes_s", "share", "complete", "seconds", "tail_s", "resent_segments"]
-TOOLS = [("stream", "cubic", 1), ("stream", "bbr", 1), ("dxwan", "cubic", 16), ("dxwan", "cubic", 64), ("dxwan", "cubic", 256),
-         ("dxwan", "bbr", 1), ("dxwan", "bbr", 16), ("rsync", "cubic", 1), ("rsync", "bbr", 1), ("aria2", "cubic", 16), ("aria2", "bbr", 16),
+FIELDS = ["tool", "congestion", "connections", "mbit_s", "rtt_ms", "loss_percent", "mbytes_s", "share", "complete", "seconds", "tail_s", "resent_segments", "steady", "streams_end"]
+TOOLS = [("stream", "cubic", 1), ("stream", "bbr", 1), ("dxwan", "cubic", 0), ("dxwan", "cubic", 16), ("dxwan", "cubic", 64), ("dxwan", "cubic", 256),
+         ("dxwan", "bbr", 0), ("dxwan", "bbr", 1), ("dxwan", "bbr", 16), ("rsync", "cubic", 1), ("rsync", "bbr", 1), ("aria2", "cubic", 16), ("aria2", "bbr", 16),
          ("kcptun", "kcp", 1), ("uftp", "none", 1), ("udt", "udt", 1)]
 RECEIVER = "10.0.2.1"
 MTU = 1514
@@ -75,13 +76,14 @@ def moved(process, seconds_max, size):
             process.wait(0.05)
             took = time.monotonic() - begun
         except subprocess.TimeoutExpired:
-            for percent in (70, 95):
+            for percent in (30, 70, 95):
                 if percent not in marks and stored() >= size * percent // 100:
                     marks[percent] = time.monotonic() - begun
     whole = took is not None and process.returncode == 0 and any(
         os.path.getsize(os.path.join(STORE, f)) == size for f in os.listdir(STORE))
-    tail = "%.2f" % (took - marks[95] - (marks[95] - marks[70]) / 5) if whole and len(marks) == 2 else ""
-    return (size if whole else min(size, stored())), took or seconds_max, whole, tail
+    tail = "%.2f" % (took - marks[95] - (marks[95] - marks[70]) / 5) if whole and len(marks) == 3 else ""
+    steady = size * 0.65 / (marks[95] - marks[30]) if 95 in marks and marks[95] > marks[30] else ""
+    return (size if whole else min(size, stored())), took or seconds_max, whole, tail, steady
 
 
 def run_stream(o, congestion, connections, seconds):
@@ -91,17 +93,18 @@ def run_stream(o, congestion, connections, seconds):
     text, _ = client.communicate(timeout=20 * seconds)
     end([server])
     result = json.loads(text)["end"]
-    return result["sum_received"]["bytes"], result["sum_sent"]["seconds"], True, "", result["sum_sent"]["retransmits"]
+    return result["sum_received"]["bytes"], result["sum_sent"]["seconds"], True, "", result["sum_sent"]["retransmits"], "", ""
 
 
 def run_dxwan(o, congestion, connections, seconds):
     server = start("b", [o.dxwan, "recv", RECEIVER + ":7100", "--out", STORE, "--congestion", congestion, "--quiet"])
     time.sleep(0.5)
-    client = start("a", [o.dxwan, "send", o.file, RECEIVER + ":7100", "--streams", str(connections), "--congestion", congestion, "--json"], stdout=open("/run/out", "w"))
+    client = start("a", [o.dxwan, "send", o.file, RECEIVER + ":7100", "--congestion", congestion, "--json"] + (["--streams", str(connections)] if connections else []), stdout=open("/run/out", "w"))
     result = moved(client, 4 * seconds, o.size)
     end([client, server])
     text = open("/run/out").read()
-    return result + ((json.loads(text)["retransmitted_segments"],) if text.strip().startswith("{") else ("",))
+    told = json.loads(text) if text.strip().startswith("{") else {}
+    return result[:4] + (told.get("retransmitted_segments", ""), result[4], told.get("streams", ""))
 
 
 def run_rsync(o, congestion, connections, seconds):
@@ -112,7 +115,7 @@ def run_rsync(o, congestion, connections, seconds):
     client = start("a", ["rsync", "-W", o.file, f"rsync://{RECEIVER}/store/"])
     result = moved(client, 4 * seconds, o.size)
     end([client, server])
-    return result
+    return result[:4] + ("", result[4])
 
 
 def run_aria2(o, congestion, connections, seconds):
@@ -122,7 +125,7 @@ def run_aria2(o, congestion, connections, seconds):
                          "http://10.0.1.1:8000/file"])
     result = moved(client, 4 * seconds, o.size)
     end([client, server])
-    return result
+    return result[:4] + ("", result[4])
 
 
 def run_kcptun(o, congestion, connections, seconds):
@@ -150,7 +153,7 @@ def run_uftp(o, congestion, connections, seconds):
                          "-I", "va", o.file])
     result = moved(client, 4 * seconds, o.size)
     end([client, server])
-    return result
+    return result[:4] + ("", result[4])
 
 
 def run_udt(o, congestion, connections, seconds):
@@ -159,7 +162,7 @@ def run_udt(o, congestion, connections, seconds):
     client = start("a", [o.udt, "send", RECEIVER, "9000", o.file])
     result = moved(server, 4 * seconds, o.size)
     end([client, server])
-    return result
+    return result[:4] + ("", result[4])
 
 
 def serve(path):
@@ -213,7 +216,7 @@ def guest(o):
         size, took, whole = result[:3]
         speed = size / took / 1e6
         row = [*tool, o.mbit_s, "%g" % o.rtt_ms, "%g" % o.loss, "%.3f" % speed, "%.3f" % (speed * 8 / o.mbit_s), int(whole), "%.2f" % took,
-               result[3], result[4] if len(result) > 4 else ""]
+               result[3], *("%.3f" % (v * 8e-6 / o.mbit_s) if k == 1 and v != "" else v for k, v in enumerate((result[4:] + ("",) * 3)[:3]))]
         print("ROW", ",".join(map(str, row)), flush=True)
 
 
@@ -263,7 +266,7 @@ def merge(path, rows):
     kept = {}
     if os.path.exists(path):
         with open(path) as f:
-            kept = {key(r): r for r in csv.DictReader(f)}
+            kept = {key(r): r for r in csv.DictReader(f, restval="")}
     for r in rows:
         kept[key(r)] = r
     order = {name_of(t): i for i, t in enumerate(TOOLS)}

@@ -79,7 +79,7 @@
                 allocation, globals or recursion. Every frame of the peer is checked, and ends its
                 connection, not the transfer, when it breaks a rule.
     LIMITS      256 connections; 2^31 - 1 chunks of up to 1 MiB.
-    SIZE        code: x86-64 9,138, Cortex-M0 7,399; objects: dx_bulk 464, plus
+    SIZE        code: x86-64 9,527, Cortex-M0 7,787; objects: dx_bulk 464, plus
                 dx_bulk_memory_size()
     THREADS     One at a time for each transfer; transfers share nothing.
     CONFIG      DX_BULK_STATIC, DX_BULK_API, DX_BULK_ASSERT(c), DX_BULK_MEMCPY, DX_BULK_MEMSET,
@@ -319,13 +319,19 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size);
 /* The best number of connections: tries twice as many, later half as many, and keeps a number that
    moves over 5 % more or, with half as many, at most 2 % less. When the rate changes by a third by
    itself, the link has changed, and the search begins again. For the side that opens
-   connections. */
+   connections. What the kernel says of the path shortens the search: loss without a queue means
+   that each connection is the limit, so twice as many are opened without a trial, as long as that
+   gains; a lasting queue that the link is full, so trials are rare; neither, and a rate that still
+   rises, that windows still grow, so nothing is tried yet. */
 typedef struct dx_bulk_control { /* zero it and set these; zero = the default given after it */
     uint32_t count_min;   /* 16 */
     uint32_t count_max;   /* 256 */
     uint32_t count;       /* target number of connections; at first 32 */
     uint32_t grow_percent; /* a trial with more: of the kept number; 200 */
     uint64_t interval_ns; /* several round trips; 1 s */
+    uint32_t loss_ppm;    /* of the path now: segments lost of a million; */
+    uint32_t queue_percent; /* how much longer than the shortest the round trip is */
+    bool     has_path;    /* both are known */
     uint64_t retry_deadline_ns;    /* do not connect before this time of now_ns */
     uint32_t failures;    /* in a row */
     uint64_t due_ns_;     /* when this interval ends; 0: the first has not begun */
@@ -337,6 +343,8 @@ typedef struct dx_bulk_control { /* zero it and set these; zero = the default gi
     uint32_t patience_;   /* length of the next pause: doubled by each failed trial */
     uint32_t strange_;    /* intervals in a row whose rate is far from rate_ */
     bool     fewer_;      /* the next trial is with half as many, not with twice as many */
+    uint32_t full_;       /* intervals in a row with a queue */
+    bool     grown_;      /* since the last interval, without a trial */
     bool     settling_;   /* the first interval after a change does not count */
 } dx_bulk_control;
 
@@ -1292,11 +1300,79 @@ static bool dx_bulk_p_control_gained(const dx_bulk_control *c, uint64_t rate)
     return rate > c->rate_ + c->rate_ / 20;
 }
 
+enum { /* of the path */
+    DX_BULK_P_LOSS_PPM      = 100, /* from here on it is lossy, */
+    DX_BULK_P_QUEUE_PERCENT = 25,  /* and the link full */
+    DX_BULK_P_EMPTY_PERCENT = 10,  /* far from it; */
+    DX_BULK_P_FULL          = 8,   /* intervals until that is believed, */
+    DX_BULK_P_FULL_LONG     = 40   /* and until fewer are tried */
+};
+
+static bool dx_bulk_p_control_is_full(const dx_bulk_control *c)
+{
+    return c->has_path && c->queue_percent >= DX_BULK_P_QUEUE_PERCENT;
+}
+
+static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
+{
+    return c->has_path && c->loss_ppm >= DX_BULK_P_LOSS_PPM && !dx_bulk_p_control_is_full(c);
+}
+
+/* Loss without a queue: each connection is the limit, so more are opened at once, without a trial
+   that would close them again. False: the path is not like that. */
+static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
+{
+    const bool gained = rate > c->rate_ + c->rate_ / 20;
+    uint32_t more = c->count - c->count / 2;
+    if (!dx_bulk_p_control_is_lossy(c) || c->count != c->kept_) return false;
+    if (c->grown_ && !gained) {
+        c->pause_ = c->patience_;
+        c->patience_ *= 2;
+    } else if (c->grown_) {
+        c->patience_ = 2;
+    }
+    c->grown_ = !c->pause_ && c->count < c->count_max;
+    c->rate_ = rate;
+    c->strange_ = 0;
+    if (!c->grown_) return true;
+    if (c->queue_percent < DX_BULK_P_EMPTY_PERCENT) more = c->count;
+    c->kept_ = more < c->count_max - c->count ? c->count + more : c->count_max;
+    c->pause_ = 1; /* this is no trial */
+    return true;
+}
+
+/* Do the windows of the connections still grow by themselves? Then any trial would gain. */
+static bool dx_bulk_p_control_rises(dx_bulk_control *c, uint64_t rate)
+{
+    if (!c->has_path || c->count != c->kept_ || dx_bulk_p_control_is_full(c)) return false;
+    if (rate <= c->rate_ + c->rate_ / 8) return false;
+    c->rate_ = rate;
+    c->strange_ = 0;
+    c->pause_ = 1;
+    c->patience_ = 2;
+    return true;
+}
+
+/* A queue must last before anything is tried: also the start makes one. If there is loss, too, the
+   connections fill the link together, and each trial costs: the first one, much later, is with
+   fewer. */
+static void dx_bulk_p_control_steer(dx_bulk_control *c)
+{
+    const bool unbiased = c->patience_ == 2; /* the last trial did not fail */
+    const uint32_t wait = c->loss_ppm >= DX_BULK_P_LOSS_PPM ? DX_BULK_P_FULL_LONG : DX_BULK_P_FULL;
+    c->full_ = dx_bulk_p_control_is_full(c) ? c->full_ + 1 : 0;
+    if (!c->full_ || c->count != c->kept_) return;
+    if (c->full_ < wait && !c->pause_) c->pause_ = 1;
+    if (unbiased && c->full_ == DX_BULK_P_FULL_LONG) c->fewer_ = c->kept_ > c->count_min;
+}
+
 /* Learn from an interval that counts. */
 static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
 {
     const uint32_t patience_max = 64;
     const bool strange = rate > c->rate_ + c->rate_ / 3 || rate < c->rate_ - c->rate_ / 3;
+    if (dx_bulk_p_control_grows(c, rate) || dx_bulk_p_control_rises(c, rate)) return;
+    c->grown_ = false;
     c->strange_ = c->count == c->kept_ && c->rate_ && strange ? c->strange_ + 1 : 0;
     if (c->strange_ > 1) { /* once is chance */
         c->fewer_ = false;
@@ -1314,6 +1390,7 @@ static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
         c->pause_ = c->patience_;
         if (c->patience_ < patience_max) c->patience_ *= 2;
         c->fewer_ = !c->fewer_;
+        c->full_ = 0;
     }
 }
 
@@ -1321,8 +1398,8 @@ static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
 static void dx_bulk_p_control_try(dx_bulk_control *c)
 {
     c->count = c->kept_;
-    if (c->pause_) {
-        c->pause_--;
+    if (c->pause_ || dx_bulk_p_control_is_lossy(c)) {
+        if (c->pause_) c->pause_--;
         return;
     }
     c->count = c->kept_ / 2;
@@ -1349,6 +1426,7 @@ DX_BULK_API uint32_t dx_bulk_control_update(dx_bulk_control *c, uint64_t bytes_d
         return c->count;
     }
     dx_bulk_p_control_learn(c, rate);
+    dx_bulk_p_control_steer(c);
     dx_bulk_p_control_try(c);
     DX_BULK_ASSERT(c->count >= c->count_min && c->count <= c->count_max);
     c->settling_ = c->count != count_before;

@@ -4,7 +4,7 @@ complete -c dxwan -f -n __fish_use_subcommand -a recv -d 'Wait for a sender and 
 complete -c dxwan -f -n __fish_use_subcommand -a mirror -d 'Keep a receiver'\''s copy like a file that changes'
 complete -c dxwan -f -n __fish_use_subcommand -a probe -d 'Measure what the path to a receiver carries'
 complete -c dxwan -f -n __fish_use_subcommand -a daemon -d 'Run the mirrors and receivers of a configuration'
-complete -c dxwan -n '__fish_seen_subcommand_from send' -l streams -x -d 'connections at once (default 16)'
+complete -c dxwan -n '__fish_seen_subcommand_from send' -l streams -x -d 'connections at once (default: 16 to 256, as many as'
 complete -c dxwan -n '__fish_seen_subcommand_from send' -l rate -x -d 'send at most BYTES a second, all connections'
 complete -c dxwan -n '__fish_seen_subcommand_from send' -l congestion -x -d 'congestion control of the connections, such as'
 complete -c dxwan -n '__fish_seen_subcommand_from send' -l name -x -d 'the name that the receiver is told (default: that'

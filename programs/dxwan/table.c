@@ -96,7 +96,9 @@ static const prog_command commands[WAN_COMMANDS] = {
 
 static const prog_option options[] = {
     {"--streams", PROG_OPTION_NUMBER, FIELD(streams), .min = 1, .max = WAN_STREAMS_MAX,
-     .commands = SEND | MIRROR, .value = "N", .help = "connections at once (default 16)"},
+     .commands = MIRROR, .value = "N", .help = "connections at once (default 16)"},
+    {"--streams", PROG_OPTION_NUMBER, FIELD(send_streams), .min = 1, .max = WAN_STREAMS_MAX,
+     .commands = SEND, .value = "N", .help = "connections at once (default: 16 to 256, as many as\nthe path needs)"},
     {"--streams", PROG_OPTION_NUMBER, FIELD(probe_streams), .min = 1, .max = WAN_STREAMS_MAX,
      .commands = PROBE, .value = "N", .help = "try up to N connections (default: up to 256, as\nlong as more gain 10 %)"},
     {"--rate", PROG_OPTION_NUMBER, FIELD(rate), .min = 1000, .max = (uint64_t)1 << 40,

@@ -46,6 +46,7 @@ typedef struct wan_options {
     const char *name;       /* send: the name that the receiver is told; NULL: of the file */
     const char *congestion; /* NULL: the system's default */
     uint32_t    streams;
+    uint32_t    send_streams; /* 0: as many as the path needs */
     uint32_t    probe_streams; /* 0: as long as more are better */
     uint64_t    rate;        /* bytes a second, all streams together; 0: unlimited */
     uint64_t    timeout_ns;  /* without progress for this time a transfer has failed */

@@ -989,6 +989,135 @@ DX_TEST(bm_control_looks_less_often_but_goes_on)
     DX_CHECK_EQ(t.k.count, 64);
 }
 
+/* What the kernel says of the path: one step on each side of each limit. Rates are of one number of connections each time. */
+static void control_path(control *c, uint32_t loss_ppm, uint32_t queue_percent)
+{
+    c->k.has_path = true;
+    c->k.loss_ppm = loss_ppm;
+    c->k.queue_percent = queue_percent;
+}
+
+DX_TEST(bm_control_path_says_which_way)
+{
+    static const struct { uint32_t loss_ppm, queue_percent, count; } first[] = {
+        {10000, 0, 32}, {100, 9, 32}, {100, 10, 24}, {10000, 24, 24}, /* each connection is the limit: more; twice as many while the link is idle */
+        {10000, 25, 16}, {0, 25, 16}, {0, 1000, 16},                 /* a queue: not yet */
+        {99, 24, 16}, {0, 0, 16},                                    /* neither: the windows may still grow */
+    };
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++) {
+        control t;
+        control_begin(&t, 4, 256, 16);
+        control_path(&t, first[i].loss_ppm, first[i].queue_percent);
+        DX_CHECK_EQ(control_step(&t, 1000000), first[i].count);
+    }
+}
+
+/* A queue that lasts: a trial after 8 intervals, as it may be of each connection alone; where packets are lost, too, after 40, with fewer. */
+DX_TEST(bm_control_believes_a_lasting_queue)
+{
+    for (int lossy = 0; lossy < 2; lossy++) {
+        control t;
+        const int lasts = lossy ? 40 : 8;
+        control_begin(&t, 4, 256, 16);
+        control_path(&t, lossy ? 100 : 99, 25);
+        for (int n = 1; n < lasts; n++) DX_CHECK_EQ(control_step(&t, 1000000), 16);
+        DX_CHECK_EQ(control_step(&t, 1000000), lossy ? 8 : 32);
+    }
+}
+
+/* More on a lossy path are kept, as a trial would close them again; but they stop when they gain nothing, and come back less and less often. */
+DX_TEST(bm_control_grows_without_trials)
+{
+    control t;
+    uint32_t last = 16;
+    int steps = 0;
+    control_begin(&t, 4, 256, 16);
+    control_path(&t, 10000, 0);
+    for (; last < 256 && steps < 20; steps++) {
+        const uint32_t count = control_step(&t, last * UINT64_C(10000));
+        DX_CHECK(count >= last);
+        last = count;
+    }
+    DX_CHECK_EQ(last, 256);
+    DX_CHECK(steps <= 10);
+    control_begin(&t, 4, 256, 16);
+    control_path(&t, 10000, 0);
+    for (int n = 0; n < 4; n++) last = control_step(&t, 1000000); /* the next would be tried after the pause */
+    DX_CHECK_EQ(last, 32);
+}
+
+/* While the rate rises by itself nothing is tried; when it does not any more, more are, as each connection may have a limit. */
+DX_TEST(bm_control_waits_for_windows_that_grow)
+{
+    control t;
+    uint64_t rate = 1000000;
+    control_begin(&t, 4, 256, 16);
+    control_path(&t, 0, 0);
+    for (int n = 0; n < 20; n++, rate += rate / 4) DX_CHECK_EQ(control_step(&t, rate), 16);
+    uint32_t count = 16;
+    int steps = 0;
+    for (; count == 16 && steps < 10; steps++) count = control_step(&t, rate);
+    DX_CHECK_EQ(count, 32);
+    DX_CHECK(steps <= 4);
+}
+
+/* A failed trial with fewer is followed by one with more, though there is a queue: after a change of the route it may be none. On a lossy
+   path fewer are never tried. */
+DX_TEST(bm_control_path_is_no_trap)
+{
+    control t;
+    uint32_t most = 0, fewest = 256;
+    control_begin(&t, 4, 256, 64);
+    control_path(&t, 0, 90);
+    for (int n = 0; n < 40; n++) {
+        const uint32_t count = control_step(&t, t.k.count * UINT64_C(10000));
+        if (most < count) most = count;
+    }
+    DX_CHECK_EQ(most, 256);
+    most = 0;
+    control_begin(&t, 4, 256, 4); /* the fewest already */
+    control_path(&t, 0, 90);
+    for (int n = 0; n < 40; n++) {
+        const uint32_t count = control_step(&t, t.k.count * UINT64_C(10000));
+        if (most < count) most = count;
+    }
+    DX_CHECK_EQ(most, 256);
+    control_begin(&t, 4, 256, 64);
+    control_path(&t, 10000, 0);
+    for (int n = 0; n < 300; n++) {
+        const uint32_t count = control_step(&t, 1000000);
+        if (fewest > count) fewest = count;
+    }
+    DX_CHECK(fewest >= 64);
+}
+
+/* Lossy, 16 connections of the 200 that fill the link: 2 % of it are missing after 12 intervals of 0.4 s, and again after each of them carries
+   a third as much, or three times as much. */
+DX_PROPERTY(bm_control_settles_in_twelve_intervals, 300)
+{
+    dx_bulk_control k;
+    const double link = (double)dx_choose_range(c, 20, 200);
+    double each = 1, sum = 0;
+    uint64_t now = T0, bytes = 0;
+    memset(&k, 0, sizeof k);
+    k.count_min = 4;
+    k.count = 16;
+    k.interval_ns = S * 2 / 5;
+    for (int i = 0; i < 72; i++) {
+        if (i == 24) each = 3;
+        if (i == 48) each = 1;
+        const double carried = each * dx_bulk_control_update(&k, bytes, now);
+        const double rate = (carried < link ? carried : link) * (1 + ((double)dx_choose(c, 10) - 5) / 1000);
+        k.has_path = true; /* of the interval that ends */
+        k.loss_ppm = 10000;
+        k.queue_percent = carried <= link ? 0 : carried >= 2 * link ? 80 : (uint32_t)(80 * (carried / link - 1));
+        bytes += (uint64_t)(rate * 10000);
+        now += k.interval_ns;
+        if (i % 24 >= 12) sum += rate / 36;
+    }
+    DX_CHECK(sum >= 0.9 * link);
+}
+
 /* A late call measures a longer interval: bytes per second count, not bytes. */
 DX_TEST(bm_control_measures_the_time_too)
 {

@@ -985,7 +985,7 @@ def hostile_receivers():
         frames = frames_of(s)
         answer_join(s, frames)
         transfer, size = transfer_of(frames)
-        count = (size + 65535) // 65536
+        count = (size + 16383) // 16384
         for at in range(0, count, 512):
             bits = min(512, count - at)
             s.sendall(control(0x151, 0, transfer, struct.pack("<I", at) + ((1 << bits) - 1).to_bytes((bits + 7) // 8, "little")))
@@ -3003,6 +3003,47 @@ def case_am_1_am_11_streams_follow_the_link():
     p.close()
     assert read("in/f") == read("f")
     os.write(1, ("     2 MB/s after %.1f s; 1.7 MB/s %.1f s after the change; %d streams closed meanwhile\n" % (first, took, lost)).encode())
+
+
+def case_am_1_send_follows_the_link():
+    """AM-5 for `send`, which begins with 16 streams: a path of 4 MB/s that gives each connection 100 kB/s, then 400 kB/s, then 60 kB/s. It opens as many as carry the path, again after
+    each change, and never with --streams."""
+    size = 240 << 20
+    write("f", random.Random(SEED).randbytes(1 << 20) * (size >> 20))
+    for fixed in (16, None):
+        r = receive("--force")
+        p = Proxy(r.port, 1, delay=(0.005, 0.01), rate=100000, total=4000000)
+        s = Run("send", "f", "127.0.0.1:%d" % p.port, "--json", *(("--streams", fixed) if fixed else ()))
+
+        def rate_after(until, bytes_per_second):
+            """Seconds until a second carries that much."""
+            began = time.time()
+            while time.time() - began < until:
+                before, at = p.bytes, time.time()
+                time.sleep(1)
+                if (p.bytes - before) / (time.time() - at) >= bytes_per_second:
+                    return time.time() - began - 1
+            return None
+        first = rate_after(6 if fixed else 20, 3200000)
+        if fixed:
+            assert first is None and len(p.open) <= 2 * fixed + 2, (first, len(p.open))
+        else:
+            assert first is not None, "no second of 20 carried 3.2 MB/s"
+            opened = p.connections
+            assert opened > 32, opened
+            p.rate = 400000
+            assert (second := rate_after(20, 3200000)) is not None
+            p.rate = 60000
+            time.sleep(0.3)
+            assert (third := rate_after(20, 2900000)) is not None
+        p.rate = p.total = None
+        s.end()
+        r.end()
+        p.close()
+        told = json.loads(s.out)
+        assert read("in/f") == read("f") and told["connections_opened"] >= told["streams"] - 1, told
+        assert told["streams"] == fixed if fixed else 4 <= told["streams"] <= 256, told
+    os.write(1, ("     3.2 MB/s after %.1f s, %.1f s after faster connections, 2.9 MB/s %.1f s after slower ones\n" % (first, second, third)).encode())
 
 
 def case_dm_1_drain_has_a_limit():

@@ -19,12 +19,23 @@
 #include <string.h>
 
 enum {
+    SMALL_CHUNK_SIZE = 16384,
     CHUNK_SIZE       = 65536,
+    FLYING_MAX       = 4194304, /* bytes on their way, of each connection */
     LARGE_CHUNK_SIZE = WAN_CHUNK_MAX,
     INPUT_NS         = 10000000, /* between two looks at standard input that has nothing */
-    LOOK_NS          = 250000000 /* between two looks at the kernel's statistics */
+    LOOK_NS          = 100000000, /* between two looks at the kernel's statistics */
+    STREAMS          = 16, /* at first, and at least, without --streams */
+    QUEUE_US         = 2000, /* a round trip that is longer by less is no queue */
+    UNSENT_MIN       = 16384,  /* bytes of unsent data in the kernel, for each stream: */
+    UNSENT_MAX       = 131072, /* those of UNSENT_PARTS of a second */
+    UNSENT_PARTS     = 10
 };
-static const uint64_t large = (uint64_t)64 << 30; /* bytes from which chunks are large */
+#define SECOND ((uint64_t)1000000000)
+#define INTERVAL_MIN_NS (SECOND * 2 / 5) /* of the controller */
+#define INTERVAL_MAX_NS SECOND
+static const uint64_t middling = (uint64_t)1 << 30; /* bytes from which chunks are not small, */
+static const uint64_t large = (uint64_t)64 << 30; /* and from which they are large */
 
 typedef struct send {
     const wan_options *o;
@@ -35,6 +46,18 @@ typedef struct send {
     dx_reactor_address at;
     dx_link_dialer     dialers[WAN_STREAMS_MAX];
     dx_link_id         opened[WAN_STREAMS_MAX]; /* of each dialer; 0: none */
+    bool               dialed[WAN_STREAMS_MAX]; /* its dialer is at work */
+    wan_paths          last[WAN_STREAMS_MAX]; /* of its connection, at the last look */
+    uint32_t           limit;    /* of streams */
+    uint32_t           wanted;   /* streams now; the others finish */
+    dx_bulk_control    control;
+    uint64_t           full_ns;  /* time in which the streams were the limit: the controller's clock, */
+    uint64_t           delivered; /* and the bytes of it */
+    uint64_t           segments; /* sent lately, and of these */
+    uint64_t           repeated;
+    uint64_t           repeated_all; /* of all connections, the closed ones included */
+    uint64_t           speed;    /* bytes a second, of all streams, lately */
+    uint32_t           unsent;   /* bytes that the kernel takes of each stream */
     bool               again[WAN_STREAMS_MAX]; /* connect at once: the last link was useful */
     wan_hash           hash;
     bool               spooling; /* standard input has not ended, */
@@ -62,6 +85,14 @@ typedef struct send {
 } send;
 
 /* >>file ---------------------------------------------------------------- */
+/* The last chunk of each stream is waited for at the end: 64 KiB take a second where a stream has 64 KB/s. A
+   large file takes longer anyway, and its sender needs memory for each chunk. */
+static uint32_t chunk_size_of(uint64_t size)
+{
+    if (size < middling) return SMALL_CHUNK_SIZE;
+    return size < large ? CHUNK_SIZE : LARGE_CHUNK_SIZE;
+}
+
 /* Copy what standard input has now into an unnamed file, because its size and hash are announced first. Waits
    for no more. Returns a status with a message. */
 static int spool_part(send *s)
@@ -97,7 +128,7 @@ static int open_file(send *s)
     if (info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s is not a file", s->o->file);
     s->object.size = info.size;
-    if (info.size < large) s->object.chunk_size = CHUNK_SIZE;
+    s->object.chunk_size = chunk_size_of(info.size);
     return PROG_OK;
 }
 
@@ -179,13 +210,15 @@ static void on_opened(dx_link *l, dx_link_id id)
     wan_path_set_up_or_warn(fd, s->o->congestion, s->congestion, &s->warned);
     const size_t size = wan_join_write(&s->join, arguments);
     uint32_t i = 0;
-    while (i < s->o->streams && s->dialers[i].id != id) i++;
-    if (i == s->o->streams || dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
+    while (i < s->limit && s->dialers[i].id != id) i++;
+    if (i == s->limit || dx_hbtp_call(dx_link_session(l, id), WAN_RPC_JOIN, arguments, size,
                                            wan_loop_now_ns(&s->loop) + s->o->timeout_ns, NULL, NULL)) {
         (void)dx_link_abort(l, id);
         return;
     }
     s->opened[i] = id;
+    memset(&s->last[i], 0, sizeof s->last[i]);
+    if (s->unsent) wan_path_set_unsent(fd, s->unsent);
     if (s->ready) add_link(s, i);
 }
 
@@ -201,7 +234,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     const wan_stream *stream = dx_link_session(l, id)->desc.user;
     const uint64_t end_ns = s->moved_ns + s->o->timeout_ns, now = (uint64_t)prog_now_ns();
     bool was_open = false;
-    for (uint32_t i = 0; i < s->o->streams; i++) {
+    for (uint32_t i = 0; i < s->limit; i++) {
         if (s->opened[i] != id) continue;
         s->opened[i] = 0;
         was_open = true;
@@ -212,7 +245,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
         wan_loop_say_unconnected(&s->loop, s->o->address, reason, &s->told, end_ns > now ? end_ns - now : 0);
     if (!s->joined && !s->over && wan_join_is_stranger(dx_link_session(l, id)))
         finish(s, wan_join_stranger(s->o->address));
-    if (stream && stream->useful && stream->owner < s->o->streams) s->again[stream->owner] = true;
+    if (stream && stream->useful && stream->owner < s->limit) s->again[stream->owner] = true;
     wan_bulk_remove(&s->bulk, id);
 }
 
@@ -255,11 +288,12 @@ static void begin_transfer(send *s)
     bulk.object = &s->object;
     bulk.rate = s->o->rate;
     bulk.patient = true;
+    bulk.window = FLYING_MAX / s->object.chunk_size;
     bulk.timeout_ns = s->o->timeout_ns / 2;
     wan_bulk_begin(&s->bulk, &s->loop.links, s->file, &bulk);
     s->ready = true;
     s->restart = false; /* of the receiver, which has heard of nothing yet */
-    for (uint32_t i = 0; i < s->o->streams; i++)
+    for (uint32_t i = 0; i < s->limit; i++)
         if (s->opened[i]) add_link(s, i);
 }
 
@@ -271,7 +305,7 @@ static void tell_hashed(send *s, uint64_t now)
     s->told_ns = now;
     s->signs += s->spooling && s->starved; /* a number that is told twice is no sign of life */
     wan_store(payload, (s->spooling ? s->object.size : s->spooled) + s->signs + s->hash.bytes, sizeof payload);
-    for (uint32_t i = 0; i < s->o->streams; i++) {
+    for (uint32_t i = 0; i < s->limit; i++) {
         dx_hbtp_session *session = s->opened[i] ? dx_link_session(&s->loop.links, s->opened[i]) : NULL;
         if (session) (void)dx_hbtp_notify(session, WAN_OP_HASHED, 0, payload, sizeof payload);
     }
@@ -287,7 +321,7 @@ static void take_input(send *s, uint64_t now)
         return;
     }
     s->spooled = s->object.size;
-    if (s->object.size < large) s->object.chunk_size = CHUNK_SIZE;
+    s->object.chunk_size = chunk_size_of(s->object.size);
 }
 
 /* Hash a part of the file. */
@@ -310,12 +344,97 @@ static void hash_part(send *s, uint64_t now)
    reason to wait. */
 static void dial_again(send *s)
 {
-    for (uint32_t i = 0; i < s->o->streams; i++) {
+    for (uint32_t i = 0; i < s->limit; i++) {
         if (!s->again[i]) continue;
         s->again[i] = false;
+        if (!s->dialed[i]) continue; /* it is not wanted any more */
         dx_link_dial_end(&s->dialers[i]);
         (void)dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
     }
+}
+
+/* Open the streams that are wanted, and let the others finish. */
+static void adjust(send *s)
+{
+    for (uint32_t i = 0; i < s->limit; i++) {
+        if (i < s->wanted) {
+            if (!s->dialed[i] && !s->opened[i])
+                s->dialed[i] = !dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
+        } else if (s->dialed[i]) {
+            const dx_link_id connecting = s->opened[i] ? 0 : s->dialers[i].id;
+            s->dialed[i] = false;
+            dx_link_dial_end(&s->dialers[i]);
+            if (connecting) (void)dx_link_abort(&s->loop.links, connecting);
+            if (s->opened[i]) wan_bulk_retire(&s->bulk, s->opened[i]);
+        }
+    }
+}
+
+/* What the wanted streams have delivered since the last look, and what the kernel says of the path. */
+static uint64_t look(send *s)
+{
+    wan_paths all = {0};
+    uint64_t bytes = 0;
+    s->segments -= s->segments / 4; /* what is older counts less */
+    s->repeated -= s->repeated / 4;
+    for (uint32_t i = 0; i < s->limit; i++) {
+        wan_paths *last = &s->last[i], now = {0};
+        if (!s->opened[i]) continue;
+        const int fd = wan_loop_fd(&s->loop.links, s->opened[i]);
+        wan_path_add(&now, fd);
+        wan_path_add(&all, fd);
+        if (s->dialed[i] && now.acknowledged > last->acknowledged) bytes += now.acknowledged - last->acknowledged;
+        if (now.segments > last->segments) s->segments += now.segments - last->segments;
+        if (now.retransmitted > last->retransmitted) {
+            s->repeated += now.retransmitted - last->retransmitted;
+            s->repeated_all += now.retransmitted - last->retransmitted;
+        }
+        *last = now;
+    }
+    s->control.has_path = all.connections && all.rtt_min_us && s->segments;
+    if (!s->control.has_path) return bytes;
+    const uint64_t rtt_us = all.rtt_sum_us / all.connections;
+    s->control.loss_ppm = (uint32_t)(s->repeated * 1000000 / s->segments);
+    if (!strncmp(s->congestion, "bbr", 3)) s->control.loss_ppm = 0; /* it does not slow down for loss */
+    const uint64_t queue_us = rtt_us > all.rtt_min_us + QUEUE_US ? rtt_us - all.rtt_min_us : 0;
+    s->control.queue_percent = (uint32_t)(queue_us * 100 / all.rtt_min_us);
+    s->control.interval_ns = 2000 * rtt_us + SECOND / 10;
+    if (s->control.interval_ns < INTERVAL_MIN_NS) s->control.interval_ns = INTERVAL_MIN_NS;
+    if (s->control.interval_ns > INTERVAL_MAX_NS) s->control.interval_ns = INTERVAL_MAX_NS;
+    return bytes;
+}
+
+/* Less unsent data in the kernel while each stream is slow: a chunk that waits there cannot go over another. */
+static void limit_unsent(send *s)
+{
+    const uint64_t wanted = s->speed / s->wanted / UNSENT_PARTS;
+    uint32_t bytes = UNSENT_MIN;
+    while (bytes < UNSENT_MAX && bytes < wanted) bytes *= 2;
+    if (bytes == s->unsent) return;
+    s->unsent = bytes;
+    for (uint32_t i = 0; i < s->limit; i++)
+        if (s->opened[i]) wan_path_set_unsent(wan_loop_fd(&s->loop.links, s->opened[i]), bytes);
+}
+
+/* As many streams as the path needs. Only the time counts in which they are the limit, not --rate, the
+   receiver's disk or the end of the file. */
+static void control(send *s, uint64_t took_ns)
+{
+    const dx_bulk *b = &s->bulk.bulk;
+    const uint64_t done = b->metrics.bytes_done, rate = s->o->rate;
+    const uint64_t bytes = look(s);
+    if (b->state != DX_BULK_RUNNING) return;
+    s->speed = s->speed - s->speed / 4 + bytes * 1000 / (took_ns / 1000000 + 1) / 4;
+    limit_unsent(s);
+    if (s->o->send_streams) return; /* --streams */
+    if (rate && s->speed >= rate - rate / 8) return;
+    if (done + b->metrics.in_flight * s->object.chunk_size >= s->object.size) return;
+    if (b->metrics.connections > s->wanted) return; /* others still finish, and share the path */
+    s->full_ns += took_ns;
+    s->delivered += bytes;
+    if (!s->control.has_path) s->delivered = done; /* the kernel does not count them */
+    s->wanted = dx_bulk_control_update(&s->control, s->delivered, s->full_ns);
+    adjust(s);
 }
 
 /* After each turn. */
@@ -331,6 +450,7 @@ static void tick(send *s, uint64_t now)
     if (s->ready) prog_progress("sent", b->metrics.bytes_done, s->object.size, false);
     if (now - s->looked_ns >= LOOK_NS && b->metrics.connections) {
         s->paths = wan_bulk_paths(&s->bulk);
+        control(s, s->looked_ns ? now - s->looked_ns : LOOK_NS);
         s->looked_ns = now;
     }
     if (s->over) return;
@@ -371,7 +491,7 @@ static int run(send *s)
         tick(s, (uint64_t)prog_now_ns());
     }
     prog_progress("sent", s->bulk.bulk.metrics.bytes_done, s->object.size, true);
-    for (uint32_t i = 0; i < s->o->streams; i++) dx_link_dial_end(&s->dialers[i]);
+    for (uint32_t i = 0; i < s->limit; i++) dx_link_dial_end(&s->dialers[i]);
     if (s->ready) wan_bulk_pump_all(&s->bulk); /* the receiver is told that it ends */
     wan_loop_drain(&s->loop);
     return status ? status : s->status;
@@ -382,7 +502,11 @@ static int start(send *s)
     dx_link_desc links = {0};
     int status = wan_address_find(&s->at, s->o->address);
     if (status) return status;
-    links.links_max = s->o->streams;
+    s->limit = s->o->send_streams ? s->o->send_streams : WAN_STREAMS_MAX;
+    s->wanted = s->o->send_streams ? s->o->send_streams : STREAMS;
+    s->control.count = s->wanted;
+    s->control.count_min = STREAMS;
+    links.links_max = s->limit;
     links.block_size = s->object.chunk_size + 4096;
     links.user = s;
     links.opened = on_opened;
@@ -394,9 +518,11 @@ static int start(send *s)
     dx_hbtp_router_set(&s->loop.router, DX_HBTP_OP_EXTENDED, on_frame, NULL);
     s->began_ns = s->moved_ns = (uint64_t)prog_now_ns();
     (void)os_random(&s->seed, sizeof s->seed);
-    for (uint32_t i = 0; i < s->o->streams; i++)
+    for (uint32_t i = 0; i < s->wanted; i++) {
         if (dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++))
             return prog_fail(PROG_USAGE, "cannot connect to %s", s->o->address);
+        s->dialed[i] = true;
+    }
     return PROG_OK;
 }
 
@@ -423,10 +549,11 @@ static void report(const send *s)
         prog_json_number(&j, "sent_bytes", m->bytes);
         prog_json_number(&j, "link_bytes", s->loop.links.sent);
         prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
+        prog_json_number(&j, "streams", s->wanted);
         prog_json_number(&j, "connections_opened", m->opened);
         prog_json_number(&j, "connections_lost", m->dropped);
         prog_json_number(&j, "chunks_resent", m->chunks_resent);
-        prog_json_number(&j, "retransmitted_segments", s->paths.retransmitted);
+        prog_json_number(&j, "retransmitted_segments", s->repeated_all);
         prog_json_number(&j, "rtt_us", s->paths.rtt_us);
         prog_json_number(&j, "ecn_connections", s->paths.ecn);
         put_handshakes(s, &j);
@@ -438,8 +565,8 @@ static void report(const send *s)
     prog_say("%s: %s bytes, %s sent in %.2f s (%.1f MB/s), %u connections, %s, round trip %.1f ms, "
              "%llu segments repeated\n", s->join.name, prog_count_text(s->object.size, size),
              prog_count_text(m->bytes, sent), seconds, (double)m->bytes / 1e6 / (seconds + 1e-9),
-             s->o->streams, s->congestion, s->paths.rtt_us / 1000.0,
-             (unsigned long long)s->paths.retransmitted);
+             s->wanted, s->congestion, s->paths.rtt_us / 1000.0,
+             (unsigned long long)s->repeated_all);
     prog_say("blake3 %s\n", prog_hash_text(s->object.hash, hash));
 }
 

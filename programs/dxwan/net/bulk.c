@@ -108,6 +108,16 @@ bool wan_bulk_add(wan_bulk *b, dx_link_id id)
     return true;
 }
 
+void wan_bulk_retire(wan_bulk *b, dx_link_id id)
+{
+    dx_hbtp_session *session = dx_link_session(b->links, id);
+    wan_stream *s = session ? session->desc.user : NULL;
+    if (!s || s->retired) return;
+    s->retired = true;
+    (void)dx_bulk_retire(&b->bulk, number_of(s));
+    (void)dx_link_call_writable(b->links, id);
+}
+
 void wan_bulk_remove(wan_bulk *b, dx_link_id id)
 {
     dx_hbtp_session *session = dx_link_session(b->links, id);
@@ -130,6 +140,8 @@ static void expel(wan_stream *s, int error)
         b->fault = error;
     }
     if (error == DX_BULK_ETIMEDOUT) (void)dx_link_abort(b->links, s->id);
+    else if (error == DX_BULK_ECANCELED && s->retired)
+        (void)dx_link_close(b->links, s->id, DX_HBTP_STATUS_NONE, "");
     else (void)dx_link_close(b->links, s->id, DX_HBTP_STATUS_BAD_REQUEST,
                              wan_bulk_fault_text(error));
 }

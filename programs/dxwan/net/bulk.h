@@ -25,6 +25,7 @@ typedef struct wan_stream {
     bool       useful; /* it has moved the transfer forward */
     int        error;  /* of its last frame: it is closed after what it still has to send */
     bool       expelled; /* it is being closed */
+    bool       retired; /* it gets no more chunks, and is closed after those that it has */
 } wan_stream;
 
 struct wan_bulk {
@@ -55,6 +56,8 @@ void wan_bulk_restart(wan_bulk *b);
 void wan_bulk_end(wan_bulk *b);
 /* A link takes part from now on. False: 256 do already. */
 bool wan_bulk_add(wan_bulk *b, dx_link_id id);
+/* A link gets no more chunks. It is closed once those that it has are confirmed. */
+void wan_bulk_retire(wan_bulk *b, dx_link_id id);
 /* A link was closed. */
 void wan_bulk_remove(wan_bulk *b, dx_link_id id);
 /* A frame of a link that takes part: FileChunk, or any extended one. */

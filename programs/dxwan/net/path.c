@@ -11,7 +11,11 @@
 enum {
     UNSENT_MAX  = 131072, /* bytes in the kernel that were not sent yet */
     KEEPALIVE_S = 30,
-    BYTES_ACKED = 120 /* offset in Linux's struct tcp_info, since 4.1 */
+    /* Offsets in Linux's struct tcp_info, which the C library's is shorter than */
+    BYTES_ACKED   = 120, /* since 4.1 */
+    MIN_RTT       = 148, /* since 4.6 */
+    DATA_SEGS_OUT = 156,
+    INFO_SIZE     = 160
 };
 
 /* Without effect on sockets that are not TCP. */
@@ -55,24 +59,40 @@ void wan_path_set_buffers(int fd, uint64_t send, uint64_t receive)
     if (receive) set(fd, SOL_SOCKET, SO_RCVBUF, (int)(receive < INT_MAX ? receive : INT_MAX));
 }
 
+void wan_path_set_unsent(int fd, uint32_t bytes)
+{
+#ifdef TCP_NOTSENT_LOWAT
+    if (fd >= 0) set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)(bytes < INT_MAX ? bytes : INT_MAX));
+#else
+    (void)fd;
+    (void)bytes;
+#endif
+}
+
 void wan_path_add(wan_paths *paths, int fd)
 {
 #if defined(TCP_INFO) && defined(TCPI_OPT_ECN)
     struct tcp_info i = {0};
-    struct {
-        uint8_t  begin[BYTES_ACKED]; /* struct tcp_info of the C library ends earlier than the kernel's */
-        uint64_t acknowledged;
-    } all = {{0}, 0};
+    uint8_t all[INFO_SIZE] = {0};
+    uint64_t acknowledged;
+    uint32_t rtt_min_us, segments;
     socklen_t size = sizeof all;
-    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &all, &size)) return;
-    memcpy(&i, &all, sizeof i < sizeof all ? sizeof i : sizeof all);
-    if (size >= sizeof all) paths->acknowledged += all.acknowledged;
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, all, &size)) return;
+    memcpy(&i, all, sizeof i < sizeof all ? sizeof i : sizeof all);
+    memcpy(&acknowledged, all + BYTES_ACKED, sizeof acknowledged); /* what the kernel did not fill is 0 */
+    memcpy(&rtt_min_us, all + MIN_RTT, sizeof rtt_min_us);
+    memcpy(&segments, all + DATA_SEGS_OUT, sizeof segments);
+    paths->acknowledged += acknowledged;
+    paths->segments += segments;
+    if (rtt_min_us && rtt_min_us != UINT32_MAX && (!paths->rtt_min_us || rtt_min_us < paths->rtt_min_us))
+        paths->rtt_min_us = rtt_min_us;
     if (size < offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans) return;
     paths->connections++;
     paths->ecn += (i.tcpi_options & TCPI_OPT_ECN) != 0;
     paths->window += (uint64_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss;
     paths->in_flight += (uint64_t)i.tcpi_unacked * i.tcpi_snd_mss;
     paths->retransmitted += i.tcpi_total_retrans;
+    paths->rtt_sum_us += i.tcpi_rtt;
     if (i.tcpi_rtt > paths->rtt_us) paths->rtt_us = i.tcpi_rtt;
 #else
     (void)paths;

@@ -7,10 +7,13 @@
 typedef struct wan_paths { /* of several connections; zero it first */
     uint32_t connections;   /* with statistics: 0 where the system has none */
     uint32_t ecn;           /* of these, those that negotiated ECN (RFC 3168) */
-    uint32_t rtt_us;        /* the longest */
+    uint32_t rtt_us;        /* the longest, */
+    uint32_t rtt_min_us;    /* the shortest that any has seen; 0: not known */
+    uint64_t rtt_sum_us;    /* of all connections */
     uint64_t in_flight;     /* bytes that are not acknowledged, */
     uint64_t window;        /* and their limit */
-    uint64_t retransmitted; /* segments */
+    uint64_t retransmitted; /* segments, */
+    uint64_t segments;      /* of all that carried data; 0 where the system does not say it */
     uint64_t acknowledged;  /* bytes; 0 where the system does not say it */
 } wan_paths;
 
@@ -24,6 +27,8 @@ void wan_path_set_up_or_warn(int fd, const char *congestion, char active[16], bo
 /* Set the sizes of the buffers in the kernel, bytes; 0: the system's choice, which grows. The system may
    have lower limits. */
 void wan_path_set_buffers(int fd, uint64_t send, uint64_t receive);
+/* Set how much unsent data the kernel takes: more than a moment's is more to wait for at the end. */
+void wan_path_set_unsent(int fd, uint32_t bytes);
 /* Add the statistics of a connection. */
 void wan_path_add(wan_paths *paths, int fd);
 
