@@ -2,13 +2,7 @@
    tests/programs/test_dxdb.py, in a folder with a dxdb.toml. */
 #include "commands.h"
 
-#include <openssl/opensslv.h>
-
-#ifdef OPENSSL_VERSION_STR
-#define TLS_TEXT "OpenSSL " OPENSSL_VERSION_STR
-#else
-#define TLS_TEXT OPENSSL_VERSION_TEXT
-#endif
+#include "../common/tls_text.h"
 
 enum {
     SERVE   = 1 << DXDB_SERVE,
@@ -81,7 +75,7 @@ const prog_program dxdb_program = {
              "as teleport records, and serves them over HBTP and HTTP from memory until a table\n"
              "that they were read from changes.",
     .version = DX_CAS_VERSION,
-    .tls = TLS_TEXT,
+    .tls = PROG_TLS_TEXT,
     .commands = commands,
     .command_count = DXDB_COMMANDS,
     .options = options,

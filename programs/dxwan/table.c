@@ -4,12 +4,7 @@
 #include "../../layers/dx_bulk.h"
 
 #ifdef WAN_TLS
-#include <openssl/opensslv.h>
-#ifdef OPENSSL_VERSION_STR
-#define TLS_TEXT "OpenSSL " OPENSSL_VERSION_STR
-#else
-#define TLS_TEXT OPENSSL_VERSION_TEXT
-#endif
+#include "../common/tls_text.h"
 #endif
 
 /* Bits for commands, in options and statuses. */
@@ -166,7 +161,7 @@ const prog_program wan_program = {
     .version = DX_BULK_VERSION,
     .zstd = PROG_HAS_ZSTD,
 #ifdef WAN_TLS
-    .tls = TLS_TEXT,
+    .tls = PROG_TLS_TEXT,
 #endif
     .commands = commands,
     .command_count = WAN_COMMANDS,
