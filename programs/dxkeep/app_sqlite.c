@@ -201,7 +201,7 @@ static bool is_missing(const char *path, const char *suffix)
     return lstat(name, &info) < 0 && errno == ENOENT;
 }
 
-/* What one database is locked with. A connection stays open, also between two attempts: closing the last one of
+/* The locks of one database. A connection stays open, also between two attempts: closing the last one of
    a WAL would write to the database. A descriptor does, too: closing it would end all locks of that file. */
 typedef struct held {
     sqlite3 *db;       /* or NULL: not in use, and locked by its bytes */
@@ -275,7 +275,7 @@ static const char *lock_database(held *l, const char *path, int64_t until_ns)
     snprintf(shm, sizeof shm, "%s-shm", path);
     if (l->fd < 0) l->fd = open(shm, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (l->fd < 0) return os_error_text(errno);
-    /* Who checkpoints may wait for the lock that is held now. */
+    /* A program that makes a checkpoint may wait for the lock that is held now. */
     const int64_t patient_ns = prog_now_ns() + PATIENCE_NS;
     if (lock_bytes(l->fd, SHM_CHECKPOINT, 1, until_ns < patient_ns ? until_ns : patient_ns)) return NULL;
     l->busy = true;
@@ -320,7 +320,7 @@ const char *keep_sqlite_lock(const keep_databases *h, const char *directory, int
         why = lock_all(h, list, directory, first, until_ns, failed);
         if (!why || !list[*failed].busy || prog_now_ns() >= until_ns) break;
         for (size_t i = 0; i < h->count; i++) unlock_database(&list[i]);
-        if (*failed == first) os_sleep_ns(PATIENCE_NS); /* for who waits with a checkpoint */
+        if (*failed == first) os_sleep_ns(PATIENCE_NS); /* a checkpoint that waits can end now */
     }
     return why; /* `list` is for as long as the process, as the locks are */
 }

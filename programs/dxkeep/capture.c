@@ -1038,7 +1038,7 @@ void keep_capture_print(const keep_capture *c)
              prog_count_text(c->found.files, files));
     if (!c->added) return;
     prog_say("the store grew by %s bytes; %s\n", prog_count_text(c->grown, grown),
-             c->last.consistent ? "consistent" : keep_torn_line(&c->torn, c->last.torn, torn));
+             keep_torn_or_consistent(c->last.consistent, &c->torn, c->last.torn, torn));
 }
 
 /* A store is made if it is missing; the directory for it is not. */

@@ -41,7 +41,7 @@ static void print_version(const versions_version *v, const keep_options *o, cons
     prog_say("%8llu  %s  %15s  %.16s", (unsigned long long)v->version, when,
              prog_count_text(v->size, size), prog_hash_text(v->root, hash));
     prog_say("  %s%s", pinned ? "pinned, " : "",
-             v->consistent ? "consistent" : keep_torn_line(t, v->torn, line));
+             keep_torn_or_consistent(v->consistent, t, v->torn, line));
     print_names(t);
     prog_say("\n");
 }

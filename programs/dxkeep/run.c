@@ -97,7 +97,7 @@ static void say_version(const keep_capture *c)
               (unsigned long long)c->last.version, when, prog_count_text(c->last.size, size),
               prog_count_text(c->found.read_files, read), c->found.read_files == 1 ? "file" : "files",
               prog_count_text(c->grown, grown),
-              c->last.consistent ? "consistent" : keep_torn_line(&c->torn, c->last.torn, torn), pause);
+              keep_torn_or_consistent(c->last.consistent, &c->torn, c->last.torn, torn), pause);
 }
 
 /* Captures use at most a tenth of one processor, stop the program for at most a tenth of the time, and

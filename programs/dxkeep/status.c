@@ -111,7 +111,7 @@ static void print_text(const summary *u, int64_t now_ns)
                  (unsigned long long)u->latest.version, when,
                  age_text(now_ns - u->latest.time_ns, age),
                  prog_count_text(u->latest.size, numbers[0]),
-                 u->latest.consistent ? "consistent" : keep_torn_line(&u->torn, u->latest.torn, torn));
+                 keep_torn_or_consistent(u->latest.consistent, &u->torn, u->latest.torn, torn));
         keep_moment_text(u->oldest.time_ns, when);
         prog_say("versions   %s since %s, %s of them consistent, %s pinned\n",
                  prog_count_text(u->versions, numbers[0]), when,

@@ -86,6 +86,12 @@ const char *keep_torn_line(const keep_torn *t, uint32_t files, char out[KEEP_TOR
     return out;
 }
 
+const char *keep_torn_or_consistent(bool consistent, const keep_torn *t, uint32_t files,
+                                    char out[KEEP_TORN_LINE_SIZE])
+{
+    return consistent ? "consistent" : keep_torn_line(t, files, out);
+}
+
 void keep_torn_json(const keep_torn *t, prog_json *j)
 {
     prog_json_array_begin(j, "torn_reasons");

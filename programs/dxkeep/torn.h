@@ -47,6 +47,9 @@ const char *keep_torn_text(keep_torn_reason why);
 /* "torn", or "torn: REASON; REASON". files: how many changed during every read. */
 enum { KEEP_TORN_LINE_SIZE = 1600 };
 const char *keep_torn_line(const keep_torn *t, uint32_t files, char out[KEEP_TORN_LINE_SIZE]);
+/* "consistent", or the line of a version that is torn. */
+const char *keep_torn_or_consistent(bool consistent, const keep_torn *t, uint32_t files,
+                                    char out[KEEP_TORN_LINE_SIZE]);
 /* Add a member "torn_reasons", an array of keys. */
 void keep_torn_json(const keep_torn *t, prog_json *j);
 /* Store the reasons and names for a version in the store. */
