@@ -319,10 +319,10 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size);
 /* The best number of connections: tries twice as many, later half as many, and keeps a number that
    moves over 5 % more or, with half as many, at most 2 % less. When the rate changes by a third by
    itself, the link has changed, and the search begins again. For the side that opens
-   connections. What the kernel says of the path shortens the search: loss without a queue means
-   that each connection is the limit, so twice as many are opened without a trial, as long as that
-   gains; a lasting queue that the link is full, so trials are rare; neither, and a rate that still
-   rises, that windows still grow, so nothing is tried yet. */
+   connections. The loss and the queue of the path, which the kernel measures, shorten the search.
+   Loss without a queue: each connection is the limit, so twice as many are opened without a trial,
+   as long as that gains. A lasting queue: the link is full, so trials are rare. Neither, and a
+   rate that still rises: windows still grow, so nothing is tried yet. */
 typedef struct dx_bulk_control { /* zero it and set these; zero = the default given after it */
     uint32_t count_min;   /* 16 */
     uint32_t count_max;   /* 256 */
@@ -1293,11 +1293,17 @@ static void dx_bulk_p_control_begin(dx_bulk_control *c)
     c->settling_ = true;
 }
 
+/* Is this rate enough to keep more connections? */
+static bool dx_bulk_p_control_is_faster(const dx_bulk_control *c, uint64_t rate)
+{
+    return rate > c->rate_ + c->rate_ / 20;
+}
+
 /* Was the trial that ends with this rate good enough to keep its number? */
 static bool dx_bulk_p_control_gained(const dx_bulk_control *c, uint64_t rate)
 {
     if (c->fewer_) return rate >= c->rate_ - c->rate_ / 50;
-    return rate > c->rate_ + c->rate_ / 20;
+    return dx_bulk_p_control_is_faster(c, rate);
 }
 
 enum { /* of the path */
@@ -1322,7 +1328,7 @@ static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
    that would close them again. False: the path is not like that. */
 static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
 {
-    const bool gained = rate > c->rate_ + c->rate_ / 20;
+    const bool gained = dx_bulk_p_control_is_faster(c, rate);
     uint32_t more = c->count - c->count / 2;
     if (!dx_bulk_p_control_is_lossy(c) || c->count != c->kept_) return false;
     if (c->grown_ && !gained) {

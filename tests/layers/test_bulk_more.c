@@ -989,7 +989,7 @@ DX_TEST(bm_control_looks_less_often_but_goes_on)
     DX_CHECK_EQ(t.k.count, 64);
 }
 
-/* What the kernel says of the path: one step on each side of each limit. Rates are of one number of connections each time. */
+/* The kernel's measurements of the path: one step on each side of each limit. Rates are of one number of connections each time. */
 static void control_path(control *c, uint32_t loss_ppm, uint32_t queue_percent)
 {
     c->k.has_path = true;

@@ -370,19 +370,18 @@ static void adjust(send *s)
     }
 }
 
-/* What the wanted streams have delivered since the last look, and what the kernel says of the path. */
+/* Bytes that the wanted streams have delivered since the last look. Tells the controller the loss and the
+   queue of the path, from the kernel's statistics. */
 static uint64_t look(send *s)
 {
-    wan_paths all = {0};
+    const wan_paths *all = &s->paths;
     uint64_t bytes = 0;
-    s->segments -= s->segments / 4; /* what is older counts less */
+    s->segments -= s->segments / 4; /* older segments count less */
     s->repeated -= s->repeated / 4;
     for (uint32_t i = 0; i < s->limit; i++) {
         wan_paths *last = &s->last[i], now = {0};
         if (!s->opened[i]) continue;
-        const int fd = wan_loop_fd(&s->loop.links, s->opened[i]);
-        wan_path_add(&now, fd);
-        wan_path_add(&all, fd);
+        wan_path_add(&now, wan_loop_fd(&s->loop.links, s->opened[i]));
         if (s->dialed[i] && now.acknowledged > last->acknowledged) bytes += now.acknowledged - last->acknowledged;
         if (now.segments > last->segments) s->segments += now.segments - last->segments;
         if (now.retransmitted > last->retransmitted) {
@@ -391,13 +390,13 @@ static uint64_t look(send *s)
         }
         *last = now;
     }
-    s->control.has_path = all.connections && all.rtt_min_us && s->segments;
+    s->control.has_path = all->connections && all->rtt_min_us && s->segments;
     if (!s->control.has_path) return bytes;
-    const uint64_t rtt_us = all.rtt_sum_us / all.connections;
+    const uint64_t rtt_us = all->rtt_sum_us / all->connections;
     s->control.loss_ppm = (uint32_t)(s->repeated * 1000000 / s->segments);
     if (!strncmp(s->congestion, "bbr", 3)) s->control.loss_ppm = 0; /* it does not slow down for loss */
-    const uint64_t queue_us = rtt_us > all.rtt_min_us + QUEUE_US ? rtt_us - all.rtt_min_us : 0;
-    s->control.queue_percent = (uint32_t)(queue_us * 100 / all.rtt_min_us);
+    const uint64_t queue_us = rtt_us > all->rtt_min_us + QUEUE_US ? rtt_us - all->rtt_min_us : 0;
+    s->control.queue_percent = (uint32_t)(queue_us * 100 / all->rtt_min_us);
     s->control.interval_ns = 2000 * rtt_us + SECOND / 10;
     if (s->control.interval_ns < INTERVAL_MIN_NS) s->control.interval_ns = INTERVAL_MIN_NS;
     if (s->control.interval_ns > INTERVAL_MAX_NS) s->control.interval_ns = INTERVAL_MAX_NS;
