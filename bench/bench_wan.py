@@ -13,7 +13,7 @@ processor is never the limit, and a run is as long as its packets take to handle
 Each tool moves the same random bytes: what the link carries in --seconds. It is stopped after four times that long, and then has
 moved what the receiver has stored. 0 connections are as many as `dxwan send` chooses, at its end streams_end. `steady` is the share of the
 link between 30 and 95 % of the file, without the start and the end; packets of 1514 bytes carry 1448, so no share is above 0.956. A plain stream (iperf3) sends for --seconds; its figure is what the receiver's program got."""
-import argparse, csv, json, os, re, shutil, subprocess, sys, tempfile, time
+import argparse, collections, csv, json, os, re, shutil, subprocess, sys, tempfile, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FIELDS = ["tool", "congestion", "connections", "mbit_s", "rtt_ms", "loss_percent", "mbytes_s", "share", "complete", "seconds", "tail_s", "resent_segments", "steady", "streams_end"]
@@ -67,9 +67,13 @@ def end(processes):
         p.wait()
 
 
+# Of one tool in one cell; "": not known. steady: bytes a second.
+Result = collections.namedtuple("Result", "bytes seconds whole tail_s resent steady streams", defaults=[""] * 4)
+
+
 def moved(process, seconds_max, size):
-    """Of a tool that copies a file: bytes, seconds, whether it is complete, and what its tail took: how much longer than at the speed
-    of the 25 % before them it took to get the last 5 % and to be done. No code with parity can save more than that."""
+    """Of a tool that copies a file. tail_s: how much longer than at the speed of the 25 % before them it took to get the last 5 % and to
+    be done. No code with parity can save more than that."""
     begun, marks, took = time.monotonic(), {}, None
     while took is None and time.monotonic() - begun < seconds_max:
         try:
@@ -83,7 +87,7 @@ def moved(process, seconds_max, size):
         os.path.getsize(os.path.join(STORE, f)) == size for f in os.listdir(STORE))
     tail = "%.2f" % (took - marks[95] - (marks[95] - marks[70]) / 5) if whole and len(marks) == 3 else ""
     steady = size * 0.65 / (marks[95] - marks[30]) if 95 in marks and marks[95] > marks[30] else ""
-    return (size if whole else min(size, stored())), took or seconds_max, whole, tail, steady
+    return Result(size if whole else min(size, stored()), took or seconds_max, whole, tail, steady=steady)
 
 
 def run_stream(o, congestion, connections, seconds):
@@ -93,7 +97,7 @@ def run_stream(o, congestion, connections, seconds):
     text, _ = client.communicate(timeout=20 * seconds)
     end([server])
     result = json.loads(text)["end"]
-    return result["sum_received"]["bytes"], result["sum_sent"]["seconds"], True, "", result["sum_sent"]["retransmits"], "", ""
+    return Result(result["sum_received"]["bytes"], result["sum_sent"]["seconds"], True, resent=result["sum_sent"]["retransmits"])
 
 
 def run_dxwan(o, congestion, connections, seconds):
@@ -104,7 +108,7 @@ def run_dxwan(o, congestion, connections, seconds):
     end([client, server])
     text = open("/run/out").read()
     told = json.loads(text) if text.strip().startswith("{") else {}
-    return result[:4] + (told.get("retransmitted_segments", ""), result[4], told.get("streams", ""))
+    return result._replace(resent=told.get("retransmitted_segments", ""), streams=told.get("streams", ""))
 
 
 def run_rsync(o, congestion, connections, seconds):
@@ -115,7 +119,7 @@ def run_rsync(o, congestion, connections, seconds):
     client = start("a", ["rsync", "-W", o.file, f"rsync://{RECEIVER}/store/"])
     result = moved(client, 4 * seconds, o.size)
     end([client, server])
-    return result[:4] + ("", result[4])
+    return result
 
 
 def run_aria2(o, congestion, connections, seconds):
@@ -125,7 +129,7 @@ def run_aria2(o, congestion, connections, seconds):
                          "http://10.0.1.1:8000/file"])
     result = moved(client, 4 * seconds, o.size)
     end([client, server])
-    return result[:4] + ("", result[4])
+    return result
 
 
 def run_kcptun(o, congestion, connections, seconds):
@@ -140,7 +144,7 @@ def run_kcptun(o, congestion, connections, seconds):
     try:
         text, _ = sender.communicate(timeout=4 * seconds)
         result = json.loads(text)["end"]
-        return result["sum_received"]["bytes"], result["sum_received"]["seconds"], True, ""
+        return Result(result["sum_received"]["bytes"], result["sum_received"]["seconds"], True)
     finally:
         end([sender, client, server, sink])
 
@@ -153,7 +157,7 @@ def run_uftp(o, congestion, connections, seconds):
                          "-I", "va", o.file])
     result = moved(client, 4 * seconds, o.size)
     end([client, server])
-    return result[:4] + ("", result[4])
+    return result
 
 
 def run_udt(o, congestion, connections, seconds):
@@ -162,7 +166,7 @@ def run_udt(o, congestion, connections, seconds):
     client = start("a", [o.udt, "send", RECEIVER, "9000", o.file])
     result = moved(server, 4 * seconds, o.size)
     end([client, server])
-    return result[:4] + ("", result[4])
+    return result
 
 
 def serve(path):
@@ -213,10 +217,10 @@ def guest(o):
         except Exception as e:
             print("FAILED", name_of(tool), o.mbit_s, o.rtt_ms, o.loss, repr(e), flush=True)
             continue
-        size, took, whole = result[:3]
-        speed = size / took / 1e6
-        row = [*tool, o.mbit_s, "%g" % o.rtt_ms, "%g" % o.loss, "%.3f" % speed, "%.3f" % (speed * 8 / o.mbit_s), int(whole), "%.2f" % took,
-               result[3], *("%.3f" % (v * 8e-6 / o.mbit_s) if k == 1 and v != "" else v for k, v in enumerate((result[4:] + ("",) * 3)[:3]))]
+        speed = result.bytes / result.seconds
+        share = lambda bytes_per_second: "%.3f" % (bytes_per_second * 8e-6 / o.mbit_s)
+        row = [*tool, o.mbit_s, "%g" % o.rtt_ms, "%g" % o.loss, "%.3f" % (speed / 1e6), share(speed), int(result.whole), "%.2f" % result.seconds,
+               result.tail_s, result.resent, result.steady and share(result.steady), result.streams]
         print("ROW", ",".join(map(str, row)), flush=True)
 
 
