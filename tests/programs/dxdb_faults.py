@@ -4,8 +4,8 @@ usage: dxdb_faults.py [SECONDS [SEED [SOURCE]]]      (30, 1, triggers; or replic
        DXDB=path
 
 Faults: dxdb killed, ended, told to load its configuration, stopped; the database killed and started again, its connections ended,
-the one that brings changes stopped; the network to the database or to the clients stalled, or cut with what was under way;
-and what the database says of a write, around its commit, replaced by the end of its connection, an error, half of it, or late.
+the connection for notifications ended or stopped; the network to the database or to the clients stalled, or cut with what was under way;
+and the database's answers around a commit replaced by an error, by half of them or by the end of the connection, or late.
 
 What must hold, whatever happens:
   a write that was acknowledged is in the database, once; one that failed is not; of one whose end is unknown at most one is
@@ -124,8 +124,7 @@ class World:
         self.peer = types.SimpleNamespace(at={"hbtp": self.to_server.address}, methods=self.server.methods)
 
     def serve(self, install=False):
-        url = "host=%s port=%d user=test dbname=postgres sslmode=disable gssencmode=disable" % self.to_database.address
-        self.server = t.Server(QUERIES, install=install, ready=install, url=url, writes=WRITES,
+        self.server = t.Server(QUERIES, install=install, ready=install, url=self.to_database.url, writes=WRITES,
                                database='source = "%s"' % SOURCE,
                                server="workers = 2\nrequest_ms = 2000", name="faults")
 

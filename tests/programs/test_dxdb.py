@@ -100,6 +100,7 @@ class Network:
         self.flows.set()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = self.listener.getsockname()
+        self.url = "host=%s port=%d user=test dbname=postgres sslmode=disable gssencmode=disable" % self.address  # of a database
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -149,9 +150,9 @@ class Network:
 
 
 class Ends:
-    """What the connections to PostgreSQL make of writes. Places: a COMMIT that dxdb asks for, before it is sent; after it, without its
-    sync; what the database says of a statement, of the COMMIT, of the sync, and of the position. next: what is made of the next
-    one at its place; share: of how many any of WHATS."""
+    """How the ends of writes are changed on connections to PostgreSQL. Places: before a COMMIT of dxdb is sent; after it, before its
+    sync; the database's answer to a statement, to the COMMIT, to the sync, and to the question for the position. next: a place, and
+    one of WHATS for the next message there; share: the part of all messages that get any of WHATS."""
     PLACES = ("asked", "sent", "statement", "commit", "sync", "position")
     ERRORS = tuple(tuple(text.split()) for text in (
         "FATAL 57P01", "FATAL 57P02", "FATAL 57P03", "FATAL 57P05", "PANIC XX000", "FATAL 25P03", "FATAL 08P01", "ERROR 08P01", "ERROR 08007",
@@ -196,7 +197,7 @@ class Ends:
 
 
 class Wire:
-    """The messages of a connection to PostgreSQL, in both directions. What it makes of writes, its Ends say."""
+    """The messages of a connection to PostgreSQL, in both directions. Its Ends decide which of them are changed, and how."""
 
     def __init__(self, ends):
         self.ends, self.begun, self.phase = ends, False, ""
@@ -248,7 +249,7 @@ class Wire:
 
 
 def end_of_write(status, text):
-    """1: it was committed, 0: it has failed, None: unknown, by what is said of a write that was answered with an error."""
+    """1: it was committed, 0: it has failed, None: unknown, according to the error that the write was answered with."""
     if "may have been committed" in text:
         assert status in (500, 504), "%d says to ask again: %s" % (status, text)
         return None
@@ -3375,7 +3376,7 @@ def a_write_that_failed_is_not_in_the_database():
     r.shuffle(steps)
     said, wants = {}, {"asked": [None], "sent": [None], "statement": [None], "commit": [None], "sync": [1, None], "position": [1]}
     with Server({"done": "SELECT number FROM done"}, writes=add, database="pool = 16\nheartbeat_ms = 500", server="request_ms = 2000",
-                url="host=%s port=%d user=test dbname=postgres sslmode=disable gssencmode=disable" % network.address) as s, s.hbtp() as client:
+                url=network.url) as s, s.hbtp() as client:
         s.write(client, "add", "0", "0")
         for number, (place, what) in enumerate(steps, 1):
             until(lambda: s.metrics()["dxdb_pool_connections"] >= 4)
