@@ -57,12 +57,12 @@
     GUARANTEES  No allocation, no global, no printing, no recursion. `closed` is called exactly once
                 for each peer, and is its last callback. A handle never names a later peer. A peer
                 that does not read cannot exhaust the blocks of the others.
-    LIMITS      2^24 peers, 2^24 blocks of up to 2^24 bytes. Memory: as below. Needs desc.buffer_count of the
+    LIMITS      2^24 peers, 2^24 blocks of up to 2^24 bytes. Needs desc.buffer_count of the
                 reactor, and dx_reactor_run() or dx_reactor_run_once(), not dx_reactor_wait().
-    SIZE        code: x86-64 8,882; objects: dx_peers 520, plus dx_peers_memory_size()
-    MEMORY      All of it is desc.memory. What a peer sends while it is on hold, or faster than it is
-                consumed, takes blocks. While more than half of the blocks are free, receives are
-                multishot; after that each peer receives one buffer at a time, so that it has at
+    SIZE        code: x86-64 9,528; objects: dx_peers 528, plus dx_peers_memory_size()
+    MEMORY      All of it is desc.memory. Bytes that a peer sends while it is on hold, or faster
+                than they are consumed, take blocks. While more than half of them are free (and R
+                below), receives are multishot; after that a peer receives one buffer at a time, at
                 most 1 + k blocks of new input, k = pool buffer / block, rounded up, and stops with
                 block_size bytes that were not consumed. With desc.reserve_input input gets at most
                 half of the blocks (rounded up), and no peer is closed for want of a block for it:
@@ -143,13 +143,13 @@ typedef struct dx_peers_desc {
     size_t   memory_size; /* bytes; at least dx_peers_memory_size() */
     uint32_t peers_max;   /* at a time, then accepting pauses; 0 = 1024; at most 2^24 */
     uint32_t block_count; /* for output, and input not consumed yet; 0 = 256; at most 2^24 */
-    bool     reserve_input; /* blocks for the input of all peers are set aside: see MEMORY */
     uint32_t block_size;  /* bytes of each; 0 = 16384; at most 2^24 */
     uint32_t high_water;  /* bytes of output (or half of the free blocks): above it a peer accepts
                              no more output and receives nothing, until only half of it is left;
                              0 = four blocks */
     bool     receive_when_full; /* receive anyway: for the end that sends requests, to avoid a
                                    deadlock of both ends */
+    bool     reserve_input; /* blocks for the input of all peers are set aside: see MEMORY */
     uint64_t idle_ns;     /* no byte for this time: closed with -ETIMEDOUT; 0 = never */
     uint64_t linger_ns;   /* from the end of our output to that of the peer's; 0 = idle_ns */
     void    *user;        /* the caller's */
@@ -186,14 +186,14 @@ struct dx_peers { /* caller-allocated, not to be moved; the first fields may be 
     uint32_t  blocks_left_;     /* free blocks */
     uint32_t  reserve_;         /* of them, for input only */
     uint32_t  shots_;           /* multishot receives that are pending */
-    bool      paced_;           /* few blocks are free: no new multishot receives */
-    bool      holds_pool_;      /* until those that are pending have ended */
     uint32_t  dirty_first_;     /* a list of first blocks for the next flush */
     uint32_t  dirty_last_;
     uint32_t  hand_;            /* the slot where the next tick begins */
     uint32_t  lingering_;       /* peers that sent their end and wait for the other */
     uint32_t  idle_ticks_;      /* idle_ns and linger_ns in ticks; 0: no limit */
     uint32_t  linger_ticks_;
+    bool      paced_;           /* few blocks are free: no new multishot receives */
+    bool      holds_pool_;      /* until those that are pending have ended */
     uint64_t  tick_ns_;
     uint64_t  backoff_ns_;      /* after the last failed accept; 0: it did not fail */
     dx_op     accept_op_;
@@ -248,8 +248,8 @@ DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *peers, dx_peers_id id);
 DX_PEERS_API int dx_peers_fd(const dx_peers *peers, dx_peers_id id);
 /* Bytes of queued output that the system has not accepted yet. */
 DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *peers, dx_peers_id id);
-/* Bytes in free blocks for output. When all are taken, a peer with output under way gets EAGAIN, one
-   without is closed: to wait instead, check this first. */
+/* Bytes in free blocks for output. When all are taken, a peer with output under way gets EAGAIN,
+   one without is closed: to wait instead, check this first. */
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *peers);
 /* Give memory back after a load peak: if no peer has a block, *memory and *size describe the memory
    that blocks have used. Its content is not needed, and never read before it is written again, so
@@ -654,8 +654,9 @@ static void dx_peers_p_conclude(dx_peers *peers, dx_peers_p_peer *peer)
 
        pool buffer --> received() consumes n --> rest --> blocks --> received() with more
 
-   While a peer is PAUSED, or has unconsumed input, everything goes through the blocks. More than one
-   block is passed in parts, so a peer with a whole one that was not consumed receives nothing. */
+   While a peer is PAUSED, or has unconsumed input, everything goes through the blocks. More than
+   one block is passed in parts, so a peer with a whole one that was not consumed receives nothing
+   more. */
 
 /* Pass bytes to the caller. Returns how many are consumed. */
 static uint32_t dx_peers_p_hand(dx_peers *peers, dx_peers_p_peer *peer, const uint8_t *bytes,
@@ -748,10 +749,10 @@ static void dx_peers_p_process(dx_peers *peers, dx_peers_p_peer *peer, const uin
    buffer and the next one after that was returned. Three things take blocks for input after that,
    with k = blocks of a buffer, and P buffers in the pool:
 
-     - The canceled receives deliver at most P buffers, as the pool is on hold until they have ended:
-       no buffer is filled twice. They take k * P blocks.
-     - A single receive is pending only if its peer has at most one block, which is not full: at most
-       1 + k blocks with the buffer that it may deliver. A peer is paused or put on hold in the
+     - The canceled receives deliver at most P buffers, as the pool is on hold until they have
+       ended: no buffer is filled twice. They take k * P blocks.
+     - A single receive is pending only if its peer has at most one block, which is not full: at
+       most 1 + k blocks with the buffer that it may deliver. A peer is paused or put on hold in the
        callback of that buffer, then nothing follows, or outside, then the one may follow.
      - Peers with more blocks receive nothing, so they only give blocks back.
 
