@@ -311,13 +311,15 @@ struct dx_reactor { /* caller-allocated; every field is private; do not move it 
     uint8_t  *pool_ring_;               /* io_uring: shared with the kernel, which picks buffers */
     uint8_t  *pool_;                    /* the buffers */
     dx_op   **holders_;                 /* for each buffer: the operation that filled it */
-    uint16_t *spare_;                   /* stack of free buffers; unused with io_uring */
+    uint16_t *spare_;                   /* stack of free buffers; io_uring: see returned_ */
     dx_op    *parked_first_;            /* operations that wait for a buffer */
     dx_op    *parked_last_;
     uint32_t  buffers_;                 /* total number */
     uint32_t  buffer_size_;
     uint32_t  buffers_per_op_;
-    uint32_t  held_;                    /* buffers held by the caller */
+    uint32_t  held_;                    /* buffers held by the caller, or returned_ */
+    uint32_t  pool_holds_;              /* dx_reactor_ext_pool_hold() */
+    uint32_t  returned_;                /* io_uring: buffers in spare_ that wait for its end */
 
     uint64_t now_;                      /* dx_reactor_now_ns() */
     uint32_t bucket_mask_;
@@ -744,6 +746,15 @@ DX_REACTOR_API int32_t dx_reactor_ext_close_now(dx_reactor *r, int fd);
 DX_REACTOR_API bool dx_reactor_ext_is_closing(const dx_reactor *r);
 /* Buffers in the pool of dx_reactor_recv_multishot(). 0: none, or r is not open. */
 DX_REACTOR_API uint32_t dx_reactor_ext_pool_count(const dx_reactor *r);
+/* Bytes of each. */
+DX_REACTOR_API uint32_t dx_reactor_ext_pool_size(const dx_reactor *r);
+/* As dx_reactor_recv_multishot(), but the next buffer is filled only after the last one was
+   returned: exactly, also with io_uring. After a cancel in its own callback nothing more comes. */
+DX_REACTOR_API int dx_reactor_ext_recv_single(dx_reactor *r, dx_op *op, int fd);
+/* From `on` until the same number of calls without it, returned buffers count as held and are not
+   filled again, so what canceled receives still deliver is at most the pool. Only until these have
+   ended, because all others of the reactor wait for buffers as well. */
+DX_REACTOR_API void dx_reactor_ext_pool_hold(dx_reactor *r, bool on);
 /* The clock of r's timers, read now, without updating dx_reactor_now_ns(). r NULL: the
    system's monotonic clock. ns. */
 DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r);
@@ -932,7 +943,8 @@ enum { /* dx_op.flags_ */
     DX_REACTOR_P_F_STALLED     = 32,   /* active, to be issued in the next round */
     DX_REACTOR_P_F_CANCEL_HELD = 64,   /* io_uring: no room for its cancel, retry later */
     DX_REACTOR_P_F_POLLING     = 128,  /* io_uring: waits for readiness, then is issued again */
-    DX_REACTOR_P_F_ONESHOT     = 256,  /* io_uring: multishot accept failed, retry without */
+    DX_REACTOR_P_F_ONESHOT     = 256,  /* io_uring: multishot accept failed, retry without; pooled
+                                          receive: dx_reactor_ext_recv_single() */
     DX_REACTOR_P_F_PAUSED      = 512,  /* recv_multishot: no buffer; the backend does not know it */
     DX_REACTOR_P_F_PARKED      = 1024, /* paused, and queued for the next free buffer */
     DX_REACTOR_P_F_ZERO_COPY   = 2048, /* a send that may skip the copy */
@@ -1883,8 +1895,10 @@ static uint64_t dx_reactor_p_timer_next(const dx_reactor *r)
        the kernel's ring      its u_.bytes.size counts them
 
    An operation that finds no free buffer is PARKED in a FIFO, linked through buffer_ (previous) and
-   offset_ (next), and gets the next one. An operation that holds buffers_per_op_ buffers is PAUSED
-   until some are returned, then parked.
+   offset_ (next), and gets the next one. An operation that holds buffers_per_op_ buffers, or one
+   with ONESHOT, is PAUSED until some are returned, then parked. With ONESHOT io_uring is asked for
+   one buffer at a time. While the pool is on hold, returned buffers wait in spare_ and the kernel
+   does not get them; the other backends end a canceled receive at once and need no hold.
 
    The ring shared with the kernel, pool_ring_, has 16 bytes a buffer; its tail is in the first:
 
@@ -1927,8 +1941,9 @@ static void dx_reactor_p_unpark(dx_reactor *r, dx_op *op)
 /* May it fill a buffer now? False: it is paused. */
 static bool dx_reactor_p_pool_admit(dx_reactor *r, dx_op *op)
 {
+    const uint32_t share = op->flags_ & DX_REACTOR_P_F_ONESHOT ? 1 : r->buffers_per_op_;
     DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && r->held_ <= r->buffers_);
-    if (op->u_.bytes.size >= r->buffers_per_op_) op->flags_ |= DX_REACTOR_P_F_PAUSED;
+    if (op->u_.bytes.size >= share) op->flags_ |= DX_REACTOR_P_F_PAUSED;
     else if (r->held_ == r->buffers_) dx_reactor_p_park(r, op);
     return !(op->flags_ & DX_REACTOR_P_F_PAUSED);
 }
@@ -2645,7 +2660,7 @@ static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, co
     if (!(op->flags_ & DX_REACTOR_P_F_MULTISHOT)) return;
     s->addr = s->len = 0;
     if (op->kind_ == DX_REACTOR_P_RECV) {
-        s->ioprio = DX_REACTOR_P_RECV_MULTI;
+        if (!(op->flags_ & DX_REACTOR_P_F_ONESHOT)) s->ioprio = DX_REACTOR_P_RECV_MULTI;
         s->flags = DX_REACTOR_P_SQE_BUFFER_SELECT;
     } else if (!r->ring_.no_multishot && !(op->flags_ & DX_REACTOR_P_F_ONESHOT)) {
         s->ioprio = DX_REACTOR_P_ACCEPT_MULTI;
@@ -4928,8 +4943,12 @@ DX_REACTOR_API int dx_reactor_return_buffer(dx_reactor *r, uint32_t flags)
     DX_REACTOR_ASSERT(r->held_ > 0);
     op = r->holders_[id];
     r->holders_[id] = NULL;
-    r->held_--;
-    dx_reactor_p_pool_put(r, id);
+    if (r->pool_holds_ && r->ring_.pooled) {
+        r->spare_[r->returned_++] = (uint16_t)id;
+    } else {
+        r->held_--;
+        dx_reactor_p_pool_put(r, id);
+    }
     if ((void *)op == (void *)r) return DX_REACTOR_OK; /* orphaned: its operation has ended */
     DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && op->u_.bytes.size > 0);
     op->u_.bytes.size--;
@@ -5496,6 +5515,30 @@ DX_REACTOR_API bool dx_reactor_ext_is_closing(const dx_reactor *r)
 DX_REACTOR_API uint32_t dx_reactor_ext_pool_count(const dx_reactor *r)
 {
     return r && r->open_ ? r->buffers_ : 0;
+}
+
+DX_REACTOR_API uint32_t dx_reactor_ext_pool_size(const dx_reactor *r)
+{
+    return dx_reactor_ext_pool_count(r) ? r->buffer_size_ : 0;
+}
+
+DX_REACTOR_API int dx_reactor_ext_recv_single(dx_reactor *r, dx_op *op, int fd)
+{
+    const int flags = DX_REACTOR_P_F_MULTISHOT | DX_REACTOR_P_F_ONESHOT;
+    if (!r || !r->buffers_) return DX_REACTOR_EINVAL;
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_RECV | flags << 8, fd, NULL, 0, 0);
+}
+
+DX_REACTOR_API void dx_reactor_ext_pool_hold(dx_reactor *r, bool on)
+{
+    DX_REACTOR_ASSERT(on || r->pool_holds_ > 0);
+    r->pool_holds_ += on ? 1 : UINT32_MAX;
+    while (!r->pool_holds_ && r->returned_) {
+        DX_REACTOR_ASSERT(r->held_ >= r->returned_);
+        r->returned_--;
+        r->held_--;
+        dx_reactor_p_pool_put(r, r->spare_[r->returned_]);
+    }
 }
 
 DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r)

@@ -81,7 +81,7 @@
                 reactor's pool had received; it does not block other peers.
     LIMITS      As dx_peers.h. Needs desc.buffer_count of the reactor, and dx_reactor_run() or
                 dx_reactor_run_once(). No session->cipher.
-    SIZE        code: x86-64 10,164; objects: dx_link 1,072, dx_link_dialer 192, plus
+    SIZE        code: x86-64 10,164; objects: dx_link 1,080, dx_link_dialer 192, plus
                 dx_link_memory_size()
     THREADS     One: the reactor's. For more, a reactor and a dx_link for each.
     CONFIG      DX_LINK_STATIC, DX_LINK_API, DX_LINK_ASSERT(c), DX_LINK_MEMSET

@@ -51,15 +51,28 @@
         }
 
     CONTENTS (search >>)
-        config  errors  types  api  platform  slots  blocks  ends  input  output  accepting
-        timeouts  public  license
+        config  errors  types  api  platform  slots  blocks  ends  input  pace  output
+        accepting  timeouts  public  license
 
     GUARANTEES  No allocation, no global, no printing, no recursion. `closed` is called exactly once
                 for each peer, and is its last callback. A handle never names a later peer. A peer
                 that does not read cannot exhaust the blocks of the others.
     LIMITS      2^24 peers, 2^24 blocks of up to 2^24 bytes. Needs desc.buffer_count of the
                 reactor, and dx_reactor_run() or dx_reactor_run_once(), not dx_reactor_wait().
-    SIZE        code: x86-64 8,882; objects: dx_peers 520, plus dx_peers_memory_size()
+    SIZE        code: x86-64 9,528; objects: dx_peers 528, plus dx_peers_memory_size()
+    MEMORY      All of it is desc.memory. Bytes that a peer sends while it is on hold, or faster
+                than they are consumed, take blocks. While more than half of them are free (and R
+                below), receives are multishot; after that a peer receives one buffer at a time, at
+                most 1 + k blocks of new input, k = pool buffer / block, rounded up, and stops with
+                block_size bytes that were not consumed. With desc.reserve_input input gets at most
+                half of the blocks (rounded up), and no peer is closed for want of a block for it:
+
+                    R           = (1 + k) * peers_max + k * buffers of the reactor's pool
+                    input       : at most (block_count + 1) / 2 blocks
+                    output      : never the last R, so at least block_count / 2 - R
+                    block_count : more than 2 * R, else dx_peers_open() returns EINVAL
+
+                Why: >>pace. Without it, input that finds no block closes its peer: -ENOBUFS.
     THREADS     One: the reactor's. For more, a reactor and a dx_peers for each.
     CONFIG      DX_PEERS_STATIC, DX_PEERS_API, DX_PEERS_ASSERT(c), DX_PEERS_MEMCPY, DX_PEERS_MEMSET,
                 DX_PEERS_MEMMOVE
@@ -105,7 +118,7 @@ extern "C" {
     X(-1, EINVAL)     /* an argument breaks its documented contract */                             \
     X(-2, ENOMEM)     /* desc.memory is missing or too small */                                    \
     X(-3, ENOSPACE)   /* no free block; the peer is closed with -ENOBUFS */                        \
-    X(-4, ETOOBIG)    /* more bytes than all blocks hold */                                  \
+    X(-4, ETOOBIG)    /* more bytes than all blocks for output hold */                             \
     X(-6, EAGAIN)     /* full at the moment: see the function */                                   \
     X(-9, ENOTFOUND)  /* the peer is closed, or about to be */                                     \
     X(-10, ECANCELED) /* output after dx_peers_close(), or the reactor is being closed */
@@ -136,6 +149,7 @@ typedef struct dx_peers_desc {
                              0 = four blocks */
     bool     receive_when_full; /* receive anyway: for the end that sends requests, to avoid a
                                    deadlock of both ends */
+    bool     reserve_input; /* blocks for the input of all peers are set aside: see MEMORY */
     uint64_t idle_ns;     /* no byte for this time: closed with -ETIMEDOUT; 0 = never */
     uint64_t linger_ns;   /* from the end of our output to that of the peer's; 0 = idle_ns */
     void    *user;        /* the caller's */
@@ -170,12 +184,16 @@ struct dx_peers { /* caller-allocated, not to be moved; the first fields may be 
     uint32_t  block_free_;      /* the same of blocks */
     uint32_t  blocks_used_;
     uint32_t  blocks_left_;     /* free blocks */
+    uint32_t  reserve_;         /* of them, for input only */
+    uint32_t  shots_;           /* multishot receives that are pending */
     uint32_t  dirty_first_;     /* a list of first blocks for the next flush */
     uint32_t  dirty_last_;
     uint32_t  hand_;            /* the slot where the next tick begins */
     uint32_t  lingering_;       /* peers that sent their end and wait for the other */
     uint32_t  idle_ticks_;      /* idle_ns and linger_ns in ticks; 0: no limit */
     uint32_t  linger_ticks_;
+    bool      paced_;           /* few blocks are free: no new multishot receives */
+    bool      holds_pool_;      /* until those that are pending have ended */
     uint64_t  tick_ns_;
     uint64_t  backoff_ns_;      /* after the last failed accept; 0: it did not fail */
     dx_op     accept_op_;
@@ -190,7 +208,8 @@ struct dx_peers { /* caller-allocated, not to be moved; the first fields may be 
 /* >>api ---------------------------------------------------------------- */
 /* Required size of desc.memory in bytes; 0: a field is out of its range, or no `received`. */
 DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc);
-/* *peers is used until dx_reactor_close(), which closes its peers. EINVAL, ENOMEM. */
+/* *peers is used until dx_reactor_close(), which closes its peers. EINVAL: also too few blocks for
+   desc.reserve_input; ENOMEM. */
 DX_PEERS_API int dx_peers_open(dx_peers *peers, dx_reactor *reactor, const dx_peers_desc *desc);
 /* Accept on fd, which stays the caller's. Once for each *peers. EINVAL. May be retried: EAGAIN, the
    reactor has no operation left; ECANCELED, it is being closed. */
@@ -209,7 +228,7 @@ DX_PEERS_API int dx_peers_add(dx_peers *peers, int fd, const dx_reactor_address 
 DX_PEERS_API void dx_peers_drain(dx_peers *peers, uint64_t timeout_ns);
 
 /* Send all bytes or none. ENOTFOUND; EAGAIN: drained will be called; ENOSPACE: no free block, the
-   peer is closed with -ENOBUFS; ETOOBIG: more than all blocks hold; ECANCELED: after
+   peer is closed with -ENOBUFS; ETOOBIG: more than all blocks for output hold; ECANCELED: after
    dx_peers_close(). */
 DX_PEERS_API int dx_peers_send(dx_peers *peers, dx_peers_id id, const void *data, uint32_t size);
 /* Zero-copy send: *out = room for `size` bytes, at most block_size; then, before any other call,
@@ -229,8 +248,8 @@ DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *peers, dx_peers_id id);
 DX_PEERS_API int dx_peers_fd(const dx_peers *peers, dx_peers_id id);
 /* Bytes of queued output that the system has not accepted yet. */
 DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *peers, dx_peers_id id);
-/* Bytes in free blocks. When all are taken, a peer with output under way gets EAGAIN, one
-   without is closed: to wait instead, check this first. */
+/* Bytes in free blocks for output. When all are taken, a peer with output under way gets EAGAIN,
+   one without is closed: to wait instead, check this first. */
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *peers);
 /* Give memory back after a load peak: if no peer has a block, *memory and *size describe the memory
    that blocks have used. Its content is not needed, and never read before it is written again, so
@@ -275,6 +294,7 @@ enum {
     DX_PEERS_P_TICK_NS_MIN = 1000000,
     DX_PEERS_P_SHARE       = 4,          /* a tick checks 1/4 of the peers */
     DX_PEERS_P_BURST       = 4096,       /* max length of the accept queue */
+    DX_PEERS_P_KEPT_MAX    = 1,          /* blocks of input with which a peer still receives */
     DX_PEERS_P_BACKOFF_MIN = 8000000,    /* ns from a failed accept to the next one, */
     DX_PEERS_P_BACKOFF_MAX = 1000000000  /* doubling up to this */
 };
@@ -309,7 +329,8 @@ enum { /* dx_peers_p_peer.flags */
     DX_PEERS_P_IS_DIRTY      = 256, /* its first block is in the list of the next flush */
     DX_PEERS_P_IS_CONNECTING = 512, /* op is a connect */
     DX_PEERS_P_IS_RELEASED   = 1024, /* op closes the descriptor, or has */
-    DX_PEERS_P_IS_HELD       = 2048 /* receives nothing until dx_peers_hold() says so */
+    DX_PEERS_P_IS_HELD       = 2048, /* receives nothing until dx_peers_hold() says so */
+    DX_PEERS_P_IS_SHOT       = 4096  /* op is a multishot receive */
 };
 
 typedef struct dx_peers_p_peer {
@@ -633,7 +654,9 @@ static void dx_peers_p_conclude(dx_peers *peers, dx_peers_p_peer *peer)
 
        pool buffer --> received() consumes n --> rest --> blocks --> received() with more
 
-   While a peer is PAUSED, or has unconsumed input, everything goes through the blocks. */
+   While a peer is PAUSED, or has unconsumed input, everything goes through the blocks. More than
+   one block is passed in parts, so a peer with a whole one that was not consumed receives nothing
+   more. */
 
 /* Pass bytes to the caller. Returns how many are consumed. */
 static uint32_t dx_peers_p_hand(dx_peers *peers, dx_peers_p_peer *peer, const uint8_t *bytes,
@@ -684,6 +707,17 @@ static void dx_peers_p_digest(dx_peers *peers, dx_peers_p_peer *peer)
     if ((peer->flags & ends) == DX_PEERS_P_IS_ENDED) dx_peers_p_hand_end(peers, peer);
 }
 
+/* Has an open peer a whole block of input that was not consumed? More of it would not be passed. */
+static bool dx_peers_p_is_stuffed(const dx_peers *peers, const dx_peers_p_peer *peer)
+{
+    const dx_peers_p_block *first;
+    DX_PEERS_ASSERT(!(peer->flags & DX_PEERS_P_IS_CLOSING));
+    if (!peer->u.in) return false;
+    first = dx_peers_p_chain_first(peers, peer->u.in);
+    return first != dx_peers_p_block_at(peers, peer->u.in) ||
+           dx_peers_p_block_size(first) == peers->desc.block_size;
+}
+
 /* Take received bytes. */
 static void dx_peers_p_process(dx_peers *peers, dx_peers_p_peer *peer, const uint8_t *bytes,
                                uint32_t size)
@@ -697,8 +731,77 @@ static void dx_peers_p_process(dx_peers *peers, dx_peers_p_peer *peer, const uin
     if (n == size || (peer->flags & DX_PEERS_P_IS_CLOSING)) return;
     if (!dx_peers_p_chain_put(peers, &peer->u.in, bytes + n, size - n))
         dx_peers_p_abort(peers, peer, -ENOBUFS);
-    else if (kept)
+    else if (kept || dx_peers_p_is_stuffed(peers, peer))
         dx_peers_p_digest(peers, peer);
+    if (!(peer->flags & DX_PEERS_P_IS_CLOSING) && dx_peers_p_is_stuffed(peers, peer))
+        dx_reactor_cancel(peers->reactor, &peer->op);
+}
+
+/* >>pace ---------------------------------------------------------------
+   A canceled multishot receive still delivers what the kernel has filled: each of many peers that
+   are put on hold one after the other has then several buffers in blocks, whatever their number is.
+   So few free blocks change the pace, and all at once:
+
+       free blocks  | 0 ..... reserve_ ..... reserve_ + half | ...... 3/4 ...... | block_count |
+                    | input only |          paced            |  as it was before |  multishot  |
+
+   Paced: all multishot receives are canceled, and started again as single ones, which fill one
+   buffer and the next one after that was returned. Three things take blocks for input after that,
+   with k = blocks of a buffer, and P buffers in the pool:
+
+     - The canceled receives deliver at most P buffers, as the pool is on hold until they have
+       ended: no buffer is filled twice. They take k * P blocks.
+     - A single receive is pending only if its peer has at most one block, which is not full: at
+       most 1 + k blocks with the buffer that it may deliver. A peer is paused or put on hold in the
+       callback of that buffer, then nothing follows, or outside, then the one may follow.
+     - Peers with more blocks receive nothing, so they only give blocks back.
+
+   Together that is R = k * P + (1 + k) * peers_max. With reserve_ = R it starts with more than
+   R + block_count / 2 free blocks before the first buffer, so input has at most half of the blocks
+   in the end, and output never takes the last R. */
+
+/* Blocks of the pool's buffers and of the peers that receive one each. */
+static uint64_t dx_peers_p_input_blocks(const dx_peers *peers)
+{
+    const uint32_t buffer = dx_reactor_ext_pool_size(peers->reactor);
+    const uint64_t each = (buffer + peers->desc.block_size - 1) / peers->desc.block_size;
+    return each * dx_reactor_ext_pool_count(peers->reactor) +
+           (DX_PEERS_P_KEPT_MAX + each) * peers->desc.peers_max;
+}
+
+/* The multishot receives have ended: fill the pool again. */
+static void dx_peers_p_pace_settle(dx_peers *peers)
+{
+    if (peers->shots_ || !peers->holds_pool_) return;
+    peers->holds_pool_ = false;
+    dx_reactor_ext_pool_hold(peers->reactor, false);
+}
+
+/* Few blocks are free: cancel all multishot receives. */
+static void dx_peers_p_pace_begin(dx_peers *peers)
+{
+    uint32_t slot;
+    DX_PEERS_ASSERT(!peers->paced_ && !peers->holds_pool_);
+    peers->paced_ = true;
+    if (!peers->shots_) return;
+    peers->holds_pool_ = true;
+    dx_reactor_ext_pool_hold(peers->reactor, true);
+    for (slot = 0; slot < peers->peers_used_; slot++) {
+        dx_peers_p_peer *peer = dx_peers_p_peer_at(peers, slot);
+        if (peer->flags & DX_PEERS_P_IS_SHOT) dx_reactor_cancel(peers->reactor, &peer->op);
+    }
+}
+
+/* Input has arrived: choose the pace, and have a peer that keeps up receive at the other one. */
+static void dx_peers_p_pace(dx_peers *peers, dx_peers_p_peer *peer)
+{
+    const uint32_t few = peers->reserve_ + peers->desc.block_count / 2;
+    const uint32_t enough = few + (peers->desc.block_count - few) / 2;
+    const uint32_t stop = DX_PEERS_P_IS_SHOT | DX_PEERS_P_IS_CLOSING;
+    if (!peers->paced_ && peers->blocks_left_ <= few) dx_peers_p_pace_begin(peers);
+    else if (peers->paced_ && !peers->holds_pool_ && peers->blocks_left_ > enough)
+        peers->paced_ = false;
+    if (!peers->paced_ && !(peer->flags & stop)) dx_reactor_cancel(peers->reactor, &peer->op);
 }
 
 /* Receive, unless a receive is pending or input is stopped. */
@@ -706,10 +809,18 @@ static void dx_peers_p_receive(dx_peers *peers, dx_peers_p_peer *peer)
 {
     const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_HELD | DX_PEERS_P_IS_ENDED |
                           DX_PEERS_P_IS_CLOSING;
+    const int fd = dx_reactor_ext_op_fd(&peer->op);
+    int error;
     if (dx_reactor_op_pending(&peer->op) || (peer->flags & stop)) return;
-    if (dx_reactor_recv_multishot(peers->reactor, &peer->op, dx_reactor_ext_op_fd(&peer->op)) !=
-        DX_REACTOR_OK)
+    if (dx_peers_p_is_stuffed(peers, peer)) return;
+    error = peers->paced_ ? dx_reactor_ext_recv_single(peers->reactor, &peer->op, fd)
+                          : dx_reactor_recv_multishot(peers->reactor, &peer->op, fd);
+    if (error) {
         dx_peers_p_abort_start(peers, peer);
+    } else if (!peers->paced_) {
+        peer->flags |= DX_PEERS_P_IS_SHOT;
+        peers->shots_++;
+    }
 }
 
 /* Open a peer that was accepted, or has connected. */
@@ -723,7 +834,9 @@ static void dx_peers_p_begin(dx_peers *peers, dx_peers_p_peer *peer)
 static void dx_peers_p_ended(dx_peers *peers, dx_peers_p_peer *peer, int32_t result)
 {
     const bool connecting = (peer->flags & DX_PEERS_P_IS_CONNECTING) != 0;
-    peer->flags &= (uint16_t)~DX_PEERS_P_IS_CONNECTING;
+    if (peer->flags & DX_PEERS_P_IS_SHOT) peers->shots_--;
+    peer->flags &= (uint16_t)~(DX_PEERS_P_IS_CONNECTING | DX_PEERS_P_IS_SHOT);
+    dx_peers_p_pace_settle(peers);
     if (peer->flags & DX_PEERS_P_IS_RELEASED) {
         dx_peers_p_free(peers, peer);
     } else if (peer->flags & DX_PEERS_P_IS_CLOSING) {
@@ -755,6 +868,7 @@ static void dx_peers_p_event(dx_reactor *reactor, dx_op *op, int32_t result, uin
     if (!(peer->flags & DX_PEERS_P_IS_CLOSING))
         dx_peers_p_process(peers, peer, (const uint8_t *)dx_reactor_buffer(reactor, flags),
                            (uint32_t)result);
+    dx_peers_p_pace(peers, peer);
     dx_reactor_return_buffer(reactor, flags);
 }
 
@@ -839,6 +953,9 @@ static void dx_peers_p_gone(dx_peers *peers, dx_peers_p_peer *peer)
         if (peers->desc.drained) peers->desc.drained(peers, dx_peers_p_id(peers, peer));
         dx_peers_p_digest(peers, peer);
         dx_peers_p_receive(peers, peer);
+    } else if (dx_peers_p_is_stuffed(peers, peer)) { /* was it waiting for this output? */
+        dx_peers_p_digest(peers, peer);
+        dx_peers_p_receive(peers, peer);
     }
     dx_peers_p_conclude(peers, peer);
 }
@@ -869,10 +986,9 @@ static int dx_peers_p_admit(dx_peers *peers, dx_peers_id id, uint32_t size, dx_p
     *out = peer;
     if (!peer) return peers ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
     if (peer->flags & DX_PEERS_P_IS_LAST) return DX_PEERS_ECANCELED;
-    if (size > (uint64_t)peers->desc.block_count * peers->desc.block_size) return DX_PEERS_ETOOBIG;
-    if (!(peer->flags & DX_PEERS_P_IS_FULL) &&
-        size <= (uint64_t)peers->blocks_left_ * peers->desc.block_size)
-        return DX_PEERS_OK;
+    if (size > (uint64_t)(peers->desc.block_count - peers->reserve_) * peers->desc.block_size)
+        return DX_PEERS_ETOOBIG;
+    if (!(peer->flags & DX_PEERS_P_IS_FULL) && size <= dx_peers_room(peers)) return DX_PEERS_OK;
     if (peer->out) {
         dx_peers_p_pause(peers, peer);
         return DX_PEERS_EAGAIN;
@@ -882,11 +998,16 @@ static int dx_peers_p_admit(dx_peers *peers, dx_peers_id id, uint32_t size, dx_p
     return DX_PEERS_ENOSPACE;
 }
 
-/* `size` bytes were appended. The limit is at most half of the free blocks: however many peers do
-   not read, the next one gets some (dynamic thresholds, Choudhury and Hahne, 1998). */
+/* `size` bytes were appended. The limit is at most half of the free blocks (dynamic thresholds,
+   Choudhury and Hahne, 1998) without one for each peer, at most a quarter of all: however many
+   peers do not read, the next one gets some. */
 static void dx_peers_p_queue(dx_peers *peers, dx_peers_p_peer *peer, uint32_t size)
 {
-    const uint64_t half = (uint64_t)peers->blocks_left_ * peers->desc.block_size / 2;
+    const uint32_t quarter = (peers->desc.block_count - peers->reserve_) / 4;
+    const uint32_t spare = peers->count < quarter ? peers->count : quarter;
+    const uint64_t kept = (uint64_t)spare * peers->desc.block_size;
+    const uint64_t room = dx_peers_room(peers);
+    const uint64_t half = room > kept ? (room - kept) / 2 : 0;
     dx_peers_p_block *block = dx_peers_p_block_at(peers, peer->out);
     block->queued += size;
     DX_PEERS_ASSERT(block->queued >= size);
@@ -1067,6 +1188,7 @@ DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc)
 
 DX_PEERS_API int dx_peers_open(dx_peers *peers, dx_reactor *reactor, const dx_peers_desc *desc)
 {
+    uint64_t reserve;
     size_t size;
     if (!peers || !desc || !dx_reactor_ext_pool_count(reactor)) return DX_PEERS_EINVAL;
     size = dx_peers_p_plan(peers, desc);
@@ -1076,6 +1198,9 @@ DX_PEERS_API int dx_peers_open(dx_peers *peers, dx_reactor *reactor, const dx_pe
     peers->blocks_ += (0 - (uintptr_t)desc->memory) % DX_PEERS_P_ALIGN;
     peers->peers_ = peers->blocks_ + (size_t)peers->desc.block_count * peers->stride_;
     peers->reactor = reactor;
+    reserve = peers->desc.reserve_input ? dx_peers_p_input_blocks(peers) : 0;
+    if (peers->desc.reserve_input && peers->desc.block_count <= 2 * reserve) return DX_PEERS_EINVAL;
+    peers->reserve_ = (uint32_t)reserve;
     peers->blocks_left_ = peers->desc.block_count;
     peers->listening_ = -1;
     dx_reactor_op_init(&peers->accept_op_, dx_peers_p_accepted, peers);
@@ -1245,7 +1370,9 @@ DX_PEERS_API bool dx_peers_unused(dx_peers *peers, void **memory, size_t *size)
 
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *peers)
 {
-    return (uint64_t)peers->blocks_left_ * peers->desc.block_size;
+    const uint32_t left = peers->blocks_left_;
+    if (left <= peers->reserve_) return 0;
+    return (uint64_t)(left - peers->reserve_) * peers->desc.block_size;
 }
 
 #endif /* DX_PEERS_IMPLEMENTATION */

@@ -7,6 +7,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+void dxdb_bridge_blocks(dx_peers_desc *desc, const dxdb_config *config, const dx_reactor *r, uint32_t more)
+{
+    const uint32_t each = (dx_reactor_ext_pool_size(r) + DXDB_BRIDGE_BLOCK_SIZE - 1) / DXDB_BRIDGE_BLOCK_SIZE;
+    const uint32_t input = (1 + each) * config->connections + each * dx_reactor_ext_pool_count(r);
+    desc->peers_max = config->connections;
+    desc->block_size = DXDB_BRIDGE_BLOCK_SIZE;
+    desc->block_count = 2 * (input + more);
+    desc->reserve_input = true;
+}
+
 bool dxdb_bridge_send(dx_peers *peers, dx_peers_id id, dxdb_text *kept)
 {
     size_t sent = 0;

@@ -18,6 +18,10 @@ typedef struct dxdb_bridge_output { /* {0}; what the client was sent and has not
     bool     is_cut;   /* that was too long */
 } dxdb_bridge_output;
 
+/* A side's peers: their number and blocks. Whoever has received what the other side cannot take yet is on
+   hold; the blocks are enough for the input of all at once, and twice `more` are left besides, of which output
+   always has half. */
+void dxdb_bridge_blocks(dx_peers_desc *desc, const dxdb_config *config, const dx_reactor *r, uint32_t more);
 /* Send output that was kept. True: all of it was sent. False: the rest waits for `drained`. */
 bool dxdb_bridge_send(dx_peers *peers, dx_peers_id id, dxdb_text *kept);
 /* Make the pair: one end is added to `inner`, with the link as its data, and `add` has the protocol

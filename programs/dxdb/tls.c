@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    BLOCKS         = 2048,
+    BLOCKS         = 1024, /* of output; and those of input */
     RECORD_MAX     = 16384, /* bytes of plain text in a record of TLS */
     HANDSHAKE_S    = 10,
     HANDSHAKES_MAX = 256,
@@ -56,6 +56,32 @@ static int fail(const char *path)
     return prog_fail(PROG_USAGE, "%s: %s", path, why);
 }
 
+/* A key with a passphrase would ask for it at the terminal. *user: it was asked for. */
+static int no_passphrase(char *out, int size, int writes, void *user)
+{
+    bool *asked = user;
+    (void)out;
+    (void)size;
+    (void)writes;
+    *asked = true;
+    return -1;
+}
+
+/* Read the key, and compare it with the certificate. Returns PROG_OK, or prints a message. */
+static int load_key(SSL_CTX *c, const char *path)
+{
+    bool asked = false;
+    SSL_CTX_set_default_passwd_cb(c, no_passphrase);
+    SSL_CTX_set_default_passwd_cb_userdata(c, &asked);
+    const int read = SSL_CTX_use_PrivateKey_file(c, path, SSL_FILETYPE_PEM);
+    SSL_CTX_set_default_passwd_cb_userdata(c, NULL);
+    SSL_CTX_set_default_passwd_cb(c, NULL);
+    if (read == 1 && SSL_CTX_check_private_key(c) == 1) return PROG_OK;
+    if (!asked) return fail(path);
+    ERR_clear_error();
+    return prog_fail(PROG_USAGE, "%s: the key has a passphrase, dxdb needs one without", path);
+}
+
 int dxdb_tls_load(const dxdb_config *config, void **context)
 {
     *context = NULL;
@@ -67,9 +93,7 @@ int dxdb_tls_load(const dxdb_config *config, void **context)
     (void)SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     (void)SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
     if (SSL_CTX_use_certificate_chain_file(c, config->tls_cert) != 1) status = fail(config->tls_cert);
-    else if (SSL_CTX_use_PrivateKey_file(c, config->tls_key, SSL_FILETYPE_PEM) != 1 ||
-             SSL_CTX_check_private_key(c) != 1)
-        status = fail(config->tls_key);
+    else status = load_key(c, config->tls_key);
     if (status) SSL_CTX_free(c);
     else *context = c;
     return status;
@@ -317,9 +341,7 @@ static int open_peers(dxdb_tls *t, dx_reactor *r, bool is_outer)
 {
     dx_peers_desc desc;
     memset(&desc, 0, sizeof desc);
-    desc.peers_max = t->guard->config->connections;
-    desc.block_size = DXDB_BRIDGE_BLOCK_SIZE;
-    desc.block_count = BLOCKS + t->guard->config->connections;
+    dxdb_bridge_blocks(&desc, t->guard->config, r, BLOCKS);
     desc.linger_ns = is_outer ? (uint64_t)LINGER_S * 1000000000 : 0; /* the protocol has its own */
     desc.receive_when_full = !is_outer; /* HBTP may read no requests until its answers are taken */
     desc.user = t;

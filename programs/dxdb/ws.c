@@ -14,7 +14,7 @@
 #include <wslay/wslay.h>
 
 enum {
-    BLOCKS     = 512,
+    BLOCKS     = 256, /* of output; and those of input */
     FRAME_MAX  = 65536, /* payload of a frame from the client */
     KEY_SIZE   = 24     /* 16 bytes as base64 */
 };
@@ -301,9 +301,7 @@ int dxdb_ws_begin(dxdb_ws *w, dx_reactor *r, dxdb_guard *guard, dx_peers *outer,
     w->add = add;
     w->protocol = protocol;
     memset(&desc, 0, sizeof desc);
-    desc.peers_max = guard->config->connections;
-    desc.block_size = DXDB_BRIDGE_BLOCK_SIZE;
-    desc.block_count = BLOCKS + guard->config->connections;
+    dxdb_bridge_blocks(&desc, guard->config, r, BLOCKS);
     desc.receive_when_full = true; /* HBTP may read no requests until its answers are taken */
     desc.user = w;
     desc.received = on_inner_received;

@@ -1285,6 +1285,325 @@ EVERY(e_07_many_at_once_are_served_alike)
     world_close(&w);
 }
 
+/* >>held ---------------------------------------------------------------
+
+   Two sets share a reactor and its pool: one of TCP, one of socket pairs. All ends send as fast as they can, and the consumer
+   consumes in pieces, holds and resumes at random. */
+enum { HELD_EACH = 40, HELD_MANY = 2 * HELD_EACH, HELD_BYTES = 60000, HELD_BUFFERS = 16, HELD_BUFFER = 1024 };
+static struct held {
+    dx_reactor  r;
+    dx_peers    sets[2];
+    int         fds[HELD_MANY];   /* the sending ends */
+    uint32_t    sent[HELD_MANY], got[HELD_MANY], answered[HELD_MANY], back[HELD_MANY];
+    dx_peers_id ids[HELD_MANY];
+    bool        holds[HELD_MANY], ended[HELD_MANY];
+    uint32_t    closed, most, holds_now;
+    uint64_t    random;
+    uint32_t    resumes;          /* one in that many is resumed at a time */
+    bool        answers;
+} h;
+
+/* Blocks of input that a set has, counted one by one. */
+static uint32_t held_input(const dx_peers *s)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->peers_used_; i++) {
+        const dx_peers_p_peer *peer = dx_peers_p_peer_at(s, i);
+        uint32_t at = peer->u.in;
+        if (!(peer->flags & DX_PEERS_P_IS_OPEN) || (peer->flags & DX_PEERS_P_IS_CLOSING) || !at) continue;
+        do {
+            count++;
+            at = dx_peers_p_block_at(s, at)->next;
+        } while (at != peer->u.in);
+    }
+    return count;
+}
+
+/* The bound of MEMORY, in dx_peers.h. */
+static void held_check(const dx_peers *s)
+{
+    const uint32_t count = held_input(s);
+    if (count > h.most) h.most = count;
+    DX_CHECK(count <= (s->desc.block_count + 1) / 2);
+    DX_CHECK(s->blocks_left_ + count <= s->desc.block_count);
+}
+
+/* The first byte of a stream is its number. */
+static uint8_t held_byte(uint32_t i, uint32_t at)
+{
+    return at ? pattern(at + 977 * i) : (uint8_t)i;
+}
+
+static size_t held_received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last)
+{
+    uint64_t *word = dx_peers_data(s, id);
+    if (!*word && !size) return 0;
+    if (!*word) {
+        DX_CHECK(bytes[0] < HELD_MANY);
+        h.ids[bytes[0]] = id;
+        *word = 1u + bytes[0];
+    }
+    const uint32_t i = (uint32_t)*word - 1;
+    const bool hold = !last && dx_test_below(&h.random, 4) == 0;
+    size_t used = size;
+    DX_CHECK(!h.holds[i] && !h.ended[i]);
+    if (!last && size && dx_test_below(&h.random, 2)) /* little remains, or it is on hold */
+        used = size - dx_test_below(&h.random, hold ? (uint32_t)size + 1 : (uint32_t)(size < 200 ? size : 200));
+    for (size_t k = 0; k < used; k++) DX_CHECK_EQ(bytes[k], held_byte(i, h.got[i] + (uint32_t)k));
+    h.got[i] += (uint32_t)used;
+    held_check(s);
+    if (h.answers && used && dx_peers_room(s) >= 4 * HELD_BUFFER && dx_peers_send(s, id, bytes, (uint32_t)(used < 50 ? used : 50)) == 0)
+        h.answered[i] += (uint32_t)(used < 50 ? used : 50);
+    if (last) {
+        h.ended[i] = true;
+        DX_CHECK_EQ(h.got[i], HELD_BYTES);
+        DX_CHECK_EQ(dx_peers_close(s, id, false), 0);
+    }
+    if (hold) {
+        h.holds[i] = true;
+        DX_CHECK_EQ(dx_peers_hold(s, id, true), 0);
+    }
+    return used;
+}
+
+static void held_closed(dx_peers *s, dx_peers_id id, int32_t reason)
+{
+    (void)s;
+    (void)id;
+    DX_CHECK_EQ(reason, 0);
+    h.closed++;
+}
+
+static void held_set(dx_peers *s)
+{
+    dx_peers_desc d = {0};
+    d.peers_max = HELD_EACH;
+    d.block_size = HELD_BUFFER;
+    d.block_count = 2 * (2 * HELD_EACH + HELD_BUFFERS);
+    d.reserve_input = true;
+    d.received = held_received;
+    d.closed = held_closed;
+    d.memory_size = dx_peers_memory_size(&d) + HELD_BUFFER + 256;
+    d.memory = malloc(d.memory_size);
+    DX_CHECK_EQ(dx_peers_open(s, &h.r, &d), DX_PEERS_EINVAL); /* one block more is needed */
+    d.block_count += 24;
+    free(d.memory);
+    d.memory_size = dx_peers_memory_size(&d);
+    d.memory = malloc(d.memory_size);
+    DX_CHECK_EQ(dx_peers_open(s, &h.r, &d), 0);
+}
+
+/* What the other ends do between rounds: send, take answers, resume. */
+static void held_act(void)
+{
+    static uint8_t out[HELD_BYTES];
+    for (uint32_t i = 0; i < HELD_MANY; i++) {
+        const uint32_t most = HELD_BYTES - h.sent[i];
+        const uint32_t size = most < 30000 ? most : 1 + dx_test_below(&h.random, 30000);
+        for (uint32_t k = 0; k < size; k++) out[k] = held_byte(i, h.sent[i] + k);
+        const ssize_t n = size ? send(h.fds[i], out, size, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+        if (n > 0) h.sent[i] += (uint32_t)n;
+        if (n > 0 && h.sent[i] == HELD_BYTES) DX_CHECK_EQ(shutdown(h.fds[i], SHUT_WR), 0);
+        const ssize_t back = look(h.fds[i], out, sizeof out);
+        if (back > 0) h.back[i] += (uint32_t)back;
+        if (!h.holds[i] || dx_test_below(&h.random, h.resumes)) continue;
+        h.holds[i] = false;
+        DX_CHECK_EQ(dx_peers_hold(&h.sets[i / HELD_EACH], h.ids[i], false), 0);
+    }
+}
+
+static void held_run(int backend, uint64_t seed)
+{
+    static uint64_t memory[1 << 17];
+    dx_reactor_desc desc = {0};
+    dx_reactor_address any, at;
+    int listening = -1;
+    memset(&h, 0, sizeof h);
+    h.random = seed;
+    h.resumes = 1 + dx_test_below(&h.random, 60);
+    h.answers = dx_test_below(&h.random, 2) != 0;
+    desc.backend = backend;
+    desc.memory = memory;
+    desc.pending_max = 1000;
+    desc.descriptors_max = 256;
+    desc.queue_entries = 16 << dx_test_below(&h.random, 4);
+    desc.buffer_count = HELD_BUFFERS;
+    desc.buffer_size = HELD_BUFFER;
+    desc.memory_size = dx_reactor_memory_size(&desc);
+    DX_CHECK(desc.memory_size && desc.memory_size <= sizeof memory);
+    if (dx_reactor_open(&h.r, &desc) != 0) skip_refused(&h.r, &desc);
+    held_set(&h.sets[0]);
+    held_set(&h.sets[1]);
+    DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&h.r, &any, 0, 0, &listening, &at), 0);
+    DX_CHECK_EQ(dx_peers_listen(&h.sets[0], listening), 0);
+    for (int i = 0; i < HELD_MANY; i++) {
+        dx_peers_id id;
+        int pair[2];
+        if (i < HELD_EACH) {
+            h.fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            DX_CHECK_EQ(connect(h.fds[i], (struct sockaddr *)at.bytes, sizeof(struct sockaddr_in)), 0);
+        } else {
+            DX_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+            DX_CHECK_EQ(dx_peers_add(&h.sets[1], pair[0], NULL, &id), 0);
+            h.fds[i] = pair[1];
+        }
+    }
+    for (const uint64_t end = now_ns() + 6 * LONG; h.closed < HELD_MANY;) {
+        DX_CHECK(now_ns() < end);
+        held_act();
+        DX_CHECK(dx_reactor_run_once(&h.r, 0) >= 0);
+    }
+    for (int i = 0; i < HELD_MANY; i++) {
+        uint8_t rest[4096];
+        for (ssize_t n; (n = look(h.fds[i], rest, sizeof rest)) > 0;) h.back[i] += (uint32_t)n;
+        DX_CHECK_EQ(h.back[i], h.answered[i]);
+        close(h.fds[i]);
+    }
+    DX_CHECK_EQ(h.r.pool_holds_, 0);
+    DX_CHECK_EQ(h.r.returned_, 0);
+    DX_CHECK_EQ(dx_reactor_close(&h.r), 0);
+    for (int i = 0; i < 2; i++) {
+        DX_CHECK_EQ(h.sets[i].blocks_left_, h.sets[i].desc.block_count);
+        DX_CHECK_EQ(h.sets[i].shots_, 0);
+        free(h.sets[i].desc.memory);
+    }
+    close(listening);
+}
+
+static uint32_t held_most;
+EVERY(e_08_input_of_held_peers_is_bounded_and_none_is_closed_for_it)
+{
+    held_most = 0;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        held_run(backend, seed);
+        if (h.most > held_most) held_most = h.most;
+    }
+    DX_CHECK(held_most > 30); /* many had some at once */
+}
+
+/* A peer that consumes nothing while output is under way has a block of input and one buffer, not all that is sent.
+   When the output is gone, the rest comes. */
+EVERY(e_10_input_that_is_not_consumed_stops_with_a_whole_block)
+{
+    world w = {0};
+    static uint8_t piece[60000];
+    uint64_t sent = 0;
+    const int small = 16384;
+    int fd;
+    w.d.block_count = 1024;
+    w.d.high_water = 1 << 24;
+    w.d.receive_when_full = true;
+    w.silent = true;
+    w.whole = 1u << 30;
+    world_open(&w, backend);
+    fd = dial(&w);
+    UNTIL(w.opened == 1);
+    DX_CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    DX_CHECK_EQ(setsockopt(dx_peers_fd(&w.s, w.id), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    for (int i = 0; i < 80; i++) DX_CHECK_EQ(dx_peers_send(&w.s, w.id, piece, sizeof piece), 0);
+    for (int i = 0; i < 60; i++) {
+        const ssize_t n = send(fd, piece, sizeof piece, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n > 0) sent += (uint64_t)n;
+        turn(&w, 1);
+    }
+    DX_CHECK(dx_peers_queued(&w.s, w.id) > 0 && w.closed == 0 && sent > 10 * sizeof piece);
+    DX_CHECK(held_input(&w.s) > 0 && held_input(&w.s) <= 2 + w.l.desc.buffer_count * 4096 / 16384);
+    w.whole = 0;
+    for (uint64_t end = now_ns() + LONG; w.bytes < sent || dx_peers_queued(&w.s, w.id);) {
+        DX_CHECK(now_ns() < end);
+        (void)look(fd, piece, sizeof piece);
+        DX_CHECK(dx_reactor_run_once(&w.l.r, 0) >= 0);
+    }
+    DX_CHECK(w.bytes == sent && w.closed == 0);
+    world_close(&w);
+}
+
+/* >>single ------------------------------------------------------------- */
+static struct single {
+    uint32_t flags, pieces, ends;
+    int32_t  result;
+    bool     cancels;
+} one;
+
+static void single_done(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    if (flags & DX_REACTOR_F_BUFFER) {
+        one.pieces++;
+        one.flags = flags;
+        if (one.cancels) DX_CHECK_EQ(dx_reactor_cancel(r, op), 0);
+    } else {
+        one.ends++;
+        one.result = result;
+    }
+}
+
+/* A single receive fills the next buffer after the last one was returned; a hold of the pool delays that. */
+EVERY(e_09_a_single_receive_has_one_buffer_at_a_time)
+{
+    world w = {0};
+    dx_op op;
+    int pair[2];
+    char data[4000] = {0};
+    memset(&one, 0, sizeof one);
+    w.l.desc.buffer_count = 8;
+    w.l.desc.buffer_size = 512;
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_reactor_ext_pool_size(&w.l.r), 512);
+    DX_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    dx_reactor_op_init(&op, single_done, NULL);
+    DX_CHECK_EQ(dx_reactor_ext_recv_single(&w.l.r, &op, pair[0]), 0);
+    DX_CHECK_EQ(send(pair[1], data, sizeof data, 0), (ssize_t)sizeof data);
+    for (uint32_t i = 1; i < 6; i++) {
+        const bool hold = i == 3;
+        UNTIL(one.pieces == i);
+        turn(&w, 4);
+        DX_CHECK_EQ(one.pieces, i);
+        if (hold) dx_reactor_ext_pool_hold(&w.l.r, true);
+        one.cancels = i == 5;
+        DX_CHECK_EQ(dx_reactor_return_buffer(&w.l.r, one.flags), 0);
+        DX_CHECK_EQ(dx_reactor_return_buffer(&w.l.r, one.flags), DX_REACTOR_EINVAL);
+        if (!hold) continue;
+        turn(&w, 4);
+        DX_CHECK_EQ(one.pieces <= i + 1, true); /* of the others; nothing comes twice */
+        dx_reactor_ext_pool_hold(&w.l.r, false);
+    }
+    UNTIL(one.ends == 1);
+    DX_CHECK(one.pieces == 6 && one.result == -ECANCELED);
+    DX_CHECK_EQ(dx_reactor_return_buffer(&w.l.r, one.flags), 0);
+    turn(&w, 2);
+    close(pair[0]);
+    close(pair[1]);
+    world_close(&w);
+}
+
+/* Returned buffers are not filled until the hold of the pool ends. */
+EVERY(e_09_a_hold_of_the_pool_keeps_returned_buffers)
+{
+    world w = {0};
+    int fd;
+    char data[4000] = {0};
+    w.l.desc.buffer_count = 2;
+    w.l.desc.buffer_size = 512;
+    w.silent = true;
+    world_open(&w, backend);
+    fd = dial(&w);
+    UNTIL(w.opened == 1);
+    turn(&w, 2);
+    dx_reactor_ext_pool_hold(&w.l.r, true);
+    dx_reactor_ext_pool_hold(&w.l.r, true);
+    DX_CHECK_EQ(send(fd, data, sizeof data, 0), (ssize_t)sizeof data);
+    turn(&w, 6);
+    if (w.l.r.ring_.pooled) DX_CHECK_EQ(w.bytes, 2 * 512);
+    dx_reactor_ext_pool_hold(&w.l.r, false);
+    turn(&w, 4);
+    if (w.l.r.ring_.pooled) DX_CHECK_EQ(w.bytes, 2 * 512);
+    dx_reactor_ext_pool_hold(&w.l.r, false);
+    UNTIL(w.bytes == sizeof data);
+    DX_CHECK_EQ(w.l.r.held_, 0);
+    world_close(&w);
+}
+
 /* >>model --------------------------------------------------------------
 
    Two sets on one reactor: one connects to the other, which echoes everything and consumes in odd pieces. Random sends,
@@ -1311,6 +1630,7 @@ static struct model {
     bool     cut_short; /* the reactor is closed midway, and may have too few operations */
     bool     scarce; /* few operations, and few peers at the server: all get their turn in the end */
     bool     evicts; /* the server's callbacks close other connections */
+    bool     reserves; /* blocks for input are set aside */
     uint32_t server_max;
 } m;
 
@@ -1330,6 +1650,7 @@ static void model_overwrite(dx_peers *s)
 /* Reserve and commit nothing, which changes nothing. Another peer may have to close meanwhile. */
 static void model_disturb(dx_peers *s, dx_peers_id id)
 {
+    if (m.reserves) DX_CHECK(held_input(s) <= (s->desc.block_count + 1) / 2);
     uint8_t *out;
     uint32_t size = 1 + some_number(some_number(2) ? 100 : s->desc.block_size);
     uint32_t queued = dx_peers_queued(s, id);
@@ -1457,7 +1778,8 @@ static void model_set(dx_peers *s, bool server, uint64_t idle_ns)
     dx_peers_desc d = {0};
     static uint64_t memory[2][1 << 16];
     d.peers_max = server ? m.server_max : MOST;
-    d.block_count = 48;
+    d.block_count = m.reserves ? 120 : 48;
+    d.reserve_input = m.reserves;
     d.block_size = 700;
     d.high_water = 4000;
     d.receive_when_full = !server;
@@ -1498,6 +1820,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     m.cut_short = some_number(4) == 0;
     m.scarce = some_number(3) == 0;
     m.evicts = some_number(4) == 0;
+    m.reserves = some_number(2) != 0;
     m.server_max = m.scarce ? 1 + some_number(3) : MOST + 4; /* accepting pauses */
     desc.backend = backend;
     desc.simulator = sim ? &sim->base : NULL;
@@ -1534,8 +1857,9 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     DX_CHECK_EQ(m.server.count, 0);
     DX_CHECK_EQ(m.closed, m.opened);
     if (!m.cut && !m.server.refused) DX_CHECK_EQ(m.lacking, 0);
-    DX_CHECK_EQ(m.server.blocks_left_, 48);
-    DX_CHECK_EQ(m.client.blocks_left_, 48);
+    DX_CHECK_EQ(m.server.blocks_left_, m.server.desc.block_count);
+    DX_CHECK_EQ(m.client.blocks_left_, m.client.desc.block_count);
+    DX_CHECK_EQ(m.server.shots_ + m.client.shots_ + m.r.pool_holds_ + m.r.returned_, 0);
     if (sim) DX_CHECK_EQ(sim->open, open_before + 1);
     else close(listening);
 }

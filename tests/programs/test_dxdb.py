@@ -4,7 +4,7 @@ the database's log; records are read by tests/readers/read.py from what dxdb say
 A case that drives a requirement of caches (DT) or middleware (MW) has its number: dt_4_...
 usage: test_dxdb.py [FILTER...]     runs the cases whose name contains one of the filters, and none that begin with '-'
        DXDB=path"""
-import base64, collections, contextlib, glob, hashlib, hmac, http.client, json, os, pwd, random, re, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, types, warnings
+import base64, collections, contextlib, fcntl, glob, hashlib, hmac, http.client, json, os, pty, pwd, random, re, select, selectors, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, termios, threading, time, types, warnings
 import urllib.parse, urllib.request
 
 top = os.getcwd()
@@ -2125,6 +2125,70 @@ def a_client_of_tls_that_does_not_read_is_cut_off():
         assert stuck() - before == len(silent), stuck()
 
 
+def many_that_send_fast_over_tls_are_all_answered():
+    """They send more than their side of TLS takes, and read all the time: each is on hold again and again, and none is cut off."""
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    Secured.context = certificate("a")
+    postgres.fresh(USERS)
+    queries = {"wide": {"sql": "SELECT 1 AS n FROM users WHERE id = 1 AND $1 <> ''", "parameters": ["p"]}}
+    number, count, size = 400, 200, 4000
+    call = struct.pack("<BBHI", dx_hbtp.CALL, 4, 1, 1 + 4 + size) + b"\1" + arguments("p" * size)
+    server = TLS + "workers = 1\nconnections = %d\n[limit]\nrate = 1000000\nburst = 1000000" % (number + 10)
+    for backend in ("auto", "epoll"):
+        with Secured(queries, server=server, options=("--backend", backend)) as s, selectors.DefaultSelector() as chosen:
+            assert s.methods["wide"] == 1
+            clients = [types.SimpleNamespace(c=s.secure("hbtp"), out=memoryview(call * count), got=bytearray(), answers=0) for _ in range(number)]
+            for a in clients:
+                a.c.setblocking(False)
+                chosen.register(a.c, selectors.EVENT_READ | selectors.EVENT_WRITE, a)
+            end, left = time.monotonic() + PATIENCE, number
+            while left:
+                assert time.monotonic() < end, sorted(a.answers for a in clients)[:5]
+                for key, _ in chosen.select(1):
+                    left -= client_of_many(key.data, chosen, count)
+            assert s.metrics()['dxdb_stuck_total{output="tls"}'] == 0
+            for a in clients:
+                a.c.close()
+
+
+def client_of_many(a, chosen, count):
+    """Send and receive what is possible now. True: it has all its answers."""
+    with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+        if a.out:
+            a.out = a.out[a.c.send(a.out[:1 << 18]):]
+            if not a.out:
+                chosen.modify(a.c, selectors.EVENT_READ, a)
+    with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+        more = a.c.recv(1 << 16)
+        assert more, "cut off after %d answers, %d bytes unsent" % (a.answers, len(a.out))
+        a.got += more
+    before = a.answers
+    while len(a.got) >= 8 and len(a.got) >= 8 + struct.unpack_from("<I", a.got, 4)[0]:
+        del a.got[:8 + struct.unpack_from("<I", a.got, 4)[0]]
+        a.answers += 1
+    return a.answers == count > before
+
+
+def a_key_with_a_passphrase_is_refused():
+    """Nobody is asked for it: there may be a terminal, but nobody at it."""
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    certificate("a")
+    subprocess.run(["openssl", "pkey", "-in", "a.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key"], check=True, stderr=subprocess.DEVNULL)
+    write_config("locked.toml", {"user": ONE_USER}, server=TLS.replace("a.key", "locked.key"))
+    controller, terminal = pty.openpty()
+    try:
+        done = subprocess.run([DXDB, "serve", "locked.toml"], stdin=terminal, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE,
+                              start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        shown = select.select([controller], [], [], 0)[0] and os.read(controller, 1000)
+    finally:
+        os.close(terminal)
+        os.close(controller)
+    said = done.stderr.decode()
+    assert done.returncode == 1 and "locked.key: the key has a passphrase" in said and not shown, (done.returncode, said, shown)
+
+
 def bad_and_half_open_handshakes_end():
     if not shutil.which("openssl"):
         raise Skip("openssl is not installed")
@@ -4227,7 +4291,8 @@ CASES = [p19_dt_4_w_43_st_22_a_result_is_kept_until_its_table_changes, hbtp_and_
          a_followed_result_that_fails_ends, one_query_and_one_patch_serve_all_subscribers, a_subscriber_that_does_not_read_holds_up_nobody,
          a_change_goes_to_many_at_once, a_patch_of_a_large_record_holds_up_nobody, large_records_are_patched_in_order,
          each_query_has_metrics, the_examples_of_the_readme_run, the_examples_of_the_readme_run_over_tls, clients_refuse_a_bad_certificate, clients_decode_every_type, clients_carry_much_over_tls,
-         its_version_names_the_library_of_tls, tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, bad_and_half_open_handshakes_end,
+         its_version_names_the_library_of_tls, tls_carries_both_protocols, a_client_of_tls_that_does_not_read_is_cut_off, many_that_send_fast_over_tls_are_all_answered,
+         a_key_with_a_passphrase_is_refused, bad_and_half_open_handshakes_end,
          histories_of_subscribers_are_those_of_the_table, the_checker_of_histories_finds_what_is_planted,
          only_sets_whose_key_changed_are_read_again, what_depends_on_a_key_is_never_missed, a_key_is_only_what_equals_by_its_bytes,
          events_of_a_page_follow_the_table, a_page_that_does_not_read_is_ended,
