@@ -2,13 +2,15 @@
 """dxwan through a network at its worst: a proxy that delays, cuts and stalls connections; senders and receivers that are killed;
 senders and receivers that lie. What arrives is the file, or nothing is there.
 usage: test_dxwan.py [FILTER...]     runs the cases whose name contains one of the filters; -FILTER leaves them out
-       DXWAN=path DX_TEST_SEED=n DX_ROUNDS=n DX_AT_ONCE=n (cases)"""
+       DXWAN=path DX_TEST_SEED=n DX_ROUNDS=n DX_AT_ONCE=n (cases)
+       DX_LONG=1: kills, cuts and black paths by the second and the gigabyte, some minutes each"""
 import asyncio, contextlib, json, os, random, resource, shutil, signal, socket, stat, struct, subprocess, sys, tempfile, threading, time
 
 top = os.getcwd()
 DXWAN = os.path.abspath(os.environ.get("DXWAN", "build/dxwan"))
 SEED = os.environ.get("DX_TEST_SEED", "1")
 ROUNDS = int(os.environ.get("DX_ROUNDS", "3"))
+LONG = os.environ.get("DX_LONG") == "1"
 PATIENCE = 60  # seconds that anything may take on a busy machine
 CASES_AT_ONCE = int(os.environ.get("DX_AT_ONCE", "7"))
 MEMORY_MAX_KIB = 64 << 10  # of a process that transfers a file larger than this
@@ -73,6 +75,11 @@ def read(path):
         return f.read()
 
 
+def random_bytes(dice, size):
+    """randbytes() refuses more than 256 MiB."""
+    return b"".join(dice.randbytes(min(1 << 26, size - at)) for at in range(0, size, 1 << 26))
+
+
 def await_bytes(path, size):
     """Wait until a file has that many bytes, besides holes."""
     deadline = time.time() + PATIENCE
@@ -97,6 +104,7 @@ class Proxy:
         self.delay, self.cut_after, self.stall_one, self.rate = delay, cut_after, stall_one, rate
         self.total, self.free_at = total, 0 # bytes a second of all together
         self.connections = self.cuts = self.bytes = 0
+        self.dark = False # nothing passes, and nobody is told
         self.open, self.tasks = set(), []
         self.loop = asyncio.new_event_loop()
         ready = threading.Event()
@@ -142,7 +150,7 @@ class Proxy:
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             while data := await reader.read(1 << 16):
                 self.bytes += len(data)
-                while plan["stalled"]:
+                while plan["stalled"] or self.dark:
                     await asyncio.sleep(0.05)
                 await queue.put((self.loop.time() + self.dice.uniform(*self.delay), data))
                 if self.total:
@@ -178,6 +186,14 @@ class Proxy:
             for w in list(self.open):
                 self.cuts += 1
                 w.transport.abort()
+
+        self.loop.call_soon_threadsafe(cut)
+
+    def cut_one(self):
+        def cut():
+            if self.open:
+                self.cuts += 1
+                self.dice.choice(sorted(self.open, key=id)).transport.abort()
 
         self.loop.call_soon_threadsafe(cut)
 
@@ -612,41 +628,52 @@ def case_delays_cuts_and_a_stalled_stream():
 
 
 def case_all_streams_killed_again_and_again():
-    """AM-10, W-59: what was on its way on a lost connection is sent again."""
+    """AM-10, W-59: what was on its way on a lost connection is sent again. Long: 1 GB; each second one stream is killed, each tenth all of them."""
     dice = random.Random(SEED)
-    write("f", content := dice.randbytes(12000000))
-    r = receive()
-    p = Proxy(r.port, 1, rate=400000)
+    write("f", content := random_bytes(dice, 1000000000 if LONG else 12000000))
+    r = receive("--json")
+    p = Proxy(r.port, 1, rate=1500000 if LONG else 400000)
     s = Run("send", "f", "127.0.0.1:%d" % p.port, "--streams", 16)
-    for _ in range(8):
+    rounds = 0
+    while LONG and s.process.poll() is None:
+        time.sleep(1)
+        rounds += 1
+        p.cut_all() if rounds % 10 == 0 else p.cut_one()
+    for _ in range(0 if LONG else 8):
         time.sleep(0.25)
         p.cut_all()
     s.end()
     r.end()
     p.close()
+    if LONG:
+        print("%d streams killed in %d s; %s" % (p.cuts, rounds, r.out.split("\n")[0]))
     assert read("in/f") == content and p.cuts > 20, p.cuts
 
 
 def case_a_path_that_is_black_for_a_while():
-    """AM-9: connections come back, in time, after the path was gone."""
-    write("f", content := random.Random(SEED).randbytes(6000000))
-    r = receive()
-    p = Proxy(r.port, 1, rate=300000)
-    s = Run("send", "f", "127.0.0.1:%d" % p.port, "--streams", 4)
-    time.sleep(0.5)
-    target, p.target = p.target, 1 # nobody listens there
-    p.cut_all()
-    time.sleep(1.5)
-    assert s.process.poll() is None and r.process.poll() is None
-    p.target = target
-    s.end()
-    r.end()
-    p.close()
-    assert read("in/f") == content
+    """AM-9: connections come back, in time, after the path was gone. Long: for 30 s; once as if each connection was reset, once in silence."""
+    for silent in (False, True):
+        write("f", content := random.Random(SEED).randbytes(6000000))
+        r = receive("--force")
+        p = Proxy(r.port, 1, rate=300000)
+        s = Run("send", "f", "127.0.0.1:%d" % p.port, "--streams", 4)
+        time.sleep(0.5)
+        target, p.target = p.target, 1 # nobody listens there
+        p.dark = silent
+        if not silent:
+            p.cut_all()
+        time.sleep(30 if LONG else 1.5)
+        assert s.process.poll() is None and r.process.poll() is None
+        p.dark = False
+        p.target = target
+        s.end()
+        r.end()
+        p.close()
+        assert read("in/f") == content
 
 
 def case_both_killed_and_resumed():
-    """AM-15: from what the receiver has made durable, not from the beginning."""
+    """AM-15: from what the receiver has made durable, not from the beginning. Long: 1 GB, both killed at ten random moments."""
     dice = random.Random(SEED)
     write("f", content := dice.randbytes(12000000))
     for who in ("sender", "receiver", "both"):
@@ -678,6 +705,28 @@ def case_both_killed_and_resumed():
             sent = json.loads(s.out)
             assert resumed > 1000000, r.out
             assert sent["sent_bytes"] <= len(content) - resumed + 65536 * sent["chunks_resent"], (r.out, s.out)
+    if LONG:
+        kill_both_again_and_again(dice)
+
+
+def kill_both_again_and_again(dice):
+    """A gigabyte at 25 MB/s: it ends though both sides are killed ten times, at moments of any kind."""
+    write("g", content := random_bytes(dice, 1000000000))
+    port, = free_ports(1)
+    for kills in range(11):
+        r = Run("recv", "127.0.0.1:%d" % port, "--out", "in", "--json", "--wait", PATIENCE).listening()
+        s = Run("send", "g", "127.0.0.1:%d" % port, "--rate", "25M")
+        if kills == 10:
+            break
+        time.sleep(dice.uniform(0.5, 7))
+        assert s.process.poll() is None and not os.path.exists("in/g"), "it ended before it was killed %d times" % (kills + 1)
+        for side in dice.sample((s, r), 2):
+            side.kill()
+            side.end(-9)
+    s.end()
+    r.end()
+    print("killed 10 times; %s" % r.out.split("\n")[0])
+    assert read("in/g") == content and json.loads(r.out)["resumed_bytes"] > 100000000, r.out
 
 
 def case_ended_and_resumed():
