@@ -425,7 +425,7 @@ def dxwan(folder):
     call = "dxwan send FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name name --timeout 30 --json --quiet"
     probe = "dxwan probe 127.0.0.1:7100 --streams 4 --seconds 1 --congestion cubic --timeout 30 --json --quiet"
     mirror = ("dxwan mirror FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name other --every 1 --once --timeout 30"
-              " --json --quiet")
+              " --like FILE --json --quiet")
     memory = "dxwan mirror /proc/$!/mem 127.0.0.1:7100 --name memory --pause 5 --once"
     check = "dxwan daemon --config FILE.toml --check-config"
     with open(os.path.join(inside, "FILE.toml"), "w") as f:

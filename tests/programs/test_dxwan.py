@@ -1747,8 +1747,10 @@ def case_mirror_memory_refusals():
     assert r.returncode == 5 and "Permission denied" in r.stderr, r
 
 
-def region(number, record, tag=1, base=0, era=0, back=0, count=0):
-    return frame(0xff, struct.pack("<HIIIHHI", 0x8001, era, tag, number, back, count, base) + record)
+def region(number, record, tag=1, base=0, era=0, back=0, count=0, copies=(), copy_count=None, fresh=0):
+    """copies: (page, its place in the region, pages), those of a second image with bit 31 set."""
+    head = struct.pack("<HIIIBBHI", 0x8001, era, tag, number, back, count, fresh << 15 | (len(copies) if copy_count is None else copy_count), base)
+    return frame(0xff, head + b"".join(struct.pack("<IBB", *c) for c in copies) + record)
 
 
 def check(number, size, tag=1, digest=bytes(32)):
@@ -1794,6 +1796,15 @@ def case_mirror_hostile_senders():
            "far_prefix": [region(99, hde_record(), back=65, count=1)],
            "prefix_before_the_front": [region(2, hde_record(), back=2, count=2)],
            "empty_prefix": [region(9, hde_record(), back=1)],
+           "copies_and_prefix": [region(9, hde_record(), back=1, count=1, base=REGION, copies=[(0, 0, 1)])],
+           "many_copies": [region(9, hde_record(), base=REGION, copies=[(0, 0, 1)] * 65)],
+           "copies_that_are_not_there": [region(9, b"", base=REGION, copy_count=64)],
+           "fresh_without_copies": [region(9, hde_record(), base=REGION, fresh=1)],
+           "copy_of_nothing": [region(9, hde_record(), base=REGION, copies=[(0, 0, 0)])],
+           "copy_behind_the_region": [region(9, hde_record(), base=REGION, copies=[(0, 63, 2)])],
+           "copy_behind_the_base": [region(9, hde_record(), base=8191, copies=[(0, 1, 1)])],
+           "copy_behind_the_file_system": [region(9, hde_record(), base=REGION, copies=[(0x7fffffff, 0, 2)])],
+           "a_second_image_of_a_transfer": [join(b"f\0g", kind=0)],
            "check_with_prefix": [frame(0xff, struct.pack("<HIIIHHI", 0x8002, 0, 1, 9, 1, 1, 5) + bytes(32))],
            "large_base": [region(0, hde_record(), base=REGION + 1)],
            "short_head": [frame(0xff, struct.pack("<H", 0x8001) + bytes(19))],
@@ -1811,7 +1822,9 @@ def case_mirror_hostile_senders():
            "sign_of_too_much": [sign(1 << 60)],
            "older_era": [round_end(0, number=1, era=9, final=0), round_end(0, era=8)]}
     good = {"unknown_base": ([region(0, hde_record(kind=2, baseline=b"1" * 32), base=4)], 0x8003, 2),
-            "unknown_prefix": ([region(9, hde_record(dictionary=1 << 31 | 5), back=1, count=4)], 0x8003, 2),
+            "copies_of_what_is_not_there": ([region(9, hde_record(kind=2, baseline=b"1" * 32), base=REGION, fresh=1, copies=[(12345, 0, 64)])], 0x8003, 2),
+           "copies_of_no_second_image": ([region(9, hde_record(kind=2, baseline=b"1" * 32), base=REGION, copies=[(1 << 31 | 5, 3, 61)])], 0x8003, 2),
+           "unknown_prefix": ([region(9, hde_record(dictionary=1 << 31 | 5), back=1, count=4)], 0x8003, 2),
             "other_content": ([check(0, 0, digest=b"1" * 32)], 0x8003, 1),
             "wrong_round": ([round_end(REGION)], 0x8005, 1),
             "wrong_empty_round": ([round_end(0)], 0x8005, 1)}
@@ -1887,6 +1900,104 @@ def mirror_receivers():
             "fails_long": (answer(0x8003, 5, bytes(300)), same, 3, "breaks the protocol"),
             "short": (lambda tag: frame(0xff, struct.pack("<HH", 0x8003, 1)), same, 3, "breaks the protocol"),
             "other_opcode": (lambda tag: frame(0xff, struct.pack("<HIB", 0x8123, 1, 1)), same, 3, "breaks the protocol")}
+
+
+def paged(dice, count):
+    """Pages of 4 KiB with different content."""
+    return [dice.randbytes(4096) for _ in range(count)]
+
+
+def move_pages(pages, dice):
+    """One change of a file's pages, of any kind. Returns them."""
+    way, count = dice.randrange(4), len(pages)
+    a, b, n = dice.randrange(count), dice.randrange(count), dice.randrange(1, count // 5)
+    if way == 0:
+        pages[a:a + n] = pages[b:b + n]
+    elif way == 1:
+        pages = pages[n:] + pages[:n]
+    elif way == 2:
+        for _ in range(n):
+            a, b = dice.randrange(count), dice.randrange(count)
+            pages[a], pages[b] = pages[b], pages[a]
+    else:
+        pages[a] = bytes(4095) + b"1"
+        pages[b:b + 3] = paged(dice, 3)
+    return (pages + paged(dice, count))[:count]
+
+
+def case_mirror_pages_that_move():
+    """Deduplication of pages: what moved, or is there already, travels as a reference. Each round copies, moves and shifts pages of the file in any way. A region
+    is not overwritten at the receiver before the records that refer to it have arrived: no record is refused, unless connections are cut."""
+    dice = random.Random(SEED)
+    for cut_after in (None, (200000, 3000000)):
+        pages = paged(dice, 2048)
+        write("f", b"".join(pages))
+        r = receive("--json", "--force")
+        p = Proxy(r.port, dice.random(), delay=(0, 0.02), cut_after=cut_after)
+        s = Run("mirror", "f", "127.0.0.1:%d" % p.port, "--json", "--every", 1, "--streams", 8)
+        await_bytes("in/.f.dxwan-part", 2048 * 4096)
+        for _ in range(3 * ROUNDS):
+            pages = move_pages(pages, dice)
+            with open("f", "r+b") as f:
+                f.write(b"".join(pages))
+            time.sleep(dice.random())
+        s.kill(signal.SIGTERM)
+        s.end()
+        r.end()
+        p.close()
+        assert read("in/f") == read("f")
+        assert json.loads(s.out)["copied_bytes"] > 300000, s.out
+        if cut_after:
+            assert p.cuts > 0
+        else:
+            assert json.loads(r.out)["nacks"] == 0, r.out
+
+
+def case_mirror_like_another_image():
+    """Deduplication across images: three quarters of the pages of one are those of another, in another order. Then the receiver has something else under that name, or
+    a link, or nothing, and it is told or found out; the copy is right each time."""
+    dice = random.Random(SEED)
+    pages = paged(dice, 4096)
+    write("one", b"".join(pages))
+    dice.shuffle(pages)
+    pages[:1024] = paged(dice, 1024)
+    write("two", b"".join(pages))
+    size = len(pages) * 4096
+    sent = {}
+    for there in ("same", "other", "longer", "shorter", "link", "directory", "fifo", "nothing"):
+        os.mkdir(there)
+        path = there + "/one"
+        content = read("one")
+        if there in ("same", "longer", "shorter"):
+            write(path, content + bytes(5000) if there == "longer" else content[:1234567] if there == "shorter" else content)
+        elif there == "other":
+            write(path, dice.randbytes(1 << 20) * 16)
+        elif there == "link":
+            os.symlink("../one", path)
+        elif there == "directory":
+            os.mkdir(path)
+        elif there == "fifo":
+            os.mkfifo(path)
+        r = receive("--json", out=there)
+        s = Run("mirror", "two", "127.0.0.1:%d" % r.port, "--json", "--once", "--like", "one").end()
+        r.end()
+        assert read(there + "/two") == read("two"), there
+        sent[there] = json.loads(s.out)["link_bytes"]
+        assert json.loads(r.out)["nacks"] <= (80 if there == "other" else 0), (there, r.out)
+    assert sent["same"] < 0.3 * size and sent["longer"] < 0.3 * size and 0.9 * size < sent["shorter"] < 1.1 * size, sent
+    assert all(size < sent[n] < 1.1 * size for n in ("other", "link", "directory", "fifo", "nothing")), sent
+    for path, text in (("no", "no: No such file"), (".", "is not"), ("/dev/null", "is not a file")):
+        Run("mirror", "two", "127.0.0.1:1", "--like", path).end(2 if path == "no" else 1, text)
+    # Resumed without it, and with it again: the receiver stays.
+    r = receive("--json", out="same", *("--force",))
+    for more in (["--like", "one"], [], ["--like", "two"]):
+        s = Run("mirror", "two", "127.0.0.1:%d" % r.port, "--rate", "3M", *more)
+        await_bytes("same/.two.dxwan-part", 500000)
+        s.kill()
+        s.end(-9)
+    Run("mirror", "two", "127.0.0.1:%d" % r.port, "--once", "--like", "one").end()
+    r.end()
+    assert read("same/two") == read("two")
 
 
 def case_mirror_hostile_receivers():
@@ -2380,6 +2491,25 @@ def case_mirror_tree_by_the_daemon():
     d.end()
     assert_same_tree("in/d", "d")
     only("in", "d")
+
+
+def case_mirror_like_by_the_daemon():
+    """`like` of a [[mirror]]: the copy of another machine's image comes from the image that the receiver has."""
+    dice = random.Random(SEED)
+    one, = free_ports(1)
+    pages = paged(dice, 512)
+    write("first", b"".join(pages))
+    write("in/first", b"".join(pages))
+    dice.shuffle(pages)
+    write("second", b"".join(pages))
+    config = FEW + receiver_table("r", one) + mirror_table("m", one, "second", like='"first"')
+    d = Daemon(config).await_line("started: 1 mirrors, 1 receivers")
+    await_bytes("in/.second.dxwan-part", len(pages) * 4096)
+    d.end()
+    assert read("in/second") == read("second")
+    os.unlink("first")
+    write("c.toml", config.encode())
+    Run("daemon", "--config", "c.toml").end(2, "mirror m: first: No such file")
 
 
 # ---- cases: probe

@@ -122,6 +122,7 @@ static int open_target(recv_state *s, const wan_join *j, const char **why)
     if (is_mirror(s)) {
         (void)os_remove(s->target.note); /* of a transfer: its chunks are overwritten */
         wan_image_open(&s->image, &s->loop.links, s->target.file, s->o->size_max);
+        s->join.like[0] = 0; /* until join_mirror() */
         s->moved_ns = (uint64_t)prog_now_ns();
         return PROG_OK;
     }
@@ -175,13 +176,20 @@ static int count_block(const dx_hbtp_context *c)
     return dx_hbtp_write_frame(c->out, WAN_OP_ANSWER, 0, 0, answer, sizeof answer);
 }
 
-static int join_mirror(recv_state *s, const dx_hbtp_context *c)
+static int join_mirror(recv_state *s, const wan_join *j, const dx_hbtp_context *c)
 {
-    uint8_t answer[WAN_NUMBER_SIZE + 8];
+    uint8_t answer[WAN_NUMBER_SIZE + 16];
+    os_info info;
     c->session->desc.user = &s->image;
+    if (strcmp(s->join.like, j->like) != 0) { /* the first time, or another command resumes */
+        s->join = *j;
+        wan_image_set_like(&s->image, j->like[0] ? wan_target_open_beside(&s->target, j->like) : -1);
+    }
     memcpy(answer, s->number, WAN_NUMBER_SIZE);
     wan_store(answer + WAN_NUMBER_SIZE, s->placed ? 0 : wan_image_size(&s->image), 8);
-    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, answer, sizeof answer);
+    const bool has = s->image.like >= 0 && os_info_of(s->image.like, &info) == 0;
+    wan_store(answer + WAN_NUMBER_SIZE + 8, has ? info.size : 0, 8);
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, answer, WAN_NUMBER_SIZE + (j->like[0] ? 16 : 8));
 }
 
 static int on_join(const dx_hbtp_context *c)
@@ -208,7 +216,7 @@ static int on_join(const dx_hbtp_context *c)
             return refuse(c, DX_HBTP_STATUS_INTERNAL, why);
         }
     }
-    if (is_mirror(s)) return join_mirror(s, c);
+    if (is_mirror(s)) return join_mirror(s, &j, c);
     if (!wan_bulk_add(&s->bulk, dx_link_id_of(c->session)))
         return refuse(c, DX_HBTP_STATUS_UNAVAILABLE, "all connections are in use");
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, s->number, sizeof s->number);

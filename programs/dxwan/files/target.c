@@ -64,6 +64,22 @@ int wan_target_open(wan_target *t, const char *out, const char *name, bool tree,
     return prog_fail_errno("%s", t->part);
 }
 
+int wan_target_open_beside(const wan_target *t, const char *name)
+{
+    char folder[PROG_PATH_SIZE_MAX + 1];
+    os_info info;
+    const char *slash = strrchr(t->path, '/');
+    const int size = slash == t->path ? 1 : slash ? (int)(slash - t->path) : 0;
+    (void)snprintf(folder, sizeof folder, "%.*s", size ? size : 1, size ? t->path : ".");
+    const int in = os_open_folder(folder);
+    if (in < 0) return -1;
+    const int file = os_open_in(in, name, OS_FILE);
+    os_close(in);
+    if (file < 0 || (os_info_of(file, &info) == 0 && info.kind == OS_FILE)) return file;
+    os_close(file);
+    return -1;
+}
+
 /* >>state ---------------------------------------------------------------- */
 bool wan_target_resume(wan_target *t, dx_bulk *bulk)
 {
