@@ -382,7 +382,8 @@ static uint64_t look(send *s)
         wan_paths *last = &s->last[i], now = {0};
         if (!s->opened[i]) continue;
         wan_path_add(&now, wan_loop_fd(&s->loop.links, s->opened[i]));
-        if (s->dialed[i] && now.acknowledged > last->acknowledged) bytes += now.acknowledged - last->acknowledged;
+        if (now.delivered < last->delivered) now.delivered = last->delivered; /* segments are not all of one size */
+        if (s->dialed[i]) bytes += now.delivered - last->delivered;
         if (now.segments > last->segments) s->segments += now.segments - last->segments;
         if (now.retransmitted > last->retransmitted) {
             s->repeated += now.retransmitted - last->retransmitted;
@@ -394,7 +395,7 @@ static uint64_t look(send *s)
     if (!s->control.has_path) return bytes;
     const uint64_t rtt_us = all->rtt_sum_us / all->connections;
     s->control.loss_ppm = (uint32_t)(s->repeated * 1000000 / s->segments);
-    if (!strncmp(s->congestion, "bbr", 3)) s->control.loss_ppm = 0; /* it does not slow down for loss */
+    s->control.bears_loss = !strncmp(s->congestion, "bbr", 3);
     const uint64_t queue_us = rtt_us > all->rtt_min_us + QUEUE_US ? rtt_us - all->rtt_min_us : 0;
     s->control.queue_percent = (uint32_t)(queue_us * 100 / all->rtt_min_us);
     s->control.interval_ns = 2000 * rtt_us + SECOND / 10;
