@@ -1342,6 +1342,22 @@ static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
     return c->loss_ppm >= DX_BULK_P_LOSS_PPM && !dx_bulk_p_control_is_full(c);
 }
 
+/* More gained nothing: wait, each time twice as long. With a limit also on a lossy path: rates that
+   change slowly are seen only by the next attempt. */
+static void dx_bulk_p_control_rest(dx_bulk_control *c)
+{
+    const uint32_t patience_max = 64;
+    c->pause_ = c->patience_;
+    if (c->patience_ < patience_max) c->patience_ *= 2;
+    DX_BULK_ASSERT(c->pause_ <= patience_max);
+}
+
+/* Is the rate less by a third? Then the link has changed. */
+static bool dx_bulk_p_control_is_slower(const dx_bulk_control *c, uint64_t rate)
+{
+    return rate < c->rate_ - c->rate_ / 3;
+}
+
 /* Loss without a queue: each connection is the limit, so more are opened at once, without a trial
    that would close them again. False: the path is not like that. */
 static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
@@ -1350,9 +1366,9 @@ static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
     uint32_t more = c->count - c->count / 2;
     if (!dx_bulk_p_control_is_lossy(c) || c->count != c->kept_) return false;
     if (c->grown_ && !gained) {
-        c->pause_ = c->patience_;
-        c->patience_ *= 2;
-    } else if (c->grown_) {
+        dx_bulk_p_control_rest(c);
+    } else if (c->grown_ || dx_bulk_p_control_is_slower(c, rate)) {
+        c->pause_ = 0;
         c->patience_ = 2;
     }
     c->grown_ = !c->pause_ && c->count < c->count_max;
@@ -1395,8 +1411,7 @@ static void dx_bulk_p_control_steer(dx_bulk_control *c)
 /* Learn from an interval that counts. */
 static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
 {
-    const uint32_t patience_max = 64;
-    const bool strange = rate > c->rate_ + c->rate_ / 3 || rate < c->rate_ - c->rate_ / 3;
+    const bool strange = rate > c->rate_ + c->rate_ / 3 || dx_bulk_p_control_is_slower(c, rate);
     if (dx_bulk_p_control_grows(c, rate) || dx_bulk_p_control_rises(c, rate)) return;
     c->grown_ = false;
     c->strange_ = c->count == c->kept_ && c->rate_ && strange ? c->strange_ + 1 : 0;
@@ -1414,8 +1429,7 @@ static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
         c->kept_ = c->count;
         c->patience_ = 2;
     } else {
-        c->pause_ = c->patience_;
-        if (c->patience_ < patience_max) c->patience_ *= 2;
+        dx_bulk_p_control_rest(c);
         c->fewer_ = !c->fewer_;
         c->full_ = 0;
     }

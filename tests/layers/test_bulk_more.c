@@ -1050,6 +1050,31 @@ DX_TEST(bm_control_grows_without_trials)
     DX_CHECK_EQ(last, 32);
 }
 
+/* A lossy path on which more gain nothing, so a limit is shared: the pause before the next attempt has a limit, too, since a path that changes
+   slowly is not noticed before it. One on which each carries a third as much is noticed at once, also in a long pause. */
+DX_TEST(bm_control_pauses_on_a_lossy_path_have_a_limit)
+{
+    control t;
+    uint32_t last = 1, same = 0, longest = 0, steps = 0;
+    control_begin(&t, 1, 256, 1);
+    control_path(&t, 10000, 15);
+    for (int n = 0; n < 2000 && last < 256; n++) {
+        const uint32_t count = control_step(&t, 1000000);
+        same = count == last ? same + 1 : 0;
+        if (longest < same) longest = same;
+        last = count;
+    }
+    DX_CHECK_EQ(last, 256);
+    DX_CHECK(longest >= 64 && longest <= 66);
+    control_begin(&t, 4, 256, 4);
+    control_path(&t, 10000, 15);
+    for (int n = 0; n < 300 && t.k.pause_ < 32; n++) control_step(&t, 1000000);
+    DX_CHECK(t.k.pause_ >= 31 && t.k.count < 128);
+    last = t.k.count;
+    for (; t.k.count == last && steps < 10; steps++) control_step(&t, 300000);
+    DX_CHECK(steps <= 2);
+}
+
 /* While the rate rises by itself nothing is tried; when it does not any more, more are, as each connection may have a limit. */
 DX_TEST(bm_control_waits_for_windows_that_grow)
 {
