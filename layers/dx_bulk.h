@@ -219,7 +219,8 @@ typedef struct dx_bulk_desc { /* zero = the default given after each field */
     uint64_t    rate;            /* bytes a second, all connections together; unlimited */
     uint64_t    burst_ns;        /* unused time that a burst may make up for; 20 ms */
     bool        patient;         /* false: sends a chunk on each connection before the receiver
-                                    reports what it has. true is better for resumed transfers */
+                                    reports what it has: that saves a round trip, and costs these
+                                    chunks where it has them. true is better for resumed transfers */
     /* Receiver: store a checked chunk, each once (not 0: FAILED, ESYS); take this object? 0: yes,
        400..599: no, with this status (NULL: all) */
     int       (*write)(void *user, uint64_t offset, const uint8_t *bytes, uint32_t size);

@@ -201,6 +201,23 @@ static void add_link(send *s, uint32_t number)
     stream->owner = number;
 }
 
+/* Open the streams that are wanted, and let the others finish. */
+static void adjust(send *s)
+{
+    for (uint32_t i = 0; i < s->limit; i++) {
+        if (i < s->wanted) {
+            if (!s->dialed[i] && !s->opened[i])
+                s->dialed[i] = !dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
+        } else if (s->dialed[i]) {
+            const dx_link_id connecting = s->opened[i] ? 0 : s->dialers[i].id;
+            s->dialed[i] = false;
+            dx_link_dial_end(&s->dialers[i]);
+            if (connecting) (void)dx_link_abort(&s->loop.links, connecting);
+            if (s->opened[i]) wan_bulk_retire(&s->bulk, s->opened[i]);
+        }
+    }
+}
+
 static void on_opened(dx_link *l, dx_link_id id)
 {
     send *s = l->desc.user;
@@ -287,7 +304,6 @@ static void begin_transfer(send *s)
     s->object.transfer = (uint32_t)wan_load(s->object.hash, 4);
     bulk.object = &s->object;
     bulk.rate = s->o->rate;
-    bulk.patient = true;
     bulk.window = FLYING_MAX / s->object.chunk_size;
     bulk.timeout_ns = s->o->timeout_ns / 2;
     wan_bulk_begin(&s->bulk, &s->loop.links, s->file, &bulk);
@@ -350,23 +366,6 @@ static void dial_again(send *s)
         if (!s->dialed[i]) continue; /* it is not wanted any more */
         dx_link_dial_end(&s->dialers[i]);
         (void)dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
-    }
-}
-
-/* Open the streams that are wanted, and let the others finish. */
-static void adjust(send *s)
-{
-    for (uint32_t i = 0; i < s->limit; i++) {
-        if (i < s->wanted) {
-            if (!s->dialed[i] && !s->opened[i])
-                s->dialed[i] = !dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
-        } else if (s->dialed[i]) {
-            const dx_link_id connecting = s->opened[i] ? 0 : s->dialers[i].id;
-            s->dialed[i] = false;
-            dx_link_dial_end(&s->dialers[i]);
-            if (connecting) (void)dx_link_abort(&s->loop.links, connecting);
-            if (s->opened[i]) wan_bulk_retire(&s->bulk, s->opened[i]);
-        }
     }
 }
 
@@ -493,7 +492,8 @@ static int run(send *s)
     prog_progress("sent", s->bulk.bulk.metrics.bytes_done, s->object.size, true);
     for (uint32_t i = 0; i < s->limit; i++) dx_link_dial_end(&s->dialers[i]);
     if (s->ready) wan_bulk_pump_all(&s->bulk); /* the receiver is told that it ends */
-    wan_loop_drain(&s->loop);
+    if (s->bulk.bulk.state == DX_BULK_DONE) wan_loop_leave(&s->loop); /* a round trip less */
+    else wan_loop_drain(&s->loop);
     return status ? status : s->status;
 }
 
