@@ -1382,6 +1382,14 @@ static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
     return true;
 }
 
+/* Even the interval after the last growth was faster by a quarter, and the link is still empty? Then
+   nothing has to settle before the next one. */
+static bool dx_bulk_p_control_hurries(const dx_bulk_control *c, uint64_t rate)
+{
+    if (!c->grown_ || c->queue_percent >= DX_BULK_P_EMPTY_PERCENT) return false;
+    return dx_bulk_p_control_is_lossy(c) && rate > c->rate_ + c->rate_ / 4;
+}
+
 /* Do the windows of the connections still grow by themselves? Then any trial would gain. */
 static bool dx_bulk_p_control_rises(dx_bulk_control *c, uint64_t rate)
 {
@@ -1465,7 +1473,7 @@ DX_BULK_API uint32_t dx_bulk_control_update(dx_bulk_control *c, uint64_t bytes_d
     c->due_ns_ = now_ns + c->interval_ns;
     if (c->settling_) {
         c->settling_ = false;
-        return c->count;
+        if (!dx_bulk_p_control_hurries(c, rate)) return c->count;
     }
     dx_bulk_p_control_learn(c, rate);
     dx_bulk_p_control_steer(c);
