@@ -641,9 +641,10 @@ static uint64_t delivered(mirror *m)
         wan_paths path = {0};
         if (!st->id || !st->joined) continue;
         wan_path_add(&path, wan_loop_fd(&m->loop.links, st->id));
-        m->asks_kernel = m->asks_kernel || path.acknowledged;
-        if (path.acknowledged > st->acked && !st->spare_ns) bytes += path.acknowledged - st->acked;
-        st->acked = path.acknowledged;
+        m->asks_kernel = m->asks_kernel || path.delivered;
+        if (path.delivered <= st->acked) continue;
+        if (!st->spare_ns) bytes += path.delivered - st->acked;
+        st->acked = path.delivered;
     }
     return bytes;
 }

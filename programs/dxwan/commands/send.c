@@ -201,6 +201,23 @@ static void add_link(send *s, uint32_t number)
     stream->owner = number;
 }
 
+/* Open the streams that are wanted, and let the others finish. */
+static void adjust(send *s)
+{
+    for (uint32_t i = 0; i < s->limit; i++) {
+        if (i < s->wanted) {
+            if (!s->dialed[i] && !s->opened[i])
+                s->dialed[i] = !dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
+        } else if (s->dialed[i]) {
+            const dx_link_id connecting = s->opened[i] ? 0 : s->dialers[i].id;
+            s->dialed[i] = false;
+            dx_link_dial_end(&s->dialers[i]);
+            if (connecting) (void)dx_link_abort(&s->loop.links, connecting);
+            if (s->opened[i]) wan_bulk_retire(&s->bulk, s->opened[i]);
+        }
+    }
+}
+
 static void on_opened(dx_link *l, dx_link_id id)
 {
     send *s = l->desc.user;
@@ -287,7 +304,6 @@ static void begin_transfer(send *s)
     s->object.transfer = (uint32_t)wan_load(s->object.hash, 4);
     bulk.object = &s->object;
     bulk.rate = s->o->rate;
-    bulk.patient = true;
     bulk.window = FLYING_MAX / s->object.chunk_size;
     bulk.timeout_ns = s->o->timeout_ns / 2;
     wan_bulk_begin(&s->bulk, &s->loop.links, s->file, &bulk);
@@ -353,23 +369,6 @@ static void dial_again(send *s)
     }
 }
 
-/* Open the streams that are wanted, and let the others finish. */
-static void adjust(send *s)
-{
-    for (uint32_t i = 0; i < s->limit; i++) {
-        if (i < s->wanted) {
-            if (!s->dialed[i] && !s->opened[i])
-                s->dialed[i] = !dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
-        } else if (s->dialed[i]) {
-            const dx_link_id connecting = s->opened[i] ? 0 : s->dialers[i].id;
-            s->dialed[i] = false;
-            dx_link_dial_end(&s->dialers[i]);
-            if (connecting) (void)dx_link_abort(&s->loop.links, connecting);
-            if (s->opened[i]) wan_bulk_retire(&s->bulk, s->opened[i]);
-        }
-    }
-}
-
 /* Bytes that the wanted streams have delivered since the last look. Tells the controller the loss and the
    queue of the path, from the kernel's statistics. */
 static uint64_t look(send *s)
@@ -382,7 +381,8 @@ static uint64_t look(send *s)
         wan_paths *last = &s->last[i], now = {0};
         if (!s->opened[i]) continue;
         wan_path_add(&now, wan_loop_fd(&s->loop.links, s->opened[i]));
-        if (s->dialed[i] && now.acknowledged > last->acknowledged) bytes += now.acknowledged - last->acknowledged;
+        if (now.delivered < last->delivered) now.delivered = last->delivered; /* segments are not all of one size */
+        if (s->dialed[i]) bytes += now.delivered - last->delivered;
         if (now.segments > last->segments) s->segments += now.segments - last->segments;
         if (now.retransmitted > last->retransmitted) {
             s->repeated += now.retransmitted - last->retransmitted;
@@ -394,7 +394,7 @@ static uint64_t look(send *s)
     if (!s->control.has_path) return bytes;
     const uint64_t rtt_us = all->rtt_sum_us / all->connections;
     s->control.loss_ppm = (uint32_t)(s->repeated * 1000000 / s->segments);
-    if (!strncmp(s->congestion, "bbr", 3)) s->control.loss_ppm = 0; /* it does not slow down for loss */
+    s->control.bears_loss = !strncmp(s->congestion, "bbr", 3);
     const uint64_t queue_us = rtt_us > all->rtt_min_us + QUEUE_US ? rtt_us - all->rtt_min_us : 0;
     s->control.queue_percent = (uint32_t)(queue_us * 100 / all->rtt_min_us);
     s->control.interval_ns = 2000 * rtt_us + SECOND / 10;
@@ -492,7 +492,8 @@ static int run(send *s)
     prog_progress("sent", s->bulk.bulk.metrics.bytes_done, s->object.size, true);
     for (uint32_t i = 0; i < s->limit; i++) dx_link_dial_end(&s->dialers[i]);
     if (s->ready) wan_bulk_pump_all(&s->bulk); /* the receiver is told that it ends */
-    wan_loop_drain(&s->loop);
+    if (s->bulk.bulk.state == DX_BULK_DONE) wan_loop_leave(&s->loop); /* a round trip less */
+    else wan_loop_drain(&s->loop);
     return status ? status : s->status;
 }
 
