@@ -18,10 +18,17 @@ streams_end. A plain stream (iperf3) sends for link_seconds; its figure is what 
 `steady` and `tail_s` come from counters of the receiver's kernel, which nothing delays: bytes that came from the link, less 1448 for each
 segment that it had already (those are what it tells with D-SACK). `steady` is their share of the link between 30 and 95 % of what arrived,
 without the start and the end; packets of 1514 bytes carry 1448, so no share is above 0.956. Tools over UDP have none."""
-import argparse, collections, csv, json, math, os, re, select, shutil, subprocess, sys, tempfile, time
+import argparse, collections, csv, hashlib, json, math, os, re, select, shutil, subprocess, sys, tempfile, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FIELDS = ["tool", "congestion", "connections", "mbit_s", "rtt_ms", "loss_percent", "mbytes_s", "share", "complete", "seconds", "tail_s", "resent_segments", "steady", "streams_end", "link_seconds"]
+PATH = ["tool", "congestion", "connections", "mbit_s", "rtt_ms", "loss_percent"]
+# Of each mode: its CSV file, the columns that name a row, and the others.
+MODES = {
+    "matrix": ("wan.csv", PATH, ["mbytes_s", "share", "complete", "seconds", "tail_s", "resent_segments", "steady", "streams_end", "link_seconds"]),
+    "fair": ("wan_fair.csv", PATH + ["options"], ["seconds", "flow_share", "flow_of_user", "flow_of_connection", "tool_share", "connections_end"]),
+    "settle": ("wan_settle.csv", PATH + ["phase", "link_mbit_s", "link_loss_percent"], ["settle_s", "share", "windows"]),
+    "check": ("wan_check.csv", PATH + ["reorder_percent", "duplicate_percent"], ["seconds", "share", "same", "resent_segments", "out_of_order", "received_again"]),
+}
 TOOLS = [("stream", "cubic", 1), ("stream", "bbr", 1), ("dxwan", "cubic", 0), ("dxwan", "cubic", 16), ("dxwan", "cubic", 64), ("dxwan", "cubic", 256),
          ("dxwan", "bbr", 0), ("dxwan", "bbr", 1), ("dxwan", "bbr", 16), ("rsync", "cubic", 1), ("rsync", "bbr", 1), ("aria2", "cubic", 16), ("aria2", "bbr", 16),
          ("kcptun", "kcp", 1), ("uftp", "none", 1), ("udt", "udt", 1)]
@@ -40,6 +47,10 @@ def sh(command, check=True):
     return subprocess.run(command, shell=True, check=check, capture_output=True, text=True)
 
 
+def shape(mbit_s, loss, queue, how):
+    sh(f"ip netns exec r tc qdisc {how} dev rb root netem rate {mbit_s:g}mbit limit {queue}" + (f" loss {loss}%" if loss else ""))
+
+
 def lay(mbit_s, rtt_ms, loss):
     """The path. Loss is of packets, so none may be a bundle of several."""
     bdp = mbit_s * 1e6 / 8 * rtt_ms / 1e3
@@ -53,7 +64,7 @@ def lay(mbit_s, rtt_ms, loss):
         sh(f"ip netns exec {x} sysctl -w net.ipv4.tcp_no_metrics_save=1 net.ipv4.tcp_wmem='4096 16384 {memory}' net.ipv4.tcp_rmem='4096 131072 {memory}'")
     sh(f"sysctl -w net.core.rmem_max={memory} net.core.wmem_max={memory} net.ipv4.tcp_mem='300000 300000 300000'", check=False)
     sh("ip netns exec r sysctl -w net.ipv4.ip_forward=1")
-    sh(f"ip netns exec r tc qdisc add dev rb root netem rate {mbit_s}mbit limit {queue}" + (f" loss {loss}%" if loss else ""))
+    shape(mbit_s, loss, queue, "add")
     sh(f"ip netns exec r tc qdisc add dev ra root netem delay {rtt_ms}ms limit {20 * queue + 10000}")
     return queue
 
@@ -73,11 +84,15 @@ def end(processes):
         p.wait()
 
 
+NAMESPACE = {}  # a process in it
+
+
 class Counters:
     """What arrives at the receiver, and what the sender repeats. A process in each namespace opens the counters of its kernel to us."""
     def __init__(self):
         self.holders = {n: start(n, ["sleep", "infinity"]) for n in "ab"}
         time.sleep(0.2)
+        NAMESPACE.update((n, p.pid) for n, p in self.holders.items())
         self.device, self.extended, self.sender = (open("/proc/%d/net/%s" % (self.holders[n].pid, name), "rb", 0)
                                                    for n, name in (("b", "dev"), ("b", "netstat"), ("a", "snmp")))
 
@@ -296,6 +311,91 @@ def guest(o):
     globals()[o.mode](o)
 
 
+# >>modes
+def established(port):
+    """Connections from the sender to this port."""
+    with open("/proc/%d/net/tcp" % NAMESPACE["a"]) as f:
+        return sum(line.split()[2].endswith(":%04X" % port) and line.split()[3] == "01" for line in f)
+
+
+def fair(o):
+    """A cubic flow that was there before, and goes on while the tool sends for the whole time: what does it get? Its fair share is half of
+    the link for each user, or one part of the link for each connection."""
+    capacity = MSS / MTU
+    for tool in o.tools:
+        clean(tool[1])
+        other = start("b", ["iperf3", "-s", "-1", "-J", "-p", "5301"], stdout=open("/run/other", "w"))
+        time.sleep(0.5)
+        flow = start("a", ["iperf3", "-c", RECEIVER, "-p", "5301", "-C", "cubic", "-O", "5", "-t", str(o.seconds)])
+        time.sleep(5)
+        if tool[0] == "stream":
+            server = start("b", ["iperf3", "-s", "-1"])
+            client = start("a", ["iperf3", "-c", RECEIVER, "-t", str(2 * o.seconds), "-C", tool[1], "-P", str(tool[2])])
+        else:
+            client, server = dxwan_send(o, *tool[1:])
+        _, samples = watch(o, client, o.seconds)
+        connections = tool[2] if tool[0] == "stream" else established(7100)
+        other.wait()
+        end([client, server, flow])
+        share = lambda amount: amount * 8e-6 / o.mbit_s / o.seconds
+        got = json.load(open("/run/other"))["end"]["sum_received"]["bytes"]
+        row = [*tool, o.mbit_s, "%g" % o.rtt_ms, "%g" % o.loss, " ".join(o.options), o.seconds, "%.3f" % share(got), "%.2f" % (share(got) / capacity * 2),
+               "%.2f" % (share(got) / capacity * (connections + 1)), "%.3f" % share(samples[-1][1] - got), connections]
+        print("ROW", ",".join(map(str, row)), flush=True)
+
+
+def phases(o):
+    """(Mbit/s, loss in per cent), each for link_seconds."""
+    return [(o.mbit_s, 0), (o.mbit_s / 5, 0), (o.mbit_s, 0), (o.mbit_s, 1), (o.mbit_s, 0)]
+
+
+def windows(samples, seconds, width=0.5):
+    """Bytes a second in each window."""
+    at = lambda t: next((s[1] for s in samples if s[0] >= t - 1e-3), samples[-1][1])
+    marks = [0] + [at((i + 1) * width) for i in range(int(seconds / width))]
+    return [(high - low) / width for low, high in zip(marks, marks[1:])]
+
+
+def settle(o):
+    """The link changes while a tool sends: after how many seconds do all windows of 0.5 s have 90 % of what the link can carry now?"""
+    for tool in o.tools:
+        clean(tool[1])
+        if tool[0] == "stream":
+            server = start("b", ["iperf3", "-s", "-1"])
+            time.sleep(0.5)
+            client = start("a", ["iperf3", "-c", RECEIVER, "-t", str(10 * o.seconds), "-C", tool[1], "-P", str(tool[2])])
+        else:
+            client, server = dxwan_send(o, *tool[1:])
+        for number, (mbit_s, loss) in enumerate(phases(o)):
+            shape(mbit_s, loss, o.queue, "change")
+            took, samples = watch(o, client, o.seconds)
+            shares = [w * 8e-6 / mbit_s for w in windows(samples, o.seconds)]
+            bad = [i for i, share in enumerate(shares) if share < 0.9 * MSS / MTU]
+            after = (bad[-1] + 1) * 0.5 if bad else 0
+            row = [*tool, o.mbit_s, "%g" % o.rtt_ms, "%g" % o.loss, number, "%g" % mbit_s, "%g" % loss, "%g" % after if after < o.seconds else "",
+                   "%.3f" % (sum(shares) / len(shares)), " ".join("%.2f" % share for share in shares)]
+            print("FAILED" if took else "ROW", ",".join(map(str, row)), flush=True)
+        end([client, server])
+
+
+def check(o):
+    """Packets of data that overtake others or come twice, before the link: is the file the same?"""
+    reorder, duplicate = 5, 1
+    sh(f"ip netns exec a tc qdisc add dev va root netem delay 2ms reorder {reorder}% 50% duplicate {duplicate}% limit 100000")
+    digest = lambda path: hashlib.file_digest(open(path, "rb"), "sha256").hexdigest()
+    for tool in o.tools:
+        clean(tool[1])
+        before = o.counters.table(o.counters.extended, "TcpExt")
+        result = globals()["run_" + tool[0]](o, *tool[1:], o.seconds)
+        after = o.counters.table(o.counters.extended, "TcpExt")
+        found = [os.path.join(STORE, f) for f in os.listdir(STORE)]
+        same = result.whole and len(found) == 1 and digest(found[0]) == digest(o.file)
+        many = lambda *names: sum(after[n] - before[n] for n in names)
+        row = [*tool, o.mbit_s, "%g" % o.rtt_ms, "%g" % o.loss, reorder, duplicate, "%.2f" % result.seconds, "%.3f" % (result.bytes / result.seconds * 8e-6 / o.mbit_s),
+               int(same), result.resent, many("TCPOFOQueue"), many("TCPDSACKOldSent", "TCPDSACKOfoSent")]
+        print("ROW" if same else "FAILED", ",".join(map(str, row)), flush=True)
+
+
 # >>host
 INIT = """#!/bin/bash
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C
@@ -311,7 +411,7 @@ def boot(o, work, cell, tools):
     """One cell in a kernel of its own: the lines that it prints. `work` is a folder outside /tmp, that the guest sees, too."""
     mbit_s, rtt_ms, loss = cell
     seconds = o.seconds or max(6, math.ceil(50 * rtt_ms / 1e3))
-    size = int(mbit_s * 1e6 / 8 * seconds)
+    size = int(mbit_s * 1e6 / 8 * seconds * (4.5 if o.mode == "settle" else 1))
     path = os.path.join(work, "file-%d" % size)
     if not os.path.exists(path):
         with open(path + ".part", "wb") as f:
@@ -332,14 +432,15 @@ def boot(o, work, cell, tools):
     try:
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=o.wall)
     except subprocess.TimeoutExpired:
-        print("FAILED", name, "after", o.wall, "s")
+        with open(os.path.join(work, log), "a") as f:
+            f.write("\nFAILED %s after %d s\n" % (name, o.wall))
     with open(os.path.join(work, log), errors="replace") as f:
         return f.read().split("\n")
 
 
-def merge(path, rows):
+def merge(path, rows, names, others):
     """Rows of this run replace those of the same tool and cell."""
-    key = lambda r: tuple(str(r[f]) for f in FIELDS[:6])
+    key = lambda r: tuple(str(r[f]) for f in names)
     kept = {}
     if os.path.exists(path):
         with open(path) as f:
@@ -348,10 +449,10 @@ def merge(path, rows):
         kept[key(r)] = r
     order = {name_of(t): i for i, t in enumerate(TOOLS)}
     with open(path + ".new", "w", newline="") as f:
-        out = csv.DictWriter(f, FIELDS, lineterminator="\n")
+        out = csv.DictWriter(f, names + others, lineterminator="\n")
         out.writeheader()
         out.writerows(sorted(kept.values(), key=lambda r: (float(r["mbit_s"]), float(r["rtt_ms"]), float(r["loss_percent"]),
-                                                          order.get("%s-%s-%s" % (r["tool"], r["congestion"], r["connections"]), 99))))
+                                                          order.get("%s-%s-%s" % (r["tool"], r["congestion"], r["connections"]), 99), key(r))))
     os.rename(path + ".new", path)
 
 
@@ -363,16 +464,19 @@ def main():
     p.add_argument("--rtts", type=numbers, default=[10, 50, 150, 300])
     p.add_argument("--losses", type=numbers, default=[0, 0.1, 1, 2])
     p.add_argument("--tools", default="all")
-    p.add_argument("--mode", choices=["matrix"], default="matrix")
+    p.add_argument("--mode", choices=list(MODES), default="matrix")
     p.add_argument("--seconds", type=int, default=15, help="what the link carries in this time is the file; 0: 6 s or 50 round trips")
     p.add_argument("--options", default="", help="more options for dxwan send")
     p.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)), help="the processor to run on")
-    p.add_argument("--csv", default=os.path.join(TOP, "bench/results/wan.csv"))
+    p.add_argument("--csv", help="default: that of the mode in bench/results")
     p.add_argument("--wall", type=int, default=1800, help="real seconds for a cell")
     p.add_argument("--work", default="/var/tmp")
     o = p.parse_args()
     os.sched_setaffinity(0, {o.cpu})
     tools = TOOLS if o.tools == "all" else [(t.split("-")[0], t.split("-")[1], int(t.split("-")[2])) for t in o.tools.split(",")]
+    name, names, others = MODES[o.mode]
+    o.csv = o.csv or os.path.join(TOP, "bench/results", name)
+    failed = False
     work = tempfile.mkdtemp(prefix="bench-wan.", dir=o.work)
     try:
         shutil.copy(os.path.join(TOP, "build/dxwan"), work)
@@ -384,10 +488,12 @@ def main():
                 if line.startswith(("ROW ", "PING ", "FAILED ")) or os.environ.get("VERBOSE"):
                     print(line, flush=True)
                 if line.startswith("ROW "):
-                    rows.append(dict(zip(FIELDS, line[4:].split(","))))
-            merge(o.csv, rows)
+                    rows.append(dict(zip(names + others, line[4:].split(","), strict=True)))
+                failed |= line.startswith("FAILED")
+            merge(o.csv, rows, names, others)
     finally:
         shutil.rmtree(work)
+    sys.exit(failed)
 
 
 if sys.argv[1:2] == ["guest"]:
