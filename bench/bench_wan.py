@@ -32,7 +32,7 @@ MODES = {
 }
 TOOLS = [("stream", "cubic", 1), ("stream", "bbr", 1), ("dxwan", "cubic", 0), ("dxwan", "cubic", 16), ("dxwan", "cubic", 64), ("dxwan", "cubic", 256),
          ("dxwan", "bbr", 0), ("dxwan", "bbr", 1), ("dxwan", "bbr", 16), ("rsync", "cubic", 1), ("rsync", "bbr", 1), ("aria2", "cubic", 16), ("aria2", "bbr", 16),
-         ("kcptun", "kcp", 1), ("uftp", "none", 1)]
+         ("gridftp", "cubic", 16), ("gridftp", "bbr", 16), ("kcptun", "kcp", 1), ("uftp", "none", 1)]
 RECEIVER = "10.0.2.1"
 MTU = 1514
 MSS = 1448
@@ -204,6 +204,17 @@ def run_aria2(o, congestion, connections, seconds):
     time.sleep(0.5)
     client = start("b", ["aria2c", "-q", "-x", str(connections), "-s", str(connections), "-k", "1M", "--file-allocation=none", "-d", STORE, "-o", "copy",
                          "http://10.0.1.1:8000/file"])
+    result = moved(o, client, 2 * seconds, o.size)
+    end([client, server])
+    return result
+
+
+def run_gridftp(o, congestion, connections, seconds):
+    """Without certificates: the data go the same way as with them."""
+    server = start("b", ["globus-gridftp-server", "-aa", "-allow-root", "-anonymous-user", "root", "-p", "2811", "-no-detach",
+                         "-control-interface", RECEIVER, "-data-interface", RECEIVER])
+    time.sleep(1)
+    client = start("a", ["globus-url-copy", "-nodcau", "-fast", "-p", str(connections), "file://" + o.file, f"ftp://{RECEIVER}:2811{STORE}/copy"])
     result = moved(o, client, 2 * seconds, o.size)
     end([client, server])
     return result
@@ -394,7 +405,9 @@ INIT = """#!/bin/bash
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C
 mount -t proc p /proc; mount -t sysfs s /sys; mount -t tmpfs t /run; mount -t tmpfs t /tmp
 mkdir /run/log; mount -t hostfs none /run/log -o FOLDER
-ip link set lo up
+ip link set lo up; hostname localhost
+printf '127.0.0.1 localhost\\n10.0.1.1 a\\n10.0.2.1 b\\n' >/run/hosts; printf 'passwd: files\\ngroup: files\\nhosts: files\\n' >/run/names
+mount --bind /run/hosts /etc/hosts; mount --bind /run/names /etc/nsswitch.conf
 JOB >/run/log/LOG 2>&1
 /sbin/poweroff -f
 """
