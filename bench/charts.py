@@ -211,7 +211,31 @@ def page():
     return bars("Rows of a table in Chromium", "processor time of the page's main thread; shorter is better", groups, ratio)
 
 
-CHARTS = {"www": page, "update": update, "speed": speed, "patch": patches, "reactor": reactor, "protocol": protocol, "bulk": bulk, "records": records, "store": store, "trees": trees, "cache": cache, "dxdb": database}
+def wan():
+    """Four panels, one for each round trip: share of the link upwards, loss across."""
+    lines = [("dxwan", "dxwan-cubic-0", "line own2"), ("1 stream, BBR", "stream-bbr-1", "other"), ("1 stream, cubic", "stream-cubic-1", "other d1"), ("rsync, cubic", "rsync-cubic-1", "other d2")]
+    losses = ["0", "0.1", "1", "2"]
+    found = {("-".join((r["tool"], r["congestion"], r["connections"])), r["rtt_ms"], r["loss_percent"]): float(r["share"]) for r in rows("wan.csv") if r["mbit_s"] == "100"}
+    parts = ["<style>.other{stroke:#6e7781;fill:none}.own2{stroke-width:2.5}.d1{stroke-dasharray:5 3}.d2{stroke-dasharray:1.5 3}</style>",
+             text(8, 18, "Share of a link of 100 Mbit/s", "t"), text(8, 34, "by random loss (across, %) and round trip; a file, its start and end included", "s")]
+    for i, (name, _, kind) in enumerate(lines):
+        x, y = 8 + i % 2 * 200, 52 + i // 2 * 17
+        parts.append('<path class="%s" d="M%d %dh34"/>' % (kind, x, y - 4) + text(x + 42, y, name, "b" if i == 0 else ""))
+    for i, rtt in enumerate(["10", "50", "150", "300"]):
+        left, top = 34 + i % 2 * 200, 106 + i // 2 * 150
+        across, up = lambda loss: left + 10 + losses.index(loss) * 48, lambda share: top + 100 - share * 100
+        parts.append(text(left, top - 8, rtt + " ms", "b"))
+        for share in (0, 0.5, 1):
+            parts.append('<path class="grid" d="M%d %gH%d"/>' % (left, up(share), left + 164) + text(left - 5, up(share) + 4, "%g" % share, "s e"))
+        parts += [text(across(loss), top + 115, loss, "s m") for loss in losses]
+        for _, tool, kind in reversed(lines):
+            points = [(across(loss), up(found[tool, rtt, loss])) for loss in losses if (tool, rtt, loss) in found]
+            if points:
+                parts.append('<polyline class="%s" points="%s"/>' % (kind, " ".join("%.1f,%.1f" % p for p in points)))
+    return picture(384, "Share of the link by round trip and loss", parts)
+
+
+CHARTS = {"www": page, "update": update, "speed": speed, "patch": patches, "reactor": reactor, "protocol": protocol, "bulk": bulk, "wan": wan, "records": records, "store": store, "trees": trees, "cache": cache, "dxdb": database}
 if __name__ == "__main__":
     for name, make in CHARTS.items():
         path, made = os.path.join(HERE, name + ".svg"), make()

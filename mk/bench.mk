@@ -92,11 +92,8 @@ build/bench_bulk: bench/bench_bulk.c $(BENCH_BULK:%.c=build/obj/%.o) build/flags
 bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
 	@bench/bench_bulk.sh
 
-build/bench_wan_udt: bench/bench_wan_udt.cc build/flags
-	$(CXX) -std=c++17 -O2 -Wall -Wextra $< -o $@ $(LDFLAGS) -ludt -lpthread
 bench-wan: build/dxwan ## dxwan beside one stream, rsync and others over emulated paths with loss, into bench/results/wan.csv; WAN_KERNEL=a user-mode Linux with time travel, as root
-	@bash -c '. bench/bench_deps.sh; for p in iperf3 rsync aria2 kcptun uftp libudt-dev; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
-	@[ ! -e /usr/include/udt/udt.h ] || $(MAKE) -s build/bench_wan_udt
+	@bash -c '. bench/bench_deps.sh; for p in iperf3 rsync aria2 kcptun uftp globus-gridftp-server-progs globus-gass-copy-progs; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
 	@python3 bench/bench_wan.py '$(WAN_KERNEL)' $(WAN_OPTIONS)
 
 bench-cas: ## dx_cas.h beside other hashes and stores, into bench/results/cas.md; FOLDER=where the stores are made

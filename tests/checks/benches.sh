@@ -4,7 +4,7 @@
 # listed here.
 . "$(dirname "$0")/lib.sh"
 
-needs_a_peer="bench_reactor_libev bench_teleport_nanopb bench_wan_udt"
+needs_a_peer="bench_reactor_libev bench_teleport_nanopb"
 for source in bench/bench_*.c bench/bench_*.cc; do
     [ -e "$source" ] || continue # a house without one in C++
     name=$(basename "$source")
