@@ -2673,7 +2673,6 @@ DX_HDE_API int dx_hde_encode(dx_hde *hde, uint64_t key, uint64_t now_ms, const v
     kept->whole_ms = whole_ms;
     kept->coding = coding;
     DX_HDE_MEMCPY(kept->chain, chain, sizeof chain);
-    if (whole && !hde->desc_.rolling) dx_hde_p_index(kept);
     return DX_HDE_OK;
 }
 
