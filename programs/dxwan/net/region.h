@@ -8,7 +8,8 @@
 
    A record is one of dx_hde.h, and its baseline are the first `base size` bytes that the receiver
    has of the region. A whole region may refer to earlier regions that the receiver has: its prefix
-   are `count` of them, the last one `back` before it. Copies change the baseline: runs of pages in it
+   are `count` of them, the last one `back` before it. Without one, its baseline may be the prefix of a whole
+   region. Copies change the baseline: runs of pages in it
    are those at another place of the file, or of a second image, which has a name in the receiver's
    directory (the sender's join has it). Before them the baseline is the region with zeros behind its
    end, or, if it is fresh, all zeros. A region has a prefix or copies. Each tag is used once. The era grows when a connection with
