@@ -10,7 +10,8 @@ postgres, node, qemu: snapshots of PostgreSQL's shared memory under pgbench, of 
 objects, and of the RAM file of a guest that boots and works. For each pair of consecutive snapshots: the changed pages are written in place
 into the mirrored file; `dxwan mirror` and `dxwan recv` run as two processes, and a relay between them counts all bytes in both directions until
 the round is verified. Every other tool gets the same two files. migrate: a guest that dirties memory is migrated by QEMU (XBZRLE; multifd
-with zstd), and its RAM file is mirrored, over the same limited path. speed: build/bench_memory_speed. pause: a 4 GiB guest at 1 Gbit/s."""
+with zstd), and its RAM file is mirrored, with the same limit of speed. speed: 64 MiB
+of which 1 % of the pages changed, by build/bench_memory. pause: a 4 GiB guest at 1 Gbit/s."""
 import csv, glob, json, os, pwd, random, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, threading, time
 
 TOP = os.getcwd()
@@ -418,27 +419,22 @@ def guest_kernel():
     return guest_files
 
 
-def accelerator():
-    try:
-        with open("/dev/kvm", "r+b"):
-            return os.environ.get("ACCEL") or "tcg"
-    except OSError:
-        return "tcg"
-
-
 class Guest:
     """QEMU with its RAM in a file, and its monitor."""
-    def __init__(self, mib, append="", *options, ram=None):
+    def __init__(self, mib, append="", *options, backed=True):
         kernel, initramfs = guest_kernel()
         self.folder = tempfile.mkdtemp(dir=folder)
-        self.ram = ram or os.path.join(self.folder, "ram")
+        self.ram = os.path.join(self.folder, "ram")
+        memory = "memory-backend-file,id=m,size=%dM,mem-path=%s,share=on" % (mib, self.ram) if backed else "memory-backend-ram,id=m,size=%dM" % mib
         self.log = os.path.join(self.folder, "serial")
         monitor = os.path.join(self.folder, "qmp")
         self.qemu = subprocess.Popen(
-            ["qemu-system-x86_64", "-accel", accelerator(), "-m", "%dM" % mib, "-object", "memory-backend-file,id=m,size=%dM,mem-path=%s,share=on" % (mib, self.ram),
+            ["qemu-system-x86_64", "-accel", os.environ.get("ACCEL") or "tcg,tb-size=32", "-m", "%dM" % mib, "-object", memory,
              "-machine", "q35,memory-backend=m", "-nodefaults", "-display", "none", "-serial", "file:" + self.log, "-qmp", "unix:%s,server=on,wait=off" % monitor,
              "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=1 " + append, *options], stderr=subprocess.DEVNULL)
+        started.append(self.qemu)
         wait_for("QEMU's monitor", lambda: os.path.exists(monitor))
+        time.sleep(0.2)
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(monitor)
         self.stream = self.socket.makefile("rw")
@@ -474,6 +470,89 @@ def part_qemu():
     measure_pairs("qemu", paths)
 
 
+def dirty_guest(mib, work_mib, rate, *options, backed=False):
+    guest = Guest(mib, "work=dirty mib=%d rate=%d" % (work_mib, rate), *options, backed=backed)
+    wait_for("the guest's program", lambda: guest.has_said("dirty: filled"))
+    return guest
+
+
+WORK_MIB, WORK_RATE, LIMIT_BYTES_S = 64, 1000, 16 << 20
+
+
+def migrate(name, capability, **parameters):
+    """By QEMU itself, to another QEMU on this machine."""
+    port = free_port()
+    options = ("-incoming", "defer")
+    far = Guest(GUEST_MB, "", *options, backed=False)
+    near = dirty_guest(GUEST_MB, WORK_MIB, WORK_RATE)
+    for end in (far, near):
+        if capability:
+            end.ask("migrate-set-capabilities", capabilities=[{"capability": capability, "state": True}])
+        end.ask("migrate-set-parameters", **{"max-bandwidth": LIMIT_BYTES_S, "downtime-limit": 200, **parameters})
+    far.ask("migrate-incoming", uri="tcp:127.0.0.1:%d" % port)
+    near.ask("migrate", uri="tcp:127.0.0.1:%d" % port)
+    told = {}
+
+    def is_over():
+        told.update(near.ask("query-migrate"))
+        return told.get("status") in ("completed", "failed", "cancelled")
+    try:
+        wait_for("a migration", is_over, 60)
+        done = told["status"]
+    except SystemExit:
+        done = "no end within 60 s"
+    ram = told["ram"]
+    print("%s: %s: %s" % (name, done, json.dumps(told)))
+    note("moved until the end" if done == "completed" else "moved in 60 s without an end", "a guest", name, ram["transferred"], "bytes")
+    note("rounds", "a guest", name, ram["dirty-sync-count"], "")
+    note("time", "a guest", name, told["total-time"] / 1e3, "s")
+    if done == "completed":
+        note("pause", "a guest", name, told["downtime"], "ms")
+    if "xbzrle-cache" in told:
+        note("of which in XBZRLE pages", "a guest", name, told["xbzrle-cache"]["bytes"], "bytes")
+    for end in (near, far):
+        end.end()
+
+
+def mirror_process(series, guest, bytes_s):
+    """The memory of QEMU, until it has been stopped for the last round."""
+    begun = time.monotonic()
+    m = Mirror("/proc/%d/mem" % guest.qemu.pid, 1, 0, "--once", "--rate", str(bytes_s))
+    text, _ = m.mirror.communicate(timeout=300)
+    if m.mirror.returncode:
+        raise SystemExit("bench_memory: dxwan mirror ended with %d" % m.mirror.returncode)
+    m.recv.wait(LIMIT_S)
+    told = json.loads(text)
+    print(told)
+    note("moved until the end", series, "dxwan", m.relay.total(), "bytes")
+    note("rounds", series, "dxwan", told["rounds"], "")
+    note("time", series, "dxwan", time.monotonic() - begun, "s")
+    return told["pause_us"] / 1e3
+
+
+def part_migrate():
+    migrate("QEMU", None)
+    migrate("QEMU XBZRLE", "xbzrle", **{"xbzrle-cache-size": 512 << 20})
+    migrate("QEMU multifd zstd", "multifd", **{"multifd-compression": "zstd", "multifd-channels": 4})
+    guest = dirty_guest(GUEST_MB, WORK_MIB, WORK_RATE)
+    note("pause", "a guest", "dxwan", mirror_process("a guest", guest, LIMIT_BYTES_S), "ms")
+    guest.end()
+
+
+def part_pause():
+    for work_mib in (64, 256):
+        guest = dirty_guest(4096, work_mib, 500)
+        series = "4 GiB, %d MiB in use" % work_mib
+        note("pause", series, "dxwan", mirror_process(series, guest, 125000000), "ms", 200)
+        guest.end()
+
+
+def part_speed():
+    out = subprocess.run(["build/bench_memory", shutil.which("qemu-system-x86_64") or DXWAN], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    note("1 % of pages changed: compared and encoded", "64 MiB", "dxwan", float(out[0]), "GB/s", 2)
+    note("1 % of pages changed: records of %s regions" % out[2], "64 MiB", "dxwan", int(out[1]), "bytes")
+
+
 # >>results
 def machine():
     model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
@@ -500,7 +579,7 @@ def write_results():
         out.writerows(rows)
 
 
-PARTS = {"postgres": part_postgres, "node": part_node, "qemu": part_qemu}
+PARTS = {"postgres": part_postgres, "node": part_node, "qemu": part_qemu, "migrate": part_migrate, "speed": part_speed, "pause": part_pause}
 
 
 def main():

@@ -168,6 +168,11 @@ int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size)
     return prog_read_at(s->file, at, out, size);
 }
 
+bool wan_source_is_as_read(const wan_source *s, uint64_t at)
+{
+    return s->kind == WAN_MEMORY && wan_memory_is_as_read(&s->memory, at);
+}
+
 int wan_source_fail(const wan_source *s)
 {
     if (s->kind == WAN_MEMORY && errno == ESRCH)

@@ -53,6 +53,8 @@ void wan_source_close(wan_source *s);
 int  wan_source_begin(wan_source *s, bool last);
 /* Read from an offset of the image. Fewer bytes: it ends there. -1: the caller fails. */
 int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size);
+/* Does the region at an offset hold what was read there last? False: perhaps. */
+bool wan_source_is_as_read(const wan_source *s, uint64_t at);
 int  wan_source_fail(const wan_source *s); /* with the errno of wan_source_read() */
 /* All is read: a process is resumed. */
 void wan_source_end_reading(wan_source *s);
