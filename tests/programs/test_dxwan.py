@@ -3252,16 +3252,19 @@ def case_am_1_send_follows_the_link():
 
 def case_am_1_round_trips_of_a_transfer():
     """A path with a round trip of 1 s: a file that fits into the first windows takes one to connect, which a proxy does at once, one for the data, and nothing after its
-    confirmation: a sender that waits for an answer before the data, or for the other end to close, takes one more."""
+    confirmation: a sender that waits for an answer before the data, or for the other end to close, takes one more each time, whatever else the machine does."""
     write("f", content := random.Random(SEED).randbytes(16 * 16384))
-    r = receive()
-    p = Proxy(r.port, 1, delay=(0.5, 0.5))
-    began = time.time()
-    s = Run("send", "f", "127.0.0.1:%d" % p.port, "--json").end()
-    took = time.time() - began
-    r.end()
-    p.close()
-    assert read("in/f") == content and took < 1.8, (took, s.out)
+    took = []
+    while not took or (took[-1] >= 1.8 and len(took) < 8):
+        r = receive("--force")
+        p = Proxy(r.port, 1, delay=(0.5, 0.5))
+        began = time.time()
+        s = Run("send", "f", "127.0.0.1:%d" % p.port, "--json").end()
+        took.append(time.time() - began)
+        r.end()
+        p.close()
+        assert read("in/f") == content
+    assert took[-1] < 1.8, (took, s.out)
 
 
 def case_dm_1_drain_has_a_limit():
@@ -3295,7 +3298,8 @@ def record_of(payload):
         numbers.append(n | record[at] << shift)
         at += 1
     assert record[:4] == b"DXH1"
-    return number, record[4], record[5], numbers[0], numbers[2], record[at:at + 32], record[at + 32:at + 64], len(record)
+    size = 32 >> (record[7] >> 2 & 3) # of a hash
+    return number, record[4], record[5], numbers[0], numbers[2], record[at:at + size], record[at + size:at + 2 * size], len(record)
 
 
 def case_hd_1_hd_2_hd_5_hd_10_records_say_what_they_are():
