@@ -22,6 +22,7 @@
 #include "../net/loop.h"
 #include "../net/path.h"
 #include "../net/region.h"
+#include "../net/streams.h"
 
 #include "../../../layers/dx_bulk.h"
 
@@ -95,6 +96,7 @@ typedef struct mirror {
     wan_copies         copies;
     dx_reactor_address at;
     stream             streams[WAN_STREAMS_MAX];
+    wan_choice         choices[WAN_STREAMS_MAX]; /* which of them are in use */
     uint32_t           limit;    /* of streams */
     uint32_t           wanted;   /* streams now; the others finish */
     dx_bulk_control    control;
@@ -621,9 +623,11 @@ static void adjust(mirror *m, uint64_t now)
         const stream *st = m->slots[i].state >= CHECKING ? stream_of(m, m->slots[i].link) : NULL;
         if (st) pending[st - m->streams] = true;
     }
+    for (uint32_t i = 0; i < m->limit; i++) m->choices[i].open = m->streams[i].id != 0;
+    wan_choose(m->choices, m->limit, m->wanted);
     for (uint32_t i = 0; i < m->limit; i++) {
         stream *st = &m->streams[i];
-        if (i < m->wanted) st->spare_ns = 0;
+        if (m->choices[i].wanted) st->spare_ns = 0;
         else if (!st->spare_ns) st->spare_ns = now;
         if (!st->spare_ns && !st->dialed && !st->id)
             st->dialed = !dx_link_dial(&m->loop.links, &st->dialer, &m->at, m->seed++);
@@ -648,6 +652,7 @@ static uint64_t delivered(mirror *m)
         if (!st->id || !st->joined) continue;
         wan_path_add(&path, wan_loop_fd(&m->loop.links, st->id));
         m->asks_kernel = m->asks_kernel || path.delivered;
+        wan_choice_add(&m->choices[i], path.delivered > st->acked ? path.delivered - st->acked : 0);
         if (path.delivered <= st->acked) continue;
         if (!st->spare_ns) bytes += path.delivered - st->acked;
         st->acked = path.delivered;
@@ -814,6 +819,7 @@ static void on_opened(dx_link *l, dx_link_id id)
             m->streams[i].id = id;
             m->streams[i].joined = m->streams[i].useful = false;
             m->streams[i].acked = 0;
+            m->choices[i].lately = 0;
         }
 }
 
@@ -927,8 +933,8 @@ static void tell_work(mirror *m, uint64_t now)
 static void dial_again(mirror *m, uint64_t now)
 {
     adjust(m, now);
-    for (uint32_t i = 0; i < m->wanted; i++) {
-        if (!m->streams[i].again || !m->streams[i].dialed) continue;
+    for (uint32_t i = 0; i < m->limit; i++) {
+        if (!m->choices[i].wanted || !m->streams[i].again || !m->streams[i].dialed) continue;
         m->streams[i].again = false;
         dx_link_dial_end(&m->streams[i].dialer);
         (void)dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++);
@@ -1063,7 +1069,7 @@ static int start(mirror *m)
     for (uint32_t i = 0; i < m->wanted; i++) {
         if (dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++))
             return prog_fail(PROG_USAGE, "cannot connect to %s", m->o->address);
-        m->streams[i].dialed = true;
+        m->streams[i].dialed = m->choices[i].wanted = true;
     }
     return PROG_OK;
 }
