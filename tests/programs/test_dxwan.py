@@ -2542,6 +2542,32 @@ def case_dc_1_dc_2_dc_3_names_and_later_phases():
     Run("daemon", "--config", "in", "--check-config").end(1, "INVALID_CONFIG: in is not a file")
 
 
+def case_dc_4_broken_configurations_have_a_line():
+    """What is no TOML, and an empty list or table where a value belongs: refused with its line, and never the end of the process. `tls_ca = []` is not
+    the same as no tls_ca: it would switch TLS off."""
+    rest = receiver_table("r", 1)
+    for text in ("[.]", "[#", "[{a}]", "[[[a]]]", "[[=]]", "[[{", "[=]", "[ ,]", "[a.]", "[" * 10000):
+        check_config("enabled = true\n\n" + text + "\n" + rest, 1, "INVALID_CONFIG: checked.toml:3: ")
+    for table, key, says in (("", "drain_s", "must be a number from 1 to 3600"), ("", "enabled", "must be true or false"), ("transport", "tls_ca", "must be a string"),
+                             ("transport", "mode", "must be a string"), ("transport", "min_streams", "must be a number"),
+                             ("transport", "stream_scaling_factor", "must be a number"), ("transport", "no", "no such key"), ("", "no", "no such key"),
+                             ("metrics", "address", "must be a string")):
+        for value in ("[]", "{}"):
+            text = ("[%s]\n" % table if table else "\n") + "%s = %s\n" % (key, value) + rest
+            check_config(text, 1, "INVALID_CONFIG: checked.toml:2: %s: %s" % (key, says))
+    check_config(rest + "tls_name = []\n", 1, "tls_name: must be a string")
+    check_config("[[mirror]]\n" + rest, 1, "checked.toml:1: mirror: has no keys")
+    check_config("[transport]\n[metrics]\n" + rest)
+    dice = random.Random(SEED)
+    words = ("[", "[[", "]", "]]", "a", ".", "=", "1", '"', "'", '"""', "\n", "#", "{", "}", ",", "-", "\\u", "1979-05-27", "nan", "\t", "\r", "receiver", "name")
+    for n in range(ROUNDS * 40):
+        text = "".join(dice.choice(words) for _ in range(dice.randrange(1, 12)))
+        write("broken.toml", text.encode())
+        r = Run("daemon", "--config", "broken.toml", "--check-config")
+        r.process.wait(PATIENCE)
+        r.end(1, "INVALID_CONFIG: broken.toml")
+
+
 def case_dm_1_life_cycle():
     """W-61: Mirrors and receivers of one process: all is copied, at SIGTERM with a last round; a second daemon is refused; a start that
     fails anywhere leaves nothing behind."""
