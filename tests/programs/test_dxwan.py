@@ -463,7 +463,12 @@ def case_tls_says_why_it_refuses():
     for arguments, says in ((TRUST, "needs --tls-cert and --tls-key"), ((*c.own("server"), "--tls-name", "x"), "--tls-name needs --tls-ca")):
         Run("recv", "127.0.0.1:0", *arguments).end(1, says)
     c.run("ec", "-in", "server.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key")
-    Run("recv", "127.0.0.1:0", "--tls-cert", "server.crt", "--tls-key", "locked.key").end(1, "--tls-key locked.key: ") # asks nobody
+    Run("recv", "127.0.0.1:0", "--tls-cert", "server.crt", "--tls-key", "locked.key").end(1, "--tls-key locked.key: has a passphrase") # asks nobody
+    for option, path, says in (("--tls-cert", "f", "has no certificate in PEM"), ("--tls-cert", "in", "is a directory"),
+                               ("--tls-key", "f", "has no private key in PEM"), ("--tls-key", "in", "is a directory")):
+        own = dict(zip(c.own("server")[::2], c.own("server")[1::2]))
+        own[option] = path
+        Run("recv", "127.0.0.1:0", *[a for pair in own.items() for a in pair]).end(1, "%s %s: %s" % (option, path, says))
 
 
 def case_tls_hostile_peers_that_stop():
@@ -790,6 +795,9 @@ def case_refusals():
     Run("send", "in", "127.0.0.1:1").end(1, "in is a directory")
     Run("send", ".", "127.0.0.1:1").end(1, ". is a directory")
     Run("send", "/dev/null", "127.0.0.1:1").end(1, "/dev/null is not a file")
+    for path in ("/proc/cpuinfo", "/proc/self/maps", "/proc/self/mem"): # they say that they have 0 bytes
+        if os.path.exists(path):
+            Run("send", path, "127.0.0.1:1", "--timeout", 1).end(1, path + " has no size, so it would be sent as empty")
     Run("send", "f", "nowhere").end(1, "'nowhere' is not an address")
     Run("send", "f", "127.0.0.1:1", "--name", "a/b").end(1, "has a slash")
     Run("send", "f", "127.0.0.1:1", "--name", ".b").end(1, "begins with a dot")
@@ -802,6 +810,31 @@ def case_refusals():
     Run("send", "f", "127.0.0.1:%d" % r.port, "--congestion", "nonsense").end(0, "does not offer congestion control 'nonsense'; connections use '")
     r.end()
     assert read("in/f") == b"new" * 1000
+
+
+def case_a_partial_file_that_is_something_else():
+    """What has the name of the partial file, and is none: nothing but a file of that name alone is written to."""
+    write("f", b"new" * 100000)
+    write("other", b"old" * 100000)
+    for command in (("send",), ("mirror", "--once")):
+        for make in (lambda part: os.mkfifo(part), lambda part: os.mkdir(part), lambda part: os.symlink("../other", part)):
+            make("in/.f.dxwan-part")
+            r = receive()
+            Run(command[0], "f", "127.0.0.1:%d" % r.port, *command[1:]).end(6)
+            r.process.wait(PATIENCE)
+            assert r.process.returncode in (5, 6)
+            r.end(r.process.returncode, "in/.f.dxwan-part: ")
+            assert "room" not in r.errors, r.errors
+            only("in", ".f.dxwan-part")
+            os.rename("in/.f.dxwan-part", "gone")
+            os.rmdir("gone") if os.path.isdir("gone") and not os.path.islink("gone") else os.unlink("gone")
+        os.link("other", "in/.f.dxwan-part")
+        r = receive()
+        Run(command[0], "f", "127.0.0.1:%d" % r.port, *command[1:]).end()
+        r.end(0, "in/.f.dxwan-part: has another name, too; everything is sent again")
+        assert read("other") == b"old" * 100000 and read("in/f") == b"new" * 100000
+        only("in", "f")
+        os.unlink("in/f")
 
 
 def case_a_file_that_changes_while_it_is_sent():
