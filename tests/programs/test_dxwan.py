@@ -479,7 +479,12 @@ def case_tls_says_why_it_refuses():
     for arguments, says in ((TRUST, "needs --tls-cert and --tls-key"), ((*c.own("server"), "--tls-name", "x"), "--tls-name needs --tls-ca")):
         Run("recv", "127.0.0.1:0", *arguments).end(1, says)
     c.run("ec", "-in", "server.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key")
-    Run("recv", "127.0.0.1:0", "--tls-cert", "server.crt", "--tls-key", "locked.key").end(1, "--tls-key locked.key: ") # asks nobody
+    Run("recv", "127.0.0.1:0", "--tls-cert", "server.crt", "--tls-key", "locked.key").end(1, "--tls-key locked.key: has a passphrase") # asks nobody
+    for option, path, says in (("--tls-cert", "f", "has no certificate in PEM"), ("--tls-cert", "in", "is a directory"),
+                               ("--tls-key", "f", "has no private key in PEM"), ("--tls-key", "in", "is a directory")):
+        own = dict(zip(c.own("server")[::2], c.own("server")[1::2]))
+        own[option] = path
+        Run("recv", "127.0.0.1:0", *[a for pair in own.items() for a in pair]).end(1, "%s %s: %s" % (option, path, says))
 
 
 def case_tls_hostile_peers_that_stop():
@@ -840,6 +845,9 @@ def case_refusals():
     Run("send", "in", "127.0.0.1:1").end(1, "in is a directory")
     Run("send", ".", "127.0.0.1:1").end(1, ". is a directory")
     Run("send", "/dev/null", "127.0.0.1:1").end(1, "/dev/null is not a file")
+    for path in ("/proc/cpuinfo", "/proc/self/maps", "/proc/self/mem"): # they say that they have 0 bytes
+        if os.path.exists(path):
+            Run("send", path, "127.0.0.1:1", "--timeout", 1).end(1, path + " has no size, so it would be sent as empty")
     Run("send", "f", "nowhere").end(1, "'nowhere' is not an address")
     Run("send", "f", "127.0.0.1:1", "--name", "a/b").end(1, "has a slash")
     Run("send", "f", "127.0.0.1:1", "--name", ".b").end(1, "begins with a dot")
@@ -852,6 +860,31 @@ def case_refusals():
     Run("send", "f", "127.0.0.1:%d" % r.port, "--congestion", "nonsense").end(0, "does not offer congestion control 'nonsense'; connections use '")
     r.end()
     assert read("in/f") == b"new" * 1000
+
+
+def case_a_partial_file_that_is_something_else():
+    """What has the name of the partial file, and is none: nothing but a file of that name alone is written to."""
+    write("f", b"new" * 100000)
+    write("other", b"old" * 100000)
+    for command in (("send",), ("mirror", "--once")):
+        for make in (lambda part: os.mkfifo(part), lambda part: os.mkdir(part), lambda part: os.symlink("../other", part)):
+            make("in/.f.dxwan-part")
+            r = receive()
+            Run(command[0], "f", "127.0.0.1:%d" % r.port, *command[1:]).end(6)
+            r.process.wait(PATIENCE)
+            assert r.process.returncode in (5, 6)
+            r.end(r.process.returncode, "in/.f.dxwan-part: ")
+            assert "room" not in r.errors, r.errors
+            only("in", ".f.dxwan-part")
+            os.rename("in/.f.dxwan-part", "gone")
+            os.rmdir("gone") if os.path.isdir("gone") and not os.path.islink("gone") else os.unlink("gone")
+        os.link("other", "in/.f.dxwan-part")
+        r = receive()
+        Run(command[0], "f", "127.0.0.1:%d" % r.port, *command[1:]).end()
+        r.end(0, "in/.f.dxwan-part: has another name, too; everything is sent again")
+        assert read("other") == b"old" * 100000 and read("in/f") == b"new" * 100000
+        only("in", "f")
+        os.unlink("in/f")
 
 
 def case_a_file_that_changes_while_it_is_sent():
@@ -2744,6 +2777,32 @@ def case_dc_1_dc_2_dc_3_names_and_later_phases():
     Run("daemon", "--config", "missing", "--check-config").end(2, "missing")
     Run("daemon", "--check-config").end(1, "--config FILE is missing")
     Run("daemon", "--config", "in", "--check-config").end(1, "INVALID_CONFIG: in is not a file")
+
+
+def case_dc_4_broken_configurations_have_a_line():
+    """What is no TOML, and an empty list or table where a value belongs: refused with its line, and never the end of the process. `tls_ca = []` is not
+    the same as no tls_ca: it would switch TLS off."""
+    rest = receiver_table("r", 1)
+    for text in ("[.]", "[#", "[{a}]", "[[[a]]]", "[[=]]", "[[{", "[=]", "[ ,]", "[a.]", "[" * 10000):
+        check_config("enabled = true\n\n" + text + "\n" + rest, 1, "INVALID_CONFIG: checked.toml:3: ")
+    for table, key, says in (("", "drain_s", "must be a number from 1 to 3600"), ("", "enabled", "must be true or false"), ("transport", "tls_ca", "must be a string"),
+                             ("transport", "mode", "must be a string"), ("transport", "min_streams", "must be a number"),
+                             ("transport", "stream_scaling_factor", "must be a number"), ("transport", "no", "no such key"), ("", "no", "no such key"),
+                             ("metrics", "address", "must be a string")):
+        for value in ("[]", "{}"):
+            text = ("[%s]\n" % table if table else "\n") + "%s = %s\n" % (key, value) + rest
+            check_config(text, 1, "INVALID_CONFIG: checked.toml:2: %s: %s" % (key, says))
+    check_config(rest + "tls_name = []\n", 1, "tls_name: must be a string")
+    check_config("[[mirror]]\n" + rest, 1, "checked.toml:1: mirror: has no keys")
+    check_config("[transport]\n[metrics]\n" + rest)
+    dice = random.Random(SEED)
+    words = ("[", "[[", "]", "]]", "a", ".", "=", "1", '"', "'", '"""', "\n", "#", "{", "}", ",", "-", "\\u", "1979-05-27", "nan", "\t", "\r", "receiver", "name")
+    for n in range(ROUNDS * 40):
+        text = "".join(dice.choice(words) for _ in range(dice.randrange(1, 12)))
+        write("broken.toml", text.encode())
+        r = Run("daemon", "--config", "broken.toml", "--check-config")
+        r.process.wait(PATIENCE)
+        r.end(1, "INVALID_CONFIG: broken.toml")
 
 
 def case_dm_1_life_cycle():

@@ -6,6 +6,7 @@
 #include "../../common/json.h"
 #include "../../common/os.h"
 #include "../files/hash.h"
+#include "../files/source.h"
 #include "../files/unnamed.h"
 #include "../net/address.h"
 #include "../net/bulk.h"
@@ -132,6 +133,9 @@ static int open_file(send *s)
     if (os_info_of(s->file, &info) < 0) return prog_fail_errno("%s", s->o->file);
     if (info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s is not a file", s->o->file);
+    if (wan_has_no_size(s->file))
+        return prog_fail(PROG_USAGE, "%s has no size, so it would be sent as empty; give '-', with it as standard input",
+                         s->o->file);
     s->object.size = info.size;
     s->object.chunk_size = chunk_size_of(info.size);
     return PROG_OK;

@@ -230,12 +230,21 @@ static int parse_receiver(const reading *r, const prog_toml_value *v)
     return refuse(r, v, "no such key in [[receiver]]");
 }
 
+static bool is_table(const char *name)
+{
+    bool is = !strcmp(name, "mirror") || !strcmp(name, "receiver");
+    for (size_t i = 0; i < KEY_COUNT && !is; i++) is = *name && !strcmp(keys[i].table, name);
+    return is;
+}
+
 static int parse_value(void *user, const prog_toml_value *v)
 {
     const reading *r = user;
     const char *table = v->depth == 2 ? v->keys[0] : "";
     const char *name = v->keys[v->depth - 1];
-    if (v->kind == PROG_TOML_EMPTY) return PROG_OK; /* nothing is set */
+    if (v->kind == PROG_TOML_EMPTY && v->depth == 1 && !v->listed[0] && is_table(name))
+        return PROG_OK; /* nothing is set */
+    if (v->kind == PROG_TOML_EMPTY && v->depth == 1 && is_table(name)) return refuse(r, v, "has no keys");
     const bool many = v->depth == 2 && (!strcmp(table, "mirror") || !strcmp(table, "receiver"));
     if (v->depth > 2) return refuse(r, v, "no such key");
     if (v->listed[v->depth - 1]) return refuse(r, v, "must not be a list");

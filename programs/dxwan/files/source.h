@@ -45,6 +45,8 @@ static inline bool wan_is_settled(int64_t changed_ns, int64_t wall_ns, uint64_t 
     return wall_ns - changed_ns > WAN_SETTLE_NS || (now_ns > seen_ns && now_ns - seen_ns > WAN_SETTLE_NS);
 }
 
+/* Files of the system, such as those in /proc, state no size, whatever can be read from them. */
+bool wan_has_no_size(int file);
 /* Returns a status with a message. After a failure wan_source_close() is called, too. */
 int  wan_source_open(wan_source *s, const wan_options *o);
 void wan_source_close(wan_source *s);
