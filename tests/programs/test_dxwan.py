@@ -985,6 +985,23 @@ def case_hostile_names_and_offers():
         only("in")
 
 
+def case_no_room_is_a_failure_of_the_system_and_said_once():
+    """What a receiver has no room for: status 5 for a transfer and for a mirror, and one message, however many connections there are."""
+    size = (1 << 40) - 5
+    for kind, frames, says in ((0, offer(size), "in/f: the receiver's disk has not enough room"),
+                               (0, offer(1 << 41), "f: 2,199,023,255,552 bytes are announced, above --size-max"),
+                               (1, round_end(size), "in/f: the receiver's disk has not enough room")):
+        r = receive()
+        peers = [connect(r.port) for _ in range(1 if kind else 16)]
+        for s in peers:
+            s.sendall(join(kind=kind) + frames)
+        r.end(5 if "room" in says else 6)
+        assert r.errors == "dxwan: %s\n" % says, r.errors
+        assert not os.path.exists("in/f")
+        with contextlib.suppress(OSError):
+            os.unlink("in/.f.dxwan-part")
+
+
 def case_a_sender_with_a_wrong_hash():
     """AM-13: chunks that are right one by one are no file without the announced hash."""
     data = [os.urandom(65536), os.urandom(1000)]

@@ -135,6 +135,7 @@ static bool has_room(wan_image *i, uint64_t size)
     }
     if (size > now && fstatvfs(i->file, &disk) == 0 && (size - now) / disk.f_frsize > disk.f_bavail) {
         i->why = "the receiver's disk has not enough room";
+        i->system_error = ENOSPC;
         return false;
     }
     return true;
