@@ -543,7 +543,7 @@ def part_migrate():
 
 
 def part_pause():
-    for work_mib in (64, 256):
+    for work_mib in map(int, (os.environ.get("PAUSE_MIB") or "64 256").split()):
         guest = dirty_guest(4096, work_mib, 500)
         series = "4 GiB, %d MiB in use" % work_mib
         note("pause", series, "dxwan", mirror_process(series, guest, 125000000), "ms", 200)
@@ -553,7 +553,7 @@ def part_pause():
 def part_speed():
     out = subprocess.run(["build/bench_memory", shutil.which("qemu-system-x86_64") or DXWAN], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
     note("1 % of pages changed: compared and encoded", "64 MiB", "dxwan", float(out[0]), "GB/s", 2)
-    note("1 % of pages changed: records of %s regions" % out[2], "64 MiB", "dxwan", int(out[1]), "bytes")
+    note("1 %% of pages changed: records of %s regions" % out[2], "64 MiB", "dxwan", int(out[1]), "bytes")
 
 
 # >>results
