@@ -1267,7 +1267,7 @@ def case_mirror_of_a_file_that_never_rests():
 
 def preload(source):
     """An environment in which functions of the system are those of this C source."""
-    head = "#define _GNU_SOURCE\n#include <sys/stat.h>\n#include <sys/syscall.h>\n#include <time.h>\n#include <unistd.h>\n"
+    head = "#define _GNU_SOURCE\n#include <fcntl.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/stat.h>\n#include <sys/syscall.h>\n#include <time.h>\n#include <unistd.h>\n"
     write("shim.c", (head + source).encode())
     subprocess.run(["cc", "-shared", "-fPIC", "-o", "shim.so", "shim.c"], check=True)
     return dict(os.environ, LD_PRELOAD=os.path.abspath("shim.so"), ASAN_OPTIONS="verify_asan_link_order=0")
@@ -1628,8 +1628,8 @@ class Core:
         return total, live
 
 
-def mirror_of(child, r, *arguments):
-    return Run("mirror", child.path, "127.0.0.1:%d" % r.port, "--json", *arguments)
+def mirror_of(child, r, *arguments, env=None):
+    return Run("mirror", child.path, "127.0.0.1:%d" % r.port, "--json", *arguments, env=env)
 
 
 def case_mirror_memory_of_one_moment():
@@ -1723,12 +1723,27 @@ def case_mirror_memory_of_a_process_that_ends():
 
 def case_mirror_memory_is_released():
     """Whatever ends dxwan while it has the process stopped, the process continues: SIGKILL, two SIGTERM, a receiver that is gone,
-    and --pause, also where the thread that reads waits for something else meanwhile (a debugger holds it here)."""
-    child = Child("touch")
+    and --pause, also where the thread that reads waits for something else meanwhile (a debugger holds it here). Its memory is
+    read slowly while it is stopped."""
+    child = Child("count")
+    slow = preload("""ssize_t pread(int f, void *p, size_t n, off_t at)
+        {
+            char path[64], text[4096];
+            snprintf(path, sizeof path, "/proc/%s/status", getenv("CHILD"));
+            const int file = at > 1LL << 40 ? open(path, O_RDONLY) : -1; /* a page of the process */
+            const ssize_t got = file < 0 ? 0 : read(file, text, sizeof text - 1);
+            text[got > 0 ? got : 0] = 0;
+            if (file >= 0) close(file);
+            const char *tracer = strstr(text, "TracerPid:");
+            if (tracer && atoi(tracer + 10)) nanosleep(&(struct timespec){0, 300000000}, NULL);
+            return syscall(SYS_pread64, f, p, n, at);
+        }
+        ssize_t pread64(int f, void *p, size_t n, off64_t at) { return pread(f, p, n, at); }""")
+    slow["CHILD"] = str(child.pid)
     for how in ("SIGKILL", "SIGTERM", "receiver", "pause", "stuck"):
         r = receive()
-        more = {"pause": ("--pause", 1), "stuck": ("--pause", 1), "receiver": ("--timeout", 2)}.get(how, ())
-        s = mirror_of(child, r, "--rate", 40000, "--once", *more)
+        more = {"pause": 1, "stuck": 1}.get(how, 3)
+        s = mirror_of(child, r, "--once", "--timeout", 2, "--pause", more, env=slow)
         child.await_traced(s)
         if how == "SIGKILL":
             s.kill()
@@ -1740,7 +1755,7 @@ def case_mirror_memory_is_released():
             s.end(3, "interrupted")
         elif how == "receiver":
             r.kill()
-            s.end(3, "acknowledged nothing for 2 s")
+            s.end(3, "for 2 s")
         elif how == "stuck":
             holder = subprocess.Popen([sys.executable, "-c", "import ctypes, time\nl = ctypes.CDLL(None)\nprint(l.ptrace(0x4206, %d, None, None) or "
                                        "l.ptrace(0x4207, %d, None, None), flush=True)\ntime.sleep(60)" % (2 * (s.process.pid,))], stdout=subprocess.PIPE)
@@ -1751,9 +1766,9 @@ def case_mirror_memory_is_released():
                 time.sleep(0.01)
             holder.kill()
             holder.wait()
-            s.end(6, "was stopped 3 times, and its memory could not be sent within --pause each time")
+            s.end(6, "was stopped 3 times, and its memory could not be read within --pause each time")
         else:
-            s.end(6, "was stopped 3 times, and its memory could not be sent within --pause each time")
+            s.end(6, "was stopped 3 times, and its memory could not be read within --pause each time")
         deadline = time.time() + PATIENCE
         while set(child.runs()) & set("Tt"):
             assert time.time() < deadline, child.runs()
@@ -1763,6 +1778,18 @@ def case_mirror_memory_is_released():
         only("in", ".%d.core.dxwan-part" % child.pid)
         os.unlink("in/.%d.core.dxwan-part" % child.pid)
     child.end()
+
+
+def case_mirror_memory_pause_without_the_link():
+    """What differs is stored while the process is stopped, and sent when it runs again: 100 regions, more than are on their way at once, over 40 kB/s."""
+    child = Child("touch")
+    r = receive()
+    s = mirror_of(child, r, "--rate", 40000, "--once", "--pause", 1).end()
+    r.end()
+    child.end()
+    told = json.loads(s.out)
+    assert told["milliseconds"] > 4000 and 0 < told["pause_us"] < 10**6, told
+    only("in", os.path.basename(child.copy))
 
 
 def case_mirror_memory_refusals():

@@ -5,6 +5,9 @@
        all regions, all answered --> size and hash --> verified there: the round is complete
        the last round found nothing changed --> the copy gets its name
 
+   While a process is stopped, what differs is only stored here, in the capture file: all is sent after
+   it runs again, so that neither encoding nor the link makes it wait.
+
    The shadow file holds what the receiver is known to have. After a restart of either side that is
    not known: then a region is first compared by hash. */
 #include "../wan.h"
@@ -86,7 +89,7 @@ typedef struct stream {
     uint64_t       bytes;  /* sent, over all its connections */
 } stream;
 
-typedef enum phase { BEGINNING, SCANNING, HASHING, TELLING, TOLD, RESTING } phase;
+typedef enum phase { BEGINNING, CAPTURING, SCANNING, HASHING, TELLING, TOLD, RESTING } phase;
 
 typedef struct mirror {
     const wan_options *o;
@@ -119,6 +122,8 @@ typedef struct mirror {
     wan_source         source;
     int                shadow;
     uint64_t           shadow_size;
+    int                capture;  /* a file with regions of a stopped process; -1: there is none */
+    uint8_t           *captured; /* of each region: it is in there. NULL: this round reads the source */
     uint8_t           *known;    /* of each region */
     uint64_t           known_count;
     uint8_t           *old;      /* a region of the shadow */
@@ -210,10 +215,25 @@ static uint32_t part_of(uint64_t size, uint64_t number)
 }
 
 /* >>rounds --------------------------------------------------------------- */
+/* A process is stopped: its round is captured. */
+static void begin_capture(mirror *m)
+{
+    const int status = m->capture < 0 ? wan_unnamed_open(&m->capture, "capture", "the file of a stopped process") : PROG_OK;
+    if (status) {
+        finish(m, status);
+        return;
+    }
+    (void)ftruncate(m->capture, 0); /* room for others; what is in there is overwritten else */
+    m->captured = prog_alloc((size_t)m->known_count);
+    memset(m->captured, 0, (size_t)m->known_count);
+}
+
 /* A directory is listed, and meanwhile the connections are served. */
 static void begin_round(mirror *m)
 {
     m->phase = BEGINNING;
+    free(m->captured);
+    m->captured = NULL;
     m->read_bytes = 0;
     m->last = m->o->once || wan_loop_is_ended(&m->loop);
     const int status = wan_source_begin(&m->source, m->last && m->rest_small);
@@ -235,7 +255,8 @@ static void begin_round(mirror *m)
         m->known_count = count;
     }
     if (!m->o->plain && !m->o->no_delta) wan_copies_grow(&m->copies, m->source.size);
-    m->phase = SCANNING;
+    if (wan_source_is_stopped(&m->source)) begin_capture(m);
+    m->phase = m->captured ? CAPTURING : SCANNING;
     m->at_region = 0;
     m->changes = 0;
     m->round.number++;
@@ -302,7 +323,7 @@ static void complete_round(mirror *m)
     look_at_rest(m);
     if (m->source.cut > PAUSES_MAX) {
         finish(m, prog_fail(PROG_REFUSED, "%s: the process was stopped %d times, and its memory could "
-                            "not be sent within --pause each time", m->o->file, PAUSES_MAX));
+                            "not be read within --pause each time", m->o->file, PAUSES_MAX));
         return;
     }
     if (m->last && ++m->last_rounds > LAST_ROUNDS) {
@@ -330,8 +351,8 @@ static void doubt_all(mirror *m)
 }
 
 /* >>slots ---------------------------------------------------------------- */
-/* Look at the next region. If the receiver lacks it, it is in a slot now. */
-static slot *scan_region(mirror *m, slot *s)
+/* Read the next region of the source. Returns its bytes, if the receiver lacks it; 0: it does not. */
+static uint32_t read_changed(mirror *m, uint8_t *out)
 {
     const uint64_t number = m->at_region;
     const uint32_t want = part_of(m->round.size, number);
@@ -339,32 +360,71 @@ static slot *scan_region(mirror *m, slot *s)
         wan_source_is_as_read(&m->source, number * WAN_REGION_SIZE)) { /* the shadow has what was read last */
         m->at_region++;
         m->read_bytes += want;
-        return NULL;
+        return 0;
     }
-    const int64_t got = wan_source_read(&m->source, number * WAN_REGION_SIZE, s->bytes, want);
+    const int64_t got = wan_source_read(&m->source, number * WAN_REGION_SIZE, out, want);
     if (got < 0) {
         finish(m, wan_source_fail(&m->source));
-        return NULL;
+        return 0;
     }
     m->at_region++;
     m->read_bytes += (uint64_t)got;
     if (got < (int64_t)want) m->round.size = number * WAN_REGION_SIZE + (uint64_t)got; /* it was truncated */
-    if (!got) return NULL;
-    if (m->known[number] == KNOWN && part_of(m->shadow_size, number) == (uint64_t)got) {
-        if (read_shadow(m, number, m->old, (size_t)got) < got) return NULL;
-        if (!memcmp(m->old, s->bytes, (size_t)got)) return NULL;
+    if (got && m->known[number] == KNOWN && part_of(m->shadow_size, number) == (uint64_t)got) {
+        if (read_shadow(m, number, m->old, (size_t)got) < got) return 0;
+        if (!memcmp(m->old, out, (size_t)got)) return 0;
     }
+    return (uint32_t)got;
+}
+
+static bool is_scanned(const mirror *m) { return m->at_region * WAN_REGION_SIZE >= m->round.size; }
+
+/* The next region that was captured, or 0. */
+static uint32_t read_captured(mirror *m, uint8_t *out)
+{
+    const uint64_t number = m->at_region++;
+    const uint32_t size = part_of(m->round.size, number);
+    if (!m->captured[number]) return 0;
+    if (prog_read_at(m->capture, number * WAN_REGION_SIZE, out, size) == (int64_t)size) return size;
+    finish(m, prog_fail_errno("the file of a stopped process"));
+    return 0;
+}
+
+/* Store what differs. The process is resumed at the end, or when it was stopped for too long. */
+static void capture_some(mirror *m)
+{
+    uint8_t *bytes = m->slots[0].bytes;
+    assert(m->phase == CAPTURING && !m->busy);
+    while (!m->over && !is_scanned(m) && (uint64_t)prog_now_ns() - m->work_ns < WORK_NS) {
+        const uint64_t number = m->at_region;
+        m->steps++;
+        const uint32_t size = read_changed(m, bytes);
+        if (!size) continue;
+        if (os_write_at(m->capture, number * WAN_REGION_SIZE, bytes, size) < 0)
+            finish(m, prog_fail_errno("the file of a stopped process"));
+        m->captured[number] = 1;
+    }
+    if (m->over || !is_scanned(m)) return;
+    wan_source_end_reading(&m->source);
+    m->phase = SCANNING;
+    m->at_region = 0;
+}
+
+/* Look at the next region. If the receiver lacks it, it is in a slot now. */
+static slot *scan_region(mirror *m, slot *s)
+{
+    const uint64_t number = m->at_region;
+    const uint32_t size = m->captured ? read_captured(m, s->bytes) : read_changed(m, s->bytes);
+    if (!size) return NULL;
     s->state = READY;
     s->region = number;
-    s->size = (uint32_t)got;
+    s->size = size;
     s->checked = s->whole = s->prefixed = s->alone = false;
     s->link = 0;
     m->busy++;
     m->changes++;
     return s;
 }
-
-static bool is_scanned(const mirror *m) { return m->at_region * WAN_REGION_SIZE >= m->round.size; }
 
 /* Does a record on its way copy pages of this region as it is now? Then it has to arrive first. */
 static bool is_used(const mirror *m, uint64_t region)
@@ -694,6 +754,10 @@ static bool pump(mirror *m, uint64_t now)
     if (m->over) return false;
     now = (uint64_t)prog_now_ns();
     const uint64_t began = m->work_ns = now;
+    if (m->phase == CAPTURING) {
+        capture_some(m);
+        return true;
+    }
     bool full = false, cut = false;
     while (!m->over && !full && !cut && (!m->o->rate || now >= m->sent_ns)) {
         slot *s = next_slot(m, &budget);
@@ -1118,7 +1182,7 @@ int wan_mirror(const wan_options *o)
     m->control.count = o->streams;
     m->control.grow_percent = o->grow_percent;
     m->control.interval_ns = CONTROL_NS;
-    m->source.file = m->shadow = m->copies.like = -1;
+    m->source.file = m->shadow = m->capture = m->copies.like = -1;
     m->copies.is_usable = is_usable;
     m->copies.user = m;
     m->changes_before = UINT64_MAX;
@@ -1137,10 +1201,12 @@ int wan_mirror(const wan_options *o)
     wan_copies_close(&m->copies);
     for (int i = 0; i < SLOTS; i++) free(m->slots[i].bytes);
     free(m->old);
+    free(m->captured);
     free(m->prefix);
     free(m->known);
     wan_source_close(&m->source);
     if (m->shadow >= 0) os_close(m->shadow);
+    if (m->capture >= 0) os_close(m->capture);
     free(m);
     return status;
 }

@@ -89,6 +89,8 @@ static bool is_memory_final(const wan_source *s)
     return true;
 }
 
+bool wan_source_is_stopped(const wan_source *s) { return s->paused_ns != 0; }
+
 void wan_source_end_reading(wan_source *s)
 {
     if (!s->paused_ns) return;

@@ -58,6 +58,8 @@ int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size);
 /* Does the region at an offset hold what was read there last? False: perhaps. */
 bool wan_source_is_as_read(const wan_source *s, uint64_t at);
 int  wan_source_fail(const wan_source *s); /* with the errno of wan_source_read() */
+/* Is this a process that is stopped until all is read? */
+bool wan_source_is_stopped(const wan_source *s);
 /* All is read: a process is resumed. */
 void wan_source_end_reading(wan_source *s);
 /* Resume a process that was stopped for too long. */
