@@ -2608,6 +2608,12 @@ def case_dc_4_broken_configurations_have_a_line():
     check_config(rest + "tls_name = []\n", 1, "tls_name: must be a string")
     check_config("[[mirror]]\n" + rest, 1, "checked.toml:1: mirror: has no keys")
     check_config("[transport]\n[metrics]\n" + rest)
+    for address in ("x", ":0", ":7100", "a:", "a:b", "a:65536", "a:99999999999999999999", "a:-1", "a:+1", "a: 1", "::1:5", "[::1]", "a" * 300 + ":1"):
+        for table in ("[[receiver]]\nout = 'in'\n", "[[mirror]]\nfile = 'f'\n"):
+            check_config(table + "name = 'n'\naddress = '%s'\n" % address, 1, "INVALID_CONFIG: checked.toml: n: address: '%s' is not an address" % address)
+    for name in ("../x", ".x", "a/b", "a\nb"):
+        check_config("[[mirror]]\nfile = 'f'\nname = 'n'\naddress = '[::1]:1'\nas = %s\n" % json.dumps(name), 1, "INVALID_CONFIG: checked.toml: n: as: the name of the file")
+    check_config("[[mirror]]\nfile = 'f'\nname = 'n'\naddress = 'example.org:65535'\nas = 'g'\n")
     dice = random.Random(SEED)
     words = ("[", "[[", "]", "]]", "a", ".", "=", "1", '"', "'", '"""', "\n", "#", "{", "}", ",", "-", "\\u", "1979-05-27", "nan", "\t", "\r", "receiver", "name")
     for n in range(ROUNDS * 40):
