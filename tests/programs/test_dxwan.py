@@ -1273,6 +1273,45 @@ def preload(source):
     return dict(os.environ, LD_PRELOAD=os.path.abspath("shim.so"), ASAN_OPTIONS="verify_asan_link_order=0")
 
 
+def case_mirror_follows_a_file_that_is_replaced():
+    """Editors and package managers write a new file and rename it: the copy is what FILE is at the end, and not the file that was opened."""
+    dice = random.Random(SEED)
+    write("f", dice.randbytes(3 * REGION))
+    r = receive()
+    m = Run("mirror", "f", "127.0.0.1:%d" % r.port)
+    await_bytes("in/.f.dxwan-part", 3 * REGION)
+    for n in range(3):
+        content = dice.randbytes(2 * REGION + n)
+        write("new", content)
+        os.rename("new", "f")
+        await_content("in/.f.dxwan-part", content[:5000])
+    content = dice.randbytes(REGION + 1)
+    write("new", content)
+    os.rename("new", "f") # and the last one just before the end
+    m.kill(signal.SIGTERM)
+    m.end()
+    r.end()
+    assert read("in/f") == content
+
+
+def case_a_partial_file_that_is_replaced_meanwhile():
+    """Another file under the name of the partial one, while it is written: nothing gets the name of the file."""
+    write("f", random.Random(SEED).randbytes(3000000))
+    for command in ("send", "f"), ("mirror", "f", "--once"):
+        r = receive()
+        s = Run(command[0], "f", "127.0.0.1:%d" % r.port, "--rate", "2M", *command[2:])
+        await_bytes("in/.f.dxwan-part", 500000)
+        write("in/other", b"other")
+        os.rename("in/other", "in/.f.dxwan-part")
+        r.end(5, "in/.f.dxwan-part: was replaced by another file meanwhile; nothing was stored")
+        s.process.wait(PATIENCE)
+        assert s.process.returncode in (3, 6)
+        s.end(s.process.returncode)
+        assert not os.path.exists("in/f") and read("in/.f.dxwan-part") == b"other"
+        for name in os.listdir("in"):
+            os.unlink("in/" + name)
+
+
 def case_mirror_ends_though_times_lie_in_the_future():
     """The time of modification, which a program sets; and that of any change, because the clock was set back meanwhile."""
     back = preload("""int clock_gettime(clockid_t id, struct timespec *t)
@@ -2839,6 +2878,12 @@ def case_dc_4_broken_configurations_have_a_line():
     check_config(rest + "tls_name = []\n", 1, "tls_name: must be a string")
     check_config("[[mirror]]\n" + rest, 1, "checked.toml:1: mirror: has no keys")
     check_config("[transport]\n[metrics]\n" + rest)
+    for address in ("x", ":0", ":7100", "a:", "a:b", "a:65536", "a:99999999999999999999", "a:-1", "a:+1", "a: 1", "::1:5", "[::1]", "a" * 300 + ":1"):
+        for table in ("[[receiver]]\nout = 'in'\n", "[[mirror]]\nfile = 'f'\n"):
+            check_config(table + "name = 'n'\naddress = '%s'\n" % address, 1, "INVALID_CONFIG: checked.toml: n: address: '%s' is not an address" % address)
+    for name in ("../x", ".x", "a/b", "a\nb"):
+        check_config("[[mirror]]\nfile = 'f'\nname = 'n'\naddress = '[::1]:1'\nas = %s\n" % json.dumps(name), 1, "INVALID_CONFIG: checked.toml: n: as: the name of the file")
+    check_config("[[mirror]]\nfile = 'f'\nname = 'n'\naddress = 'example.org:65535'\nas = 'g'\n")
     dice = random.Random(SEED)
     words = ("[", "[[", "]", "]]", "a", ".", "=", "1", '"', "'", '"""', "\n", "#", "{", "}", ",", "-", "\\u", "1979-05-27", "nan", "\t", "\r", "receiver", "name")
     for n in range(ROUNDS * 40):

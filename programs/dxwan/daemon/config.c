@@ -2,6 +2,8 @@
 #include "config.h"
 
 #include "../../common/toml.h"
+#include "../net/address.h"
+#include "../net/join.h"
 #include "../net/tls.h"
 
 #include <assert.h>
@@ -279,6 +281,16 @@ static int check_label(const wan_config *c, const char *path, const char *kind, 
     return prog_fail(PROG_USAGE, INVALID "%s: the name %s is given twice", path, name);
 }
 
+/* What can be said of a mirror or receiver before it starts. as: NULL: the name of the file. */
+static int check_names(const char *path, const char *name, const char *address, const char *as)
+{
+    const char *fault = wan_address_fault(address);
+    if (fault) return prog_fail(PROG_USAGE, INVALID "%s: %s: address: '%s' %s", path, name, address, fault);
+    fault = as ? wan_name_fault(as, strlen(as)) : NULL;
+    if (fault) return prog_fail(PROG_USAGE, INVALID "%s: %s: as: %s", path, name, fault);
+    return PROG_OK;
+}
+
 /* TLS of one mirror or receiver: the files can be used. */
 static int check_tls(const wan_config *c, const char *path, const char *address, const char *name, bool serves)
 {
@@ -304,6 +316,7 @@ static int check(const wan_config *c, const char *path)
         if (!status && (!m->file || !m->address))
             status = prog_fail(PROG_USAGE, INVALID "%s: mirror %s has no %s", path, m->name,
                                m->file ? "address" : "file");
+        if (!status) status = check_names(path, m->name, m->address, m->as);
         if (!status) status = check_tls(c, path, m->address, m->tls_name, false);
     }
     for (uint32_t i = 0; i < c->receiver_count && !status; i++) {
@@ -312,6 +325,7 @@ static int check(const wan_config *c, const char *path)
         if (!status && (!q->out || !q->address))
             status = prog_fail(PROG_USAGE, INVALID "%s: receiver %s has no %s", path, q->name,
                                q->out ? "address" : "out");
+        if (!status) status = check_names(path, q->name, q->address, NULL);
         if (!status) status = check_tls(c, path, q->address, q->tls_name, true);
     }
     if (!status && !c->mirror_count && !c->receiver_count)

@@ -119,7 +119,25 @@ static int begin_folder(wan_source *s)
 /* The time of modification is what a program sets, so only that of any change counts. */
 static bool is_same_file(const os_info *a, const os_info *b)
 {
-    return a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
+    return a->volume == b->volume && a->number == b->number && a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
+}
+
+static bool is_at_path(const wan_source *s, const os_info *file)
+{
+    os_info info;
+    if (os_stat(s->path, true, &info) < 0 || info.kind != OS_FILE) return true; /* it is mirrored as it was */
+    return info.volume == file->volume && info.number == file->number;
+}
+
+/* Programs replace a file by another one of the same name: that one is mirrored from now on. */
+static int follow_path(wan_source *s)
+{
+    if (is_at_path(s, &s->info)) return PROG_OK;
+    const int file = os_open(s->path);
+    if (file < 0) return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", s->path);
+    os_close(s->file);
+    s->file = file;
+    return PROG_OK;
 }
 
 static int begin_file(wan_source *s)
@@ -127,6 +145,8 @@ static int begin_file(wan_source *s)
     const int64_t wall_ns = os_time_ns();
     const uint64_t now_ns = (uint64_t)prog_now_ns();
     const os_info before = s->info;
+    const int status = follow_path(s);
+    if (status) return status;
     if (os_info_of(s->file, &s->info) < 0) return prog_fail_errno("%s", s->path);
     if (!s->seen_ns || !is_same_file(&before, &s->info)) s->seen_ns = (uint64_t)prog_now_ns();
     s->size = s->info.size;
@@ -202,5 +222,5 @@ bool wan_source_is_final(wan_source *s, uint64_t changes)
     if (changes) return false;
     if (s->kind == WAN_DEVICE) return true;
     if (s->kind == WAN_FOLDER) return !s->folder.torn && s->folder.settled && wan_folder_is_same(&s->folder);
-    return s->settled && os_info_of(s->file, &now) == 0 && is_same_file(&now, &s->info);
+    return s->settled && os_info_of(s->file, &now) == 0 && is_same_file(&now, &s->info) && is_at_path(s, &now);
 }

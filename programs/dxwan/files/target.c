@@ -313,11 +313,21 @@ static int place_tree(wan_target *t)
     return prog_sync_parent(t->path);
 }
 
+/* Has another program put something else under the name of the partial file? */
+static bool is_replaced(const wan_target *t)
+{
+    os_info named, own;
+    if (os_stat(t->part, false, &named) < 0 || os_info_of(t->file, &own) < 0) return false;
+    return named.volume != own.volume || named.number != own.number;
+}
+
 int wan_target_place(wan_target *t)
 {
     end_thread(t);
     assert(t->file >= 0);
     if (t->tree[0]) return place_tree(t);
+    if (is_replaced(t))
+        return prog_fail(PROG_SYSTEM, "%s: was replaced by another file meanwhile; nothing was stored", t->part);
     const int error = t->replace ? os_replace(t->file, t->part, t->path, false)
                                  : os_place(t->file, t->part, t->path);
     if (error < 0) return fail_place(t);

@@ -1,7 +1,7 @@
 /* Addresses. See address.h. */
 #include "address.h"
 
-#include "../../common/options.h"
+#include "../../common/common.h"
 #include "../../common/os.h"
 
 #include <string.h>
@@ -16,20 +16,35 @@ static void copy_first(void *user, const void *address, size_t size)
     a->size = (uint32_t)size;
 }
 
+static bool is_port(const char *text)
+{
+    uint32_t port = 0;
+    size_t digits = 0;
+    while (text[digits] >= '0' && text[digits] <= '9' && port <= 65535)
+        port = port * 10 + (uint32_t)(text[digits++] - '0');
+    return digits && !text[digits] && port <= 65535;
+}
+
+const char *wan_address_fault(const char *text)
+{
+    dx_reactor_address numeric;
+    const char *colon = strrchr(text, ':');
+    if (!dx_reactor_address_parse(&numeric, text)) return NULL;
+    if (!colon || colon == text || (size_t)(colon - text) >= HOST_SIZE_MAX ||
+        memchr(text, ':', (size_t)(colon - text)))
+        return "is not an address; give HOST:PORT, such as 192.0.2.1:7100 or example.org:7100";
+    return is_port(colon + 1) ? NULL : "is not an address: PORT is not a number from 0 to 65535";
+}
+
 int wan_address_find(dx_reactor_address *a, const char *text)
 {
     char host[HOST_SIZE_MAX];
-    const char *colon = strrchr(text, ':');
-    uint64_t port;
+    const char *fault = wan_address_fault(text);
     memset(a, 0, sizeof *a);
+    if (fault) return prog_fail(PROG_USAGE, "'%s' %s", text, fault);
     if (!dx_reactor_address_parse(a, text)) return PROG_OK;
     memset(a, 0, sizeof *a);
-    if (!colon || colon == text || (size_t)(colon - text) >= sizeof host ||
-        memchr(text, ':', (size_t)(colon - text)))
-        return prog_fail(PROG_USAGE, "'%s' is not an address; give HOST:PORT, such as "
-                         "192.0.2.1:7100 or example.org:7100", text);
-    int status = prog_parse_number("PORT", colon + 1, 0, 65535, &port);
-    if (status) return status;
+    const char *colon = strrchr(text, ':');
     memcpy(host, text, (size_t)(colon - text));
     host[colon - text] = 0;
     const char *why = os_resolve(host, colon + 1, copy_first, a);

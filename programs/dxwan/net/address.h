@@ -6,6 +6,8 @@
 
 #include "../../../dx_reactor.h"
 
+/* Why a text is no address, without a look-up: the end of a sentence that begins with it. NULL: it is one. */
+const char *wan_address_fault(const char *text);
 /* Parse and look up "127.0.0.1:7000", "[::1]:7000" or "example.org:7000"; of several addresses the
    best one. PROG_USAGE: malformed; PROG_NETWORK: the lookup failed. */
 int wan_address_find(dx_reactor_address *a, const char *text);
