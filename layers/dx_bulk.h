@@ -910,6 +910,8 @@ DX_BULK_API uint64_t dx_bulk_wake(const dx_bulk *b, uint64_t now_ns)
     if (b->chunks_ && b->next_ == b->count_) at = now_ns + overdue_every_ns;
     else if (b->desc_.rate && b->paid_ns_ > now_ns + b->desc_.burst_ns)
         at = b->paid_ns_ - b->desc_.burst_ns;
+    else if (b->desc_.rate && b->paid_ns_ > now_ns) /* a connection that had to wait just before */
+        at = now_ns + b->desc_.burst_ns / 4;
     return at < b->stop_ns_ ? at : b->stop_ns_;
 }
 

@@ -55,6 +55,7 @@ typedef struct send {
     wan_choice         choices[WAN_STREAMS_MAX];
     uint32_t           limit;    /* of streams */
     uint32_t           wanted;   /* streams now; the others finish */
+    uint32_t           retired;  /* connections that have ended as they were not wanted any more */
     dx_bulk_control    control;
     uint64_t           full_ns;  /* time in which the streams were the limit: the controller's clock, */
     uint64_t           delivered; /* and the bytes of it */
@@ -289,6 +290,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     for (uint32_t i = 0; i < s->limit; i++) {
         if (s->opened[i] != id) continue;
         s->opened[i] = 0;
+        s->retired += stream && !s->dialed[i];
         was_open = true;
     }
     if (!s->joined && !s->over && wan_loop_hopeless(&s->loop))
@@ -507,7 +509,7 @@ static int run(send *s)
     uint64_t wake = 0;
     int status = PROG_OK;
     while (!s->over && !status) {
-        const uint64_t now = (uint64_t)prog_now_ns();
+        const uint64_t now = dx_reactor_refresh_now_ns(&s->loop.reactor); /* --rate: the clock of wan_bulk_pump() */
         if (!s->ready) {
             if (s->spooling) take_input(s, now);
             else hash_part(s, now);
@@ -587,7 +589,7 @@ static void report(const send *s)
         prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
         prog_json_number(&j, "streams", s->wanted);
         prog_json_number(&j, "connections_opened", m->opened);
-        prog_json_number(&j, "connections_lost", m->dropped);
+        prog_json_number(&j, "connections_lost", m->dropped > s->retired ? m->dropped - s->retired : 0);
         prog_json_number(&j, "chunks_resent", m->chunks_resent);
         prog_json_number(&j, "retransmitted_segments", s->repeated_all);
         prog_json_number(&j, "rtt_us", s->paths.rtt_us);
