@@ -829,7 +829,7 @@ def case_refusals():
     write("f", b"new" * 1000)
     write("in/f", b"old")
     r = receive()
-    Run("send", "f", "127.0.0.1:%d" % r.port).end(6, "exists; --force replaces it")
+    Run("send", "f", "127.0.0.1:%d" % r.port).end(6, "exists; the receiver replaces it with --force only")
     r.end(6, "exists; --force replaces it")
     assert read("in/f") == b"old"
     only("in", "f")
@@ -1529,7 +1529,7 @@ def case_mirror_refusals():
     write("f", bytes(300000))
     write("in/f", b"old")
     r = receive()
-    mirror(r, "--once").end(6, "exists; --force replaces it")
+    mirror(r, "--once").end(6, "exists; the receiver replaces it with --force only")
     r.end(6, "exists; --force replaces it")
     r = receive("--force", "--size-max", 299999)
     mirror(r, "--once").end(6, "gave up: the file is above --size-max")
@@ -2384,7 +2384,7 @@ def case_mirror_tree_all_kinds():
     write("in/d/old/f", b"old")
     os.chmod("in/d/old", 0o555)
     r = receive()
-    mirror_tree(r, "--once", path="d/").end(6, "exists; --force replaces it")
+    mirror_tree(r, "--once", path="d/").end(6, "exists; the receiver replaces it with --force only")
     r.end(6, "exists; --force replaces it")
     os.makedirs("in/.d.dxwan-tree/left/over") # by a receiver that was killed while it made the directory
     r = receive("--force")
@@ -2918,6 +2918,7 @@ def case_dm_1_life_cycle():
     taken = socket.create_server(("127.0.0.1", busy))
     for last, status, says in ((receiver_table("x", busy), 5, "cannot listen on 127.0.0.1:%d" % busy),
                                (mirror_table("missing", one), 2, "mirror missing: missing"),
+                               (receiver_table("x", two + 1, out="no/such"), 2, "receiver x: out no/such: the directory no does not exist\n"),
                                ('[[mirror]]\nname = "x"\nfile = "a"\naddress = "nowhere"\n', 1, "'nowhere' is not an address")):
         began = time.time()
         Daemon(FEW + receiver_table("ra", one) + mirror_table("a", one) + last).end(status, says, number=None)
