@@ -2918,7 +2918,7 @@ def case_dm_1_life_cycle():
     taken = socket.create_server(("127.0.0.1", busy))
     for last, status, says in ((receiver_table("x", busy), 5, "cannot listen on 127.0.0.1:%d" % busy),
                                (mirror_table("missing", one), 2, "mirror missing: missing"),
-                               (receiver_table("x", two + 1, out="no/such"), 2, "receiver x: out no/such: the directory no does not exist\n"),
+                               (receiver_table("x", two + 1, out="no/such"), 2, "receiver x: out no/such: the directory no does not exist"),
                                ('[[mirror]]\nname = "x"\nfile = "a"\naddress = "nowhere"\n', 1, "'nowhere' is not an address")):
         began = time.time()
         Daemon(FEW + receiver_table("ra", one) + mirror_table("a", one) + last).end(status, says, number=None)
