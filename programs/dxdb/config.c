@@ -235,10 +235,21 @@ static int parse_source(const reading *r, const prog_toml_value *v)
     return status;
 }
 
+/* An empty list or table: where a list may be, nothing is set. */
+static int parse_empty(const reading *r, const prog_toml_value *v)
+{
+    const char *table = v->keys[0], *name = v->depth == 2 ? v->keys[1] : "";
+    const bool query = !strcmp(table, "query") && (!strcmp(name, "parameters") || !strcmp(name, "tables"));
+    const bool write = !strcmp(table, "write") && (!strcmp(name, "parameters") || !strcmp(name, "sql"));
+    const bool server = !strcmp(table, "server") && !strcmp(name, "origins");
+    if (v->depth == 1 || query || write || server) return PROG_OK;
+    return refuse(r, v, "must not be empty");
+}
+
 static int parse_value(void *user, const prog_toml_value *v)
 {
     reading *r = user;
-    if (v->kind == PROG_TOML_EMPTY) return PROG_OK; /* nothing is set */
+    if (v->kind == PROG_TOML_EMPTY) return parse_empty(r, v);
     if (v->kind == PROG_TOML_OTHER || v->kind == PROG_TOML_FRACTION)
         return refuse(r, v, "must be a string or an integer");
     if (v->depth == 2 && !strcmp(v->keys[0], "query")) return parse_query(r, v);

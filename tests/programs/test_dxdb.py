@@ -4115,6 +4115,9 @@ def a_configuration_is_checked():
                        (good + '[[write]]\nname = "w"\nsql = "c"\nmethod = 1\n', ":11: query a and write w have the same method, 1"),
                        (good + '[[write]]\nname = "w"\nsql = "c"\nttl_s = 1\n', ":11: ttl_s: no such key in [[write]]"),
                        (good + '[[write]]\nname = "w"\nsql = ["c", " commit"]\n', ":10: write w: statement 2: a write is one transaction"),
+                       (good.replace("[database]", "tls_cert = []\n[database]"), ":3: tls_cert: must not be empty"), # no TLS, without a word
+                       (good.replace("[database]", "tls_key = {}\n[database]"), ":3: tls_key: must not be empty"), ("[auth]\nsecret_file = []\n" + good, "must not be empty"),
+                       (good + "ttl_s = []\n", ":8: ttl_s: must not be empty"),
                        (good.replace('"x"', '"x"\nsource = "rumour"'), ':5: source: must be "triggers" or "replication"'),
                        (good.replace('"x"', '"x"\nsource = ["triggers"]'), "source: must not be a list"),
                        (good.replace('"x"', '"x"\npublication = "p"'), ':5: [database] has a publication, but not source = "replication"'),

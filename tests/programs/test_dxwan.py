@@ -1525,6 +1525,32 @@ def case_mirror_killed_and_resumed():
         assert told["regions_compared"] > 0 and (who == "receiver" or told["regions_whole"] < 16), "%s: %s" % (who, s.out)
 
 
+def case_mirror_again_after_the_end():
+    """A mirror that has ended has its name: the next one of the same file, with one byte changed, or shorter, or longer, finds there what it has, and sends the
+    rest. A copy that somebody changed meanwhile is not trusted."""
+    dice = random.Random(SEED)
+    content = bytearray(dice.randbytes(20 * REGION + 1000))
+    for step in ("first", "changed", "shorter", "longer", "copy damaged"):
+        if step == "changed":
+            content[5 * REGION + 7] ^= 1
+        elif step == "shorter":
+            del content[15 * REGION + 5:]
+        elif step == "longer":
+            content += dice.randbytes(REGION)
+        elif step == "copy damaged":
+            with open("in/f", "r+b") as f:
+                f.seek(3 * REGION)
+                f.write(b"damaged")
+        write("f", bytes(content))
+        r = receive("--force")
+        s = Run("mirror", "f", "127.0.0.1:%d" % r.port, "--once", "--json").end()
+        r.end()
+        assert read("in/f") == content, step
+        only("in", "f")
+        sent = json.loads(s.out)["link_bytes"]
+        assert sent > len(content) if step == "first" else sent < 2.2 * REGION, (step, sent)
+
+
 def case_mirror_refusals():
     write("f", bytes(300000))
     write("in/f", b"old")
@@ -3525,6 +3551,8 @@ def case_hd_1_whole_regions_refer_to_earlier_ones():
     content = b"".join(block + block[5:] + b"12345" for block in (dice.randbytes(REGION) for _ in range(8)))
     write("f", content)
     for damaged in (False, True):
+        if damaged:
+            os.unlink("in/f") # else its regions are found there
         r = receive("--json", "--force")
         s = mirror(r, "--once", "--streams", 1, "--rate", "1M")
         if damaged:

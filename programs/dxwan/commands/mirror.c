@@ -123,7 +123,8 @@ typedef struct mirror {
     int                shadow;
     uint64_t           shadow_size;
     int                capture;  /* a file with regions of a stopped process; -1: there is none */
-    uint8_t           *captured; /* of each region: it is in there. NULL: this round reads the source */
+    uint64_t          *captured; /* of each region: a bit for each page that is in there. NULL: this round reads the
+                                    source */
     uint8_t           *known;    /* of each region */
     uint64_t           known_count;
     uint8_t           *old;      /* a region of the shadow */
@@ -224,8 +225,8 @@ static void begin_capture(mirror *m)
         return;
     }
     (void)ftruncate(m->capture, 0); /* room for others; what is in there is overwritten else */
-    m->captured = prog_alloc((size_t)m->known_count);
-    memset(m->captured, 0, (size_t)m->known_count);
+    m->captured = prog_alloc((size_t)m->known_count * sizeof *m->captured);
+    memset(m->captured, 0, (size_t)m->known_count * sizeof *m->captured);
 }
 
 /* A directory is listed, and meanwhile the connections are served. */
@@ -379,15 +380,45 @@ static uint32_t read_changed(mirror *m, uint8_t *out)
 
 static bool is_scanned(const mirror *m) { return m->at_region * WAN_REGION_SIZE >= m->round.size; }
 
-/* The next region that was captured, or 0. */
+/* The next run of pages of a region that were captured: bytes from *at on, or 0. */
+static size_t next_run(uint64_t pages, uint32_t size, size_t *at)
+{
+    size_t page = (*at + WAN_PAGE_SIZE - 1) / WAN_PAGE_SIZE; /* the end of a region may lie in a page */
+    while (page < WAN_REGION_PAGES && !(pages >> page & 1)) page++;
+    size_t end = page;
+    while (end < WAN_REGION_PAGES && (pages >> end & 1)) end++;
+    *at = page * WAN_PAGE_SIZE;
+    const size_t stop = end * WAN_PAGE_SIZE < size ? end * WAN_PAGE_SIZE : size;
+    return stop > *at ? stop - *at : 0;
+}
+
+/* The next region that was captured, or 0. Its other pages are those of the shadow. */
 static uint32_t read_captured(mirror *m, uint8_t *out)
 {
-    const uint64_t number = m->at_region++;
+    const uint64_t number = m->at_region++, pages = m->captured[number];
     const uint32_t size = part_of(m->round.size, number);
-    if (!m->captured[number]) return 0;
-    if (prog_read_at(m->capture, number * WAN_REGION_SIZE, out, size) == (int64_t)size) return size;
-    finish(m, prog_fail_errno("the file of a stopped process"));
-    return 0;
+    size_t run;
+    if (!pages) return 0;
+    if (pages != UINT64_MAX && read_shadow(m, number, out, size) < (int64_t)size) return 0;
+    for (size_t at = 0; (run = next_run(pages, size, &at)) != 0; at += run) {
+        if (prog_read_at(m->capture, number * WAN_REGION_SIZE + at, out + at, run) == (int64_t)run) continue;
+        finish(m, prog_fail_errno("the file of a stopped process"));
+        return 0;
+    }
+    return size;
+}
+
+/* The pages of a region that differ from the shadow, as read_changed() has left it in m->old. */
+static uint64_t changed_pages(const mirror *m, uint64_t number, const uint8_t *bytes, uint32_t size)
+{
+    uint64_t pages = 0;
+    if (m->known[number] != KNOWN || part_of(m->shadow_size, number) != size) return UINT64_MAX;
+    for (size_t at = 0; at < size; at += WAN_PAGE_SIZE) {
+        const size_t part = size - at < WAN_PAGE_SIZE ? size - at : (size_t)WAN_PAGE_SIZE;
+        if (memcmp(m->old + at, bytes + at, part) != 0) pages |= (uint64_t)1 << at / WAN_PAGE_SIZE;
+    }
+    assert(pages);
+    return pages;
 }
 
 /* Store what differs. The process is resumed at the end, or when it was stopped for too long. */
@@ -397,12 +428,14 @@ static void capture_some(mirror *m)
     assert(m->phase == CAPTURING && !m->busy);
     while (!m->over && !is_scanned(m) && (uint64_t)prog_now_ns() - m->work_ns < WORK_NS) {
         const uint64_t number = m->at_region;
+        size_t run;
         m->steps++;
         const uint32_t size = read_changed(m, bytes);
         if (!size) continue;
-        if (os_write_at(m->capture, number * WAN_REGION_SIZE, bytes, size) < 0)
-            finish(m, prog_fail_errno("the file of a stopped process"));
-        m->captured[number] = 1;
+        m->captured[number] = changed_pages(m, number, bytes, size);
+        for (size_t at = 0; (run = next_run(m->captured[number], size, &at)) != 0; at += run)
+            if (os_write_at(m->capture, number * WAN_REGION_SIZE + at, bytes + at, run) < 0)
+                finish(m, prog_fail_errno("the file of a stopped process"));
     }
     if (m->over || !is_scanned(m)) return;
     wan_source_end_reading(&m->source);

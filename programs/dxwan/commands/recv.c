@@ -124,7 +124,8 @@ static int open_target(recv_state *s, const wan_join *j, const char **why)
     s->joined = true;
     if (is_mirror(s)) {
         (void)os_remove(s->target.note); /* of a transfer: its chunks are overwritten */
-        wan_image_open(&s->image, &s->loop.links, s->target.file, s->o->size_max);
+        const int old = wan_target_open_old(&s->target);
+        wan_image_open(&s->image, &s->loop.links, s->target.file, old, s->o->size_max);
         s->join.like[0] = 0; /* until join_mirror() */
         s->moved_ns = (uint64_t)prog_now_ns();
         return PROG_OK;
@@ -189,7 +190,7 @@ static int join_mirror(recv_state *s, const wan_join *j, const dx_hbtp_context *
         wan_image_set_like(&s->image, j->like[0] ? wan_target_open_beside(&s->target, j->like) : -1);
     }
     memcpy(answer, s->number, WAN_NUMBER_SIZE);
-    wan_store(answer + WAN_NUMBER_SIZE, s->placed ? 0 : wan_image_size(&s->image), 8);
+    wan_store(answer + WAN_NUMBER_SIZE, s->placed ? 0 : wan_image_far_size(&s->image), 8);
     const bool has = s->image.like >= 0 && os_info_of(s->image.like, &info) == 0;
     wan_store(answer + WAN_NUMBER_SIZE + 8, has ? info.size : 0, 8);
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, answer, WAN_NUMBER_SIZE + (j->like[0] ? 16 : 8));

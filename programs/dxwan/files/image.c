@@ -12,12 +12,13 @@
 
 enum { ROUNDS_BAD_MAX = 16 /* announced in a row, and not verified */ };
 
-void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max)
+void wan_image_open(wan_image *i, dx_link *links, int file, int old, uint64_t size_max)
 {
     memset(i, 0, sizeof *i);
     (void)wan_coder_open(&i->coder, true, NULL); /* without zstd, the sender is told so */
     i->links = links;
     i->file = file;
+    i->old = old;
     i->like = -1;
     i->size_max = size_max;
     i->base = prog_alloc(WAN_REGION_SIZE);
@@ -33,7 +34,11 @@ void wan_image_set_like(wan_image *i, int like)
 
 void wan_image_close(wan_image *i)
 {
-    if (i->base) wan_image_set_like(i, -1); /* it was opened */
+    if (i->base) { /* it was opened */
+        wan_image_set_like(i, -1);
+        if (i->old >= 0) os_close(i->old);
+        i->old = -1;
+    }
     wan_coder_close(&i->coder);
     free(i->base);
     free(i->state);
@@ -41,10 +46,16 @@ void wan_image_close(wan_image *i)
     i->base = i->state = i->prefix = NULL;
 }
 
-uint64_t wan_image_size(const wan_image *i)
+static uint64_t size_of(int file)
 {
     os_info info;
-    return os_info_of(i->file, &info) < 0 ? 0 : info.size;
+    return file < 0 || os_info_of(file, &info) < 0 ? 0 : info.size;
+}
+
+uint64_t wan_image_far_size(const wan_image *i)
+{
+    const uint64_t size = size_of(i->file), old_size = size_of(i->old);
+    return size > old_size ? size : old_size;
 }
 
 /* What is done of the end of a round. */
@@ -128,7 +139,7 @@ static int64_t read_region(const wan_image *i, uint64_t number, uint8_t *out, si
 static bool has_room(wan_image *i, uint64_t size)
 {
     struct statvfs disk;
-    const uint64_t now = wan_image_size(i);
+    const uint64_t now = size_of(i->file);
     if (size > i->size_max) {
         i->why = "the file is above --size-max";
         return false;
@@ -217,21 +228,30 @@ static int handle_region(wan_image *i, const dx_hbtp_context *c, const wan_regio
     return error ? expel(i, c) : store(i, c, r, state_size);
 }
 
+/* Has a file this region, by its hash? Its bytes are in `out` then. 0: no; -1: errno. */
+static int has_region(int file, const wan_region *r, const uint8_t *hash, uint8_t *out)
+{
+    uint8_t found[PROG_HASH_SIZE];
+    dx_cas_blake3 state;
+    const int64_t size = prog_read_at(file, r->number * WAN_REGION_SIZE, out, r->size);
+    if (size < 0) return -1;
+    if (size != (int64_t)r->size) return 0;
+    dx_cas_blake3_init(&state);
+    dx_cas_blake3_update(&state, out, (size_t)size);
+    dx_cas_blake3_final(&state, found, sizeof found);
+    return !memcmp(found, hash, sizeof found);
+}
+
 static int handle_check(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
 {
-    uint8_t hash[PROG_HASH_SIZE];
-    dx_cas_blake3 state;
+    const uint8_t *hash = c->payload + WAN_REGION_HEAD;
     if (c->payload_size != WAN_CHECK_SIZE || r->count) return expel(i, c);
-    const int64_t size = read_region(i, r->number, i->base, r->size);
-    if (size < 0) {
+    const int same = has_region(i->file, r, hash, i->base);
+    if (same < 0) {
         i->system_error = errno;
         return answer_failure(i, c, r->tag);
     }
-    dx_cas_blake3_init(&state);
-    dx_cas_blake3_update(&state, i->base, (size_t)size);
-    dx_cas_blake3_final(&state, hash, sizeof hash);
-    const bool same = size == (int64_t)r->size &&
-                      !memcmp(hash, c->payload + WAN_REGION_HEAD, sizeof hash);
+    if (!same && i->old >= 0 && has_region(i->old, r, hash, i->state) > 0) return store(i, c, r, r->size);
     return answer(c, r->tag, same ? WAN_STORED : WAN_DIFFERENT, NULL, 0);
 }
 

@@ -1,6 +1,7 @@
 /* The receiver's side of a mirror: regions are decoded into the partial file as they arrive, and at
    the end of a round its hash is compared.
 
+       CHECK  --> in the partial file? --no--> in the copy that it will replace? --yes--> copy it
        REGION --> read the baseline from the file --> decode --> write    wan_image_handle()
        ROUND  --> set the size --> hash, a part at a time --> answer      wan_image_step() */
 #ifndef WAN_IMAGE_H
@@ -15,6 +16,7 @@ typedef struct wan_image {
     wan_coder  coder;
     dx_link   *links;
     int        file;
+    int        old;      /* the copy that this one will replace; -1: there is none */
     int        like;     /* a second image, that regions may copy pages of; -1: there is none */
     uint64_t   size_max;
     uint8_t   *base;     /* a region each */
@@ -47,11 +49,13 @@ typedef struct wan_image {
     const char *why;     /* the mirror is refused: the end of a sentence */
 } wan_image;
 
-void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max);
+/* old: a file open for reading, or -1; it is closed with the image. */
+void wan_image_open(wan_image *i, dx_link *links, int file, int old, uint64_t size_max);
 /* The second image, open for reading, or -1; it is closed with this one. */
 void wan_image_set_like(wan_image *i, int like);
 void wan_image_close(wan_image *i);
-uint64_t wan_image_size(const wan_image *i); /* of the partial file */
+/* Bytes of which regions may be there already: in the partial file, or in the copy that it will replace. */
+uint64_t wan_image_far_size(const wan_image *i);
 /* A message of a mirror, of any connection that has joined. */
 int  wan_image_handle(wan_image *i, const dx_hbtp_context *context);
 /* Hash some of the file, and answer. A final round that is verified sets `finished`, and is answered

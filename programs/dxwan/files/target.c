@@ -106,6 +106,12 @@ int wan_target_open(wan_target *t, const char *out, const char *name, bool tree,
     return prog_fail_errno("%s", t->part);
 }
 
+int wan_target_open_old(const wan_target *t)
+{
+    const char *slash = strrchr(t->path, '/');
+    return wan_target_open_beside(t, slash ? slash + 1 : t->path);
+}
+
 int wan_target_open_beside(const wan_target *t, const char *name)
 {
     char folder[PROG_PATH_SIZE_MAX + 1];
