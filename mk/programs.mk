@@ -27,16 +27,22 @@ DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(CON
 all: hello build/dxup build/dxpatch build/dxecho build/dxkeep build/dxwan $(if $(filter 1,$(DXDB)),build/dxdb) ## the hello programs, dxup, dxpatch, dxecho, dxkeep, dxwan and (with its libraries) dxdb, into build/
 	@$(if $(filter 1,$(DXDB)),$(if $(filter 1,$(WSLAY)),:,$(call LEFT_OUT,the WebSockets of dxdb)),$(call LEFT_OUT,dxdb))
 	@$(LEFT_OUT_OF_DXKEEP)
+	@$(LEFT_OUT_OF_DXWAN)
 # Say what was left out, and what to install for it.
 LEFT_OUT = missing=$$(CC='$(CC)' tests/deps.sh --list dxdb) && echo "left out: $(1); $${missing:+missing (Debian's names): }$${missing:-nothing is missing, it was switched off}"
-# What dxkeep lacks, and what to install for it; nothing if it has all.
+# What dxkeep and dxwan lack, and what to install for it; nothing if they have all.
 LACKS = $(if $(filter 1,$($(1))),,$(2) (Debian: $(3));)
 LEFT_OUT_OF_DXKEEP = lacks='$(strip $(call LACKS,ZSTD,compression with zstd,libzstd-dev) \
     $(call LACKS,FUSE,mount,libfuse3-dev) $(call LACKS,SQLITE,--app sqlite,libsqlite3-dev))'; \
     test -z "$$lacks" || echo "left out of dxkeep: $${lacks%;}"
-.PHONY: left-out-of-dxkeep
+LEFT_OUT_OF_DXWAN = lacks='$(strip $(call LACKS,ZSTD,compression with zstd,libzstd-dev) \
+    $(call LACKS,TLS,TLS,libssl-dev) $(call LACKS,TOML,daemon,g++ libtomlplusplus-dev))'; \
+    test -z "$$lacks" || echo "left out of dxwan: $${lacks%;}"
+.PHONY: left-out-of-dxkeep left-out-of-dxwan
 left-out-of-dxkeep:
 	@$(LEFT_OUT_OF_DXKEEP)
+left-out-of-dxwan:
+	@$(LEFT_OUT_OF_DXWAN)
 
 hello: $(HELLO) ## one small program for each header
 

@@ -31,6 +31,12 @@ versions_in_the_same_words() {
         [[ $out == *"no ${library% *}"* && $lacks != *"${library#* }"* || $out != *"no ${library% *}"* && $lacks == *"${library#* }"* ]] &&
             fail "make says '$lacks', dxkeep -V '$out'"
     done
+    # And with what dxwan lacks.
+    lacks=$(cd "$top" && make -s left-out-of-dxwan ZSTD=0 TLS=0 TOML=0)
+    [[ $lacks == "left out of dxwan: "*"libzstd-dev"*"libssl-dev"*"libtomlplusplus-dev)" ]] || fail "of a dxwan without libraries: $lacks"
+    [ -z "$(cd "$top" && make -s left-out-of-dxwan ZSTD=1 TLS=1 TOML=1)" ] || fail "dxwan lacks nothing"
+    lacks=$(cd "$top" && make -n all ZSTD=0 TLS=0 TOML=0 DXDB=0 | tail -8)
+    [[ $lacks == *"left out of dxkeep: "*"left out of dxwan: "* ]] || fail "make all says nothing of dxwan: $lacks"
     case $("$dxup" --version) in *"(zstd"*) grep -q ZSTD_compress2 "$dxup" || fail "there is no zstd in it" ;; esac
 }
 help_of_each_command() {

@@ -454,7 +454,7 @@ def case_tls_says_why_it_refuses():
              "TLS: its certificate is not signed by the CA of --tls-ca"),
             ((*c.own("server"), *TRUST), (*TRUST, *c.own("expired")), "TLS: it refuses: the certificate of this side has expired",
              "TLS: its certificate has expired"),
-            ((*c.own("server"), *TRUST, "--tls-name", "rome.example"), (*TRUST, *c.own("client")), "TLS: it refuses",
+            ((*c.own("server"), *TRUST, "--tls-name", "rome.example"), (*TRUST, *c.own("client")), "TLS: it refuses: the certificate of this side, perhaps for its name\n",
              "TLS: its certificate is not for the name 'rome.example'"),
             ((), TRUST, "TLS: it does not speak TLS", ""),
             (c.own("server"), (), "is not a dxwan receiver, or one that wants TLS", "TLS: it does not speak TLS")):
@@ -473,7 +473,7 @@ def case_tls_says_why_it_refuses():
         r.end(3, receiver)
     r = receive(*c.own("server"))
     for arguments, says in ((("--tls-cert", "server.crt"), "--tls-cert and --tls-key belong together"), (("--tls-ca", "missing"), "--tls-ca missing: No such file"),
-                            (("--tls-ca", "f"), "--tls-ca f: "), (("--tls-cert", "server.crt", "--tls-key", "client.key"), "--tls-key client.key: "),
+                            (("--tls-ca", "f"), "--tls-ca f: "), (("--tls-cert", "server.crt", "--tls-key", "client.key"), "--tls-key client.key: is not the key of the certificate\n"),
                             (("--tls-cert", "f", "--tls-key", "client.key"), "--tls-cert f: "), (("--tls-ca", "ca.crt", "--tls-name", ""), "--tls-name")):
         Run("send", "f", "127.0.0.1:%d" % r.port, *arguments).end(2 if "missing" in says else 1, says)
     for arguments, says in ((TRUST, "needs --tls-cert and --tls-key"), ((*c.own("server"), "--tls-name", "x"), "--tls-name needs --tls-ca")):
@@ -536,9 +536,9 @@ def case_dc_4_tls_keys_of_the_daemon():
     port, = free_ports(1)
     keys = FEW + "tls_cert = 'server.crt'\ntls_key = 'server.key'\ntls_ca = 'ca.crt'\n"
     tables = receiver_table("r", port, out="there", tls_name='"127.0.0.1"') + mirror_table("to", port, file="m")
-    for text, says in ((FEW + "tls_cert = 'server.crt'\n" + tables, "INVALID_CONFIG: tls_cert and INVALID_CONFIG: tls_key belong together"),
-                       (FEW + "tls_ca = 'ca.crt'\n" + tables, "a receiver with TLS needs"),
-                       (keys.replace("server.key", "client.key") + tables, "INVALID_CONFIG: tls_key client.key: "),
+    for text, says in ((FEW + "tls_cert = 'server.crt'\n" + tables, "dxwan: INVALID_CONFIG: tls_cert and tls_key belong together"),
+                       (FEW + "tls_ca = 'ca.crt'\n" + tables, "dxwan: INVALID_CONFIG: a receiver with TLS needs tls_cert and tls_key\n"),
+                       (keys.replace("server.key", "client.key") + tables, "INVALID_CONFIG: tls_key client.key: is not the key of the certificate\n"),
                        (keys.replace("'ca.crt'", "'m'") + tables, "INVALID_CONFIG: tls_ca m: "), (keys.replace("'ca.crt'", "''") + tables, "must not be empty"),
                        (FEW + "tls_cert = 1\n" + tables, ":5: tls_cert: must be a string"),
                        (FEW + receiver_table("r", port, tls_name='"x"'), "a receiver with TLS needs")):
@@ -829,7 +829,7 @@ def case_refusals():
     write("f", b"new" * 1000)
     write("in/f", b"old")
     r = receive()
-    Run("send", "f", "127.0.0.1:%d" % r.port).end(6, "exists; --force replaces it")
+    Run("send", "f", "127.0.0.1:%d" % r.port).end(6, "exists; the receiver replaces it with --force only")
     r.end(6, "exists; --force replaces it")
     assert read("in/f") == b"old"
     only("in", "f")
@@ -1555,7 +1555,7 @@ def case_mirror_refusals():
     write("f", bytes(300000))
     write("in/f", b"old")
     r = receive()
-    mirror(r, "--once").end(6, "exists; --force replaces it")
+    mirror(r, "--once").end(6, "exists; the receiver replaces it with --force only")
     r.end(6, "exists; --force replaces it")
     r = receive("--force", "--size-max", 299999)
     mirror(r, "--once").end(6, "gave up: the file is above --size-max")
@@ -2410,7 +2410,7 @@ def case_mirror_tree_all_kinds():
     write("in/d/old/f", b"old")
     os.chmod("in/d/old", 0o555)
     r = receive()
-    mirror_tree(r, "--once", path="d/").end(6, "exists; --force replaces it")
+    mirror_tree(r, "--once", path="d/").end(6, "exists; the receiver replaces it with --force only")
     r.end(6, "exists; --force replaces it")
     os.makedirs("in/.d.dxwan-tree/left/over") # by a receiver that was killed while it made the directory
     r = receive("--force")
@@ -2944,6 +2944,7 @@ def case_dm_1_life_cycle():
     taken = socket.create_server(("127.0.0.1", busy))
     for last, status, says in ((receiver_table("x", busy), 5, "cannot listen on 127.0.0.1:%d" % busy),
                                (mirror_table("missing", one), 2, "mirror missing: missing"),
+                               (receiver_table("x", two + 1, out="no/such"), 2, "receiver x: out no/such: the directory no does not exist"),
                                ('[[mirror]]\nname = "x"\nfile = "a"\naddress = "nowhere"\n', 1, "'nowhere' is not an address")):
         began = time.time()
         Daemon(FEW + receiver_table("ra", one) + mirror_table("a", one) + last).end(status, says, number=None)

@@ -574,27 +574,9 @@ static int start(recv_state *s, int *listener)
     return wan_loop_listen(&s->loop, s->o->address, listener);
 }
 
-/* The path is looked at again when a sender has come; it should not have to come for this. */
-static int check_out(const char *out)
-{
-    os_info info;
-    char parent[PROG_PATH_SIZE_MAX + 1];
-    const char *slash = out ? strrchr(out, '/') : NULL;
-    if (!out || os_stat(out, true, &info) == 0) return PROG_OK;
-    if (errno != ENOENT && errno != ENOTDIR) return prog_fail_errno("--out %s", out);
-    if (!slash) return PROG_OK;
-    const size_t size = slash == out ? 1 : (size_t)(slash - out);
-    if (size > PROG_PATH_SIZE_MAX) return prog_fail(PROG_USAGE, "--out %s: the path is too long", out);
-    memcpy(parent, out, size);
-    parent[size] = 0;
-    if (os_stat(parent, true, &info) == 0 && info.kind == OS_FOLDER && slash[1]) return PROG_OK;
-    return prog_fail(PROG_NOT_FOUND, "--out %s: the directory %s does not exist", out,
-                     slash[1] ? parent : out);
-}
-
 int wan_recv(const wan_options *o)
 {
-    int status = o->listener >= 0 ? PROG_OK : check_out(o->out);
+    int status = o->listener >= 0 ? PROG_OK : wan_target_check("--out", o->out);
     if (status) return status;
     recv_state *s = prog_alloc(sizeof *s);
     int listener = -1;

@@ -2,6 +2,7 @@
 #include "jobs.h"
 
 #include "../../common/os.h"
+#include "../files/target.h"
 #include "../net/address.h"
 #include "../net/path.h"
 
@@ -260,7 +261,10 @@ static int open_receiver(wan_jobs *j, const wan_config *c, const wan_receiver_co
 {
     char bound[DX_REACTOR_ADDRESS_TEXT_SIZE];
     int listener = -1;
-    const int status = wan_listen(q->address, &listener, bound);
+    char what[WAN_LABEL_MAX + sizeof "receiver : out"];
+    (void)snprintf(what, sizeof what, "receiver %s: out", q->name);
+    int status = wan_target_check(what, q->out);
+    if (!status) status = wan_listen(q->address, &listener, bound);
     if (status) return status;
     wan_path_set_buffers(listener, 0, c->recv_buffer_bytes); /* each connection inherits it */
     wan_job *job = *out = new_job(j, c);

@@ -58,6 +58,25 @@ static int open_part(const char *path)
     return -1;
 }
 
+/* The path is looked at again when a sender has come; it should not have to come for this. */
+int wan_target_check(const char *what, const char *out)
+{
+    assert(what && *what);
+    os_info info;
+    char parent[PROG_PATH_SIZE_MAX + 1];
+    const char *slash = out ? strrchr(out, '/') : NULL;
+    if (!out || os_stat(out, true, &info) == 0) return PROG_OK;
+    if (errno != ENOENT && errno != ENOTDIR) return prog_fail_errno("%s %s", what, out);
+    if (!slash) return PROG_OK;
+    const size_t size = slash == out ? 1 : (size_t)(slash - out);
+    if (size > PROG_PATH_SIZE_MAX) return prog_fail(PROG_USAGE, "%s %s: the path is too long", what, out);
+    memcpy(parent, out, size);
+    parent[size] = 0;
+    if (os_stat(parent, true, &info) == 0 && info.kind == OS_FOLDER && slash[1]) return PROG_OK;
+    return prog_fail(PROG_NOT_FOUND, "%s %s: the directory %s does not exist", what, out,
+                     slash[1] ? parent : out);
+}
+
 int wan_target_open(wan_target *t, const char *out, const char *name, bool tree, bool force,
                     const char **why)
 {
@@ -73,8 +92,10 @@ int wan_target_open(wan_target *t, const char *out, const char *name, bool tree,
         if (info.kind != (tree ? OS_FOLDER : OS_FILE))
             return refuse(PROG_REFUSED, t->path,
                           tree ? "exists, and is not a directory" : "exists, and is not a file", why);
-        if (!t->replace)
-            return refuse(PROG_REFUSED, t->path, "exists; --force replaces it", why);
+        if (!t->replace) {
+            *why = "exists; the receiver replaces it with --force only";
+            return prog_fail(PROG_REFUSED, "%s: exists; --force replaces it", t->path);
+        }
     }
     t->file = open_part(t->part);
     if (t->file >= 0) return PROG_OK;

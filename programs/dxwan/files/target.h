@@ -46,6 +46,9 @@ typedef struct wan_target {
     wan_work        syncing;
 } wan_target;
 
+/* Can this be a destination: a directory, or a file in one? If not, a status with a message, which begins
+   with `what`. NULL: the current directory. */
+int  wan_target_check(const char *what, const char *out);
 /* Open or create the partial file for a destination: `out`, or `name` in it if it is a directory,
    where an existing one is replaced only by force. tree: a directory. Returns a status with a message,
    and in *why the same for the sender: another receiver holds it, it exists, no permission. */

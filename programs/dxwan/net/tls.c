@@ -37,8 +37,8 @@ enum {
     TICK_MS        = 250
 };
 #define SECOND ((uint64_t)1000000000)
-#define OPTION "--tls-" /* in messages, before the name of a file, */
-#define KEY "INVALID_CONFIG: tls_" /* and those of a daemon */
+#define FAULT(o) ((o)->config ? "INVALID_CONFIG: " : "") /* before a message about options or keys */
+#define OPTION(o) ((o)->config ? "tls_" : "--tls-")      /* before the name of one */
 
 typedef struct carrier {
     wan_tls    *all;
@@ -98,7 +98,7 @@ static int fail_file(const wan_options *o, const char *what, const char *path, b
     os_info info;
     char option[40];
     char why[160];
-    (void)snprintf(option, sizeof option, "%s%s", o->config ? KEY : OPTION, what);
+    (void)snprintf(option, sizeof option, "%s%s%s", FAULT(o), OPTION(o), what);
     const int file = os_open(path);
     if (file < 0) return prog_fail_errno("%s %s", option, path);
     const bool is_folder = os_info_of(file, &info) == 0 && info.kind == OS_FOLDER;
@@ -109,6 +109,9 @@ static int fail_file(const wan_options *o, const char *what, const char *path, b
     else if (locked) reason = "has a passphrase; give a key without one";
     else if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == ERR_R_PEM_LIB)
         reason = !strcmp(what, "key") ? "has no private key in PEM" : "has no certificate in PEM";
+    else if (ERR_GET_LIB(error) == ERR_LIB_X509 && (ERR_GET_REASON(error) == X509_R_KEY_VALUES_MISMATCH ||
+                                                    ERR_GET_REASON(error) == X509_R_KEY_TYPE_MISMATCH))
+        reason = "is not the key of the certificate";
     (void)snprintf(why, sizeof why, "%s", reason ? reason : "not what it should be");
     ERR_clear_error();
     return prog_fail(PROG_USAGE, "%s %s: %s", option, path, why);
@@ -150,14 +153,14 @@ static int load_trust(SSL_CTX *c, const wan_options *o, bool serves, const char 
     if (o->tls_ca && SSL_CTX_load_verify_locations(c, o->tls_ca, NULL) != 1)
         return fail_file(o, "ca", o->tls_ca, false);
     if (!o->tls_ca && SSL_CTX_set_default_verify_paths(c) != 1)
-        return prog_fail(PROG_SYSTEM, "the system has no CA certificates; give %sca", o->config ? KEY : OPTION);
+        return prog_fail(PROG_SYSTEM, "%sthe system has no CA certificates; give %sca", FAULT(o), OPTION(o));
     if (serves) SSL_CTX_set_client_CA_list(c, SSL_load_client_CA_file(o->tls_ca));
     SSL_CTX_set_verify(c, SSL_VERIFY_PEER | (serves ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
     if (!*name) return PROG_OK;
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     const int set = is_number(name) ? X509_VERIFY_PARAM_set1_ip_asc(param, name)
                                     : X509_VERIFY_PARAM_set1_host(param, name, 0);
-    return set == 1 ? PROG_OK : prog_fail(PROG_USAGE, "%sname %s: not a name", o->config ? KEY : OPTION, name);
+    return set == 1 ? PROG_OK : prog_fail(PROG_USAGE, "%s%sname %s: not a name", FAULT(o), OPTION(o), name);
 }
 
 static int load_own(SSL_CTX *c, const wan_options *o)
@@ -177,15 +180,17 @@ static int load_own(SSL_CTX *c, const wan_options *o)
 
 static int check_options(const wan_options *o, bool serves)
 {
-    const char *p = o->config ? KEY : OPTION;
+    const char *f = FAULT(o);
+    const char *p = OPTION(o);
     if (!o->tls_cert != !o->tls_key)
-        return prog_fail(PROG_USAGE, "%scert and %skey belong together: one of them is missing", p, p);
+        return prog_fail(PROG_USAGE, "%s%scert and %skey belong together: one of them is missing", f, p, p);
     if (serves && !o->tls_cert)
-        return prog_fail(PROG_USAGE, "a receiver with TLS needs %scert and %skey", p, p);
+        return prog_fail(PROG_USAGE, "%sa receiver with TLS needs %scert and %skey", f, p, p);
     if (serves && o->tls_name && !o->tls_ca)
-        return prog_fail(PROG_USAGE, "%sname needs %sca: without it the sender's certificate is not asked for", p, p);
+        return prog_fail(PROG_USAGE, "%s%sname needs %sca: without it the sender's certificate is not asked for",
+                         f, p, p);
     if (o->tls_name && (!*o->tls_name || strlen(o->tls_name) >= NAME_SIZE))
-        return prog_fail(PROG_USAGE, "%sname needs a name of 1 to %d bytes", p, NAME_SIZE - 1);
+        return prog_fail(PROG_USAGE, "%s%sname needs a name of 1 to %d bytes", f, p, NAME_SIZE - 1);
     return PROG_OK;
 }
 
@@ -268,6 +273,9 @@ static void text_of_reason(wan_tls *t, int reason)
         break;
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
         (void)snprintf(t->fault, FAULT_SIZE, "it refuses: the certificate of this side is not signed by its CA");
+        break;
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE: /* OpenSSL says no more when the name is another one */
+        (void)snprintf(t->fault, FAULT_SIZE, "it refuses: the certificate of this side, perhaps for its name");
         break;
     case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
         (void)snprintf(t->fault, FAULT_SIZE, "it refuses: the certificate of this side has expired");
