@@ -219,7 +219,8 @@ typedef struct dx_bulk_desc { /* zero = the default given after each field */
     uint64_t    rate;            /* bytes a second, all connections together; unlimited */
     uint64_t    burst_ns;        /* unused time that a burst may make up for; 20 ms */
     bool        patient;         /* false: sends a chunk on each connection before the receiver
-                                    reports what it has. true is better for resumed transfers */
+                                    reports what it has: that saves a round trip, and costs these
+                                    chunks where it has them. true is better for resumed transfers */
     /* Receiver: store a checked chunk, each once (not 0: FAILED, ESYS); take this object? 0: yes,
        400..599: no, with this status (NULL: all) */
     int       (*write)(void *user, uint64_t offset, const uint8_t *bytes, uint32_t size);
@@ -317,9 +318,10 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size);
 
 /* >>control ------------------------------------------------------------ */
 /* The best number of connections: tries twice as many, later half as many, and keeps a number that
-   moves over 5 % more or, with half as many, at most 2 % less. When the rate changes by a third by
-   itself, the link has changed, and the search begins again. For the side that opens
-   connections. The loss and the queue of the path, which the kernel measures, shorten the search.
+   moves over 5 % more (four times what the rate varies by itself, if that is more) or, with half
+   as many, at most 2 % less. When the rate changes by a third by itself, the link has changed, and
+   the search begins again. For the side that opens connections. The loss and the queue of the
+   path, which the kernel measures, shorten the search.
    Loss without a queue: each connection is the limit, so twice as many are opened without a trial,
    as long as that gains. A lasting queue: the link is full, so trials are rare. Neither, and a
    rate that still rises: windows still grow, so nothing is tried yet. */
@@ -332,12 +334,14 @@ typedef struct dx_bulk_control { /* zero it and set these; zero = the default gi
     uint32_t loss_ppm;    /* of the path now: segments lost of a million; */
     uint32_t queue_percent; /* how much longer than the shortest the round trip is */
     bool     has_path;    /* both are known */
+    bool     bears_loss;  /* the congestion control does not slow down for loss, as BBR */
     uint64_t retry_deadline_ns;    /* do not connect before this time of now_ns */
     uint32_t failures;    /* in a row */
     uint64_t due_ns_;     /* when this interval ends; 0: the first has not begun */
     uint64_t from_ns_;    /* when it began */
     uint64_t bytes_;      /* bytes_done then */
-    uint64_t rate_;       /* bytes a second with kept_ connections, averaged */
+    uint64_t rate_;       /* bytes a second with kept_ connections, averaged, */
+    uint64_t varies_;     /* and how far an interval is from that, averaged */
     uint32_t kept_;       /* best number until now; count differs from it during a trial */
     uint32_t pause_;      /* intervals before the next trial */
     uint32_t patience_;   /* length of the next pause: doubled by each failed trial */
@@ -1278,7 +1282,10 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size)
                         5 % more: keep        at most 2 % less: keep
 
    Each failed trial doubles the pause before the next one and reverses its direction. The interval
-   after a change is not counted, because old connections still finish and new ones still start. */
+   after a change is not counted, because old connections still finish and new ones still start.
+
+   Of connections that share a full link with an overflowing queue, as BBR's do, the rate varies by
+   a tenth. Each trial compares two samples of that, so that some of them would gain 5 % by chance. */
 static void dx_bulk_p_control_begin(dx_bulk_control *c)
 {
     if (!c->count_min) c->count_min = 16;
@@ -1299,15 +1306,26 @@ static bool dx_bulk_p_control_is_faster(const dx_bulk_control *c, uint64_t rate)
     return rate > c->rate_ + c->rate_ / 20;
 }
 
-/* Was the trial that ends with this rate good enough to keep its number? */
+/* Was the trial that ends with this rate good enough to keep its number? If each connection has a
+   limit, twice as many gain far more than a half. */
 static bool dx_bulk_p_control_gained(const dx_bulk_control *c, uint64_t rate)
 {
+    const uint64_t chance = c->varies_ < c->rate_ / 8 ? 4 * c->varies_ : c->rate_ / 2;
     if (c->fewer_) return rate >= c->rate_ - c->rate_ / 50;
-    return dx_bulk_p_control_is_faster(c, rate);
+    return dx_bulk_p_control_is_faster(c, rate) && rate > c->rate_ + chance;
+}
+
+/* Average the rate of the number that is kept. */
+static void dx_bulk_p_control_average(dx_bulk_control *c, uint64_t rate)
+{
+    const uint64_t off = rate > c->rate_ ? rate - c->rate_ : c->rate_ - rate;
+    if (c->rate_) c->varies_ = c->varies_ - c->varies_ / 4 + off / 4;
+    c->rate_ = c->rate_ ? c->rate_ - c->rate_ / 4 + rate / 4 : rate;
 }
 
 enum { /* of the path */
     DX_BULK_P_LOSS_PPM      = 100, /* from here on it is lossy, */
+    DX_BULK_P_OVERFLOW_PPM  = 20000, /* or, if connections bear loss, its queue overflows, */
     DX_BULK_P_QUEUE_PERCENT = 25,  /* and the link full */
     DX_BULK_P_EMPTY_PERCENT = 10,  /* far from it; */
     DX_BULK_P_FULL          = 8,   /* intervals until that is believed, */
@@ -1321,7 +1339,24 @@ static bool dx_bulk_p_control_is_full(const dx_bulk_control *c)
 
 static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
 {
-    return c->has_path && c->loss_ppm >= DX_BULK_P_LOSS_PPM && !dx_bulk_p_control_is_full(c);
+    if (!c->has_path || c->bears_loss) return false;
+    return c->loss_ppm >= DX_BULK_P_LOSS_PPM && !dx_bulk_p_control_is_full(c);
+}
+
+/* More gained nothing: wait, each time twice as long. With a limit also on a lossy path: rates that
+   change slowly are seen only by the next attempt. */
+static void dx_bulk_p_control_rest(dx_bulk_control *c)
+{
+    const uint32_t patience_max = 64;
+    c->pause_ = c->patience_;
+    if (c->patience_ < patience_max) c->patience_ *= 2;
+    DX_BULK_ASSERT(c->pause_ <= patience_max);
+}
+
+/* Is the rate less by a third? Then the link has changed. */
+static bool dx_bulk_p_control_is_slower(const dx_bulk_control *c, uint64_t rate)
+{
+    return rate < c->rate_ - c->rate_ / 3;
 }
 
 /* Loss without a queue: each connection is the limit, so more are opened at once, without a trial
@@ -1332,9 +1367,9 @@ static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
     uint32_t more = c->count - c->count / 2;
     if (!dx_bulk_p_control_is_lossy(c) || c->count != c->kept_) return false;
     if (c->grown_ && !gained) {
-        c->pause_ = c->patience_;
-        c->patience_ *= 2;
-    } else if (c->grown_) {
+        dx_bulk_p_control_rest(c);
+    } else if (c->grown_ || dx_bulk_p_control_is_slower(c, rate)) {
+        c->pause_ = 0;
         c->patience_ = 2;
     }
     c->grown_ = !c->pause_ && c->count < c->count_max;
@@ -1347,12 +1382,21 @@ static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
     return true;
 }
 
+/* Even the interval after the last growth was faster by a quarter, and the link is still empty? Then
+   nothing has to settle before the next one. */
+static bool dx_bulk_p_control_hurries(const dx_bulk_control *c, uint64_t rate)
+{
+    if (!c->grown_ || c->queue_percent >= DX_BULK_P_EMPTY_PERCENT) return false;
+    return dx_bulk_p_control_is_lossy(c) && rate > c->rate_ + c->rate_ / 4;
+}
+
 /* Do the windows of the connections still grow by themselves? Then any trial would gain. */
 static bool dx_bulk_p_control_rises(dx_bulk_control *c, uint64_t rate)
 {
     if (!c->has_path || c->count != c->kept_ || dx_bulk_p_control_is_full(c)) return false;
     if (rate <= c->rate_ + c->rate_ / 8) return false;
     c->rate_ = rate;
+    c->varies_ = rate / 8;
     c->strange_ = 0;
     c->pause_ = 1;
     c->patience_ = 2;
@@ -1361,11 +1405,12 @@ static bool dx_bulk_p_control_rises(dx_bulk_control *c, uint64_t rate)
 
 /* A queue must last before anything is tried: also the start makes one. If there is loss, too, the
    connections fill the link together, and each trial costs: the first one, much later, is with
-   fewer. */
+   fewer. BBR makes a queue also where packets are lost at random; only much loss is the queue's. */
 static void dx_bulk_p_control_steer(dx_bulk_control *c)
 {
     const bool unbiased = c->patience_ == 2; /* the last trial did not fail */
-    const uint32_t wait = c->loss_ppm >= DX_BULK_P_LOSS_PPM ? DX_BULK_P_FULL_LONG : DX_BULK_P_FULL;
+    const uint32_t loss_ppm = c->bears_loss ? DX_BULK_P_OVERFLOW_PPM : DX_BULK_P_LOSS_PPM;
+    const uint32_t wait = c->loss_ppm >= loss_ppm ? DX_BULK_P_FULL_LONG : DX_BULK_P_FULL;
     c->full_ = dx_bulk_p_control_is_full(c) ? c->full_ + 1 : 0;
     if (!c->full_ || c->count != c->kept_) return;
     if (c->full_ < wait && !c->pause_) c->pause_ = 1;
@@ -1375,26 +1420,25 @@ static void dx_bulk_p_control_steer(dx_bulk_control *c)
 /* Learn from an interval that counts. */
 static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
 {
-    const uint32_t patience_max = 64;
-    const bool strange = rate > c->rate_ + c->rate_ / 3 || rate < c->rate_ - c->rate_ / 3;
+    const bool strange = rate > c->rate_ + c->rate_ / 3 || dx_bulk_p_control_is_slower(c, rate);
     if (dx_bulk_p_control_grows(c, rate) || dx_bulk_p_control_rises(c, rate)) return;
     c->grown_ = false;
     c->strange_ = c->count == c->kept_ && c->rate_ && strange ? c->strange_ + 1 : 0;
     if (c->strange_ > 1) { /* once is chance */
         c->fewer_ = false;
         c->rate_ = rate;
+        c->varies_ = c->has_path ? rate / 8 : 0;
         c->pause_ = c->strange_ = 0;
         c->patience_ = 2;
     } else if (c->count == c->kept_) {
-        c->rate_ = c->rate_ ? c->rate_ - c->rate_ / 4 + rate / 4 : rate;
+        dx_bulk_p_control_average(c, rate);
     } else if (dx_bulk_p_control_gained(c, rate)) {
         /* With fewer, the old rate stays the measure: many small losses are a large one. */
         if (!c->fewer_ || rate > c->rate_) c->rate_ = rate;
         c->kept_ = c->count;
         c->patience_ = 2;
     } else {
-        c->pause_ = c->patience_;
-        if (c->patience_ < patience_max) c->patience_ *= 2;
+        dx_bulk_p_control_rest(c);
         c->fewer_ = !c->fewer_;
         c->full_ = 0;
     }
@@ -1429,7 +1473,7 @@ DX_BULK_API uint32_t dx_bulk_control_update(dx_bulk_control *c, uint64_t bytes_d
     c->due_ns_ = now_ns + c->interval_ns;
     if (c->settling_) {
         c->settling_ = false;
-        return c->count;
+        if (!dx_bulk_p_control_hurries(c, rate)) return c->count;
     }
     dx_bulk_p_control_learn(c, rate);
     dx_bulk_p_control_steer(c);

@@ -1384,7 +1384,7 @@ DX_HDE_API int dx_hde_keep(dx_hde *hde, uint64_t key, uint64_t now_ms, const voi
     if (size > hde->desc_.state_max) return DX_HDE_ETOOBIG;
     (void)dx_hde_drop(hde, key);
     dx_hde_p_hash(hde, NULL, p, (uint32_t)size, hash);
-    dx_hde_p_index(dx_hde_p_add(hde, key, now_ms, p, (uint32_t)size, hash));
+    (void)dx_hde_p_add(hde, key, now_ms, p, (uint32_t)size, hash); /* indexed by the first search */
     return DX_HDE_OK;
 }
 
@@ -2673,7 +2673,6 @@ DX_HDE_API int dx_hde_encode(dx_hde *hde, uint64_t key, uint64_t now_ms, const v
     kept->whole_ms = whole_ms;
     kept->coding = coding;
     DX_HDE_MEMCPY(kept->chain, chain, sizeof chain);
-    if (whole && !hde->desc_.rolling) dx_hde_p_index(kept);
     return DX_HDE_OK;
 }
 

@@ -1,7 +1,7 @@
 # Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
 # results go to bench/results, what was tried to bench/log.md.
 
-.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-many bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-wan bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-keep bench-www bench-net
+.PHONY: bench-blocks bench-inputs bench-patch bench-sizes bench-many bench-levels bench-update bench-hde bench-hbtp bench-bulk bench-wan bench-memory bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-dxdb bench-keep bench-www bench-net
 
 .PHONY: bench
 bench: ## charts of README.md and bench/README.md, from the CSV files in bench/results
@@ -95,6 +95,13 @@ bench-bulk: build/bench_bulk ## one object over many connections beside a plain 
 bench-wan: build/dxwan ## dxwan beside one stream, rsync and others over emulated paths with loss, into bench/results/wan.csv; WAN_KERNEL=a user-mode Linux with time travel, as root
 	@bash -c '. bench/bench_deps.sh; for p in iperf3 rsync aria2 kcptun uftp globus-gridftp-server-progs globus-gass-copy-progs; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
 	@python3 bench/bench_wan.py '$(WAN_KERNEL)' $(WAN_OPTIONS)
+
+BENCH_MEMORY := programs/dxwan/files/coder.c $(COMMON) $(call HEADER,cas crc32c hbtp patch reactor link)
+build/bench_memory: bench/bench_memory.c $(BENCH_MEMORY:%.c=build/obj/%.o) build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) $(filter %.c %.o,$^) -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+bench-memory: build/dxwan build/bench_memory ## dxwan mirror of the memory of PostgreSQL, Node and QEMU beside zstd, rsync, XOR and QEMU's migration, into bench/results/memory.csv; PARTS='postgres ...'
+	@bash -c '. bench/bench_deps.sh; for p in postgresql nodejs qemu-system-x86 busybox rsync zstd; do dpkg -s $$p >/dev/null 2>&1 || install_package $$p; done; true'
+	@python3 bench/bench_memory.py $(PARTS)
 
 bench-cas: ## dx_cas.h beside other hashes and stores, into bench/results/cas.md; FOLDER=where the stores are made
 	@CC='$(CC)' bench/bench_cas.sh $(FOLDER)

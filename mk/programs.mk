@@ -60,7 +60,7 @@ build/asan/dxkeep: $(DXKEEP:%.c=build/asan/obj/%.o)
 
 # The only C++ file. A program with it is linked by $(CXX).
 TOML_OBJECT = $(if $(filter 1,$(TOML)),build/$(1)obj/programs/common/toml.o)
-TOML_CXX    = $(CXX) -std=c++17 $(WARN) $(CFLAGS) -fno-exceptions -MMD -MP
+TOML_CXX    = $(CXX) -std=c++17 $(WARN) $(CFLAGS) -MMD -MP
 build/obj/programs/common/toml.o: programs/common/toml.cpp build/flags
 	@mkdir -p $(@D)
 	$(TOML_CXX) -c $< -o $@

@@ -16,7 +16,7 @@ _dxwan() {
     fi
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --streams | --rate | --congestion | --name | --every | --pause | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --tls-cert | --tls-key | --tls-ca | --tls-name | --as) ((i++)) ;;
+        --streams | --rate | --congestion | --name | --like | --every | --pause | --seconds | --timeout | --out | --size-max | --wait | --config | --metrics-addr | --tls-cert | --tls-key | --tls-ca | --tls-name | --as) ((i++)) ;;
         --)
             program=$((${#words[@]} - 1 - i))
             break ;;
@@ -39,6 +39,9 @@ _dxwan() {
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --name)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --like)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --every)
@@ -100,7 +103,7 @@ _dxwan() {
         }
         ;;
     mirror)
-        options='--streams --rate --congestion --name --every --pause --once --timeout --tls-cert --tls-key --tls-ca --tls-name --json --quiet --help'
+        options='--streams --rate --congestion --name --like --every --pause --once --timeout --tls-cert --tls-key --tls-ca --tls-name --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

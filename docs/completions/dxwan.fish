@@ -31,6 +31,7 @@ complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l streams -x -d 'conn
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l rate -x -d 'send at most BYTES a second, all connections'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l congestion -x -d 'congestion control of the connections, such as'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l name -x -d 'the name that the receiver is told (default: that'
+complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l like -x -d 'pages that FILE has, too, are copied from the'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l every -x -d 'time between two rounds (default 1)'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l pause -x -d 'stop a process for at most this time in the last'
 complete -c dxwan -n '__fish_seen_subcommand_from mirror' -l once -d 'end when a round finds nothing changed'

@@ -1,5 +1,14 @@
 /* Parses TOML with toml++ and reports one value after the other. This is the only C++ file: Debian
    packages no TOML library for C. See toml.h. */
+
+/* toml++ 3.3 ends the process at an assertion where a document has, for example, [.] or [#. Its
+   assertions are checks of the document here, whatever NDEBUG says: see parse(). */
+namespace {
+struct broken_assertion {};
+[[noreturn]] void break_off() { throw broken_assertion{}; }
+} // namespace
+#undef NDEBUG
+#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : break_off())
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
@@ -8,6 +17,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -61,6 +71,27 @@ std::uint32_t find_deep_key(std::string_view document)
         line += static_cast<std::uint32_t>(std::count(document.begin() + begin, document.begin() + at, '\n'));
     }
     return 0;
+}
+
+/* A document without a result broke an assertion. */
+std::optional<toml::parse_result> parse(std::string_view document)
+{
+    try {
+        return toml::parse(document);
+    } catch (const broken_assertion &) {
+        return std::nullopt;
+    }
+}
+
+/* The line at which a document breaks an assertion: all beginnings that have it do, and no shorter one. */
+std::uint32_t find_broken_line(std::string_view document)
+{
+    std::vector<std::size_t> ends;
+    for (std::size_t at = 0; at < document.size(); ends.push_back(at))
+        at = std::min(document.find('\n', at), document.size() - 1) + 1;
+    const auto first = std::partition_point(ends.begin(), ends.end(),
+                                            [&](std::size_t end) { return parse(document.substr(0, end)).has_value(); });
+    return static_cast<std::uint32_t>(first - ends.begin()) + 1;
 }
 
 int visit(walk &w, const toml::node &node, prog_toml_value value);
@@ -154,8 +185,14 @@ extern "C" int prog_toml_read(const char *document, size_t size,
         std::snprintf(message, message_size, "nested too deep");
         return -1;
     }
-    const toml::parse_result result = toml::parse(std::string_view{document, size});
+    const std::optional<toml::parse_result> parsed = parse(std::string_view{document, size});
     int status = -1;
+    if (!parsed) {
+        std::snprintf(message, message_size, "neither a key nor a table");
+        *line = find_broken_line(std::string_view{document, size});
+        return -1;
+    }
+    const toml::parse_result &result = *parsed;
     if (!result) {
         const std::string why{result.error().description()};
         std::snprintf(message, message_size, "%s", why.c_str());

@@ -103,6 +103,8 @@ static const prog_option options[] = {
      .commands = TRANSFER, .help = "congestion control of the connections, such as\nbbr or cubic"},
     {"--name", PROG_OPTION_TEXT, FIELD(name), .commands = SEND | MIRROR, .value = "NAME",
      .help = "the name that the receiver is told (default: that\nof FILE)"},
+    {"--like", PROG_OPTION_TEXT, FIELD(like), .commands = MIRROR, .value = "FILE",
+     .help = "pages that FILE has, too, are copied from the\nreceiver's file of that name"},
     {"--every", PROG_OPTION_NUMBER, FIELD(every_ns), .min = 1, .max = 86400,
      .unit = 1000000000, .commands = MIRROR, .value = "SECONDS",
      .help = "time between two rounds (default 1)"},

@@ -17,6 +17,7 @@
                 unnamed.c a temporary file without a name
                 target.c  the received file: partial file, note of what is durable, rename
                 image.c   the received file of a mirror
+                copies.c  pages that the receiver has elsewhere
                 coder.c   a region of a file as a record of dx_hde.h
    net/         join.c    the first message of each connection
                 bulk.c    a transfer of dx_bulk.h on links of dx_link.h
@@ -56,6 +57,7 @@ typedef struct wan_options {
     uint64_t    every_ns;    /* mirror: between two rounds */
     uint64_t    seconds_ns;  /* probe: of each measurement */
     uint64_t    pause_ns;    /* mirror: a process is stopped for at most this time; 0: never */
+    const char *like;        /* mirror: a second image, of which the receiver has a copy; NULL: none */
     bool        once;        /* mirror: end when nothing changes any more */
     bool        quiet;
     bool        json;

@@ -23,6 +23,9 @@ for source in bench/bench_*.c bench/bench_*.cc; do
         bench_bulk.c) # `make` links it with what dxwan is made of, which needs the same objects as dxwan itself
             try "$name" make -s build/bench_bulk CC="$CC"
             ;;
+        bench_memory.c) # likewise
+            try "$name" make -s build/bench_memory CC="$CC"
+            ;;
         bench_teleport_m4.c) try "$name" "$CC" -std=c11 -O0 -Wall -Wextra -Werror -DPARTS=3 -c "$source" -o "$work/$stem.o" ;;
         *.cc)
             if has g++; then

@@ -425,7 +425,7 @@ def dxwan(folder):
     call = "dxwan send FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name name --timeout 30 --json --quiet"
     probe = "dxwan probe 127.0.0.1:7100 --streams 4 --seconds 1 --congestion cubic --timeout 30 --json --quiet"
     mirror = ("dxwan mirror FILE 127.0.0.1:7100 --streams 4 --rate 100M --congestion cubic --name other --every 1 --once --timeout 30"
-              " --json --quiet")
+              " --like FILE --json --quiet")
     memory = "dxwan mirror /proc/$!/mem 127.0.0.1:7100 --name memory --pause 5 --once"
     check = "dxwan daemon --config FILE.toml --check-config"
     with open(os.path.join(inside, "FILE.toml"), "w") as f:
@@ -511,7 +511,7 @@ measures = "measures, for minutes to hours, on a machine that has nothing else t
 NOT_RUN = {
     "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
     "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
-    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "wan", "cas", "trees", "cache", "link", "dxdb", "keep", "levels", "many", "net", "sizes", "update", "www")},
+    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "wan", "memory", "cas", "trees", "cache", "link", "dxdb", "keep", "levels", "many", "net", "sizes", "update", "www")},
     **{f"dxkeep {rest}": "stands with a database: tests/programs/test_dxkeep_recipes.py runs the block"
        for rest in ("capture store data --app sqlite", "log store", "capture store data --app postgres", "restore store consistent copy",
                     "capture store data --app redis", "restore store latest ./copy")},

@@ -1012,14 +1012,18 @@ DX_TEST(bm_control_path_says_which_way)
     }
 }
 
-/* A queue that lasts: a trial after 8 intervals, as it may be of each connection alone; where packets are lost, too, after 40, with fewer. */
+/* A queue that lasts: a trial after 8 intervals, as it may be of each connection alone; where packets are lost, too, after 40, with fewer. BBR loses
+   more at random without being slower: there only a loss of 2 % counts, which is the queue's. */
 DX_TEST(bm_control_believes_a_lasting_queue)
 {
-    for (int lossy = 0; lossy < 2; lossy++) {
+    static const uint32_t loss_ppm[] = {99, 100, 19999, 20000};
+    for (int i = 0; i < 4; i++) {
         control t;
+        const bool bears_loss = i > 1, lossy = (i & 1) != 0;
         const int lasts = lossy ? 40 : 8;
         control_begin(&t, 4, 256, 16);
-        control_path(&t, lossy ? 100 : 99, 25);
+        t.k.bears_loss = bears_loss;
+        control_path(&t, loss_ppm[i], 25);
         for (int n = 1; n < lasts; n++) DX_CHECK_EQ(control_step(&t, 1000000), 16);
         DX_CHECK_EQ(control_step(&t, 1000000), lossy ? 8 : 32);
     }
@@ -1039,11 +1043,40 @@ DX_TEST(bm_control_grows_without_trials)
         last = count;
     }
     DX_CHECK_EQ(last, 256);
-    DX_CHECK(steps <= 10);
+    DX_CHECK(steps <= 5); /* each interval is faster, and there is no queue: none has to settle */
+    control_begin(&t, 4, 256, 16);
+    control_path(&t, 10000, 10);
+    for (steps = 0; t.k.count < 256 && steps < 30; steps++) control_step(&t, t.k.count * UINT64_C(10000));
+    DX_CHECK(steps >= 13 && steps <= 15); /* the link begins to fill: half as many more, after they settled */
     control_begin(&t, 4, 256, 16);
     control_path(&t, 10000, 0);
     for (int n = 0; n < 4; n++) last = control_step(&t, 1000000); /* the next would be tried after the pause */
     DX_CHECK_EQ(last, 32);
+}
+
+/* A lossy path on which more gain nothing, so a limit is shared: the pause before the next attempt has a limit, too, since a path that changes
+   slowly is not noticed before it. One on which each carries a third as much is noticed at once, also in a long pause. */
+DX_TEST(bm_control_pauses_on_a_lossy_path_have_a_limit)
+{
+    control t;
+    uint32_t last = 1, same = 0, longest = 0, steps = 0;
+    control_begin(&t, 1, 256, 1);
+    control_path(&t, 10000, 15);
+    for (int n = 0; n < 2000 && last < 256; n++) {
+        const uint32_t count = control_step(&t, 1000000);
+        same = count == last ? same + 1 : 0;
+        if (longest < same) longest = same;
+        last = count;
+    }
+    DX_CHECK_EQ(last, 256);
+    DX_CHECK(longest >= 64 && longest <= 66);
+    control_begin(&t, 4, 256, 4);
+    control_path(&t, 10000, 15);
+    for (int n = 0; n < 300 && t.k.pause_ < 32; n++) control_step(&t, 1000000);
+    DX_CHECK(t.k.pause_ >= 31 && t.k.count < 128);
+    last = t.k.count;
+    for (; t.k.count == last && steps < 10; steps++) control_step(&t, 300000);
+    DX_CHECK(steps <= 2);
 }
 
 /* While the rate rises by itself nothing is tried; when it does not any more, more are, as each connection may have a limit. */
@@ -1116,6 +1149,71 @@ DX_PROPERTY(bm_control_settles_in_twelve_intervals, 300)
         if (i % 24 >= 12) sum += rate / 36;
     }
     DX_CHECK(sum >= 0.9 * link);
+}
+
+/* BBR: 16 connections already fill the link and its queue, and lose what does not fit into it. More are no faster, but the rate varies by up to
+   a fifth from one interval to the next, so some trials gain by chance. Returns the most connections of the first 20 intervals. */
+static uint32_t control_of_a_rate_that_varies(uint64_t *random, uint64_t varies, bool lossy, uint32_t *sum)
+{
+    dx_bulk_control k;
+    uint64_t now = T0, bytes = 0;
+    uint32_t most = 0;
+    memset(&k, 0, sizeof k);
+    k.count_min = 16;
+    k.count = 16;
+    k.interval_ns = S * 2 / 5;
+    k.bears_loss = true;
+    for (int i = 0; i < 300; i++) {
+        const uint32_t count = dx_bulk_control_update(&k, bytes, now);
+        const uint64_t rate = i < 2 ? 1600 : 4000; /* slow start */
+        *random = *random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        bytes += rate * (1000 - varies + (*random >> 33) % (2 * varies + 1));
+        now += k.interval_ns;
+        k.has_path = true;
+        k.loss_ppm = lossy ? 130000 : 0;
+        k.queue_percent = i < 1 ? 30 : 97;
+        if (i < 20 && most < count) most = count;
+        *sum += count;
+    }
+    return most;
+}
+
+DX_TEST(bm_control_is_not_misled_by_a_rate_that_varies)
+{
+    uint64_t random = 1;
+    for (int lossy = 0; lossy < 2; lossy++) {
+        uint32_t misled = 0, sum = 0;
+        for (uint64_t run = 0; run < 500; run++)
+            misled += control_of_a_rate_that_varies(&random, 20 + run % 181, lossy, &sum) > 32;
+        DX_CHECK(misled <= 5);
+        DX_CHECK(sum / 500 <= 300 * 20);
+    }
+}
+
+/* Each BBR connection has a limit of its own, with its own queue, and the rate varies: as many are opened as the link carries. */
+DX_PROPERTY(bm_control_finds_limits_of_connections_though_the_rate_varies, 300)
+{
+    dx_bulk_control k;
+    const double link = (double)dx_choose_range(c, 64, 256);
+    const uint32_t varies = (uint32_t)dx_choose_range(c, 0, 100), queue = (uint32_t)dx_choose(c, 1) * 97;
+    uint64_t now = T0, bytes = 0;
+    double last = 0;
+    memset(&k, 0, sizeof k);
+    k.count_min = 16;
+    k.count = 16;
+    k.interval_ns = S * 2 / 5;
+    k.bears_loss = true;
+    for (int i = 0; i < 100; i++) {
+        const double count = dx_bulk_control_update(&k, bytes, now);
+        const double carried = (count < link ? count : link) * (1000 + (double)dx_choose(c, 2 * varies) - varies) / 1000;
+        k.has_path = true;
+        k.loss_ppm = 0;
+        k.queue_percent = queue;
+        bytes += (uint64_t)(carried * 1e6);
+        now += k.interval_ns;
+        if (i >= 80) last += (count < link ? count : link) / 20;
+    }
+    DX_CHECK(last >= 0.6 * link);
 }
 
 /* A late call measures a longer interval: bytes per second count, not bytes. */

@@ -12,6 +12,7 @@
 #include "../../common/json.h"
 #include "../../common/os.h"
 #include "../files/coder.h"
+#include "../files/copies.h"
 #include "../files/hash.h"
 #include "../files/source.h"
 #include "../files/unnamed.h"
@@ -21,6 +22,7 @@
 #include "../net/loop.h"
 #include "../net/path.h"
 #include "../net/region.h"
+#include "../net/streams.h"
 
 #include "../../../layers/dx_bulk.h"
 
@@ -39,7 +41,8 @@ enum {
     PAUSES_MAX     = 3,   /* of a process, that were too short */
     MISMATCHES_MAX = 3,   /* rounds in a row with another hash at the receiver */
     RESTARTS_MAX   = 64,  /* of the receiver without a complete round */
-    BLOCK_SIZE     = WAN_REGION_SIZE + DX_HDE_HEAD_MAX + WAN_REGION_HEAD + 64
+    COPIED_MIN     = WAN_REGION_PAGES / 4, /* pages of a region that is new, for which copies are better than a prefix */
+    BLOCK_SIZE     = WAN_REGION_SIZE + DX_HDE_HEAD_MAX + WAN_REGION_HEAD + WAN_COPIES_MAX * WAN_COPY_SIZE + 64
 };
 #define SECOND ((uint64_t)1000000000)
 #define CONTROL_NS ((uint64_t)400000000) /* an interval of the controller: it settles within 5 s */
@@ -61,6 +64,9 @@ typedef struct slot {
     bool       whole;   /* it was sent without a baseline, */
     bool       prefixed; /* and refers to earlier regions, */
     bool       alone;   /* which it may not, as the receiver has others */
+    bool       like;    /* or to the second image, */
+    uint32_t   uses[WAN_COPIES_MAX]; /* or to these other regions */
+    uint32_t   use_count;
     dx_link_id link;    /* that it was sent on */
     uint64_t   sent_ns; /* when, */
     uint64_t   sent_size; /* and how many bytes */
@@ -87,8 +93,10 @@ typedef struct mirror {
     wan_loop           loop;
     wan_join           join;
     wan_coder          coder;
+    wan_copies         copies;
     dx_reactor_address at;
     stream             streams[WAN_STREAMS_MAX];
+    wan_choice         choices[WAN_STREAMS_MAX]; /* which of them are in use */
     uint32_t           limit;    /* of streams */
     uint32_t           wanted;   /* streams now; the others finish */
     dx_bulk_control    control;
@@ -179,7 +187,10 @@ static int open_file(mirror *m)
     const int opened = wan_source_open(&m->source, m->o);
     if (opened) return opened;
     m->join.kind = m->source.kind == WAN_FOLDER ? WAN_TREE : WAN_MIRROR;
-    return wan_unnamed_open(&m->shadow, "shadow", "the shadow file");
+    const int shadowed = wan_unnamed_open(&m->shadow, "shadow", "the shadow file");
+    if (shadowed) return shadowed;
+    const int liked = m->o->like ? wan_join_like(&m->join, m->o->like) : PROG_OK;
+    return liked ? liked : wan_copies_open(&m->copies, m->shadow, m->o->like);
 }
 
 /* Read a region of the shadow, or less where it ends. -1: the transfer is over. */
@@ -223,6 +234,7 @@ static void begin_round(mirror *m)
         m->known = more;
         m->known_count = count;
     }
+    if (!m->o->plain && !m->o->no_delta) wan_copies_grow(&m->copies, m->source.size);
     m->phase = SCANNING;
     m->at_region = 0;
     m->changes = 0;
@@ -323,6 +335,12 @@ static slot *scan_region(mirror *m, slot *s)
 {
     const uint64_t number = m->at_region;
     const uint32_t want = part_of(m->round.size, number);
+    if (m->known[number] == KNOWN && want == WAN_REGION_SIZE && part_of(m->shadow_size, number) == want &&
+        wan_source_is_as_read(&m->source, number * WAN_REGION_SIZE)) { /* the shadow has what was read last */
+        m->at_region++;
+        m->read_bytes += want;
+        return NULL;
+    }
     const int64_t got = wan_source_read(&m->source, number * WAN_REGION_SIZE, s->bytes, want);
     if (got < 0) {
         finish(m, wan_source_fail(&m->source));
@@ -348,18 +366,39 @@ static slot *scan_region(mirror *m, slot *s)
 
 static bool is_scanned(const mirror *m) { return m->at_region * WAN_REGION_SIZE >= m->round.size; }
 
+/* Does a record on its way copy pages of this region as it is now? Then it has to arrive first. */
+static bool is_used(const mirror *m, uint64_t region)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        const slot *s = &m->slots[i];
+        for (uint32_t n = 0; s->state == SENT && n < s->use_count; n++)
+            if (s->uses[n] == region) return true;
+    }
+    return false;
+}
+
+static slot *free_slot(mirror *m)
+{
+    for (int i = 0; i < SLOTS; i++)
+        if (m->slots[i].state == FREE) return &m->slots[i];
+    return NULL;
+}
+
 /* A slot that is to be sent; NULL: none now. */
 static slot *next_slot(mirror *m, int *budget)
 {
-    slot *open = NULL;
     for (int i = 0; i < SLOTS; i++) {
-        if (m->slots[i].state == READY) return &m->slots[i];
-        if (m->slots[i].state == FREE) open = &m->slots[i];
+        slot *s = &m->slots[i];
+        if (s->state == READY && !is_used(m, s->region)) return s;
     }
+    slot *open = free_slot(m);
     while (open && m->phase == SCANNING && !is_scanned(m) && *budget > 0 && !m->over) {
         --*budget;
         m->steps++;
-        if (scan_region(m, open)) return open;
+        if (scan_region(m, open)) {
+            if (!is_used(m, open->region)) return open;
+            open = free_slot(m);
+        }
         if ((uint64_t)prog_now_ns() - m->work_ns >= WORK_NS) *budget = 0; /* a slow disk */
     }
     return NULL;
@@ -379,10 +418,56 @@ static size_t encode(mirror *m, const slot *s, const uint8_t *base, size_t base_
 /* Does the receiver have this region as the shadow has it, now and when the next message arrives? */
 static bool is_settled(const mirror *m, uint64_t number)
 {
-    if (m->known[number] != KNOWN || part_of(m->shadow_size, number) < WAN_REGION_SIZE) return false;
+    if (number >= m->known_count || m->known[number] != KNOWN || part_of(m->shadow_size, number) < WAN_REGION_SIZE) return false;
     for (int i = 0; i < SLOTS; i++)
         if (m->slots[i].state != FREE && m->slots[i].region == number) return false;
     return true;
+}
+
+/* wan_copies.is_usable */
+static bool is_usable(const void *user, uint64_t region) { return is_settled(user, region); }
+
+/* Remember what the record of a slot depends on. */
+static void note_uses(slot *s, const wan_copy *copies, uint32_t count)
+{
+    s->use_count = 0;
+    s->like = false;
+    for (uint32_t i = 0; i < count; i++) {
+        s->like = s->like || copies[i].like;
+        const uint32_t last = (copies[i].page + copies[i].pages - 1) / WAN_REGION_PAGES;
+        for (uint32_t region = copies[i].page / WAN_REGION_PAGES; !copies[i].like && region <= last; region++) {
+            if (s->use_count && s->uses[s->use_count - 1] == region) continue;
+            assert(s->use_count < WAN_COPIES_MAX);
+            s->uses[s->use_count++] = region;
+        }
+    }
+}
+
+/* Find pages that the receiver has elsewhere, and change the baseline (NULL: none) by them. Returns the
+   bytes of copies in `out`. */
+static size_t find_copies(mirror *m, slot *s, const uint8_t **base, wan_region *r, uint8_t *out)
+{
+    wan_copy copies[WAN_COPIES_MAX];
+    uint64_t pages = 0;
+    note_uses(s, copies, 0);
+    if (m->o->plain || m->o->no_delta || s->alone) return 0;
+    const uint32_t count = wan_copies_find(&m->copies, s->region, s->bytes, s->size, *base, r->size, copies);
+    for (uint32_t i = 0; i < count; i++) pages += copies[i].pages;
+    if (!count || (!*base && pages < COPIED_MIN)) return 0;
+    r->fresh = !*base;
+    r->copies = (uint8_t)count;
+    const uint32_t old_size = r->size;
+    if (r->size < s->size) r->size = s->size;
+    memset(m->old + old_size, 0, r->size - old_size);
+    for (uint32_t i = 0; i < count; i++) {
+        const size_t at = (size_t)copies[i].at * WAN_PAGE_SIZE;
+        memcpy(m->old + at, s->bytes + at, (size_t)copies[i].pages * WAN_PAGE_SIZE);
+        wan_copy_write(&copies[i], out + (size_t)i * WAN_COPY_SIZE);
+    }
+    *base = m->old;
+    m->copies.bytes += pages * WAN_PAGE_SIZE;
+    note_uses(s, copies, count);
+    return (size_t)count * WAN_COPY_SIZE;
 }
 
 /* Find the nearest earlier regions that the receiver has, for a region that is sent whole. */
@@ -428,11 +513,13 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         read_shadow(m, s->region, m->old, old_size) == (int64_t)old_size)
         base = m->old;
     r.size = base ? old_size : 0;
+    const size_t copies_size = find_copies(m, s, &base, &r, out + WAN_REGION_HEAD);
     if (base) wan_coder_set_prefix(&m->coder, NULL, 0);
     else find_prefix(m, s, &r);
     s->prefixed = r.count != 0;
     wan_region_write(&r, out);
-    *size = WAN_REGION_HEAD + encode(m, s, base, r.size, out + WAN_REGION_HEAD);
+    *size = WAN_REGION_HEAD + copies_size;
+    *size += encode(m, s, base, r.size, out + *size);
     s->whole = !base;
     s->state = SENT;
     m->regions++;
@@ -454,6 +541,7 @@ static void settle(mirror *m, slot *s)
         return;
     }
     if (at + s->size > m->shadow_size) m->shadow_size = at + s->size;
+    wan_copies_add(&m->copies, s->region, s->bytes, s->size);
     m->known[s->region] = KNOWN;
     m->hashed = false;
     m->steps++;
@@ -535,9 +623,11 @@ static void adjust(mirror *m, uint64_t now)
         const stream *st = m->slots[i].state >= CHECKING ? stream_of(m, m->slots[i].link) : NULL;
         if (st) pending[st - m->streams] = true;
     }
+    for (uint32_t i = 0; i < m->limit; i++) m->choices[i].open = m->streams[i].id != 0;
+    wan_choose(m->choices, m->limit, m->wanted);
     for (uint32_t i = 0; i < m->limit; i++) {
         stream *st = &m->streams[i];
-        if (i < m->wanted) st->spare_ns = 0;
+        if (m->choices[i].wanted) st->spare_ns = 0;
         else if (!st->spare_ns) st->spare_ns = now;
         if (!st->spare_ns && !st->dialed && !st->id)
             st->dialed = !dx_link_dial(&m->loop.links, &st->dialer, &m->at, m->seed++);
@@ -561,9 +651,11 @@ static uint64_t delivered(mirror *m)
         wan_paths path = {0};
         if (!st->id || !st->joined) continue;
         wan_path_add(&path, wan_loop_fd(&m->loop.links, st->id));
-        m->asks_kernel = m->asks_kernel || path.acknowledged;
-        if (path.acknowledged > st->acked && !st->spare_ns) bytes += path.acknowledged - st->acked;
-        st->acked = path.acknowledged;
+        m->asks_kernel = m->asks_kernel || path.delivered;
+        wan_choice_add(&m->choices[i], path.delivered > st->acked ? path.delivered - st->acked : 0);
+        if (path.delivered <= st->acked) continue;
+        if (!st->spare_ns) bytes += path.delivered - st->acked;
+        st->acked = path.delivered;
     }
     return bytes;
 }
@@ -593,6 +685,10 @@ static bool pump(mirror *m, uint64_t now)
 {
     int budget = SCAN_MAX;
     if (!m->joined || m->over) return false;
+    const uint64_t read_bytes = wan_copies_step(&m->copies);
+    m->read_bytes += read_bytes;
+    m->steps += read_bytes != 0;
+    if (read_bytes) return true;
     const bool asked = !m->last && wan_loop_is_ended(&m->loop);
     if (m->phase == BEGINNING || (m->phase == RESTING && (now >= m->next_ns || asked))) begin_round(m);
     if (m->over) return false;
@@ -645,8 +741,9 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         settle(m, s);
     } else if (p[4] == WAN_DIFFERENT && checking) {
         s->checked = true;
-    } else if (p[4] == WAN_NACK && !checking && s->prefixed) {
+    } else if (p[4] == WAN_NACK && !checking && (s->prefixed || s->use_count || s->like) && !s->alone) {
         s->alone = true;
+        wan_copies_refused(&m->copies, s->like);
     } else if (p[4] == WAN_NACK && !checking && !s->whole) {
         m->known[s->region] = BLANK;
         s->checked = true;
@@ -722,6 +819,7 @@ static void on_opened(dx_link *l, dx_link_id id)
             m->streams[i].id = id;
             m->streams[i].joined = m->streams[i].useful = false;
             m->streams[i].acked = 0;
+            m->choices[i].lately = 0;
         }
 }
 
@@ -768,7 +866,8 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
     mirror *m = l->desc.user;
     stream *st = stream_of(m, dx_link_id_of(session));
     if (m->over) return;
-    if (!result->error && result->payload_size == WAN_NUMBER_SIZE + 8 && st) {
+    const size_t size = WAN_NUMBER_SIZE + (m->join.like[0] ? 16 : 8);
+    if (!result->error && result->payload_size == size && st) {
         const bool other = !m->joined || memcmp(m->number, result->payload, WAN_NUMBER_SIZE) != 0;
         st->joined = true;
         m->now.streams_opened++;
@@ -779,6 +878,8 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
         if (!other) return;
         memcpy(m->number, result->payload, WAN_NUMBER_SIZE);
         m->far_size = wan_load(result->payload + WAN_NUMBER_SIZE, 8);
+        if (m->join.like[0] && !m->o->plain && !m->o->no_delta)
+            wan_copies_set_like(&m->copies, wan_load(result->payload + WAN_NUMBER_SIZE + 8, 8));
         if (++m->restarts > RESTARTS_MAX)
             finish(m, prog_fail(PROG_NETWORK, "%s was restarted %d times and completed no round",
                                 m->o->address, RESTARTS_MAX));
@@ -832,8 +933,8 @@ static void tell_work(mirror *m, uint64_t now)
 static void dial_again(mirror *m, uint64_t now)
 {
     adjust(m, now);
-    for (uint32_t i = 0; i < m->wanted; i++) {
-        if (!m->streams[i].again || !m->streams[i].dialed) continue;
+    for (uint32_t i = 0; i < m->limit; i++) {
+        if (!m->choices[i].wanted || !m->streams[i].again || !m->streams[i].dialed) continue;
         m->streams[i].again = false;
         dx_link_dial_end(&m->streams[i].dialer);
         (void)dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++);
@@ -968,7 +1069,7 @@ static int start(mirror *m)
     for (uint32_t i = 0; i < m->wanted; i++) {
         if (dx_link_dial(&m->loop.links, &m->streams[i].dialer, &m->at, m->seed++))
             return prog_fail(PROG_USAGE, "cannot connect to %s", m->o->address);
-        m->streams[i].dialed = true;
+        m->streams[i].dialed = m->choices[i].wanted = true;
     }
     return PROG_OK;
 }
@@ -987,6 +1088,7 @@ static void report(const mirror *m)
         prog_json_number(&j, "regions_sent", m->regions);
         prog_json_number(&j, "regions_whole", m->whole);
         prog_json_number(&j, "regions_compared", m->checked);
+        prog_json_number(&j, "copied_bytes", m->copies.bytes);
         prog_json_number(&j, "record_bytes", m->record_bytes);
         prog_json_number(&j, "link_bytes", m->loop.links.sent);
         if (m->source.kind == WAN_MEMORY) prog_json_number(&j, "pause_us", m->source.pause_ns / 1000);
@@ -1016,7 +1118,9 @@ int wan_mirror(const wan_options *o)
     m->control.count = o->streams;
     m->control.grow_percent = o->grow_percent;
     m->control.interval_ns = CONTROL_NS;
-    m->source.file = m->shadow = -1;
+    m->source.file = m->shadow = m->copies.like = -1;
+    m->copies.is_usable = is_usable;
+    m->copies.user = m;
     m->changes_before = UINT64_MAX;
     int status = open_file(m);
     m->source.folder.serve = serve;
@@ -1030,6 +1134,7 @@ int wan_mirror(const wan_options *o)
     }
     if (m->o->figures) m->o->figures->error = error_of(m, status);
     wan_coder_close(&m->coder);
+    wan_copies_close(&m->copies);
     for (int i = 0; i < SLOTS; i++) free(m->slots[i].bytes);
     free(m->old);
     free(m->prefix);

@@ -24,7 +24,8 @@ enum {
     SAVE_S        = 2,       /* between two notes */
     JOIN_S        = 10,      /* for the first message of a connection */
     END_S         = 10,      /* for the sender to come back and hear of the end, */
-    END_FAILED_S  = 2        /* and of a failure */
+    END_FAILED_S  = 2,       /* and of a failure */
+    STATUS_NO_ROOM = 507     /* of the object */
 };
 #define SECOND ((uint64_t)1000000000)
 #define WORK_LOOK_NS ((uint64_t)5000000) /* is a thread done? */
@@ -58,7 +59,8 @@ typedef struct recv_state {
     uint64_t     over_ns;    /* the sender must know by then; 0: not over */
     bool         over;
     int          status;
-    const char  *why;        /* why the object was refused */
+    uint16_t     refused;    /* the object: the status that each connection hears */
+    const char  *why;        /* why it was refused */
 } recv_state;
 
 static void finish(recv_state *s, int status)
@@ -89,23 +91,24 @@ static int accept_object(void *user, const dx_bulk_object *o)
     const bool same = b->bulk.known && b->bulk.object.size == o->size &&
                       b->bulk.object.chunk_size == o->chunk_size &&
                       !memcmp(b->bulk.object.hash, o->hash, sizeof o->hash);
+    if (s->refused) return s->refused; /* which was said */
     if (o->size > s->o->size_max) {
         finish(s, prog_fail(PROG_REFUSED, "%s: %s bytes are announced, above --size-max",
                             s->join.name, prog_count_text(o->size, size)));
-        return DX_HBTP_STATUS_TOO_BIG;
+        return s->refused = DX_HBTP_STATUS_TOO_BIG;
     }
     if (o->chunk_size > WAN_CHUNK_MAX || o->chunk_size < CHUNK_MIN ||
         o->size / o->chunk_size >= CHUNKS_MAX || !memcmp(o->hash, none, sizeof none)) {
         finish(s, prog_fail(PROG_NETWORK, "%s: the sender announces chunks that dxwan does not use",
                             s->join.name));
-        return DX_HBTP_STATUS_UNSUPPORTED;
+        return s->refused = DX_HBTP_STATUS_UNSUPPORTED;
     }
     s->resumed = same && b->bulk.metrics.bytes_done;
     s->resumed_bytes = same ? b->bulk.metrics.bytes_done : 0;
     if (!same && b->bulk.known) (void)os_empty(s->target.file);
     if (!wan_target_size(&s->target, o->size, &s->why)) {
         finish(s, prog_fail(PROG_SYSTEM, "%s: %s", s->target.path, s->why));
-        return 507;
+        return s->refused = STATUS_NO_ROOM;
     }
     s->began_ns = s->moved_ns = s->saved_ns = (uint64_t)prog_now_ns();
     return 0;
@@ -122,6 +125,7 @@ static int open_target(recv_state *s, const wan_join *j, const char **why)
     if (is_mirror(s)) {
         (void)os_remove(s->target.note); /* of a transfer: its chunks are overwritten */
         wan_image_open(&s->image, &s->loop.links, s->target.file, s->o->size_max);
+        s->join.like[0] = 0; /* until join_mirror() */
         s->moved_ns = (uint64_t)prog_now_ns();
         return PROG_OK;
     }
@@ -175,13 +179,20 @@ static int count_block(const dx_hbtp_context *c)
     return dx_hbtp_write_frame(c->out, WAN_OP_ANSWER, 0, 0, answer, sizeof answer);
 }
 
-static int join_mirror(recv_state *s, const dx_hbtp_context *c)
+static int join_mirror(recv_state *s, const wan_join *j, const dx_hbtp_context *c)
 {
-    uint8_t answer[WAN_NUMBER_SIZE + 8];
+    uint8_t answer[WAN_NUMBER_SIZE + 16];
+    os_info info;
     c->session->desc.user = &s->image;
+    if (strcmp(s->join.like, j->like) != 0) { /* the first time, or another command resumes */
+        s->join = *j;
+        wan_image_set_like(&s->image, j->like[0] ? wan_target_open_beside(&s->target, j->like) : -1);
+    }
     memcpy(answer, s->number, WAN_NUMBER_SIZE);
     wan_store(answer + WAN_NUMBER_SIZE, s->placed ? 0 : wan_image_size(&s->image), 8);
-    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, answer, sizeof answer);
+    const bool has = s->image.like >= 0 && os_info_of(s->image.like, &info) == 0;
+    wan_store(answer + WAN_NUMBER_SIZE + 8, has ? info.size : 0, 8);
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, answer, WAN_NUMBER_SIZE + (j->like[0] ? 16 : 8));
 }
 
 static int on_join(const dx_hbtp_context *c)
@@ -208,7 +219,7 @@ static int on_join(const dx_hbtp_context *c)
             return refuse(c, DX_HBTP_STATUS_INTERNAL, why);
         }
     }
-    if (is_mirror(s)) return join_mirror(s, c);
+    if (is_mirror(s)) return join_mirror(s, &j, c);
     if (!wan_bulk_add(&s->bulk, dx_link_id_of(c->session)))
         return refuse(c, DX_HBTP_STATUS_UNAVAILABLE, "all connections are in use");
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, s->number, sizeof s->number);
@@ -406,7 +417,7 @@ static void tick_mirror(recv_state *s, uint64_t now)
         finish(s, prog_fail(PROG_NETWORK, "the mirror was interrupted; the partial file is kept, to be "
                                           "resumed"));
     } else if (i->why) {
-        finish(s, prog_fail(PROG_REFUSED, "%s: %s", s->join.name, i->why));
+        finish(s, prog_fail(i->system_error ? PROG_SYSTEM : PROG_REFUSED, "%s: %s", s->target.path, i->why));
     } else if (i->system_error) {
         errno = i->system_error;
         finish(s, prog_fail_errno("%s", s->target.part));

@@ -6,12 +6,14 @@
 #include "../../common/json.h"
 #include "../../common/os.h"
 #include "../files/hash.h"
+#include "../files/source.h"
 #include "../files/unnamed.h"
 #include "../net/address.h"
 #include "../net/bulk.h"
 #include "../net/join.h"
 #include "../net/path.h"
 #include "../net/region.h"
+#include "../net/streams.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,7 +27,9 @@ enum {
     LARGE_CHUNK_SIZE = WAN_CHUNK_MAX,
     INPUT_NS         = 10000000, /* between two looks at standard input that has nothing */
     LOOK_NS          = 100000000, /* between two looks at the kernel's statistics */
-    STREAMS          = 16, /* at first, and at least, without --streams */
+    STREAMS          = 16, /* at first, and at least, without --streams; */
+    STREAMS_LONG     = 32, /* at first, if the round trip is this long: below it, the end of a transfer over a */
+    LONG_US          = 250000, /* slow link costs more than the start gains */
     QUEUE_US         = 2000, /* a round trip that is longer by less is no queue */
     UNSENT_MIN       = 16384,  /* bytes of unsent data in the kernel, for each stream: */
     UNSENT_MAX       = 131072, /* those of UNSENT_PARTS of a second */
@@ -48,6 +52,7 @@ typedef struct send {
     dx_link_id         opened[WAN_STREAMS_MAX]; /* of each dialer; 0: none */
     bool               dialed[WAN_STREAMS_MAX]; /* its dialer is at work */
     wan_paths          last[WAN_STREAMS_MAX]; /* of its connection, at the last look */
+    wan_choice         choices[WAN_STREAMS_MAX];
     uint32_t           limit;    /* of streams */
     uint32_t           wanted;   /* streams now; the others finish */
     dx_bulk_control    control;
@@ -78,6 +83,7 @@ typedef struct send {
     uint8_t            number[WAN_NUMBER_SIZE]; /* of the receiver */
     bool               restart;        /* it is another one now */
     int32_t            told;           /* why there is no connection */
+    bool               measured;       /* the round trip, when the first connection was open */
     bool               joined;         /* the receiver has accepted a connection */
     char               refusal[256];   /* what it said when it did not */
     bool               over;
@@ -127,6 +133,9 @@ static int open_file(send *s)
     if (os_info_of(s->file, &info) < 0) return prog_fail_errno("%s", s->o->file);
     if (info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s is not a file", s->o->file);
+    if (wan_has_no_size(s->file))
+        return prog_fail(PROG_USAGE, "%s has no size, so it would be sent as empty; give '-', with it as standard input",
+                         s->o->file);
     s->object.size = info.size;
     s->object.chunk_size = chunk_size_of(info.size);
     return PROG_OK;
@@ -201,6 +210,47 @@ static void add_link(send *s, uint32_t number)
     stream->owner = number;
 }
 
+/* A stream is not wanted any more. It closes once its chunks are confirmed. */
+static void retire(send *s, uint32_t number)
+{
+    const dx_link_id connecting = s->opened[number] ? 0 : s->dialers[number].id;
+    s->dialed[number] = false;
+    dx_link_dial_end(&s->dialers[number]);
+    if (connecting) (void)dx_link_abort(&s->loop.links, connecting);
+    if (s->opened[number]) wan_bulk_retire(&s->bulk, s->opened[number]);
+}
+
+/* Open as many streams as are wanted, or let the slowest finish. */
+static void adjust(send *s)
+{
+    for (uint32_t i = 0; i < s->limit; i++) {
+        wan_choice *c = &s->choices[i];
+        c->wanted = s->dialed[i];
+        c->open = s->opened[i] != 0;
+        c->ends = !c->wanted && c->open;
+    }
+    wan_choose(s->choices, s->limit, s->wanted);
+    for (uint32_t i = 0; i < s->limit; i++) {
+        if (s->dialed[i] && !s->choices[i].wanted) retire(s, i);
+        else if (!s->dialed[i] && s->choices[i].wanted)
+            s->dialed[i] = !dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
+    }
+}
+
+/* The first connection has measured the round trip. The longer it is, the more streams begin: each has a
+   small window at first. Not with BBR, whose start is as fast with few. */
+static void set_streams(send *s, int fd)
+{
+    wan_paths path = {0};
+    if (s->o->send_streams || s->measured) return;
+    wan_path_add(&path, fd);
+    s->measured = true;
+    if (!strncmp(s->congestion, "bbr", 3)) return;
+    if (path.rtt_us >= LONG_US) s->wanted = STREAMS_LONG;
+    s->control.count = s->wanted;
+    adjust(s);
+}
+
 static void on_opened(dx_link *l, dx_link_id id)
 {
     send *s = l->desc.user;
@@ -208,6 +258,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     const int fd = wan_loop_fd(l, id);
     if (s->over) return;
     wan_path_set_up_or_warn(fd, s->o->congestion, s->congestion, &s->warned);
+    set_streams(s, fd);
     const size_t size = wan_join_write(&s->join, arguments);
     uint32_t i = 0;
     while (i < s->limit && s->dialers[i].id != id) i++;
@@ -218,6 +269,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     }
     s->opened[i] = id;
     memset(&s->last[i], 0, sizeof s->last[i]);
+    s->choices[i].lately = 0;
     if (s->unsent) wan_path_set_unsent(fd, s->unsent);
     if (s->ready) add_link(s, i);
 }
@@ -287,7 +339,6 @@ static void begin_transfer(send *s)
     s->object.transfer = (uint32_t)wan_load(s->object.hash, 4);
     bulk.object = &s->object;
     bulk.rate = s->o->rate;
-    bulk.patient = true;
     bulk.window = FLYING_MAX / s->object.chunk_size;
     bulk.timeout_ns = s->o->timeout_ns / 2;
     wan_bulk_begin(&s->bulk, &s->loop.links, s->file, &bulk);
@@ -353,23 +404,6 @@ static void dial_again(send *s)
     }
 }
 
-/* Open the streams that are wanted, and let the others finish. */
-static void adjust(send *s)
-{
-    for (uint32_t i = 0; i < s->limit; i++) {
-        if (i < s->wanted) {
-            if (!s->dialed[i] && !s->opened[i])
-                s->dialed[i] = !dx_link_dial(&s->loop.links, &s->dialers[i], &s->at, s->seed++);
-        } else if (s->dialed[i]) {
-            const dx_link_id connecting = s->opened[i] ? 0 : s->dialers[i].id;
-            s->dialed[i] = false;
-            dx_link_dial_end(&s->dialers[i]);
-            if (connecting) (void)dx_link_abort(&s->loop.links, connecting);
-            if (s->opened[i]) wan_bulk_retire(&s->bulk, s->opened[i]);
-        }
-    }
-}
-
 /* Bytes that the wanted streams have delivered since the last look. Tells the controller the loss and the
    queue of the path, from the kernel's statistics. */
 static uint64_t look(send *s)
@@ -382,7 +416,9 @@ static uint64_t look(send *s)
         wan_paths *last = &s->last[i], now = {0};
         if (!s->opened[i]) continue;
         wan_path_add(&now, wan_loop_fd(&s->loop.links, s->opened[i]));
-        if (s->dialed[i] && now.acknowledged > last->acknowledged) bytes += now.acknowledged - last->acknowledged;
+        if (now.delivered < last->delivered) now.delivered = last->delivered; /* segments are not all of one size */
+        if (s->dialed[i]) bytes += now.delivered - last->delivered;
+        wan_choice_add(&s->choices[i], now.delivered - last->delivered);
         if (now.segments > last->segments) s->segments += now.segments - last->segments;
         if (now.retransmitted > last->retransmitted) {
             s->repeated += now.retransmitted - last->retransmitted;
@@ -394,7 +430,7 @@ static uint64_t look(send *s)
     if (!s->control.has_path) return bytes;
     const uint64_t rtt_us = all->rtt_sum_us / all->connections;
     s->control.loss_ppm = (uint32_t)(s->repeated * 1000000 / s->segments);
-    if (!strncmp(s->congestion, "bbr", 3)) s->control.loss_ppm = 0; /* it does not slow down for loss */
+    s->control.bears_loss = !strncmp(s->congestion, "bbr", 3);
     const uint64_t queue_us = rtt_us > all->rtt_min_us + QUEUE_US ? rtt_us - all->rtt_min_us : 0;
     s->control.queue_percent = (uint32_t)(queue_us * 100 / all->rtt_min_us);
     s->control.interval_ns = 2000 * rtt_us + SECOND / 10;
@@ -492,7 +528,8 @@ static int run(send *s)
     prog_progress("sent", s->bulk.bulk.metrics.bytes_done, s->object.size, true);
     for (uint32_t i = 0; i < s->limit; i++) dx_link_dial_end(&s->dialers[i]);
     if (s->ready) wan_bulk_pump_all(&s->bulk); /* the receiver is told that it ends */
-    wan_loop_drain(&s->loop);
+    if (s->bulk.bulk.state == DX_BULK_DONE) wan_loop_leave(&s->loop); /* a round trip less */
+    else wan_loop_drain(&s->loop);
     return status ? status : s->status;
 }
 

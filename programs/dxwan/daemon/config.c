@@ -204,6 +204,7 @@ static int parse_mirror(const reading *r, const prog_toml_value *v)
     if (!strcmp(name, "file")) return parse_text(r, v, NULL, &m->file);
     if (!strcmp(name, "address")) return parse_text(r, v, NULL, &m->address);
     if (!strcmp(name, "as")) return parse_text(r, v, NULL, &m->as);
+    if (!strcmp(name, "like")) return parse_text(r, v, NULL, &m->like);
     if (!strcmp(name, "every_s")) return parse_number(r, v, 1, 86400, &m->every_s);
     if (!strcmp(name, "tls_name")) return parse_text(r, v, NULL, &m->tls_name);
     return refuse(r, v, "no such key in [[mirror]]");
@@ -229,12 +230,21 @@ static int parse_receiver(const reading *r, const prog_toml_value *v)
     return refuse(r, v, "no such key in [[receiver]]");
 }
 
+static bool is_table(const char *name)
+{
+    bool is = !strcmp(name, "mirror") || !strcmp(name, "receiver");
+    for (size_t i = 0; i < KEY_COUNT && !is; i++) is = *name && !strcmp(keys[i].table, name);
+    return is;
+}
+
 static int parse_value(void *user, const prog_toml_value *v)
 {
     const reading *r = user;
     const char *table = v->depth == 2 ? v->keys[0] : "";
     const char *name = v->keys[v->depth - 1];
-    if (v->kind == PROG_TOML_EMPTY) return PROG_OK; /* nothing is set */
+    if (v->kind == PROG_TOML_EMPTY && v->depth == 1 && !v->listed[0] && is_table(name))
+        return PROG_OK; /* nothing is set */
+    if (v->kind == PROG_TOML_EMPTY && v->depth == 1 && is_table(name)) return refuse(r, v, "has no keys");
     const bool many = v->depth == 2 && (!strcmp(table, "mirror") || !strcmp(table, "receiver"));
     if (v->depth > 2) return refuse(r, v, "no such key");
     if (v->listed[v->depth - 1]) return refuse(r, v, "must not be a list");
@@ -344,6 +354,7 @@ void wan_config_free(wan_config *c)
         free(c->mirrors[i].address);
         free(c->mirrors[i].as);
         free(c->mirrors[i].tls_name);
+        free(c->mirrors[i].like);
     }
     for (uint32_t i = 0; i < c->receiver_count; i++) {
         free(c->receivers[i].name);
@@ -385,7 +396,8 @@ const char *wan_config_differs(const wan_config *a, const wan_config *b)
 bool wan_mirror_same(const wan_mirror_config *a, const wan_mirror_config *b)
 {
     return same_text(a->name, b->name) && same_text(a->file, b->file) && same_text(a->as, b->as) &&
-           same_text(a->address, b->address) && same_text(a->tls_name, b->tls_name) && a->every_s == b->every_s;
+           same_text(a->address, b->address) && same_text(a->tls_name, b->tls_name) &&
+           same_text(a->like, b->like) && a->every_s == b->every_s;
 }
 
 bool wan_receiver_same(const wan_receiver_config *a, const wan_receiver_config *b)

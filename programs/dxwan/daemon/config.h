@@ -12,6 +12,7 @@ typedef struct wan_mirror_config {
     char    *address; /* of a receiver */
     char    *as;      /* the name that the receiver is told; NULL: that of the file */
     char    *tls_name; /* in the receiver's certificate; NULL: the host of `address` */
+    char    *like;    /* a second image, that the receiver has, too; NULL: none */
     uint64_t every_s;
 } wan_mirror_config;
 

@@ -196,6 +196,7 @@ static void free_job(wan_job *job)
     free(job->mirror.address);
     free(job->mirror.as);
     free(job->mirror.tls_name);
+    free(job->mirror.like);
     free(job->receiver.name);
     free(job->receiver.address);
     free(job->receiver.out);
@@ -213,6 +214,9 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
     const int file = os_open(m->file);
     if (file < 0) return prog_fail_errno("mirror %s: %s", m->name, m->file);
     os_close(file);
+    const int like = m->like ? os_open(m->like) : -1;
+    if (m->like && like < 0) return prog_fail_errno("mirror %s: %s", m->name, m->like);
+    if (like >= 0) os_close(like);
     if (c->enabled && !PROG_HAS_ZSTD)
         return prog_fail(PROG_SYSTEM, "mirror %s: COMPRESSION_FAILED: this dxwan was built without zstd",
                          m->name);
@@ -222,7 +226,8 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
                          "start; restart the daemon", m->name);
     wan_job *job = *out = new_job(j, c);
     job->mirror = (wan_mirror_config){prog_copy_text(m->name), prog_copy_text(m->file), prog_copy_text(m->address),
-                                      prog_copy_text(m->as), prog_copy_text(m->tls_name), m->every_s};
+                                      prog_copy_text(m->as), prog_copy_text(m->tls_name),
+                                      prog_copy_text(m->like), m->every_s};
     job->name = job->mirror.name;
     job->to = to;
     job->figures.verified = on_verified;
@@ -233,6 +238,7 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
     job->o.address = job->mirror.address;
     job->o.name = job->mirror.as;
     job->o.tls_name = job->mirror.tls_name;
+    job->o.like = job->mirror.like;
     job->o.every_ns = m->every_s * SECOND;
     job->o.pause_ns = 10 * SECOND;
     job->o.plain = !c->enabled;

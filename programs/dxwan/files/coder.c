@@ -25,6 +25,11 @@ static void hash_page(uint64_t offset, const uint8_t *p, size_t size, uint8_t *v
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    HASH_SIZE  = 16,  /* of states and baselines; the hash of the file is compared after each round */
+    LARGE      = WAN_REGION_SIZE / 64 /* a difference above may be larger than the state after its base */
+};
+
 bool wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
 {
     memset(c, 0, sizeof *c);
@@ -32,6 +37,7 @@ bool wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
     c->desc.plain = o && o->plain;
     c->desc.ratio_wanted = o ? o->ratio_wanted : 0;
     c->desc.baselines_max = 2; /* the one that is given, and that of a whole state */
+    c->desc.hash_size = HASH_SIZE;
     c->desc.level = o && o->level ? o->level : 3; /* a higher one searches for longer than most links take to send */
 #ifdef DX_HDE_ZSTD
     c->zstd.cctx = ZSTD_createCCtx();
@@ -42,6 +48,7 @@ bool wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
 #endif
     c->desc.memory_size = dx_hde_memory_size(&c->desc);
     c->desc.memory = prog_alloc(c->desc.memory_size);
+    c->other = prog_alloc(WAN_REGION_SIZE + DX_HDE_HEAD_MAX);
     const int error = dx_hde_init(&c->h, &c->desc);
     assert(!error);
     (void)error;
@@ -51,6 +58,7 @@ bool wan_coder_open(wan_coder *c, bool zstd, const wan_options *o)
 void wan_coder_close(wan_coder *c)
 {
     free(c->desc.memory);
+    free(c->other);
 #ifdef DX_HDE_ZSTD
     ZSTD_freeCCtx((ZSTD_CCtx *)c->zstd.cctx);
     ZSTD_freeDCtx((ZSTD_DCtx *)c->zstd.dctx);
@@ -72,6 +80,23 @@ void wan_coder_set_prefix(wan_coder *c, const uint8_t *bytes, size_t size)
     c->zstd.prefix_id = size ? DX_HDE_PREFIX | dx_crc32c_update(0, bytes, size) : 0;
 }
 
+/* Where bytes moved by a few, zstd finds more of them in the base than the search of dx_hde.h, which looks at whole
+   blocks. Replaces a record of `used` bytes, if that is smaller. Returns the bytes of the record. */
+static size_t encode_after(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *state, size_t size,
+                           uint8_t *out, size_t used)
+{
+    size_t other = 0;
+    assert(base_size && used > LARGE);
+    (void)dx_hde_drop(&c->h, 0);
+    wan_coder_set_prefix(c, base, base_size);
+    const int error = dx_hde_encode(&c->h, 0, 0, state, size, c->other, size + DX_HDE_HEAD_MAX, &other);
+    wan_coder_set_prefix(c, NULL, 0);
+    assert(!error);
+    if (error || other >= used) return used;
+    memcpy(out, c->other, other);
+    return other;
+}
+
 size_t wan_coder_encode(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *state,
                         size_t size, uint8_t *out)
 {
@@ -81,7 +106,8 @@ size_t wan_coder_encode(wan_coder *c, const uint8_t *base, size_t base_size, con
     const int error = dx_hde_encode(&c->h, 0, 0, state, size, out, size + DX_HDE_HEAD_MAX, &out_size);
     assert(!error);
     (void)error;
-    return out_size;
+    if (!base || !base_size || out_size <= LARGE || !c->desc.zstd || c->desc.plain) return out_size;
+    return encode_after(c, base, base_size, state, size, out, out_size);
 }
 
 void wan_coder_adapt(wan_coder *c, uint64_t ms, bool busy) { dx_hde_adapt_level(&c->h, ms, busy); }
@@ -96,6 +122,11 @@ int32_t wan_coder_level(const wan_coder *c)
 int wan_coder_decode(wan_coder *c, const uint8_t *base, size_t base_size, const uint8_t *record,
                      size_t size, uint8_t *state, size_t *state_size)
 {
-    set_base(c, base_size ? base : NULL, base_size);
-    return dx_hde_decode(&c->h, 0, 0, record, size, state, WAN_REGION_SIZE, state_size);
+    dx_hde_record what;
+    const bool after = base_size && !c->zstd.prefix && !dx_hde_info(record, size, &what) && what.dictionary >= DX_HDE_PREFIX;
+    if (after) wan_coder_set_prefix(c, base, base_size);
+    else set_base(c, base_size ? base : NULL, base_size);
+    const int error = dx_hde_decode(&c->h, 0, 0, record, size, state, WAN_REGION_SIZE, state_size);
+    if (after) wan_coder_set_prefix(c, NULL, 0);
+    return error;
 }

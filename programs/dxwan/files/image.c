@@ -18,14 +18,22 @@ void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max)
     (void)wan_coder_open(&i->coder, true, NULL); /* without zstd, the sender is told so */
     i->links = links;
     i->file = file;
+    i->like = -1;
     i->size_max = size_max;
     i->base = prog_alloc(WAN_REGION_SIZE);
     i->state = prog_alloc(WAN_REGION_SIZE);
     i->prefix = prog_alloc((size_t)WAN_PREFIX_MAX * WAN_REGION_SIZE);
 }
 
+void wan_image_set_like(wan_image *i, int like)
+{
+    if (i->like >= 0) os_close(i->like);
+    i->like = like;
+}
+
 void wan_image_close(wan_image *i)
 {
+    if (i->base) wan_image_set_like(i, -1); /* it was opened */
     wan_coder_close(&i->coder);
     free(i->base);
     free(i->state);
@@ -127,6 +135,7 @@ static bool has_room(wan_image *i, uint64_t size)
     }
     if (size > now && fstatvfs(i->file, &disk) == 0 && (size - now) / disk.f_frsize > disk.f_bavail) {
         i->why = "the receiver's disk has not enough room";
+        i->system_error = ENOSPC;
         return false;
     }
     return true;
@@ -159,13 +168,41 @@ static bool read_prefix(wan_image *i, const wan_region *r)
     return size >= 0;
 }
 
+/* Lay copies over the baseline. What does not exist is zeros: then the record is refused, as its baseline
+   is another one. 1: done; 0: a copy breaks a rule; -1: errno. */
+static int lay_copies(wan_image *i, const wan_region *r, const uint8_t *copies, size_t base_size)
+{
+    assert(base_size <= r->size && r->size <= WAN_REGION_SIZE);
+    const size_t keep = r->fresh ? 0 : base_size;
+    memset(i->base + keep, 0, r->size - keep);
+    for (uint32_t n = 0; n < r->copies; n++) {
+        wan_copy copy;
+        if (!wan_copy_read(&copy, r, copies + (size_t)n * WAN_COPY_SIZE)) return 0;
+        const int file = copy.like ? i->like : i->file;
+        uint8_t *to = i->base + (size_t)copy.at * WAN_PAGE_SIZE;
+        const size_t size = (size_t)copy.pages * WAN_PAGE_SIZE;
+        const int64_t got = file < 0 ? 0 : prog_read_at(file, (uint64_t)copy.page * WAN_PAGE_SIZE, to, size);
+        if (got < 0) return -1;
+        memset(to + got, 0, size - (size_t)got);
+    }
+    return 1;
+}
+
 static int handle_region(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
 {
-    const uint8_t *record = c->payload + WAN_REGION_HEAD;
-    const size_t size = c->payload_size - WAN_REGION_HEAD;
+    const uint8_t *copies = c->payload + WAN_REGION_HEAD;
+    const size_t head_size = WAN_REGION_HEAD + (size_t)r->copies * WAN_COPY_SIZE;
     uint8_t nack[DX_HDE_HEAD_MAX];
     size_t state_size = 0, nack_size = 0;
-    const int64_t base = read_region(i, r->number, i->base, r->size);
+    if (c->payload_size < head_size) return expel(i, c);
+    const uint8_t *record = c->payload + head_size;
+    const size_t size = c->payload_size - head_size;
+    int64_t base = read_region(i, r->number, i->base, r->size);
+    if (base >= 0 && r->copies) {
+        const int laid = lay_copies(i, r, copies, (size_t)base);
+        if (!laid) return expel(i, c);
+        base = laid < 0 ? -1 : (int64_t)r->size;
+    }
     if (base < 0 || !read_prefix(i, r)) {
         i->system_error = errno;
         return answer_failure(i, c, r->tag);

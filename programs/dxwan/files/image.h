@@ -15,6 +15,7 @@ typedef struct wan_image {
     wan_coder  coder;
     dx_link   *links;
     int        file;
+    int        like;     /* a second image, that regions may copy pages of; -1: there is none */
     uint64_t   size_max;
     uint8_t   *base;     /* a region each */
     uint8_t   *state;
@@ -47,6 +48,8 @@ typedef struct wan_image {
 } wan_image;
 
 void wan_image_open(wan_image *i, dx_link *links, int file, uint64_t size_max);
+/* The second image, open for reading, or -1; it is closed with this one. */
+void wan_image_set_like(wan_image *i, int like);
 void wan_image_close(wan_image *i);
 uint64_t wan_image_size(const wan_image *i); /* of the partial file */
 /* A message of a mirror, of any connection that has joined. */

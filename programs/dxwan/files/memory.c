@@ -3,6 +3,7 @@
 
 #include "../../common/os.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ void wan_memory_close(wan_memory *m)
     free(m->pieces);
     free(m->places);
     free(m->table);
+    free(m->untouched);
     memset(m, 0, sizeof *m);
     m->folder = m->bytes = m->pages = -1;
 }
@@ -375,6 +377,61 @@ static uint32_t find_place(const wan_memory *m, uint64_t at)
     return low;
 }
 
+/* Was no page of this range of the process ever touched? */
+static bool is_range_untouched(const wan_memory *m, uint64_t address, uint64_t size)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t entries[PAGES_ASKED];
+    uint64_t first = address / page;
+    const uint64_t end = (address + size - 1) / page + 1;
+    while (first < end) {
+        const uint64_t count = end - first < PAGES_ASKED ? end - first : PAGES_ASKED;
+        const size_t bytes = (size_t)count * sizeof *entries;
+        if (os_read_at(m->pages, first * sizeof *entries, entries, bytes) < (int64_t)bytes) return false;
+        for (uint64_t i = 0; i < count; i++)
+            if (entries[i] & TOUCHED) return false;
+        first += count;
+    }
+    return true;
+}
+
+/* Is this part of the image zero because nothing of it was ever touched? */
+static bool is_untouched(const wan_memory *m, uint64_t at, size_t size)
+{
+    uint64_t from;
+    if (m->pages < 0 || at < sizeof(Elf64_Ehdr) || at + size > m->table_at) return false;
+    for (uint32_t i = find_place(m, at); i < m->count && m->places[i].at < at + size; i++) {
+        const wan_piece *p = &m->pieces[m->places[i].piece];
+        const size_t n = part(at, size, p->at, p->size, &from);
+        if (n && (!p->sparse || !is_range_untouched(m, p->address + (from - p->at), n))) return false;
+    }
+    return true;
+}
+
+/* Remember whether a block was untouched when it was read. */
+static void note_untouched(wan_memory *m, uint64_t at, size_t size, bool untouched)
+{
+    const uint64_t block = at / WAN_MEMORY_BLOCK;
+    if (block >= m->untouched_count) {
+        const uint64_t count = m->size / WAN_MEMORY_BLOCK + 1;
+        assert(block < count);
+        uint8_t *more = prog_alloc((size_t)count);
+        memset(more, 0, (size_t)count);
+        if (m->untouched_count) memcpy(more, m->untouched, (size_t)m->untouched_count);
+        free(m->untouched);
+        m->untouched = more;
+        m->untouched_count = count;
+    }
+    m->untouched[block] = untouched && at % WAN_MEMORY_BLOCK == 0 && size == WAN_MEMORY_BLOCK;
+}
+
+bool wan_memory_is_as_read(const wan_memory *m, uint64_t at)
+{
+    const uint64_t block = at / WAN_MEMORY_BLOCK;
+    return at % WAN_MEMORY_BLOCK == 0 && block < m->untouched_count && m->untouched[block] &&
+           is_untouched(m, at, WAN_MEMORY_BLOCK);
+}
+
 int64_t wan_memory_read(wan_memory *m, uint64_t at, uint8_t *out, size_t size)
 {
     Elf64_Ehdr header;
@@ -382,6 +439,9 @@ int64_t wan_memory_read(wan_memory *m, uint64_t at, uint8_t *out, size_t size)
     if (at >= m->size) return 0;
     if (size > m->size - at) size = (size_t)(m->size - at);
     memset(out, 0, size);
+    const bool untouched = is_untouched(m, at, size);
+    note_untouched(m, at, size, untouched);
+    if (untouched) return (int64_t)size;
     size_t n = part(at, size, 0, sizeof header, &from);
     if (n) {
         fill_header(m, &header);
@@ -428,6 +488,13 @@ int wan_memory_begin(wan_memory *m, const char *path)
 bool wan_memory_is_same(const wan_memory *m)
 {
     (void)m;
+    return false;
+}
+
+bool wan_memory_is_as_read(const wan_memory *m, uint64_t at)
+{
+    (void)m;
+    (void)at;
     return false;
 }
 

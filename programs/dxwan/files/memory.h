@@ -9,6 +9,8 @@
 
 #include "../../common/common.h"
 
+enum { WAN_MEMORY_BLOCK = 262144 }; /* of the image: a region of a mirror */
+
 typedef struct wan_piece { /* of a mapping */
     uint64_t address;
     uint64_t size;
@@ -34,6 +36,8 @@ typedef struct wan_memory {
     uint64_t   table_at;
     size_t     table_size;
     uint64_t   size;    /* of the image */
+    uint8_t   *untouched; /* for each block of the image: no page of it had been touched when it was read last */
+    uint64_t   untouched_count;
     uint64_t   lost;    /* pages of this round that cannot be read */
 } wan_memory;
 
@@ -49,5 +53,8 @@ bool wan_memory_is_same(const wan_memory *m);
 /* Read bytes of the image. Pages that have gone, or cannot be read, are zero, and counted in `lost`.
    Fewer bytes: the image ends there. -1: errno, ESRCH if the process has ended. */
 int64_t wan_memory_read(wan_memory *m, uint64_t at, uint8_t *out, size_t size);
+/* Does the block at this offset still hold what wan_memory_read() of the whole block gave last? It is known, without
+   reading it, of memory that was never touched. False: perhaps. */
+bool    wan_memory_is_as_read(const wan_memory *m, uint64_t at);
 
 #endif

@@ -32,6 +32,16 @@ static bool is_of_proc(int file)
 #endif
 }
 
+bool wan_has_no_size(int file)
+{
+    os_info info;
+    uint8_t byte;
+    if (is_of_proc(file)) return true;
+    if (os_info_of(file, &info) < 0 || info.kind != OS_FILE || info.size) return false;
+    if (os_read_at(file, 0, &byte, 1) <= 0) return false;
+    return os_info_of(file, &info) == 0 && info.size == 0; /* it has not grown meanwhile */
+}
+
 /* File systems write around the cache of their device, so pages that the last round read may be old: they
    are dropped. */
 static int begin_device(wan_source *s)
@@ -139,7 +149,7 @@ int wan_source_open(wan_source *s, const wan_options *o)
     s->kind = is_device(s->file) ? WAN_DEVICE : s->info.kind == OS_FOLDER ? WAN_FOLDER : WAN_FILE;
     if (s->kind == WAN_FILE && s->info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s is not a file, a directory, a block device or the memory of a process", o->file);
-    if (is_of_proc(s->file))
+    if (wan_has_no_size(s->file))
         return prog_fail(PROG_USAGE, "%s has no size, so it would be mirrored as empty; the memory of a process is "
                          "/proc/PID/mem", o->file);
     return s->kind == WAN_FOLDER ? wan_folder_open(&s->folder, o->file) : PROG_OK;
@@ -166,6 +176,11 @@ int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size)
     if (s->kind == WAN_MEMORY) return wan_memory_read(&s->memory, at, out, size);
     if (s->kind == WAN_FOLDER) return wan_folder_read(&s->folder, at, out, size);
     return prog_read_at(s->file, at, out, size);
+}
+
+bool wan_source_is_as_read(const wan_source *s, uint64_t at)
+{
+    return s->kind == WAN_MEMORY && wan_memory_is_as_read(&s->memory, at);
 }
 
 int wan_source_fail(const wan_source *s)

@@ -45,6 +45,8 @@ static inline bool wan_is_settled(int64_t changed_ns, int64_t wall_ns, uint64_t 
     return wall_ns - changed_ns > WAN_SETTLE_NS || (now_ns > seen_ns && now_ns - seen_ns > WAN_SETTLE_NS);
 }
 
+/* Files of the system, such as those in /proc, state no size, whatever can be read from them. */
+bool wan_has_no_size(int file);
 /* Returns a status with a message. After a failure wan_source_close() is called, too. */
 int  wan_source_open(wan_source *s, const wan_options *o);
 void wan_source_close(wan_source *s);
@@ -53,6 +55,8 @@ void wan_source_close(wan_source *s);
 int  wan_source_begin(wan_source *s, bool last);
 /* Read from an offset of the image. Fewer bytes: it ends there. -1: the caller fails. */
 int64_t wan_source_read(wan_source *s, uint64_t at, uint8_t *out, size_t size);
+/* Does the region at an offset hold what was read there last? False: perhaps. */
+bool wan_source_is_as_read(const wan_source *s, uint64_t at);
 int  wan_source_fail(const wan_source *s); /* with the errno of wan_source_read() */
 /* All is read: a process is resumed. */
 void wan_source_end_reading(wan_source *s);

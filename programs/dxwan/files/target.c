@@ -38,6 +38,26 @@ static int refuse(int status, const char *path, const char *text, const char **w
     return prog_fail(status, "%s: %s", path, text);
 }
 
+/* Open the partial file, which is locked then. One that has another name, too, would change there: it is
+   begun again. Nothing but a file is written to. Returns -1 with errno; ENOTSUP: it is no file. */
+static int open_part(const char *path)
+{
+    for (int tries = 0; tries < 8; tries++) {
+        os_info info;
+        const int file = os_open_staging(path, false);
+        if (file < 0) return -1;
+        const bool known = os_info_of(file, &info) == 0;
+        if (known && info.kind == OS_FILE && info.names == 1) return file;
+        const int error = !known ? errno : info.kind != OS_FILE ? ENOTSUP : os_remove(path) < 0 ? errno : 0;
+        os_close(file);
+        errno = error;
+        if (error) return -1;
+        prog_warn("%s: has another name, too; everything is sent again", path);
+    }
+    errno = EBUSY;
+    return -1;
+}
+
 int wan_target_open(wan_target *t, const char *out, const char *name, bool tree, bool force,
                     const char **why)
 {
@@ -56,12 +76,29 @@ int wan_target_open(wan_target *t, const char *out, const char *name, bool tree,
         if (!t->replace)
             return refuse(PROG_REFUSED, t->path, "exists; --force replaces it", why);
     }
-    t->file = os_open_staging(t->part, false);
+    t->file = open_part(t->part);
     if (t->file >= 0) return PROG_OK;
+    if (errno == ENOTSUP) return refuse(PROG_REFUSED, t->part, "exists, and is not a file", why);
     if (errno == EWOULDBLOCK)
         return refuse(PROG_REFUSED, t->part, "another dxwan receives this file", why);
     *why = "the receiver cannot create the file";
     return prog_fail_errno("%s", t->part);
+}
+
+int wan_target_open_beside(const wan_target *t, const char *name)
+{
+    char folder[PROG_PATH_SIZE_MAX + 1];
+    os_info info;
+    const char *slash = strrchr(t->path, '/');
+    const int size = slash == t->path ? 1 : slash ? (int)(slash - t->path) : 0;
+    (void)snprintf(folder, sizeof folder, "%.*s", size ? size : 1, size ? t->path : ".");
+    const int in = os_open_folder(folder);
+    if (in < 0) return -1;
+    const int file = os_open_in(in, name, OS_FILE);
+    os_close(in);
+    if (file < 0 || (os_info_of(file, &info) == 0 && info.kind == OS_FILE)) return file;
+    os_close(file);
+    return -1;
 }
 
 /* >>state ---------------------------------------------------------------- */

@@ -51,6 +51,8 @@ typedef struct wan_target {
    and in *why the same for the sender: another receiver holds it, it exists, no permission. */
 int  wan_target_open(wan_target *t, const char *out, const char *name, bool tree, bool force,
                      const char **why);
+/* Open a file with this name in the directory of the destination. -1: there is none; a link is not followed. */
+int  wan_target_open_beside(const wan_target *t, const char *name);
 /* Load the note into a fresh receiver. False: it is missing or damaged: then the partial file
    is empty. */
 bool wan_target_resume(wan_target *t, dx_bulk *bulk);

@@ -30,18 +30,34 @@ size_t wan_join_write(const wan_join *j, uint8_t out[WAN_JOIN_SIZE_MAX])
     out[0] = WAN_VERSION;
     out[1] = (uint8_t)j->kind;
     memcpy(out + 2, j->name, size);
-    return 2 + size;
+    if (!j->like[0]) return 2 + size;
+    const size_t more = strlen(j->like);
+    assert(more <= WAN_NAME_MAX);
+    out[2 + size] = 0;
+    memcpy(out + 3 + size, j->like, more);
+    return 3 + size + more;
 }
 
 const char *wan_join_read(wan_join *j, const uint8_t *bytes, size_t size)
 {
     if (size < 2 || bytes[0] != WAN_VERSION) return "the sender speaks another version of dxwan";
     if (bytes[1] > WAN_TREE) return "the sender wants a transfer of another kind";
-    const char *fault = wan_name_fault((const char *)bytes + 2, size - 2);
-    if (fault) return fault;
     j->kind = (wan_kind)bytes[1];
-    memcpy(j->name, bytes + 2, size - 2);
-    j->name[size - 2] = 0;
+    const bool is_mirror = j->kind == WAN_MIRROR || j->kind == WAN_TREE;
+    const char *name = (const char *)bytes + 2;
+    const char *zero = is_mirror ? memchr(name, 0, size - 2) : NULL;
+    const size_t name_size = zero ? (size_t)(zero - name) : size - 2;
+    const char *fault = wan_name_fault(name, name_size);
+    if (fault) return fault;
+    memcpy(j->name, name, name_size);
+    j->name[name_size] = 0;
+    j->like[0] = 0;
+    if (!zero) return NULL;
+    const size_t like_size = size - 3 - name_size;
+    fault = wan_name_fault(zero + 1, like_size);
+    if (fault) return fault;
+    memcpy(j->like, zero + 1, like_size);
+    j->like[like_size] = 0;
     return NULL;
 }
 
@@ -79,14 +95,36 @@ bool wan_join_is_stranger(const dx_hbtp_session *session)
     }
 }
 
+/* The last component of a path, which may end with a slash. */
+static const char *last_of(const char *path, size_t *size)
+{
+    size_t end = strlen(path), from = 0;
+    while (end > 1 && path[end - 1] == '/') end--; /* of a directory */
+    for (size_t i = 0; i < end; i++)
+        if (path[i] == '/') from = i + 1;
+    *size = end - from;
+    return path + from;
+}
+
+int wan_join_like(wan_join *j, const char *path)
+{
+    size_t size;
+    const char *name = last_of(path, &size);
+    const char *fault = wan_name_fault(name, size);
+    if (fault) return prog_fail(PROG_USAGE, "'%.*s' is not the name of a copy: %s", (int)size, name, fault);
+    memcpy(j->like, name, size);
+    j->like[size] = 0;
+    return PROG_OK;
+}
+
 int wan_join_name(wan_join *j, const char *path, const char *given)
 {
-    size_t size = strlen(path), from = 0;
-    while (size > 1 && path[size - 1] == '/') size--; /* of a directory */
-    for (size_t i = 0; i < size; i++)
-        if (path[i] == '/') from = i + 1;
-    const char *name = given ? given : path + from;
-    size = given ? strlen(given) : size - from;
+    size_t size;
+    const char *name = last_of(path, &size);
+    if (given) {
+        name = given;
+        size = strlen(given);
+    }
     const char *fault = wan_name_fault(name, size);
     if (fault) return prog_fail(PROG_USAGE, "'%.*s' cannot be sent under this name: %s; --name gives "
                                             "it another", (int)size, name, fault);

@@ -2,8 +2,10 @@
    in which it comes. The frames of the transfer follow without waiting for the answer.
 
        arguments | version 1 | kind | name ... |
+                 | the same | 0 | name of a second image ... |   of a mirror
        answer    | number of this receiver, 8 bytes |     or an error with a text
                  | the same | bytes that it has, u64 |    of a mirror
+                 | the same | bytes that the second image has there, u64; 0: it has none |
 
    A receiver that was killed has forgotten what it acknowledged since its last note, so its successor
    has another number, and the sender asks again for everything that is there. */
@@ -30,9 +32,10 @@ typedef enum wan_kind {
 typedef struct wan_join {
     wan_kind kind;
     char     name[WAN_NAME_MAX + 1];
+    char     like[WAN_NAME_MAX + 1]; /* a second image; empty: there is none */
 } wan_join;
 
-enum { WAN_JOIN_SIZE_MAX = 2 + WAN_NAME_MAX, WAN_NUMBER_SIZE = 8 };
+enum { WAN_JOIN_SIZE_MAX = 3 + 2 * WAN_NAME_MAX, WAN_NUMBER_SIZE = 8 };
 
 /* Write the arguments. Returns their size. */
 size_t wan_join_write(const wan_join *j, uint8_t out[WAN_JOIN_SIZE_MAX]);
@@ -44,6 +47,8 @@ const char *wan_name_fault(const char *name, size_t size);
 /* Set the name that the receiver is told: the given one, or the last component of a path if it is
    NULL. */
 int wan_join_name(wan_join *j, const char *path, const char *given);
+/* Set the name of the second image: the last component of a path. */
+int wan_join_like(wan_join *j, const char *path);
 /* The same for a file, which a directory is not. */
 int wan_join_file(wan_join *j, const char *path, const char *given);
 /* Fail with the answer to a join, which a peer without this method does not know. */

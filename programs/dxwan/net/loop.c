@@ -225,6 +225,14 @@ void wan_loop_drain(wan_loop *l)
            !wan_loop_turn(l, until)) {}
 }
 
+void wan_loop_leave(wan_loop *l)
+{
+    enum { TURNS = 3 }; /* what is queued is given to the kernel */
+    dx_link_drain(&l->links, 0);
+    for (int i = 0; i < TURNS && l->links.count; i++)
+        if (wan_loop_turn(l, (uint64_t)prog_now_ns())) return;
+}
+
 void wan_loop_close(wan_loop *l)
 {
     if (l->ender == &signals) woken = NULL;

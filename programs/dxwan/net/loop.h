@@ -57,6 +57,8 @@ void wan_loop_say_unconnected(const wan_loop *l, const char *address, int32_t re
                               uint64_t left_ns);
 /* Close all connections after what they still have to send, within a second. */
 void wan_loop_drain(wan_loop *l);
+/* Close all connections, and wait for nothing: the other side needs no more. */
+void wan_loop_leave(wan_loop *l);
 void wan_loop_close(wan_loop *l);
 /* Was it asked to end? */
 bool wan_loop_is_ended(const wan_loop *l);

@@ -82,11 +82,12 @@ void wan_path_add(wan_paths *paths, int fd)
     memcpy(&acknowledged, all + BYTES_ACKED, sizeof acknowledged); /* what the kernel did not fill is 0 */
     memcpy(&rtt_min_us, all + MIN_RTT, sizeof rtt_min_us);
     memcpy(&segments, all + DATA_SEGS_OUT, sizeof segments);
-    paths->acknowledged += acknowledged;
     paths->segments += segments;
     if (rtt_min_us && rtt_min_us != UINT32_MAX && (!paths->rtt_min_us || rtt_min_us < paths->rtt_min_us))
         paths->rtt_min_us = rtt_min_us;
     if (size < offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans) return;
+    if (acknowledged) acknowledged += (uint64_t)i.tcpi_sacked * i.tcpi_snd_mss;
+    paths->delivered += acknowledged;
     paths->connections++;
     paths->ecn += (i.tcpi_options & TCPI_OPT_ECN) != 0;
     paths->window += (uint64_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss;

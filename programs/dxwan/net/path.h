@@ -14,7 +14,8 @@ typedef struct wan_paths { /* of several connections; zero it first */
     uint64_t window;        /* and their limit */
     uint64_t retransmitted; /* segments, */
     uint64_t segments;      /* of all that carried data; 0 where the system does not say it */
-    uint64_t acknowledged;  /* bytes; 0 where the system does not say it */
+    uint64_t delivered;     /* bytes that are acknowledged, also behind a gap; 0 where the system does not say it.
+                               Where a segment is lost, the bytes before the gap alone come in steps */
 } wan_paths;
 
 /* Set up a connected socket: small frames at once, probes of a quiet peer, and little unsent data in

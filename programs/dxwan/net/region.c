@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#define FRESH 0x8000u
+#define LIKE  0x80000000u
+
 uint64_t wan_load(const uint8_t *p, int bytes)
 {
     uint64_t value = 0;
@@ -32,8 +35,9 @@ void wan_region_write(const wan_region *r, uint8_t out[WAN_REGION_HEAD])
     wan_store(out, r->era, 4);
     wan_store(out + 4, r->tag, 4);
     wan_store(out + 8, r->number, 4);
-    wan_store(out + 12, r->back, 2);
-    wan_store(out + 14, r->count, 2);
+    out[12] = r->back;
+    out[13] = r->count;
+    wan_store(out + 14, r->copies | (r->fresh ? FRESH : 0), 2);
     wan_store(out + 16, r->size, 4);
 }
 
@@ -43,13 +47,37 @@ bool wan_region_read(wan_region *r, const uint8_t *bytes, size_t size)
     r->era = (uint32_t)wan_load(bytes, 4);
     r->tag = (uint32_t)wan_load(bytes + 4, 4);
     r->number = wan_load(bytes + 8, 4);
-    r->back = (uint16_t)wan_load(bytes + 12, 2);
-    r->count = (uint16_t)wan_load(bytes + 14, 2);
+    r->back = bytes[12];
+    r->count = bytes[13];
+    const uint32_t copies = (uint32_t)wan_load(bytes + 14, 2);
+    r->copies = (uint8_t)(copies & 0xff);
+    r->fresh = (copies & FRESH) != 0;
     r->size = (uint32_t)wan_load(bytes + 16, 4);
     if (r->number >= WAN_REGIONS_MAX || r->size > WAN_REGION_SIZE) return false;
+    if ((copies & ~FRESH) > WAN_COPIES_MAX || (r->fresh && !r->copies)) return false;
+    if (r->copies && r->count) return false;
     if (!r->count) return !r->back;
     if (r->count > WAN_PREFIX_MAX || !r->back || r->back > WAN_BACK_MAX) return false;
     return (uint64_t)r->back + r->count <= r->number + 1;
+}
+
+void wan_copy_write(const wan_copy *c, uint8_t out[WAN_COPY_SIZE])
+{
+    wan_store(out, c->page | (c->like ? LIKE : 0), 4);
+    out[4] = c->at;
+    out[5] = c->pages;
+}
+
+bool wan_copy_read(wan_copy *c, const wan_region *r, const uint8_t bytes[WAN_COPY_SIZE])
+{
+    const uint32_t page = (uint32_t)wan_load(bytes, 4);
+    c->page = page & ~LIKE;
+    c->like = (page & LIKE) != 0;
+    c->at = bytes[4];
+    c->pages = bytes[5];
+    if (!c->pages || c->pages > WAN_REGION_PAGES || c->at > WAN_REGION_PAGES - c->pages) return false;
+    if ((uint32_t)(c->at + c->pages) * WAN_PAGE_SIZE > r->size) return false;
+    return c->page <= LIKE - c->pages;
 }
 
 void wan_round_write(const wan_round *r, uint8_t out[WAN_ROUND_SIZE])

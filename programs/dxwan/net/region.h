@@ -1,15 +1,20 @@
 /* The messages of a mirror: program opcodes of HBTP, integers little-endian.
 
        sender                                        receiver
-       REGION  era, tag, number, base size, prefix, record   --> ANSWER  tag, what became of it
+       REGION  era, tag, number, base size, prefix, copies, record   --> ANSWER  tag, what became of it
        CHECK   era, tag, number, size, hash          --> ANSWER  tag, same or different
        ROUND   era, round, final, size, hash         --> ROUND_ANSWER
        HASHED  bytes that were read for this, and steps of listing, as a sign of life; no answer
 
    A record is one of dx_hde.h, and its baseline are the first `base size` bytes that the receiver
    has of the region. A whole region may refer to earlier regions that the receiver has: its prefix
-   are `count` of them, the last one `back` before it. Each tag is used once. The era grows when a connection with unanswered messages
-   is lost, so that a late message of that connection is not stored over a newer one. */
+   are `count` of them, the last one `back` before it. Without one, its baseline may be the prefix of a whole
+   region. Copies change the baseline: runs of pages in it
+   are those at another place of the file, or of a second image, which has a name in the receiver's
+   directory (the sender's join has it). Before them the baseline is the region with zeros behind its
+   end, or, if it is fresh, all zeros. A region has a prefix or copies. Each tag is used once. The era grows when a connection with
+   unanswered messages is lost, so that a late message of that connection is not stored over a newer
+   one. */
 #ifndef WAN_REGION_H
 #define WAN_REGION_H
 
@@ -28,7 +33,12 @@ enum {
     WAN_OP_SINK         = 0x8006, /* dxwan probe: a tag and padding, answered by WAN_STORED */
     WAN_SINK_SIZE       = 65536,
 
-    WAN_REGION_HEAD  = 20, /* era u32, tag u32, number u32, back u16, count u16, size u32 */
+    WAN_PAGE_SIZE    = 4096,
+    WAN_REGION_PAGES = WAN_REGION_SIZE / WAN_PAGE_SIZE,
+    WAN_COPIES_MAX   = WAN_REGION_PAGES,
+    WAN_COPY_SIZE    = 6, /* page u32 (bit 31: of the second image), at u8, pages u8 */
+
+    WAN_REGION_HEAD  = 20, /* era u32, tag u32, number u32, back u8, count u8, copies u16 (bit 15: fresh), size u32 */
     WAN_PREFIX_MAX   = 4,  /* regions of a prefix, */
     WAN_BACK_MAX     = 64, /* and how far back they may be */
     WAN_CHECK_SIZE   = WAN_REGION_HEAD + 32,
@@ -55,10 +65,19 @@ typedef struct wan_region {
     uint32_t era;
     uint32_t tag;
     uint64_t number;
-    uint16_t back;  /* regions from the last one of the prefix, */
-    uint16_t count; /* which has this many; 0: none */
+    uint8_t  back;  /* regions from the last one of the prefix, */
+    uint8_t  count; /* which has this many; 0: none */
+    uint8_t  copies; /* that follow, of WAN_COPY_SIZE each */
+    bool     fresh;  /* they are laid over zeros */
     uint32_t size; /* of the baseline; CHECK: of the region */
 } wan_region;
+
+typedef struct wan_copy {
+    uint32_t page;  /* the first one of the file or the second image, */
+    bool     like;  /* which has it; */
+    uint8_t  at;    /* of the region */
+    uint8_t  pages;
+} wan_copy;
 
 /* Signs of life of a sender that reads and hashes, at the receiver. They are limited: WAN_SIGNS_MAX, and one
    more for each WAN_SIGN_SIZE bytes that it says it has read. */
@@ -83,6 +102,9 @@ void     wan_store(uint8_t *p, uint64_t value, int bytes);
 void     wan_region_write(const wan_region *r, uint8_t out[WAN_REGION_HEAD]);
 /* False: not the head of a region. */
 bool     wan_region_read(wan_region *r, const uint8_t *bytes, size_t size);
+void     wan_copy_write(const wan_copy *c, uint8_t out[WAN_COPY_SIZE]);
+/* False: not a copy into the baseline of this region. */
+bool     wan_copy_read(wan_copy *c, const wan_region *r, const uint8_t bytes[WAN_COPY_SIZE]);
 void     wan_round_write(const wan_round *r, uint8_t out[WAN_ROUND_SIZE]);
 bool     wan_round_read(wan_round *r, const uint8_t *bytes, size_t size);
 

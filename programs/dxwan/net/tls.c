@@ -92,16 +92,23 @@ static carrier *carrier_of(dx_peers *peers, dx_peers_id id)
 }
 
 /* >>certificates --------------------------------------------------------- */
-/* A file cannot be used. */
-static int fail_file(const wan_options *o, const char *what, const char *path)
+/* A file cannot be used. locked: it wants a passphrase. */
+static int fail_file(const wan_options *o, const char *what, const char *path, bool locked)
 {
+    os_info info;
     char option[40];
     char why[160];
     (void)snprintf(option, sizeof option, "%s%s", o->config ? KEY : OPTION, what);
     const int file = os_open(path);
     if (file < 0) return prog_fail_errno("%s %s", option, path);
+    const bool is_folder = os_info_of(file, &info) == 0 && info.kind == OS_FOLDER;
     os_close(file);
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    const unsigned long error = ERR_peek_last_error();
+    const char *reason = ERR_reason_error_string(error);
+    if (is_folder) reason = "is a directory";
+    else if (locked) reason = "has a passphrase; give a key without one";
+    else if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == ERR_R_PEM_LIB)
+        reason = !strcmp(what, "key") ? "has no private key in PEM" : "has no certificate in PEM";
     (void)snprintf(why, sizeof why, "%s", reason ? reason : "not what it should be");
     ERR_clear_error();
     return prog_fail(PROG_USAGE, "%s %s: %s", option, path, why);
@@ -113,7 +120,7 @@ static int no_passphrase(char *out, int size, int writes, void *user)
     (void)out;
     (void)size;
     (void)writes;
-    (void)user;
+    *(bool *)user = true;
     return -1;
 }
 
@@ -141,7 +148,7 @@ static int load_trust(SSL_CTX *c, const wan_options *o, bool serves, const char 
     X509_VERIFY_PARAM *param = SSL_CTX_get0_param(c);
     if (serves && !o->tls_ca) return PROG_OK; /* anybody is welcome */
     if (o->tls_ca && SSL_CTX_load_verify_locations(c, o->tls_ca, NULL) != 1)
-        return fail_file(o, "ca", o->tls_ca);
+        return fail_file(o, "ca", o->tls_ca, false);
     if (!o->tls_ca && SSL_CTX_set_default_verify_paths(c) != 1)
         return prog_fail(PROG_SYSTEM, "the system has no CA certificates; give %sca", o->config ? KEY : OPTION);
     if (serves) SSL_CTX_set_client_CA_list(c, SSL_load_client_CA_file(o->tls_ca));
@@ -155,11 +162,16 @@ static int load_trust(SSL_CTX *c, const wan_options *o, bool serves, const char 
 
 static int load_own(SSL_CTX *c, const wan_options *o)
 {
+    bool locked = false;
     if (!o->tls_cert) return PROG_OK;
     ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(c, o->tls_cert) != 1) return fail_file(o, "cert", o->tls_cert);
+    SSL_CTX_set_default_passwd_cb(c, no_passphrase);
+    SSL_CTX_set_default_passwd_cb_userdata(c, &locked);
+    if (SSL_CTX_use_certificate_chain_file(c, o->tls_cert) != 1)
+        return fail_file(o, "cert", o->tls_cert, locked);
     if (SSL_CTX_use_PrivateKey_file(c, o->tls_key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(c) != 1)
-        return fail_file(o, "key", o->tls_key);
+        return fail_file(o, "key", o->tls_key, locked);
+    SSL_CTX_set_default_passwd_cb_userdata(c, NULL);
     return PROG_OK;
 }
 
@@ -190,7 +202,6 @@ static int load(SSL_CTX **context, const wan_options *o, bool serves, char name[
     (void)SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
     (void)SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     (void)SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_default_passwd_cb(c, no_passphrase);
     status = load_own(c, o);
     if (!status) status = load_trust(c, o, serves, name);
     if (status) SSL_CTX_free(c);
