@@ -155,6 +155,8 @@ static int fail_transfer(const send *s)
 {
     const dx_bulk *b = &s->bulk.bulk;
     const char *where = s->o->address;
+    if (b->error == DX_BULK_ESYS && !s->bulk.system_error)
+        return prog_fail(PROG_DAMAGED, "%s became shorter while it was sent", s->o->file);
     if (b->error == DX_BULK_ESYS) {
         errno = s->bulk.system_error;
         return prog_fail_errno("%s", s->o->file);

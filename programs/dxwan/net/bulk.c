@@ -35,7 +35,7 @@ static const void *read_chunk(void *user, uint64_t offset, uint32_t size)
     assert(b->place);
     const int64_t got = prog_read_at(b->file, offset, b->place, size);
     if (got == (int64_t)size) return b->place;
-    b->system_error = got < 0 ? errno : EIO; /* it has become shorter */
+    b->system_error = got < 0 ? errno : 0; /* 0: it has become shorter */
     return NULL;
 }
 
