@@ -322,8 +322,8 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size);
    as many, at most 2 % less. When the rate changes by a third by itself, the link has changed, and
    the search begins again. For the side that opens connections. The loss and the queue of the
    path, which the kernel measures, shorten the search.
-   Loss without a queue: each connection is the limit, so twice as many are opened without a trial,
-   as long as that gains. A lasting queue: the link is full, so trials are rare. Neither, and a
+   Loss without a queue, now and lately: each connection is the limit, so twice as many are opened
+   without a trial, as long as that gains. The queue of a link that others use, too, comes and goes. A lasting queue: the link is full, so trials are rare. Neither, and a
    rate that still rises: windows still grow, so nothing is tried yet. */
 typedef struct dx_bulk_control { /* zero it and set these; zero = the default given after it */
     uint32_t count_min;   /* 16 */
@@ -348,6 +348,7 @@ typedef struct dx_bulk_control { /* zero it and set these; zero = the default gi
     uint32_t strange_;    /* intervals in a row whose rate is far from rate_ */
     bool     fewer_;      /* the next trial is with half as many, not with twice as many */
     uint32_t full_;       /* intervals in a row with a queue */
+    uint32_t queued_;     /* intervals until the last queue is forgotten */
     bool     grown_;      /* since the last interval, without a trial */
     bool     settling_;   /* the first interval after a change does not count */
 } dx_bulk_control;
@@ -1327,9 +1328,11 @@ static void dx_bulk_p_control_average(dx_bulk_control *c, uint64_t rate)
 
 enum { /* of the path */
     DX_BULK_P_LOSS_PPM      = 100, /* from here on it is lossy, */
+    DX_BULK_P_RANDOM_PPM    = 5000, /* this is more than a shared queue loses, */
     DX_BULK_P_OVERFLOW_PPM  = 20000, /* or, if connections bear loss, its queue overflows, */
     DX_BULK_P_QUEUE_PERCENT = 25,  /* and the link full */
     DX_BULK_P_EMPTY_PERCENT = 10,  /* far from it; */
+    DX_BULK_P_QUEUED        = 5,    /* intervals for which a queue is remembered: others fill it, too */
     DX_BULK_P_FULL          = 8,   /* intervals until that is believed, */
     DX_BULK_P_FULL_LONG     = 40   /* and until fewer are tried */
 };
@@ -1342,6 +1345,7 @@ static bool dx_bulk_p_control_is_full(const dx_bulk_control *c)
 static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
 {
     if (!c->has_path || c->bears_loss) return false;
+    if (c->queued_ && c->loss_ppm < DX_BULK_P_RANDOM_PPM) return false;
     return c->loss_ppm >= DX_BULK_P_LOSS_PPM && !dx_bulk_p_control_is_full(c);
 }
 
@@ -1473,6 +1477,8 @@ DX_BULK_API uint32_t dx_bulk_control_update(dx_bulk_control *c, uint64_t bytes_d
     c->bytes_ = bytes_done;
     c->from_ns_ = now_ns;
     c->due_ns_ = now_ns + c->interval_ns;
+    if (dx_bulk_p_control_is_full(c)) c->queued_ = DX_BULK_P_QUEUED;
+    else if (c->queued_) c->queued_--;
     if (c->settling_) {
         c->settling_ = false;
         if (!dx_bulk_p_control_hurries(c, rate)) return c->count;

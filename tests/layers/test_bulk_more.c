@@ -1054,6 +1054,26 @@ DX_TEST(bm_control_grows_without_trials)
     DX_CHECK_EQ(last, 32);
 }
 
+/* The link is shared with somebody else's connections: its queue fills, overflows and drains, and the share rises and falls with it. The losses are
+   those of the queue, also where it is empty when they are counted: no reason for more connections. Where far more is lost
+   than a queue loses, a moment's queue means nothing. */
+DX_TEST(bm_control_leaves_a_shared_link_to_others)
+{
+    for (uint32_t loss_ppm = 200; loss_ppm <= 10000; loss_ppm *= 50) {
+        control t;
+        uint32_t most = 16;
+        control_begin(&t, 16, 256, 16);
+        for (int n = 0; n < 60; n++) {
+            static const uint32_t queue[6] = {90, 40, 5, 0, 10, 60};
+            control_path(&t, loss_ppm, queue[n % 6]);
+            const uint32_t count = control_step(&t, 5000000);
+            if (count > most) most = count;
+        }
+        if (loss_ppm < 1000) DX_CHECK(most <= 32); /* a trial at most */
+        else DX_CHECK(most >= 64);
+    }
+}
+
 /* A lossy path on which more gain nothing, so a limit is shared: the pause before the next attempt has a limit, too, since a path that changes
    slowly is not noticed before it. One on which each carries a third as much is noticed at once, also in a long pause. */
 DX_TEST(bm_control_pauses_on_a_lossy_path_have_a_limit)
