@@ -1195,8 +1195,9 @@ def case_hd_8_mirror_sizes():
         assert read("in/f") == content, "run %d, %d bytes" % (run, len(content))
         only("in", "f")
         told, heard = json.loads(s.out), json.loads(r.out)
-        assert told["blake3"] == heard["blake3"] and told["size"] == heard["size"] == len(content)
-        assert told["regions_sent"] == heard["regions_stored"] == -(-len(content) // REGION)
+        assert told["blake3"] == heard["blake3"] and told["size"] == heard["size"] == len(content), (told, heard)
+        # Those of the copy before are compared.
+        assert told["regions_sent"] <= heard["regions_stored"] == -(-len(content) // REGION), (told, heard)
         at = dice.randrange(len(content) + 1)
         content = (b"", content[:at], content + dice.randbytes(dice.randrange(1, 400000)), content[at:] + content[:at], dice.randbytes(1),
                    dice.randbytes(REGION), bytes(2 * REGION - 1), dice.randbytes(dice.randrange(1 << 20)))[run % 8]
