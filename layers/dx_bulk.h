@@ -79,7 +79,7 @@
                 allocation, globals or recursion. Every frame of the peer is checked, and ends its
                 connection, not the transfer, when it breaks a rule.
     LIMITS      256 connections; 2^31 - 1 chunks of up to 1 MiB.
-    SIZE        code: x86-64 9,527, Cortex-M0 7,787; objects: dx_bulk 464, plus
+    SIZE        code: x86-64 9,888, Cortex-M0 8,263; objects: dx_bulk 464, plus
                 dx_bulk_memory_size()
     THREADS     One at a time for each transfer; transfers share nothing.
     CONFIG      DX_BULK_STATIC, DX_BULK_API, DX_BULK_ASSERT(c), DX_BULK_MEMCPY, DX_BULK_MEMSET,
@@ -220,7 +220,7 @@ typedef struct dx_bulk_desc { /* zero = the default given after each field */
     uint64_t    burst_ns;        /* unused time that a burst may make up for; 20 ms */
     bool        patient;         /* false: sends a chunk on each connection before the receiver
                                     reports what it has: that saves a round trip, and costs these
-                                    chunks where it has them. true is better for resumed transfers */
+                                    chunks where it has them. true is better where it may */
     /* Receiver: store a checked chunk, each once (not 0: FAILED, ESYS); take this object? 0: yes,
        400..599: no, with this status (NULL: all) */
     int       (*write)(void *user, uint64_t offset, const uint8_t *bytes, uint32_t size);
@@ -323,8 +323,9 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size);
    the search begins again. For the side that opens connections. The loss and the queue of the
    path, which the kernel measures, shorten the search.
    Loss without a queue, now and lately: each connection is the limit, so twice as many are opened
-   without a trial, as long as that gains. The queue of a link that others use, too, comes and goes. A lasting queue: the link is full, so trials are rare. Neither, and a
-   rate that still rises: windows still grow, so nothing is tried yet. */
+   without a trial, as long as that gains. (The queue of a link that others use, too, comes and
+   goes.) A lasting queue: the link is full, so trials are rare. Neither, and a rate that still
+   rises: windows still grow, so nothing is tried yet. */
 typedef struct dx_bulk_control { /* zero it and set these; zero = the default given after it */
     uint32_t count_min;   /* 16 */
     uint32_t count_max;   /* 256 */
@@ -1288,7 +1289,7 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size)
    after a change is not counted, because old connections still finish and new ones still start.
 
    Of connections that share a full link with an overflowing queue, as BBR's do, the rate varies by
-   a tenth. Each trial compares two samples of that, so that some of them would gain 5 % by chance. */
+   a tenth. Each trial compares two samples of that, so that some would gain 5 % by chance. */
 static void dx_bulk_p_control_begin(dx_bulk_control *c)
 {
     if (!c->count_min) c->count_min = 16;
@@ -1328,11 +1329,11 @@ static void dx_bulk_p_control_average(dx_bulk_control *c, uint64_t rate)
 
 enum { /* of the path */
     DX_BULK_P_LOSS_PPM      = 100, /* from here on it is lossy, */
-    DX_BULK_P_RANDOM_PPM    = 5000, /* this is more than a shared queue loses, */
+    DX_BULK_P_RANDOM_PPM    = 5000, /* more than a shared queue loses, */
     DX_BULK_P_OVERFLOW_PPM  = 20000, /* or, if connections bear loss, its queue overflows, */
     DX_BULK_P_QUEUE_PERCENT = 25,  /* and the link full */
     DX_BULK_P_EMPTY_PERCENT = 10,  /* far from it; */
-    DX_BULK_P_QUEUED        = 5,    /* intervals for which a queue is remembered: others fill it, too */
+    DX_BULK_P_QUEUED        = 5,   /* intervals for which a queue is remembered */
     DX_BULK_P_FULL          = 8,   /* intervals until that is believed, */
     DX_BULK_P_FULL_LONG     = 40   /* and until fewer are tried */
 };
@@ -1388,8 +1389,8 @@ static bool dx_bulk_p_control_grows(dx_bulk_control *c, uint64_t rate)
     return true;
 }
 
-/* Even the interval after the last growth was faster by a quarter, and the link is still empty? Then
-   nothing has to settle before the next one. */
+/* Even the interval after the last growth was faster by a quarter, and the link is still empty?
+   Then nothing has to settle before the next one. */
 static bool dx_bulk_p_control_hurries(const dx_bulk_control *c, uint64_t rate)
 {
     if (!c->grown_ || c->queue_percent >= DX_BULK_P_EMPTY_PERCENT) return false;
