@@ -3615,11 +3615,11 @@ def replication_of_a_storm_and_of_a_large_transaction():
 def who_has_written_reads_nothing_older_by_replication():
     """Also while another transaction has written to the log what nobody flushes."""
     postgres.fresh(USERS)
-    with Server({"user": ONE_USER}, writes=WRITES, server="workers = 2", database=REPLICATED) as s, s.hbtp() as client:
+    with Server({"user": ONE_USER}, writes=WRITES, server="workers = 2", database=REPLICATED) as s, s.hbtp() as client, \
+            subprocess.Popen(["psql", "-XqAt", "-d", postgres.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         until(lambda: s.metrics()["dxdb_up"] == 2)
         assert s.metrics()['dxdb_source{source="replication"}'] == 2
         kind = json.loads(client.call(0, b"user"))["type"]
-        other = subprocess.Popen(["psql", "-XqAt", "-d", postgres.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         other.stdin.write(b"BEGIN;\n")
         for k in range(20):
             other.stdin.write(b"UPDATE users SET name = 'not yet' WHERE id = %d; SELECT 'done';\n" % (50 + k))
@@ -3641,7 +3641,6 @@ def who_has_written_reads_nothing_older_by_replication():
             if unflushed == 5:
                 break
         assert unflushed, "the end of the log was always flushed"
-        other.communicate()
 
 
 def replication_that_cannot_be_says_why():
