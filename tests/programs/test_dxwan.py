@@ -1196,8 +1196,9 @@ def case_hd_8_mirror_sizes():
         only("in", "f")
         told, heard = json.loads(s.out), json.loads(r.out)
         assert told["blake3"] == heard["blake3"] and told["size"] == heard["size"] == len(content), (told, heard)
-        # Those of the copy before are compared.
-        assert told["regions_sent"] <= heard["regions_stored"] == -(-len(content) // REGION), (told, heard)
+        # Those that are as in the copy before, or zeros where the partial file has a hole by then, are only compared.
+        regions = -(-len(content) // REGION)
+        assert told["regions_sent"] <= heard["regions_stored"] <= regions <= told["regions_sent"] + told["regions_compared"], (told, heard)
         at = dice.randrange(len(content) + 1)
         content = (b"", content[:at], content + dice.randbytes(dice.randrange(1, 400000)), content[at:] + content[:at], dice.randbytes(1),
                    dice.randbytes(REGION), bytes(2 * REGION - 1), dice.randbytes(dice.randrange(1 << 20)))[run % 8]
@@ -1758,6 +1759,24 @@ def case_mirror_memory_while_it_runs():
     child.end()
 
 
+def slow_while_stopped(child):
+    """An environment in which each read of the memory of a child takes 0.3 s while the child is stopped."""
+    slow = preload("""ssize_t pread(int f, void *p, size_t n, off_t at)
+        {
+            char path[64], text[4096];
+            snprintf(path, sizeof path, "/proc/%s/status", getenv("CHILD"));
+            const int file = at > 1LL << 40 ? open(path, O_RDONLY) : -1; /* a page of the process */
+            const ssize_t got = file < 0 ? 0 : read(file, text, sizeof text - 1);
+            text[got > 0 ? got : 0] = 0;
+            if (file >= 0) close(file);
+            const char *tracer = strstr(text, "TracerPid:");
+            if (tracer && atoi(tracer + 10)) nanosleep(&(struct timespec){0, 300000000}, NULL);
+            return syscall(SYS_pread64, f, p, n, at);
+        }
+        ssize_t pread64(int f, void *p, size_t n, off64_t at) { return pread(f, p, n, at); }""")
+    return dict(slow, CHILD=str(child.pid))
+
+
 def case_mirror_memory_of_a_process_that_ends():
     """Killed while it runs, and while it is stopped; or it runs another program. No image appears, and its parent hears of it."""
     for how in ("running", "stopped", "exec"):
@@ -1768,7 +1787,8 @@ def case_mirror_memory_of_a_process_that_ends():
             child = Child("touch")
             process, path, pid = child.process, child.path, child.pid
         r = receive()
-        s = Run("mirror", path, "127.0.0.1:%d" % r.port, "--rate", 40000, *(("--once",) if how == "stopped" else ()))
+        slow = slow_while_stopped(child) if how == "stopped" else None
+        s = Run("mirror", path, "127.0.0.1:%d" % r.port, "--rate", 40000, *(("--once",) if how == "stopped" else ()), env=slow)
         if how == "stopped":
             child.await_traced(s)
         else:
@@ -1792,20 +1812,7 @@ def case_mirror_memory_is_released():
     and --pause, also where the thread that reads waits for something else meanwhile (a debugger holds it here). Its memory is
     read slowly while it is stopped."""
     child = Child("count")
-    slow = preload("""ssize_t pread(int f, void *p, size_t n, off_t at)
-        {
-            char path[64], text[4096];
-            snprintf(path, sizeof path, "/proc/%s/status", getenv("CHILD"));
-            const int file = at > 1LL << 40 ? open(path, O_RDONLY) : -1; /* a page of the process */
-            const ssize_t got = file < 0 ? 0 : read(file, text, sizeof text - 1);
-            text[got > 0 ? got : 0] = 0;
-            if (file >= 0) close(file);
-            const char *tracer = strstr(text, "TracerPid:");
-            if (tracer && atoi(tracer + 10)) nanosleep(&(struct timespec){0, 300000000}, NULL);
-            return syscall(SYS_pread64, f, p, n, at);
-        }
-        ssize_t pread64(int f, void *p, size_t n, off64_t at) { return pread(f, p, n, at); }""")
-    slow["CHILD"] = str(child.pid)
+    slow = slow_while_stopped(child)
     for how in ("SIGKILL", "SIGTERM", "receiver", "pause", "stuck"):
         r = receive()
         more = {"pause": 1, "stuck": 1}.get(how, 3)
