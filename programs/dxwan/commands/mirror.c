@@ -122,7 +122,7 @@ typedef struct mirror {
     wan_source         source;
     int                shadow;
     uint64_t           shadow_size;
-    int                capture;  /* a file with regions of a stopped process; -1: there is none */
+    int                capture;  /* a file with pages of a stopped process; -1: none yet */
     uint64_t          *captured; /* of each region: a bit for each page that is in there. NULL: this round reads the
                                     source */
     uint8_t           *known;    /* of each region */
@@ -215,6 +215,15 @@ static uint32_t part_of(uint64_t size, uint64_t number)
     return size - at < WAN_REGION_SIZE ? (uint32_t)(size - at) : (uint32_t)WAN_REGION_SIZE;
 }
 
+/* Does the receiver have this region, in this size, as it is in the shadow? */
+static bool is_known(const mirror *m, uint64_t number, uint64_t size)
+{
+    return m->known[number] == KNOWN && part_of(m->shadow_size, number) == size;
+}
+
+/* May records refer to what the receiver has? */
+static bool may_refer(const mirror *m) { return !m->o->plain && !m->o->no_delta; }
+
 /* >>rounds --------------------------------------------------------------- */
 /* A process is stopped: its round is captured. */
 static void begin_capture(mirror *m)
@@ -255,7 +264,7 @@ static void begin_round(mirror *m)
         m->known = more;
         m->known_count = count;
     }
-    if (!m->o->plain && !m->o->no_delta) wan_copies_grow(&m->copies, m->source.size);
+    if (may_refer(m)) wan_copies_grow(&m->copies, m->source.size);
     if (wan_source_is_stopped(&m->source)) begin_capture(m);
     m->phase = m->captured ? CAPTURING : SCANNING;
     m->at_region = 0;
@@ -357,8 +366,8 @@ static uint32_t read_changed(mirror *m, uint8_t *out)
 {
     const uint64_t number = m->at_region;
     const uint32_t want = part_of(m->round.size, number);
-    if (m->known[number] == KNOWN && want == WAN_REGION_SIZE && part_of(m->shadow_size, number) == want &&
-        wan_source_is_as_read(&m->source, number * WAN_REGION_SIZE)) { /* the shadow has what was read last */
+    if (want == WAN_REGION_SIZE && is_known(m, number, want) &&
+        wan_source_is_as_read(&m->source, number * WAN_REGION_SIZE)) { /* and that is in the shadow */
         m->at_region++;
         m->read_bytes += want;
         return 0;
@@ -371,7 +380,7 @@ static uint32_t read_changed(mirror *m, uint8_t *out)
     m->at_region++;
     m->read_bytes += (uint64_t)got;
     if (got < (int64_t)want) m->round.size = number * WAN_REGION_SIZE + (uint64_t)got; /* it was truncated */
-    if (got && m->known[number] == KNOWN && part_of(m->shadow_size, number) == (uint64_t)got) {
+    if (got && is_known(m, number, (uint64_t)got)) {
         if (read_shadow(m, number, m->old, (size_t)got) < got) return 0;
         if (!memcmp(m->old, out, (size_t)got)) return 0;
     }
@@ -412,7 +421,7 @@ static uint32_t read_captured(mirror *m, uint8_t *out)
 static uint64_t changed_pages(const mirror *m, uint64_t number, const uint8_t *bytes, uint32_t size)
 {
     uint64_t pages = 0;
-    if (m->known[number] != KNOWN || part_of(m->shadow_size, number) != size) return UINT64_MAX;
+    if (!is_known(m, number, size)) return UINT64_MAX;
     for (size_t at = 0; at < size; at += WAN_PAGE_SIZE) {
         const size_t part = size - at < WAN_PAGE_SIZE ? size - at : (size_t)WAN_PAGE_SIZE;
         if (memcmp(m->old + at, bytes + at, part) != 0) pages |= (uint64_t)1 << at / WAN_PAGE_SIZE;
@@ -511,7 +520,7 @@ static size_t encode(mirror *m, const slot *s, const uint8_t *base, size_t base_
 /* Does the receiver have this region as the shadow has it, now and when the next message arrives? */
 static bool is_settled(const mirror *m, uint64_t number)
 {
-    if (number >= m->known_count || m->known[number] != KNOWN || part_of(m->shadow_size, number) < WAN_REGION_SIZE) return false;
+    if (number >= m->known_count || !is_known(m, number, WAN_REGION_SIZE)) return false;
     for (int i = 0; i < SLOTS; i++)
         if (m->slots[i].state != FREE && m->slots[i].region == number) return false;
     return true;
@@ -543,7 +552,7 @@ static size_t find_copies(mirror *m, slot *s, const uint8_t **base, wan_region *
     wan_copy copies[WAN_COPIES_MAX];
     uint64_t pages = 0;
     note_uses(s, copies, 0);
-    if (m->o->plain || m->o->no_delta || s->alone) return 0;
+    if (s->alone) return 0;
     const uint32_t count = wan_copies_find(&m->copies, s->region, s->bytes, s->size, *base, r->size, copies);
     for (uint32_t i = 0; i < count; i++) pages += copies[i].pages;
     if (!count || (!*base && pages < COPIED_MIN)) return 0;
@@ -567,7 +576,7 @@ static size_t find_copies(mirror *m, slot *s, const uint8_t **base, wan_region *
 static void find_prefix(mirror *m, const slot *s, wan_region *r)
 {
     wan_coder_set_prefix(&m->coder, NULL, 0);
-    if (!m->coder.desc.zstd || m->o->plain || m->o->no_delta || s->alone) return;
+    if (!m->coder.desc.zstd || !may_refer(m) || s->alone) return;
     const uint64_t back_max = s->region < WAN_BACK_MAX ? s->region : WAN_BACK_MAX;
     uint64_t back = 1, count = 0;
     while (back <= back_max && !is_settled(m, s->region - back)) back++;
@@ -578,8 +587,8 @@ static void find_prefix(mirror *m, const slot *s, wan_region *r)
     const size_t size = (size_t)count * WAN_REGION_SIZE;
     if (read_shadow(m, s->region + 1 - back - count, m->prefix, size) < (int64_t)size) return;
     wan_coder_set_prefix(&m->coder, m->prefix, size);
-    r->back = (uint16_t)back;
-    r->count = (uint16_t)count;
+    r->back = (uint8_t)back;
+    r->count = (uint8_t)count;
 }
 
 /* Write the message of a slot. Returns its opcode and size. */
@@ -602,7 +611,7 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         m->now.compared++;
         return WAN_OP_CHECK;
     }
-    if (m->known[s->region] != BLANK && old_size && !m->o->plain && !m->o->no_delta &&
+    if (m->known[s->region] != BLANK && old_size && may_refer(m) &&
         read_shadow(m, s->region, m->old, old_size) == (int64_t)old_size)
         base = m->old;
     r.size = base ? old_size : 0;
@@ -975,7 +984,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *result)
         if (!other) return;
         memcpy(m->number, result->payload, WAN_NUMBER_SIZE);
         m->far_size = wan_load(result->payload + WAN_NUMBER_SIZE, 8);
-        if (m->join.like[0] && !m->o->plain && !m->o->no_delta)
+        if (m->join.like[0] && may_refer(m))
             wan_copies_set_like(&m->copies, wan_load(result->payload + WAN_NUMBER_SIZE + 8, 8));
         if (++m->restarts > RESTARTS_MAX)
             finish(m, prog_fail(PROG_NETWORK, "%s was restarted %d times and completed no round",

@@ -206,18 +206,24 @@ static void free_job(wan_job *job)
     free(job);
 }
 
+/* A mirror opens it later; it should not start for a file that cannot be. */
+static int check_file(const wan_mirror_config *m, const char *path)
+{
+    const int file = os_open(path);
+    if (file < 0) return prog_fail_errno("mirror %s: %s", m->name, path);
+    os_close(file);
+    return PROG_OK;
+}
+
 static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config *m, wan_job **out)
 {
     static const int32_t levels[4] = {-1, 1, 3, 9};
     dx_reactor_address at;
     int status = wan_address_find(&at, m->address);
     if (status == PROG_USAGE) return status; /* a name that is not found now may be found later */
-    const int file = os_open(m->file);
-    if (file < 0) return prog_fail_errno("mirror %s: %s", m->name, m->file);
-    os_close(file);
-    const int like = m->like ? os_open(m->like) : -1;
-    if (m->like && like < 0) return prog_fail_errno("mirror %s: %s", m->name, m->like);
-    if (like >= 0) os_close(like);
+    status = check_file(m, m->file);
+    if (!status && m->like) status = check_file(m, m->like);
+    if (status) return status;
     if (c->enabled && !PROG_HAS_ZSTD)
         return prog_fail(PROG_SYSTEM, "mirror %s: COMPRESSION_FAILED: this dxwan was built without zstd",
                          m->name);

@@ -16,8 +16,8 @@ typedef struct wan_image {
     wan_coder  coder;
     dx_link   *links;
     int        file;
-    int        old;      /* the copy that this one will replace; -1: there is none */
-    int        like;     /* a second image, that regions may copy pages of; -1: there is none */
+    int        old;      /* the copy that this one will replace; -1: none */
+    int        like;     /* a second image, whose pages regions may copy; -1: none */
     uint64_t   size_max;
     uint8_t   *base;     /* a region each */
     uint8_t   *state;
