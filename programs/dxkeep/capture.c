@@ -275,12 +275,14 @@ static int add_version(keep_capture *c, unsigned mode, bool consistent)
     v.content_ns = c->began_ns;
     v.consistent = consistent;
     v.torn = c->found.torn < UINT32_MAX ? (uint32_t)c->found.torn : UINT32_MAX;
-    int status = versions_version_add(c->store, &v);
+    int status = versions_version_set(c->store, &v);
+    /* First the reasons: whoever sees the version, also after a kill, finds them. */
+    if (!status && !consistent) (void)keep_torn_save(&c->torn, c->o->store, c->o->name, v.version);
+    if (!status) status = versions_store_commit(c->store);
     if (status) return status;
     c->last = v;
     c->own = v.version;
     c->has_last = c->added = true;
-    if (!consistent) (void)keep_torn_save(&c->torn, c->o->store, c->o->name, v.version);
     return PROG_OK;
 }
 

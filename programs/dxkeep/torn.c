@@ -171,8 +171,22 @@ static size_t append(char *out, size_t size, uint64_t version, char kind, const 
     return size + need;
 }
 
+/* Drop the records of this version and later ones, which a crash before a commit left. */
+static size_t drop_uncommitted(char *out, size_t size, uint64_t version)
+{
+    size_t kept = 0;
+    for (size_t at = 0, record; at < size; at += record) {
+        record = strlen(out + at) + 1;
+        if (strtoull(out + at, NULL, 10) >= version) continue;
+        memmove(out + kept, out + at, record);
+        kept += record;
+    }
+    return kept;
+}
+
 static size_t append_all(const keep_torn *t, char *out, size_t size, uint64_t version)
 {
+    size = drop_uncommitted(out, size, version);
     for (int why = 0; why < KEEP_TORN_REASONS; why++)
         if (has(t, why)) size = append(out, size, version, '!', reasons[why].key);
     for (size_t i = 0; i < t->count; i++) size = append(out, size, version, ' ', t->names[i]);

@@ -1,6 +1,6 @@
 /* Why a version is torn, and the names of files that changed meanwhile, for `log`. They are hints: the
-   store's versions have the flag and the number of such files, and a crash between commit and note
-   loses only reasons and names. */
+   store's versions have the flag and the number of such files. Reasons and names are written before the
+   version is committed, so that a kill loses none; after a power cut they may be missing. */
 #ifndef DXKEEP_TORN_H
 #define DXKEEP_TORN_H
 
@@ -52,7 +52,8 @@ const char *keep_torn_or_consistent(bool consistent, const keep_torn *t, uint32_
                                     char out[KEEP_TORN_LINE_SIZE]);
 /* Add a member "torn_reasons", an array of keys. */
 void keep_torn_json(const keep_torn *t, prog_json *j);
-/* Store the reasons and names for a version in the store. */
+/* Store the reasons and names for the version that is about to be committed: those of this number and
+   later ones are replaced. */
 int  keep_torn_save(const keep_torn *t, const char *store, const char *name, uint64_t version);
 
 /* Read all stored records. NULL: there are none, or they cannot be read, which a warning says. The caller

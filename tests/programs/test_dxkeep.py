@@ -1304,6 +1304,26 @@ def a_mount_point_whatever_kills_the_restore(dice):
         assert at > 30 and min(ends) > 5, "%d calls, %r" % (at, ends)
 
 
+def a_capture_killed_at_any_call(dice):
+    """Killed before each call that changes files: a version that exists is consistent, or has its reasons and no others'."""
+    shim = build_shim("killed.so", "tests/programs/dxkeep_killed.c")
+    os.makedirs("data")
+    at, found, more = 0, [], True
+    while more:
+        at += 1
+        written("data/f", dice.randbytes(100))
+        hook = ("--before-capture", "false") if at % 3 == 0 else ()
+        done = subprocess.run([DXKEEP, "capture", "store", "data", "--quiet", *hook], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env={**preloaded(shim), "DX_KILL_AT": str(at)})
+        assert done.returncode in (0, 1, -signal.SIGKILL), "%d: %s" % (done.returncode, done.stdout.decode(errors="replace"))
+        more = done.returncode < 0
+        old, found = len(found), versions() if os.path.exists("store/objects") else []
+        expected = [*(["hook-failed"] if hook else []), "not-stopped"]
+        for v in found[:len(found) - old]:
+            assert sorted(v["torn_reasons"]) == expected and not v["consistent"], "killed at call %d: %r, expected %r" % (at, v, expected)
+    assert at > 15 and len(found) > 3, "%d calls, %d versions" % (at, len(found))
+
+
 def a_directory_larger_than_it_may_be_is_not_restored(dice):
     os.makedirs("data/d")
     for i in range(9):
@@ -4221,7 +4241,7 @@ def a_restore_while_it_is_captured(dice):
 CASES = [a_restore_while_it_is_captured, versions_are_removed_by_age, names_of_a_store, what_is_stopped_is_gone, a_stop_signal, a_store_checked_without_zstd, the_program_and_its_status, the_last_version_on_a_busy_machine, a_program_that_ends_at_any_moment, what_is_said_in_the_end, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, a_command_is_recorded, changes_are_replayed, a_killed_dxkeep_is_started_again,
          a_supervisor_and_the_ends_of_both, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
-         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version,
+         a_mount_point_whatever_kills_the_restore, a_capture_killed_at_any_call, moments, entries_and_files_of_a_version,
          differences_of_two_versions, a_diff_of_hostile_names, commands_on_a_damaged_store, a_part_of_a_version, another_user_restores, an_export_is_the_directory, an_export_is_of_a_consistent_version, a_mount_shows_the_directory, a_mount_follows_its_store, a_mount_of_a_damaged_store,
          old_versions_are_removed_by_a_rule, a_collection_killed_at_any_moment, a_daemon_that_removes_old_versions,
          status_of_a_store, a_timeline, why_a_version_is_torn, every_reason_is_forced, stops_that_cannot_succeed, records_of_torn_versions, the_latest_consistent_version,

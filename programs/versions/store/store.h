@@ -159,6 +159,8 @@ int versions_name_check(const char *name);
 /* Make *v the next version of its name, and commit everything stored so far. Sets v->version
    and v->time_ns. */
 int versions_version_add(versions_store *s, versions_version *v);
+/* The same without the commit: what belongs to the number can be written before the version exists. */
+int versions_version_set(versions_store *s, versions_version *v);
 /* The same with the number v->version, which must be above those of all versions of the name.
    PROG_REFUSED without a message: the latest version of the name is not `expected` (0: none). */
 int versions_version_copy(versions_store *s, versions_version *v, uint64_t expected);

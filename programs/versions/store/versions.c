@@ -170,13 +170,19 @@ static void fill_ref(dx_cas_ref *ref, const versions_version *v)
     if (v->consistent) ref->info[ref->info_size++] = CONSISTENT_MARK;
 }
 
-int versions_version_add(versions_store *s, versions_version *v)
+int versions_version_set(versions_store *s, versions_version *v)
 {
     dx_cas_ref ref;
     v->time_ns = v->content_ns ? v->content_ns : prog_time_ns();
     fill_ref(&ref, v);
     int error = dx_cas_ref_set(&s->cas, &ref, DX_CAS_ANY_VERSION, &v->version);
-    return error ? versions_store_fail(s, error, v->name) : versions_store_commit(s);
+    return error ? versions_store_fail(s, error, v->name) : PROG_OK;
+}
+
+int versions_version_add(versions_store *s, versions_version *v)
+{
+    const int status = versions_version_set(s, v);
+    return status ? status : versions_store_commit(s);
 }
 
 int versions_version_copy(versions_store *s, versions_version *v, uint64_t expected)
