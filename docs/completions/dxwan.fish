@@ -54,5 +54,5 @@ complete -c dxwan -n '__fish_seen_subcommand_from probe' -l json -d 'print the s
 complete -c dxwan -n '__fish_seen_subcommand_from probe' -l quiet -d 'print no summary and no progress'
 complete -c dxwan -n '__fish_seen_subcommand_from daemon' -l config -x -d 'the configuration; docs/wan-daemon.md lists its keys'
 complete -c dxwan -n '__fish_seen_subcommand_from daemon' -l metrics-addr -x -d 'serve metrics on HOST:PORT or :PORT, GET /metrics'
-complete -c dxwan -n '__fish_seen_subcommand_from daemon' -l check-config -d 'only read and check it'
+complete -c dxwan -n '__fish_seen_subcommand_from daemon' -l check-config -d 'only check it, and the files, directories, TLS and'
 complete -c dxwan -x -n '__fish_seen_subcommand_from help' -a 'send recv mirror probe daemon --as'

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HOST_MAX = 256, WAITING_MAX = 16 };
+enum { HOST_MAX = 256, WHAT_MAX = PROG_PATH_SIZE_MAX + 120, WAITING_MAX = 16 };
 #define REQUEST_NS INT64_C(2000000000)
 #define ANSWER_NS INT64_C(100000000) /* more, for a request that came too late */
 #define RETRY_NS INT64_C(100000000) /* after a failed accept: no descriptor is free */
@@ -132,7 +132,8 @@ static void *serve(void *user)
 }
 
 /* >>listen ------------------------------------------------------------- */
-static int listen_on(const char *address, const struct addrinfo *a)
+/* Bind a socket. Returns the descriptor; -1: errno. */
+static int bind_to(const char *address, const struct addrinfo *a)
 {
     const int yes = 1, no = 0;
     const int fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
@@ -142,46 +143,67 @@ static int listen_on(const char *address, const struct addrinfo *a)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     if (*address == ':' && a->ai_family == AF_INET6) /* IPv4, too */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
-    if (!bind(fd, a->ai_addr, a->ai_addrlen) && !listen(fd, WAITING_MAX)) return fd;
+    if (!bind(fd, a->ai_addr, a->ai_addrlen)) return fd;
     const int error = errno;
     close(fd);
     errno = error;
     return -1;
 }
 
-/* Returns the descriptor; -1, with a message. */
-static int open_listener(const char *address, int *status)
+/* Split "HOST:PORT". Returns a status with a message. */
+static int split(const char *what, const char *address, char host[HOST_MAX], bool *any)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *list = NULL;
-    char host[HOST_MAX];
-    uint64_t port = 0;
+    uint64_t number = 0;
+    char port[WHAT_MAX];
     const char *colon = strrchr(address, ':');
-    size_t size = colon ? (size_t)(colon - address) : 0;
+    const size_t size = colon ? (size_t)(colon - address) : 0;
     const bool brackets = size > 2 && address[0] == '[' && address[size - 1] == ']';
-    *status = PROG_USAGE;
     if (!colon || size >= HOST_MAX || (!brackets && memchr(address, ':', size)))
-        return prog_fail(-1, "--metrics-addr: '%s' is not HOST:PORT or :PORT", address);
-    if (prog_parse_number("--metrics-addr: the port", colon + 1, 1, 65535, &port)) return -1;
+        return prog_fail(PROG_USAGE, "%s: '%s' is not HOST:PORT or :PORT", what, address);
+    (void)snprintf(port, sizeof port, "%s: the port", what);
+    if (prog_parse_number(port, colon + 1, 1, 65535, &number)) return PROG_USAGE;
     memcpy(host, address + brackets, size - 2 * brackets);
     host[size - 2 * brackets] = 0;
-    int fd = -1;
-    const bool any = !size || brackets; /* all addresses; a name such as localhost has both kinds: the older */
+    *any = !size || brackets;
+    return PROG_OK;
+}
+
+/* Bind a socket to an address of the text. used: one that is in use is no error; then *fd is -1. */
+static int bind_text(const char *what, const char *address, bool used, int *fd)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    char host[HOST_MAX];
+    bool any;
+    int error = 0;
+    int status = split(what, address, host, &any);
+    *fd = -1;
+    if (status) return status;
+    /* All addresses; a name such as localhost has both kinds: the older. */
     const int families[] = {any ? AF_INET6 : AF_INET, any ? AF_INET : AF_INET6};
-    for (int i = 0; fd < 0 && i < 2; i++) {
+    status = PROG_USAGE;
+    for (int i = 0; *fd < 0 && i < 2; i++) {
+        struct addrinfo *list = NULL;
         hints.ai_family = families[i];
-        const int error = getaddrinfo(size ? host : NULL, colon + 1, &hints, &list);
-        if (error) continue;
-        *status = PROG_SYSTEM;
-        fd = listen_on(address, list);
+        if (getaddrinfo(*host ? host : NULL, strrchr(address, ':') + 1, &hints, &list)) continue;
+        status = PROG_SYSTEM;
+        *fd = bind_to(address, list);
+        error = errno;
         freeaddrinfo(list);
     }
-    if (fd >= 0) return fd;
-    if (*status == PROG_USAGE)
-        return prog_fail(-1, "--metrics-addr: '%s' is no address, and no name of one", host);
-    (void)prog_fail_errno("--metrics-addr: %s", address);
-    return -1;
+    if (*fd >= 0 || (used && error == EADDRINUSE)) return PROG_OK;
+    if (status == PROG_USAGE)
+        return prog_fail(PROG_USAGE, "%s: '%s' is no address, and no name of one", what, host);
+    errno = error;
+    (void)prog_fail_errno("%s: %s", what, address);
+    return PROG_SYSTEM;
+}
+
+int prog_scrape_check(const char *what, const char *address)
+{
+    int fd;
+    const int status = bind_text(what, address, true, &fd);
+    if (fd >= 0) close(fd);
+    return status;
 }
 
 /* No signal is handled by the thread: their handlers wake the main one. */
@@ -195,12 +217,17 @@ static int start_thread(prog_scrape *m)
     return error;
 }
 
-int prog_scrape_open(prog_scrape **out, const char *address,
+int prog_scrape_open(prog_scrape **out, const char *what, const char *address,
                      void (*put)(void *user, prog_line *l), void *user)
 {
-    int status;
-    const int listener = open_listener(address, &status);
-    if (listener < 0) return status;
+    int listener;
+    const int status = bind_text(what, address, false, &listener);
+    if (status) return status;
+    if (listen(listener, WAITING_MAX)) {
+        (void)prog_fail_errno("%s: %s", what, address);
+        close(listener);
+        return PROG_SYSTEM;
+    }
     prog_scrape *m = prog_alloc(sizeof *m);
     memset(m, 0, sizeof *m);
     m->listener = listener;
@@ -222,7 +249,7 @@ int prog_scrape_open(prog_scrape **out, const char *address,
     }
     close(listener);
     free(m);
-    return prog_fail(PROG_SYSTEM, "--metrics-addr: no thread can be started");
+    return prog_fail(PROG_SYSTEM, "%s: no thread can be started", what);
 }
 
 void prog_scrape_close(prog_scrape *m)

@@ -9,10 +9,12 @@
 typedef struct prog_scrape prog_scrape;
 
 /* Listen on "HOST:PORT" (HOST a name or an address; missing: all addresses), and serve until it is closed. put
-   writes the metrics, on that thread. PROG_USAGE, with a message: malformed. PROG_SYSTEM: cannot
-   listen. */
-int  prog_scrape_open(prog_scrape **out, const char *address,
+   writes the metrics, on that thread. PROG_USAGE, with a message that begins with `what`: malformed.
+   PROG_SYSTEM: cannot listen. */
+int  prog_scrape_open(prog_scrape **out, const char *what, const char *address,
                       void (*put)(void *user, prog_line *l), void *user);
+/* Can it be listened on? The same messages, but it may be in use. */
+int  prog_scrape_check(const char *what, const char *address);
 /* NULL: none. */
 void prog_scrape_close(prog_scrape *m);
 

@@ -205,7 +205,7 @@ int keep_metrics_open(keep_metrics **out, const keep_options *o)
     memset(m, 0, sizeof *m);
     m->store = o->store;
     pthread_mutex_init(&m->lock, NULL);
-    const int status = prog_scrape_open(&m->scrape, o->metrics, put_now, m);
+    const int status = prog_scrape_open(&m->scrape, "--metrics-addr", o->metrics, put_now, m);
     if (status) keep_metrics_close(m);
     else *out = m;
     return status;

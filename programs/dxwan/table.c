@@ -133,7 +133,7 @@ static const prog_option options[] = {
     {"--metrics-addr", PROG_OPTION_TEXT, FIELD(metrics), .commands = DAEMON, .value = "ADDR",
      .help = "serve metrics on HOST:PORT or :PORT, GET /metrics\n(default: [metrics] address of the configuration)"},
     {"--check-config", PROG_OPTION_FLAG, FIELD(check), .commands = DAEMON,
-     .help = "only read and check it"},
+     .help = "only check it, and the files, directories, TLS and\naddresses that it names, as a start does"},
     {"--tls-cert", PROG_OPTION_TEXT, FIELD(tls_cert), .commands = TRANSFER, .value = "FILE",
      .help = "TLS with this certificate, and those that signed\nit (PEM); recv needs one"},
     {"--tls-key", PROG_OPTION_TEXT, FIELD(tls_key), .commands = TRANSFER, .value = "FILE",

@@ -6,6 +6,7 @@
                 probe.c   measures a path
                 daemon.c  many mirrors and receivers, by a configuration
    daemon/      config.c  the configuration   jobs.c    its mirrors and receivers, on threads
+                check.c   what it names: files, directories, TLS, addresses
                 breaker.c whom to connect to after failures   metrics.c
    files/       hash.c    the hash of a file, a part at a time
                 source.c  what a mirror reads: a file, a block device, or
@@ -66,7 +67,7 @@ typedef struct wan_options {
     const char *tls_ca;      /* who signs the other side's certificate */
     const char *tls_name;    /* that it has; NULL: the host of address (of a receiver: any) */
     /* The daemon's; zero for a command, and listener -1 */
-    const char *config;      /* its file */
+    const char *config;      /* its file; of a job: what precedes a message about its keys */
     const char *metrics;     /* HOST:PORT */
     bool        check;       /* only read the file */
     struct wan_ender *ender; /* asks a run to end */

@@ -536,14 +536,15 @@ def case_dc_4_tls_keys_of_the_daemon():
     port, = free_ports(1)
     keys = FEW + "tls_cert = 'server.crt'\ntls_key = 'server.key'\ntls_ca = 'ca.crt'\n"
     tables = receiver_table("r", port, out="there", tls_name='"127.0.0.1"') + mirror_table("to", port, file="m")
-    for text, says in ((FEW + "tls_cert = 'server.crt'\n" + tables, "dxwan: INVALID_CONFIG: tls_cert and tls_key belong together"),
-                       (FEW + "tls_ca = 'ca.crt'\n" + tables, "dxwan: INVALID_CONFIG: a receiver with TLS needs tls_cert and tls_key\n"),
-                       (keys.replace("server.key", "client.key") + tables, "INVALID_CONFIG: tls_key client.key: is not the key of the certificate\n"),
-                       (keys.replace("'ca.crt'", "'m'") + tables, "INVALID_CONFIG: tls_ca m: "), (keys.replace("'ca.crt'", "''") + tables, "must not be empty"),
+    for text, says in ((FEW + "tls_cert = 'server.crt'\n" + tables, "dxwan: INVALID_CONFIG: checked.toml: [transport] tls_cert and tls_key belong together"),
+                       (FEW + "tls_ca = 'ca.crt'\n" + tables, "dxwan: INVALID_CONFIG: checked.toml: [transport] a receiver with TLS needs tls_cert and tls_key\n"),
+                       (keys.replace("server.key", "client.key") + tables, "INVALID_CONFIG: checked.toml: [transport] tls_key client.key: is not the key of the certificate\n"),
+                       (keys.replace("'ca.crt'", "'m'") + tables, "INVALID_CONFIG: checked.toml: [transport] tls_ca m: "), (keys.replace("'ca.crt'", "''") + tables, "must not be empty"),
                        (FEW + "tls_cert = 1\n" + tables, ":5: tls_cert: must be a string"),
-                       (FEW + receiver_table("r", port, tls_name='"x"'), "a receiver with TLS needs")):
+                       (FEW + receiver_table("r", port, tls_name='"x"'), "[[receiver]] r: a receiver with TLS needs"),
+                       (keys.replace("tls_ca = 'ca.crt'\n", "") + tables, "INVALID_CONFIG: checked.toml: [[receiver]] r: tls_name needs tls_ca")):
         check_config(text, 1, says)
-    check_config(keys.replace("server.key", "missing") + tables, 2, "INVALID_CONFIG: tls_key missing: No such file")
+    check_config(keys.replace("server.key", "missing") + tables, 2, "INVALID_CONFIG: checked.toml: [transport] tls_key missing: No such file")
     check_config(keys + tables)
     d = Daemon(keys + tables).await_line("started")
     time.sleep(1)
@@ -2833,7 +2834,7 @@ BOUNDS = (("", "drain_s", 1, 3600, 0, 3601),
 
 def case_dc_4_every_bound_is_checked():
     """The smallest and the largest value of each key are taken, all at once; one beyond each is refused, with its line."""
-    rest = receiver_table("r", 1)
+    rest = receiver_table("r", 31999)
     tables = sorted({b[0] for b in BOUNDS})
 
     def document(values):
@@ -2857,7 +2858,7 @@ def case_dc_4_every_bound_is_checked():
 
 def case_dc_1_dc_2_dc_3_names_and_later_phases():
     """W-62, HD-11: what this version does not do is refused by its name: RDMA, baseline sync, dictionaries, later phases."""
-    rest = receiver_table("r", 1)
+    rest = receiver_table("r", 31999)
     check_config(rest)
     whole = ("enabled = true\n[transport]\nmode = 'tcp'\nrdma = false\npacing = true\ncongestion_control = 'cubic'\n[compression]\nalgorithm = 'zstd'\n"
              "delta = true\ndelta_algorithm = 'auto'\ndictionary = false\nadaptive = true\nbaseline_sync = false\n[prediction]\nenabled = false\n"
@@ -2899,7 +2900,7 @@ def case_dc_1_dc_2_dc_3_names_and_later_phases():
 def case_dc_4_broken_configurations_have_a_line():
     """What is no TOML, and an empty list or table where a value belongs: refused with its line, and never the end of the process. `tls_ca = []` is not
     the same as no tls_ca: it would switch TLS off."""
-    rest = receiver_table("r", 1)
+    rest = receiver_table("r", 31999)
     for text in ("[.]", "[#", "[{a}]", "[[[a]]]", "[[=]]", "[[{", "[=]", "[ ,]", "[a.]", "[" * 10000):
         check_config("enabled = true\n\n" + text + "\n" + rest, 1, "INVALID_CONFIG: checked.toml:3: ")
     for table, key, says in (("", "drain_s", "must be a number from 1 to 3600"), ("", "enabled", "must be true or false"), ("transport", "tls_ca", "must be a string"),
@@ -2914,10 +2915,15 @@ def case_dc_4_broken_configurations_have_a_line():
     check_config("[transport]\n[metrics]\n" + rest)
     for address in ("x", ":0", ":7100", "a:", "a:b", "a:65536", "a:99999999999999999999", "a:-1", "a:+1", "a: 1", "::1:5", "[::1]", "a" * 300 + ":1"):
         for table in ("[[receiver]]\nout = 'in'\n", "[[mirror]]\nfile = 'f'\n"):
-            check_config(table + "name = 'n'\naddress = '%s'\n" % address, 1, "INVALID_CONFIG: checked.toml: n: address: '%s' is not an address" % address)
+            check_config(table + "name = 'n'\naddress = '%s'\n" % address, 1, "INVALID_CONFIG: checked.toml: %s n: address: '%s' is not an address" % (table.split("\n")[0], address))
     for name in ("../x", ".x", "a/b", "a\nb"):
-        check_config("[[mirror]]\nfile = 'f'\nname = 'n'\naddress = '[::1]:1'\nas = %s\n" % json.dumps(name), 1, "INVALID_CONFIG: checked.toml: n: as: the name of the file")
+        check_config("[[mirror]]\nfile = 'f'\nname = 'n'\naddress = '[::1]:1'\nas = %s\n" % json.dumps(name), 1, "INVALID_CONFIG: checked.toml: [[mirror]] n: as: the name of the file")
+    write("f", b"")
     check_config("[[mirror]]\nfile = 'f'\nname = 'n'\naddress = 'example.org:65535'\nas = 'g'\n")
+    r = check_config("drain_s = 0\n[transport]\nmode = 'x'\nno = [1, 2]\n[metrics]\naddress = 1\n" + rest, 1, "checked.toml:1: drain_s: ")
+    assert [int(line.split(":")[3]) for line in r.errors.splitlines()] == [1, 3, 4, 6], r.errors # all of them, once
+    r = check_config("".join("no_%d = 1\n" % i for i in range(50)) + rest, 1, "checked.toml:20: no_19: no such key")
+    assert len(r.errors.splitlines()) == 20, r.errors
     dice = random.Random(SEED)
     words = ("[", "[[", "]", "]]", "a", ".", "=", "1", '"', "'", '"""', "\n", "#", "{", "}", ",", "-", "\\u", "1979-05-27", "nan", "\t", "\r", "receiver", "name")
     for n in range(ROUNDS * 40):
@@ -2926,6 +2932,90 @@ def case_dc_4_broken_configurations_have_a_line():
         r = Run("daemon", "--config", "broken.toml", "--check-config")
         r.process.wait(PATIENCE)
         r.end(1, "INVALID_CONFIG: broken.toml")
+
+
+def tree_of(folder):
+    """What a check must not change: names, kinds, sizes and times."""
+    return sorted((os.path.join(at, name), s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for at, folders, files in os.walk(folder)
+                  for name in folders + files + ["."] for s in [os.lstat(os.path.join(at, name))])
+
+
+def case_dc_4_check_config_looks_at_what_is_named():
+    """Every file, directory and address that cannot be used: --check-config and a start say the same of it, with its section and key, and end with
+    the same status; neither waits, nor leaves anything behind."""
+    one, two, where = free_ports(3)
+    write("f", b"content")
+    write(".hidden", b"")
+    write("\\", b"") # no name for a file at the receiver
+    os.mkfifo("fifo")
+    os.symlink("nowhere", "loose")
+    os.mkdir("folder")
+    mirror = lambda **more: mirror_table("m", one, **{"file": "f", **more})
+    at = lambda address: receiver_table("r", 1).replace("127.0.0.1:1", address)
+    whole = "[transport]\ntls_%s\n" + mirror()
+    kinds = "is not a file, a directory, a block device or the memory of a process"
+    faults = ((mirror(file="missing"), 2, "[[mirror]] m: file missing: No such file"), (mirror(file="loose"), 2, "[[mirror]] m: file loose: No such file"),
+              (mirror(file="f/x"), 5, "[[mirror]] m: file f/x: Not a directory"), (mirror(file="fifo"), 1, "[[mirror]] m: file fifo: " + kinds),
+              (mirror(file="/dev/null"), 1, "[[mirror]] m: file /dev/null: " + kinds),
+              (mirror(file="/proc/cpuinfo"), 1, "[[mirror]] m: file /proc/cpuinfo: has no size"),
+              (mirror(file="/proc/999999999/mem"), 2, "[[mirror]] m: file /proc/999999999/mem: No such file"),
+              (mirror(file=".hidden"), 1, "[[mirror]] m: file .hidden: the name of the file begins with a dot; the key `as`"),
+              (mirror(like='"missing"'), 2, "[[mirror]] m: like missing: No such file"), (mirror(like='"folder"'), 1, "[[mirror]] m: like folder: is not a file"),
+              (mirror(like='"fifo"'), 1, "[[mirror]] m: like fifo: is not a file"), (mirror(like='".hidden"'), 1, "[[mirror]] m: like .hidden: the name of"),
+              (mirror(like="'\\'"), 1, "the name of the file has a slash"),
+              (receiver_table("r", one, out="no/such"), 2, "[[receiver]] r: out no/such: the directory no does not exist"),
+              (receiver_table("r", one, out="no/"), 2, "[[receiver]] r: out no/: the directory no/ does not exist"),
+              (receiver_table("r", one, out="fifo"), 1, "[[receiver]] r: out fifo: is not a file or a directory"),
+              (receiver_table("r", one, out="f/x"), 2, "[[receiver]] r: out f/x: the directory f does not exist"),
+              (at("192.0.2.77:%d" % one), 5, "[[receiver]] r: address 192.0.2.77:%d: Cannot assign" % one),
+              (at("host.invalid:%d" % one), 3, "[[receiver]] r: address host.invalid:%d: " % one),
+              (receiver_table("r", one) + receiver_table("s", one), 1, "[[receiver]] s: address 127.0.0.1:%d: another receiver" % one),
+              ("[metrics]\naddress = '127.0.0.1:%d'\n" % one + receiver_table("r", one), 1, "[[receiver]] r: address 127.0.0.1:%d: another" % one),
+              (whole % "cert = 'fifo'\ntls_key = 'f'", 1, "[transport] tls_cert fifo: is not a file"),
+              (whole % "cert = 'folder'\ntls_key = 'f'", 1, "[transport] tls_cert folder: is a directory"),
+              (whole % "ca = 'fifo'", 1, "[transport] tls_ca fifo: is not a file"), (whole % "ca = 'missing'", 2, "[transport] tls_ca missing: No such file"),
+              (whole % "cert = 'f'\ntls_key = 'missing'", 2, "[transport] tls_key missing: No such file"))
+    for address, status, says in (("192.0.2.77:%d" % where, 5, "192.0.2.77:%d: Cannot assign" % where), ("x", 1, "'x' is not HOST:PORT"), (":0", 1, "the port"),
+                                  ("a:b", 1, "the port"), ("::1:5", 1, "'::1:5' is not HOST:PORT"), ("host.invalid:1", 1, "'host.invalid' is no address")):
+        faults += (("[metrics]\naddress = '%s'\n" % address + mirror(), status, "[metrics] address: " + says),)
+    before = None
+    for text, status, says in faults:
+        write("checked.toml", text.encode())
+        before = before or (tree_of("in"), tree_of("folder"))
+        began = time.time()
+        checked = check_config(text, status, "INVALID_CONFIG: checked.toml: ")
+        assert says in checked.errors, (says, checked.errors)
+        started = Run("daemon", "--config", "checked.toml").end(status)
+        assert checked.errors == started.errors and not checked.out and not started.out, (checked.errors, started.errors, started.out)
+        assert time.time() - began < PATIENCE / 2
+        assert (tree_of("in"), tree_of("folder")) == before
+    shim = preload("int faccessat(int at, const char *path, int how, int flags) { errno = EACCES; return path[0] == 'd' ? -1 : (int)syscall(SYS_faccessat, at, path, how); }"
+                   .replace("int fa", "#include <errno.h>\nint fa", 1))
+    os.mkdir("denied")
+    write("denied/old", b"")
+    write("d", b"")
+    for text, says in ((mirror(file="d"), "[[mirror]] m: file d: Permission denied"), (mirror(like='"d"'), "[[mirror]] m: like d: Permission denied"),
+                       (mirror(file="denied"), "[[mirror]] m: file denied: Permission denied"),
+                       (receiver_table("r", one, out="denied"), "[[receiver]] r: out denied: Permission denied"),
+                       (receiver_table("r", one, out="denied/old"), "[[receiver]] r: out denied/old: the directory denied: Permission denied"),
+                       (receiver_table("r", one, out="denied/new"), "[[receiver]] r: out denied/new: the directory denied: Permission denied")):
+        write("checked.toml", text.encode())
+        Run("daemon", "--config", "checked.toml", "--check-config", env=shim).end(5, says)
+    # All of them in one run, the status of the first; --metrics-addr replaces the key.
+    text = "[metrics]\naddress = 'x'\n" + mirror_table("a", one, file="missing", like='"fifo"') + mirror_table("b", one, file="f") + receiver_table("r", two, out="no/such")
+    r = check_config(text, 1)
+    assert len(r.errors.splitlines()) == 4, r.errors
+    r = Run("daemon", "--config", "checked.toml", "--check-config", "--metrics-addr", "127.0.0.1:%d" % where).end(2, "file missing")
+    assert len(r.errors.splitlines()) == 3, r.errors
+    r = Run("daemon", "--config", "checked.toml", "--check-config", "--metrics-addr", "y").end(1, "--metrics-addr: 'y' is not HOST:PORT")
+    # What a running daemon uses is no fault: it is checked before a SIGHUP.
+    good = FEW + "[metrics]\naddress = '127.0.0.1:%d'\n" % where + receiver_table("r", one) + receiver_table("s", two, out="new") + mirror_table("f", one)
+    before = tree_of("in")
+    assert check_config(good).out == "checked.toml: correct\n" and tree_of("in") == before and not os.path.exists("new")
+    d = Daemon(good).await_line("started")
+    check_config(good)
+    d.end()
+    assert read("in/f") == b"content"
 
 
 def case_dm_1_life_cycle():
@@ -2951,8 +3041,8 @@ def case_dm_1_life_cycle():
     os.mkdir("in")
     taken = socket.create_server(("127.0.0.1", busy))
     for last, status, says in ((receiver_table("x", busy), 5, "cannot listen on 127.0.0.1:%d" % busy),
-                               (mirror_table("missing", one), 2, "mirror missing: missing"),
-                               (receiver_table("x", two + 1, out="no/such"), 2, "receiver x: out no/such: the directory no does not exist"),
+                               (mirror_table("missing", one), 2, "INVALID_CONFIG: c.toml: [[mirror]] missing: file missing: No such file"),
+                               (receiver_table("x", two + 1, out="no/such"), 2, "[[receiver]] x: out no/such: the directory no does not exist"),
                                ('[[mirror]]\nname = "x"\nfile = "a"\naddress = "nowhere"\n', 1, "'nowhere' is not an address")):
         began = time.time()
         Daemon(FEW + receiver_table("ra", one) + mirror_table("a", one) + last).end(status, says, number=None)
@@ -2974,8 +3064,10 @@ def case_dm_2_layers_start_in_order():
         d = Daemon(more + table).end(1, "c.toml:%d: enabled: unsupported: it belongs to a later phase" % (2 * i + 2), number=None)
         assert not any("listening" in line for line in d.lines), d.lines
     taken = socket.create_server(("127.0.0.1", busy))
-    d = Daemon(FEW + mirror_table("missing", away) + receiver_table("x", busy)).end(5, "cannot listen on", number=None)
-    assert not any("missing" in line for line in d.lines), d.lines
+    d = Daemon(FEW + mirror_table("missing", away) + receiver_table("x", busy)).end(2, "[[mirror]] missing: file", number=None)
+    assert not any("listen" in line for line in d.lines), d.lines # nothing was opened
+    d = Daemon(FEW + mirror_table("f", away) + receiver_table("x", busy)).end(5, "cannot listen on", number=None)
+    assert not any("mirror" in line or "is down" in line for line in d.lines), d.lines
     taken.close()
     d = Daemon(FEW + "".join("[%s]\nenabled = false\n" % layer for layer in layers) + table).await_line("started: 1 mirrors, 1 receivers")
     assert "listening" in d.lines[0], d.lines
@@ -3170,7 +3262,7 @@ def case_dm_5_reload():
     reload("x = 1\n", "INVALID_CONFIG: c.toml:1: x: no such key")
     reload(config("ab", FEW.replace("= 4", "= 8")), "[transport] cannot change while the daemon runs; nothing was changed")
     reload(config("ab").replace('file = "a"', 'file = "c"'), "a cannot change while it runs; nothing was changed")
-    reload(config("abc", more=mirror_table("missing", 1)), "mirror missing: missing")
+    reload(config("abc", more=mirror_table("missing", 1)), "INVALID_CONFIG: c.toml: [[mirror]] missing: file missing: No such file")
     d.await_line("c.toml is not in force", 4)
     socket.create_server(("127.0.0.1", ports[2])).close() # what was begun for c is rolled back
     write("fresh", config("bc").encode())

@@ -7,6 +7,7 @@
 
 #include "../../common/os.h"
 #include "../../common/scrape.h"
+#include "../daemon/check.h"
 #include "../daemon/config.h"
 #include "../daemon/jobs.h"
 #include "../daemon/metrics.h"
@@ -63,6 +64,7 @@ static void reload(wan_jobs *j, const char *path, int *locked)
     if (!status && (os_stat(path, true, &now) < 0 || os_info_of(*locked, &old) < 0 ||
                     now.number != old.number || now.volume != old.volume))
         status = lock(path, &fresh);
+    if (!status) status = wan_check_tls(config);
     if (!status) status = wan_jobs_reload(j, config);
     if (!status && fresh >= 0) {
         os_close(*locked);
@@ -104,9 +106,10 @@ static int run(wan_jobs *j, wan_config *config, const wan_options *o, int *locke
     sigset_t set;
     prepare_signals(&set);
     prog_progress_off();
+    const char *what = o->metrics ? "--metrics-addr" : "[metrics] address";
     const char *address = o->metrics ? o->metrics : config->metrics_address;
     wan_jobs_open(j, config, wan_mirror, wan_recv);
-    int status = address ? prog_scrape_open(&scrape, address, wan_metrics_put, j) : PROG_OK;
+    int status = address ? prog_scrape_open(&scrape, what, address, wan_metrics_put, j) : PROG_OK;
     if (!status) status = wan_jobs_start(j);
     if (!status) {
         report(j, "started");
@@ -129,6 +132,7 @@ int wan_daemon(const wan_options *o)
         return prog_fail(PROG_USAGE, "--config FILE is missing");
     }
     int status = wan_config_read(config, o->config);
+    if (!status) status = wan_check(config, o->metrics);
     if (!status && o->check) prog_say("%s: correct\n", o->config);
     if (!status && !o->check) status = lock(o->config, &locked);
     if (!status && !o->check) status = run(j, config, o, &locked);

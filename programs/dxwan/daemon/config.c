@@ -4,7 +4,6 @@
 #include "../../common/toml.h"
 #include "../net/address.h"
 #include "../net/join.h"
-#include "../net/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -106,9 +105,13 @@ static const key keys[] = {
 
 enum { KEY_COUNT = sizeof keys / sizeof *keys };
 
+enum { FAULTS_MAX = 20 }; /* that are said */
+
 typedef struct reading {
     wan_config *config;
     const char *path;
+    unsigned    faults;
+    uint32_t    line;   /* of the last one: the values of a list have one */
 } reading;
 
 static void *field_of(wan_config *c, const key *k) { return (char *)c + k->at; }
@@ -129,13 +132,17 @@ static void set_defaults(wan_config *c)
 }
 
 /* >>values --------------------------------------------------------------- */
-static int refuse(const reading *r, const prog_toml_value *v, const char *why)
+/* Reading goes on after a fault, so that all of them are said, and ends after FAULTS_MAX. */
+static int refuse(reading *r, const prog_toml_value *v, const char *why)
 {
-    return prog_fail(PROG_USAGE, INVALID "%s:%u: %s: %s", r->path, (unsigned)v->line,
-                     v->keys[v->depth - 1], why);
+    if (r->faults && r->line == v->line) return PROG_OK;
+    r->line = v->line;
+    const int status = prog_fail(PROG_USAGE, INVALID "%s:%u: %s: %s", r->path, (unsigned)v->line,
+                                 v->keys[v->depth - 1], why);
+    return ++r->faults < FAULTS_MAX ? PROG_OK : status;
 }
 
-static int parse_text(const reading *r, const prog_toml_value *v, const char *choices, char **out)
+static int parse_text(reading *r, const prog_toml_value *v, const char *choices, char **out)
 {
     char why[160];
     if (choices && v->kind == PROG_TOML_TEXT && *v->text) {
@@ -152,7 +159,7 @@ static int parse_text(const reading *r, const prog_toml_value *v, const char *ch
     return reason ? refuse(r, v, reason) : PROG_OK;
 }
 
-static int parse_number(const reading *r, const prog_toml_value *v, uint64_t min, uint64_t max,
+static int parse_number(reading *r, const prog_toml_value *v, uint64_t min, uint64_t max,
                         uint64_t *out)
 {
     char why[PROG_TOML_WHY_SIZE];
@@ -160,7 +167,7 @@ static int parse_number(const reading *r, const prog_toml_value *v, uint64_t min
     return reason ? refuse(r, v, reason) : PROG_OK;
 }
 
-static int parse_switch(const reading *r, const prog_toml_value *v, const char *later, bool *out)
+static int parse_switch(reading *r, const prog_toml_value *v, const char *later, bool *out)
 {
     if (v->kind != PROG_TOML_BOOL) return refuse(r, v, "must be true or false");
     if (later && v->number) return refuse(r, v, later);
@@ -168,7 +175,7 @@ static int parse_switch(const reading *r, const prog_toml_value *v, const char *
     return PROG_OK;
 }
 
-static int parse_fraction(const reading *r, const prog_toml_value *v, const key *k, double *out)
+static int parse_fraction(reading *r, const prog_toml_value *v, const key *k, double *out)
 {
     char why[100];
     const bool is_number = v->kind == PROG_TOML_INTEGER || v->kind == PROG_TOML_FRACTION;
@@ -180,7 +187,7 @@ static int parse_fraction(const reading *r, const prog_toml_value *v, const key 
     return refuse(r, v, why);
 }
 
-static int parse_key(const reading *r, const prog_toml_value *v, const key *k)
+static int parse_key(reading *r, const prog_toml_value *v, const key *k)
 {
     void *field = field_of(r->config, k);
     switch (k->kind) {
@@ -191,7 +198,7 @@ static int parse_key(const reading *r, const prog_toml_value *v, const key *k)
     }
 }
 
-static int parse_mirror(const reading *r, const prog_toml_value *v)
+static int parse_mirror(reading *r, const prog_toml_value *v)
 {
     wan_config *c = r->config;
     const uint32_t place = v->places[0];
@@ -212,7 +219,7 @@ static int parse_mirror(const reading *r, const prog_toml_value *v)
     return refuse(r, v, "no such key in [[mirror]]");
 }
 
-static int parse_receiver(const reading *r, const prog_toml_value *v)
+static int parse_receiver(reading *r, const prog_toml_value *v)
 {
     wan_config *c = r->config;
     const uint32_t place = v->places[0];
@@ -241,7 +248,7 @@ static bool is_table(const char *name)
 
 static int parse_value(void *user, const prog_toml_value *v)
 {
-    const reading *r = user;
+    reading *r = user;
     const char *table = v->depth == 2 ? v->keys[0] : "";
     const char *name = v->keys[v->depth - 1];
     if (v->kind == PROG_TOML_EMPTY && v->depth == 1 && !v->listed[0] && is_table(name))
@@ -282,53 +289,50 @@ static int check_label(const wan_config *c, const char *path, const char *kind, 
 }
 
 /* What can be said of a mirror or receiver before it starts. as: NULL: the name of the file. */
-static int check_names(const char *path, const char *name, const char *address, const char *as)
+static int check_names(const char *path, const char *section, const char *name, const char *address, const char *as)
 {
     const char *fault = wan_address_fault(address);
-    if (fault) return prog_fail(PROG_USAGE, INVALID "%s: %s: address: '%s' %s", path, name, address, fault);
+    if (fault) return prog_fail(PROG_USAGE, INVALID "%s: %s %s: address: '%s' %s", path, section, name, address, fault);
     fault = as ? wan_name_fault(as, strlen(as)) : NULL;
-    if (fault) return prog_fail(PROG_USAGE, INVALID "%s: %s: as: %s", path, name, fault);
+    if (fault) return prog_fail(PROG_USAGE, INVALID "%s: %s %s: as: %s", path, section, name, fault);
     return PROG_OK;
 }
 
-/* TLS of one mirror or receiver: the files can be used. */
-static int check_tls(const wan_config *c, const char *path, const char *address, const char *name, bool serves)
+static int check_mirror(const wan_config *c, const char *path, uint32_t i)
 {
-    wan_options o = {.config = path, .address = address, .tls_name = name};
-    wan_config_tls(c, &o);
-    return wan_tls_is_wanted(&o) ? wan_tls_check(&o, serves) : PROG_OK;
+    const wan_mirror_config *m = &c->mirrors[i];
+    const int status = check_label(c, path, "mirror", i, m->name);
+    if (status) return status;
+    if (m->file && m->address) return check_names(path, "[[mirror]]", m->name, m->address, m->as);
+    return prog_fail(PROG_USAGE, INVALID "%s: mirror %s has no %s", path, m->name, m->file ? "address" : "file");
 }
 
+static int check_receiver(const wan_config *c, const char *path, uint32_t i)
+{
+    const wan_receiver_config *q = &c->receivers[i];
+    const int status = check_label(c, path, "receiver", i, q->name);
+    if (status) return status;
+    if (q->out && q->address) return check_names(path, "[[receiver]]", q->name, q->address, NULL);
+    return prog_fail(PROG_USAGE, INVALID "%s: receiver %s has no %s", path, q->name, q->out ? "address" : "out");
+}
+
+/* Values that belong together. All faults are said. */
 static int check(const wan_config *c, const char *path)
 {
     int status = PROG_OK;
     if (c->min_streams > c->max_streams)
-        return prog_fail(PROG_USAGE, INVALID "%s: [transport] min_streams is above max_streams", path);
-    if (c->initial_streams < c->min_streams || c->initial_streams > c->max_streams)
-        return prog_fail(PROG_USAGE, INVALID "%s: [transport] initial_streams is not between min_streams "
-                                             "and max_streams", path);
+        status = prog_fail(PROG_USAGE, INVALID "%s: [transport] min_streams is above max_streams", path);
+    else if (c->initial_streams < c->min_streams || c->initial_streams > c->max_streams)
+        status = prog_fail(PROG_USAGE, INVALID "%s: [transport] initial_streams is not between min_streams "
+                                               "and max_streams", path);
     if (c->heartbeat_ms >= c->election_ms)
-        return prog_fail(PROG_USAGE, INVALID "%s: [consensus] heartbeat_ms is not below "
-                                             "election_timeout_ms", path);
-    for (uint32_t i = 0; i < c->mirror_count && !status; i++) {
-        const wan_mirror_config *m = &c->mirrors[i];
-        status = check_label(c, path, "mirror", i, m->name);
-        if (!status && (!m->file || !m->address))
-            status = prog_fail(PROG_USAGE, INVALID "%s: mirror %s has no %s", path, m->name,
-                               m->file ? "address" : "file");
-        if (!status) status = check_names(path, m->name, m->address, m->as);
-        if (!status) status = check_tls(c, path, m->address, m->tls_name, false);
-    }
-    for (uint32_t i = 0; i < c->receiver_count && !status; i++) {
-        const wan_receiver_config *q = &c->receivers[i];
-        status = check_label(c, path, "receiver", i, q->name);
-        if (!status && (!q->out || !q->address))
-            status = prog_fail(PROG_USAGE, INVALID "%s: receiver %s has no %s", path, q->name,
-                               q->out ? "address" : "out");
-        if (!status) status = check_names(path, q->name, q->address, NULL);
-        if (!status) status = check_tls(c, path, q->address, q->tls_name, true);
-    }
-    if (!status && !c->mirror_count && !c->receiver_count)
+        status = prog_fail(PROG_USAGE, INVALID "%s: [consensus] heartbeat_ms is not below "
+                                               "election_timeout_ms", path);
+    for (uint32_t i = 0; i < c->mirror_count; i++)
+        if (check_mirror(c, path, i)) status = PROG_USAGE;
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        if (check_receiver(c, path, i)) status = PROG_USAGE;
+    if (!c->mirror_count && !c->receiver_count)
         status = prog_fail(PROG_USAGE, INVALID "%s: there is neither a [[mirror]] nor a [[receiver]]", path);
     return status;
 }
@@ -337,6 +341,7 @@ static int check(const wan_config *c, const char *path)
 int wan_config_read(wan_config *c, const char *path)
 {
     set_defaults(c);
+    c->path = path;
 #ifdef PROG_TOML
     reading r = {.config = c, .path = path};
     char message[256] = "";
@@ -350,6 +355,7 @@ int wan_config_read(wan_config *c, const char *path)
             status = prog_fail(PROG_USAGE, INVALID "%s:%u: %s", path, (unsigned)line, message);
     }
     free(document);
+    if (!status && r.faults) status = PROG_USAGE;
     return status ? status : check(c, path);
 #else
     (void)parse_value;

@@ -26,6 +26,7 @@ typedef struct wan_receiver_config {
 } wan_receiver_config;
 
 typedef struct wan_config {
+    const char *path;          /* of its file; borrowed */
     bool     enabled;          /* false: mirrors copy whole regions as they are, over one connection */
     uint64_t drain_s;          /* from SIGTERM to the end of transfers that have not completed */
     /* [transport] */

@@ -2,9 +2,9 @@
 #include "jobs.h"
 
 #include "../../common/os.h"
-#include "../files/target.h"
 #include "../net/address.h"
 #include "../net/path.h"
+#include "check.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -206,27 +206,13 @@ static void free_job(wan_job *job)
     free(job);
 }
 
-/* A mirror opens it later; it should not start for a file that cannot be. */
-static int check_file(const wan_mirror_config *m, const char *path)
-{
-    const int file = os_open(path);
-    if (file < 0) return prog_fail_errno("mirror %s: %s", m->name, path);
-    os_close(file);
-    return PROG_OK;
-}
-
 static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config *m, wan_job **out)
 {
     static const int32_t levels[4] = {-1, 1, 3, 9};
     dx_reactor_address at;
-    int status = wan_address_find(&at, m->address);
-    if (status == PROG_USAGE) return status; /* a name that is not found now may be found later */
-    status = check_file(m, m->file);
-    if (!status && m->like) status = check_file(m, m->like);
+    const int status = wan_check_mirror(c, m);
     if (status) return status;
-    if (c->enabled && !PROG_HAS_ZSTD)
-        return prog_fail(PROG_SYSTEM, "mirror %s: COMPRESSION_FAILED: this dxwan was built without zstd",
-                         m->name);
+    (void)wan_address_find(&at, m->address); /* says that it is not found; it may be found later */
     wan_destination *to = destination(j, c, m->address);
     if (!to)
         return prog_fail(PROG_USAGE, "mirror %s: INVALID_CONFIG: more than 64 destinations since the "
@@ -267,9 +253,7 @@ static int open_receiver(wan_jobs *j, const wan_config *c, const wan_receiver_co
 {
     char bound[DX_REACTOR_ADDRESS_TEXT_SIZE];
     int listener = -1;
-    char what[WAN_LABEL_MAX + sizeof "receiver : out"];
-    (void)snprintf(what, sizeof what, "receiver %s: out", q->name);
-    int status = wan_target_check(what, q->out);
+    int status = wan_check_receiver(c, q);
     if (!status) status = wan_listen(q->address, &listener, bound);
     if (status) return status;
     wan_path_set_buffers(listener, 0, c->recv_buffer_bytes); /* each connection inherits it */

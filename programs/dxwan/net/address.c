@@ -36,18 +36,26 @@ const char *wan_address_fault(const char *text)
     return is_port(colon + 1) ? NULL : "is not an address: PORT is not a number from 0 to 65535";
 }
 
-int wan_address_find(dx_reactor_address *a, const char *text)
+const char *wan_address_look_up(dx_reactor_address *a, const char *text)
 {
     char host[HOST_SIZE_MAX];
     const char *fault = wan_address_fault(text);
     memset(a, 0, sizeof *a);
-    if (fault) return prog_fail(PROG_USAGE, "'%s' %s", text, fault);
-    if (!dx_reactor_address_parse(a, text)) return PROG_OK;
+    if (fault) return fault;
+    if (!dx_reactor_address_parse(a, text)) return NULL;
     memset(a, 0, sizeof *a);
     const char *colon = strrchr(text, ':');
     memcpy(host, text, (size_t)(colon - text));
     host[colon - text] = 0;
     const char *why = os_resolve(host, colon + 1, copy_first, a);
-    if (why) return prog_fail(PROG_NETWORK, "%s: %s", text, why);
-    return a->size ? PROG_OK : prog_fail(PROG_NETWORK, "%s: no address found", text);
+    if (why) return why;
+    return a->size ? NULL : "no address found";
+}
+
+int wan_address_find(dx_reactor_address *a, const char *text)
+{
+    const char *fault = wan_address_fault(text);
+    if (fault) return prog_fail(PROG_USAGE, "'%s' %s", text, fault);
+    const char *why = wan_address_look_up(a, text);
+    return why ? prog_fail(PROG_NETWORK, "%s: %s", text, why) : PROG_OK;
 }

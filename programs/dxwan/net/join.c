@@ -95,8 +95,7 @@ bool wan_join_is_stranger(const dx_hbtp_session *session)
     }
 }
 
-/* The last component of a path, which may end with a slash. */
-static const char *last_of(const char *path, size_t *size)
+const char *wan_name_of(const char *path, size_t *size)
 {
     size_t end = strlen(path), from = 0;
     while (end > 1 && path[end - 1] == '/') end--; /* of a directory */
@@ -109,7 +108,7 @@ static const char *last_of(const char *path, size_t *size)
 int wan_join_like(wan_join *j, const char *path)
 {
     size_t size;
-    const char *name = last_of(path, &size);
+    const char *name = wan_name_of(path, &size);
     const char *fault = wan_name_fault(name, size);
     if (fault) return prog_fail(PROG_USAGE, "'%.*s' is not the name of a copy: %s", (int)size, name, fault);
     memcpy(j->like, name, size);
@@ -120,7 +119,7 @@ int wan_join_like(wan_join *j, const char *path)
 int wan_join_name(wan_join *j, const char *path, const char *given)
 {
     size_t size;
-    const char *name = last_of(path, &size);
+    const char *name = wan_name_of(path, &size);
     if (given) {
         name = given;
         size = strlen(given);

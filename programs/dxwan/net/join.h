@@ -44,6 +44,8 @@ const char *wan_join_read(wan_join *j, const uint8_t *bytes, size_t size);
 /* NULL, or the reason why a file cannot have this name: it must lie in the receiver's directory, and
    not be hidden there. */
 const char *wan_name_fault(const char *name, size_t size);
+/* The last component of a path, which may end with a slash: *size bytes. */
+const char *wan_name_of(const char *path, size_t *size);
 /* Set the name that the receiver is told: the given one, or the last component of a path if it is
    NULL. */
 int wan_join_name(wan_join *j, const char *path, const char *given);

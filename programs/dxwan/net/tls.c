@@ -13,6 +13,10 @@
 
 bool wan_tls_is_wanted(const wan_options *o) { return o->tls_cert || o->tls_key || o->tls_ca || o->tls_name; }
 
+/* Two texts before a message about options or keys. */
+#define FAULT(o) ((o)->config ? "INVALID_CONFIG: " : ""), ((o)->config ? (o)->config : "")
+#define OPTION(o) ((o)->config ? "tls_" : "--tls-")      /* before the name of one */
+
 #ifdef WAN_TLS
 
 #include <arpa/inet.h>
@@ -37,8 +41,6 @@ enum {
     TICK_MS        = 250
 };
 #define SECOND ((uint64_t)1000000000)
-#define FAULT(o) ((o)->config ? "INVALID_CONFIG: " : "") /* before a message about options or keys */
-#define OPTION(o) ((o)->config ? "tls_" : "--tls-")      /* before the name of one */
 
 typedef struct carrier {
     wan_tls    *all;
@@ -96,9 +98,9 @@ static carrier *carrier_of(dx_peers *peers, dx_peers_id id)
 static int fail_file(const wan_options *o, const char *what, const char *path, bool locked)
 {
     os_info info;
-    char option[40];
+    char option[PROG_PATH_SIZE_MAX + 120];
     char why[160];
-    (void)snprintf(option, sizeof option, "%s%s%s", FAULT(o), OPTION(o), what);
+    (void)snprintf(option, sizeof option, "%s%s%s%s", FAULT(o), OPTION(o), what);
     const int file = os_open(path);
     if (file < 0) return prog_fail_errno("%s %s", option, path);
     const bool is_folder = os_info_of(file, &info) == 0 && info.kind == OS_FOLDER;
@@ -153,14 +155,14 @@ static int load_trust(SSL_CTX *c, const wan_options *o, bool serves, const char 
     if (o->tls_ca && SSL_CTX_load_verify_locations(c, o->tls_ca, NULL) != 1)
         return fail_file(o, "ca", o->tls_ca, false);
     if (!o->tls_ca && SSL_CTX_set_default_verify_paths(c) != 1)
-        return prog_fail(PROG_SYSTEM, "%sthe system has no CA certificates; give %sca", FAULT(o), OPTION(o));
+        return prog_fail(PROG_SYSTEM, "%s%sthe system has no CA certificates; give %sca", FAULT(o), OPTION(o));
     if (serves) SSL_CTX_set_client_CA_list(c, SSL_load_client_CA_file(o->tls_ca));
     SSL_CTX_set_verify(c, SSL_VERIFY_PEER | (serves ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
     if (!*name) return PROG_OK;
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     const int set = is_number(name) ? X509_VERIFY_PARAM_set1_ip_asc(param, name)
                                     : X509_VERIFY_PARAM_set1_host(param, name, 0);
-    return set == 1 ? PROG_OK : prog_fail(PROG_USAGE, "%s%sname %s: not a name", FAULT(o), OPTION(o), name);
+    return set == 1 ? PROG_OK : prog_fail(PROG_USAGE, "%s%s%sname %s: not a name", FAULT(o), OPTION(o), name);
 }
 
 static int load_own(SSL_CTX *c, const wan_options *o)
@@ -180,17 +182,16 @@ static int load_own(SSL_CTX *c, const wan_options *o)
 
 static int check_options(const wan_options *o, bool serves)
 {
-    const char *f = FAULT(o);
     const char *p = OPTION(o);
     if (!o->tls_cert != !o->tls_key)
-        return prog_fail(PROG_USAGE, "%s%scert and %skey belong together: one of them is missing", f, p, p);
+        return prog_fail(PROG_USAGE, "%s%s%scert and %skey belong together: one of them is missing", FAULT(o), p, p);
     if (serves && !o->tls_cert)
-        return prog_fail(PROG_USAGE, "%sa receiver with TLS needs %scert and %skey", f, p, p);
+        return prog_fail(PROG_USAGE, "%s%sa receiver with TLS needs %scert and %skey", FAULT(o), p, p);
     if (serves && o->tls_name && !o->tls_ca)
-        return prog_fail(PROG_USAGE, "%s%sname needs %sca: without it the sender's certificate is not asked for",
-                         f, p, p);
+        return prog_fail(PROG_USAGE, "%s%s%sname needs %sca: without it the sender's certificate is not asked for",
+                         FAULT(o), p, p);
     if (o->tls_name && (!*o->tls_name || strlen(o->tls_name) >= NAME_SIZE))
-        return prog_fail(PROG_USAGE, "%s%sname needs a name of 1 to %d bytes", f, p, NAME_SIZE - 1);
+        return prog_fail(PROG_USAGE, "%s%s%sname needs a name of 1 to %d bytes", FAULT(o), p, NAME_SIZE - 1);
     return PROG_OK;
 }
 
@@ -845,9 +846,10 @@ struct wan_tls {
 
 int wan_tls_check(const wan_options *o, bool serves)
 {
-    const char *option = o->tls_cert ? "--tls-cert" : o->tls_key ? "--tls-key" : o->tls_ca ? "--tls-ca" : "--tls-name";
+    const char *option = o->tls_cert ? "cert" : o->tls_key ? "key" : o->tls_ca ? "ca" : "name";
     (void)serves;
-    return prog_fail(PROG_SYSTEM, "%s: this dxwan was built without OpenSSL, so it has no TLS", option);
+    return prog_fail(PROG_SYSTEM, "%s%s%s%s: this dxwan was built without OpenSSL, so it has no TLS", FAULT(o), OPTION(o),
+                     option);
 }
 
 int wan_tls_open(wan_tls **tls, dx_link *links, uint32_t links_max, const wan_options *o, bool serves)
