@@ -27,6 +27,7 @@
                 path.c    socket options, congestion control, statistics of the kernel
                 loop.c    the event loop and the connections
                 address.c addresses of the command line
+                refusals.c what is said of senders that are refused
                 figures.c counters of a mirror, for the daemon
 
    docs/formats/hbtp.md, section 10, has the frames of a transfer; README.md those of dxwan's own. */
@@ -38,6 +39,7 @@
 
 struct wan_ender;
 struct wan_figures;
+struct wan_refusals;
 
 enum { WAN_STREAMS_MAX = 256 };
 
@@ -72,6 +74,7 @@ typedef struct wan_options {
     bool        check;       /* only read the file */
     struct wan_ender *ender; /* asks a run to end */
     struct wan_figures *figures; /* filled while it runs */
+    struct wan_refusals *refusals; /* recv: of one run after the other; NULL: of this run */
     int         listener;    /* recv: it listens here already */
     uint32_t    streams_min; /* mirror: the controller's limits */
     uint32_t    streams_max; /* 0: no controller, always `streams` */

@@ -3242,6 +3242,121 @@ def case_dm_8_disabled_is_a_plain_copy():
     assert told["record_bytes"] >= len(content) + REGION, told
 
 
+def refused_by(d, where):
+    return {reason: metrics_of(where)['dwcp_receiver_refused_total{receiver="r",reason="%s"}' % reason] for reason in ("tls", "join", "busy", "file")}
+
+
+def case_daemon_names_refused_senders_once_in_a_period():
+    """Hundreds of connections that are refused, of one sender and of many: one line for each sender and reason, at most 64 and one for the others, and
+    their counts when the period is over; the metrics have each of them. What is said again in the next period is the count only."""
+    Certificates()
+    port, where = free_ports(2)
+    # Once the file `later` is there, the clock is 61 s ahead.
+    shim = preload("""int clock_gettime(clockid_t clock, struct timespec *t)
+        {
+            int result = (int)syscall(SYS_clock_gettime, clock, t);
+            if (clock == CLOCK_MONOTONIC && !access("later", F_OK)) t->tv_sec += 61;
+            if (clock == CLOCK_MONOTONIC && !access("last", F_OK)) t->tv_sec += 61;
+            return result;
+        }""")
+    tls = FEW + "tls_cert = 'server.crt'\ntls_key = 'server.key'\ntls_ca = 'ca.crt'\n[metrics]\naddress = '127.0.0.1:%d'\n" % where
+    d = Daemon(tls + receiver_table("r", port, out="in"), env=shim).await_line("started")
+
+    def plain(source, count):
+        """Connections that do not speak TLS, each until the receiver has closed it."""
+        for _ in range(count):
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0)) as s:
+                s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                with contextlib.suppress(ConnectionError):
+                    while s.recv(100):
+                        pass
+    said = lambda text: [line for line in d.lines if text in line]
+    refusals = lambda: [line for line in d.lines if ": TLS: " in line or "other senders" in line or "counted together" in line]
+    plain("127.0.0.1", 300)
+    d.await_line("dxwan: 127.0.0.1: TLS: it does not speak TLS")
+    time.sleep(0.2)
+    assert len(refusals()) == 1 and refused_by(d, where)["tls"] == 300, d.lines
+    Run("send", "ca.crt", "127.0.0.1:%d" % port, *TRUST, "--timeout", 2, "--streams", 32).end(3) # another reason of the same sender
+    d.await_line("dxwan: 127.0.0.1: TLS: it has no certificate")
+    for i in range(100):
+        plain("127.0.1.%d" % (i + 1), 2)
+    d.await_line("dxwan: 64 senders were refused within 60 s; others are counted together")
+    time.sleep(0.2)
+    reasons = len(said("127.0.0.1: TLS: ")) # two, or three if a handshake was cut
+    assert len(refusals()) == 66 and len(said("127.0.1.")) == 65 - reasons, d.lines # 64 places, the first other one, and what follows from it
+    count = refused_by(d, where)["tls"]
+    assert count >= 501, count
+    write("later", b"")
+    d.await_line("dxwan: 127.0.0.1: TLS: it does not speak TLS: 299 more in 6")
+    d.await_line("dxwan: other senders: refused: ")
+    d.await_line("dxwan: 127.0.1.1: TLS: it does not speak TLS: 1 more in 6")
+    ends = len(said(" more in 6"))
+    assert ends == 1 + 64 - reasons + 1 + sum(" more in " in line for line in said("127.0.0.1: TLS: it has no") + said("127.0.0.1: TLS: it left")), d.lines
+    assert len(said("other senders: refused: ")) == 1, d.lines
+    plain("127.0.0.1", 7)
+    time.sleep(0.2)
+    assert len(said(" more in ")) == ends and len(said("127.0.0.1: TLS: it does not speak TLS")) == 2, d.lines
+    write("last", b"")
+    d.await_line("dxwan: 127.0.0.1: TLS: it does not speak TLS: 7 more in 6")
+    plain("127.0.0.1", 1)
+    plain("127.0.3.1", 2) # a place is free again
+    d.await_line("dxwan: 127.0.3.1: TLS: it does not speak TLS")
+    d.end()
+    assert any(line.startswith("dxwan: 127.0.3.1: TLS: it does not speak TLS: 1 more in ") for line in d.lines), d.lines # the end of the daemon ends a period
+
+
+def case_daemon_says_once_that_a_file_is_refused():
+    """A file that exists, offered again and again over 32 connections; names that are not allowed; a second sender while one is received."""
+    port, where = free_ports(2)
+    write("f", b"new")
+    write("in/f", b"old")
+    d = Daemon("drain_s = 1\n" + FEW + "[metrics]\naddress = '127.0.0.1:%d'\n" % where + receiver_table("r", port)).await_line("started")
+    for n in range(4):
+        Run("send", "f", "127.0.0.1:%d" % port, "--streams", 32).end(6, "exists; the receiver replaces it with --force only")
+    said = lambda text: sum(text in line for line in d.lines)
+    time.sleep(0.5)
+    assert said("in/f: exists") == 1 and said("it waits for the next sender") == 1 and len(d.lines) == 4, d.lines
+    assert refused_by(d, where)["file"] >= 4, refused_by(d, where)
+    for n in range(50):
+        for name in (b"../x", b"a/b"):
+            with connect(port) as s:
+                s.sendall(join(name))
+                list(frames_of(s))
+    assert refused_by(d, where)["join"] == 100
+    held = connect(port)
+    held.sendall(join(b"g"))
+    held.recv(100)
+    for n in range(40):
+        with connect(port) as s:
+            s.sendall(join(b"h"))
+            list(frames_of(s))
+    assert refused_by(d, where)["busy"] == 40
+    time.sleep(0.2)
+    lines = [line for line in d.lines if ": refused: " in line]
+    assert sorted(lines) == ["dxwan: 127.0.0.1: refused: another file is being received", "dxwan: 127.0.0.1: refused: the name of the file begins with a dot",
+                             "dxwan: 127.0.0.1: refused: the name of the file has a slash"], d.lines
+    held.close()
+    d.kill(signal.SIGTERM)
+    d.end(3, number=signal.SIGTERM)
+    for text in ("another file is being received: 39 more in ", "the name of the file has a slash: 49 more in ", "exists; the receiver replaces it with --force only: "):
+        assert said("dxwan: 127.0.0.1: refused: " + text) == 1, (text, d.lines)
+    assert read("in/f") == b"old"
+
+
+def case_recv_says_once_that_a_sender_is_refused():
+    """The same for the command, whose counts are said at its end."""
+    c = Certificates()
+    write("f", b"content")
+    r = receive(*c.own("server"), *TRUST)
+    for n in range(3):
+        Run("send", "f", "127.0.0.1:%d" % r.port, *TRUST, "--timeout", 2, "--streams", 32).end(3)
+    Run("send", "f", "127.0.0.1:%d" % r.port, *TRUST, *c.own("client")).end()
+    r.end(0, "dxwan: 127.0.0.1: TLS: it has no certificate\n")
+    lines = r.errors.splitlines()
+    count, = [int(line.split(": ")[4].split()[0]) for line in lines if line.startswith("dxwan: 127.0.0.1: TLS: it has no certificate: ")]
+    assert count >= 5 and len(lines) <= 4, lines # a handshake may be cut when the sender ends
+
+
 def case_dm_5_reload():
     """SIGHUP: what is new starts, what is gone ends with its last round, what runs is not touched; a configuration that is wrong,
     or changes what runs, or cannot start, changes nothing."""

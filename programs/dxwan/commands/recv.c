@@ -12,6 +12,7 @@
 #include "../files/unpack.h"
 #include "../net/bulk.h"
 #include "../net/join.h"
+#include "../net/refusals.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,6 +33,9 @@ enum {
 
 typedef struct recv_state {
     const wan_options *o;
+    wan_options  options;  /* *o is this */
+    wan_refusals refusals; /* unless those of the options last longer */
+    char         from[WAN_FROM_SIZE]; /* the sender that joined first */
     wan_loop     loop;
     wan_bulk     bulk;
     wan_target   target;
@@ -81,6 +85,19 @@ static bool is_ended(const recv_state *s)
 static bool is_mirror(const recv_state *s) { return s->joined && s->join.kind != WAN_OBJECT; }
 
 /* >>join ----------------------------------------------------------------- */
+/* A sender is refused, which a caller says between these two, unless it was said in this period. */
+static void begin_refusal(recv_state *s, const char *from)
+{
+    prog_mute(wan_refusals_is_known(s->o->refusals, WAN_REFUSED_FILE, from));
+}
+
+static void end_refusal(recv_state *s, const char *from, const char *why)
+{
+    const bool said = !wan_refusals_is_known(s->o->refusals, WAN_REFUSED_FILE, from);
+    prog_mute(false);
+    if (why) wan_refusals_note(s->o->refusals, WAN_REFUSED_FILE, from, why, said);
+}
+
 /* dx_bulk_desc.accept: take this object? */
 static int accept_object(void *user, const dx_bulk_object *o)
 {
@@ -92,15 +109,18 @@ static int accept_object(void *user, const dx_bulk_object *o)
                       b->bulk.object.chunk_size == o->chunk_size &&
                       !memcmp(b->bulk.object.hash, o->hash, sizeof o->hash);
     if (s->refused) return s->refused; /* which was said */
+    begin_refusal(s, s->from);
     if (o->size > s->o->size_max) {
         finish(s, prog_fail(PROG_REFUSED, "%s: %s bytes are announced, above --size-max",
                             s->join.name, prog_count_text(o->size, size)));
+        end_refusal(s, s->from, "the file is too large");
         return s->refused = DX_HBTP_STATUS_TOO_BIG;
     }
     if (o->chunk_size > WAN_CHUNK_MAX || o->chunk_size < CHUNK_MIN ||
         o->size / o->chunk_size >= CHUNKS_MAX || !memcmp(o->hash, none, sizeof none)) {
         finish(s, prog_fail(PROG_NETWORK, "%s: the sender announces chunks that dxwan does not use",
                             s->join.name));
+        end_refusal(s, s->from, "it announces chunks that dxwan does not use");
         return s->refused = DX_HBTP_STATUS_UNSUPPORTED;
     }
     s->resumed = same && b->bulk.metrics.bytes_done;
@@ -108,8 +128,10 @@ static int accept_object(void *user, const dx_bulk_object *o)
     if (!same && b->bulk.known) (void)os_empty(s->target.file);
     if (!wan_target_size(&s->target, o->size, &s->why)) {
         finish(s, prog_fail(PROG_SYSTEM, "%s: %s", s->target.path, s->why));
+        end_refusal(s, s->from, s->why);
         return s->refused = STATUS_NO_ROOM;
     }
+    end_refusal(s, s->from, NULL);
     s->began_ns = s->moved_ns = s->saved_ns = (uint64_t)prog_now_ns();
     return 0;
 }
@@ -118,7 +140,9 @@ static int accept_object(void *user, const dx_bulk_object *o)
 static int open_target(recv_state *s, const wan_join *j, const char **why)
 {
     dx_bulk_desc bulk = {0};
-    int status = wan_target_open(&s->target, s->o->out, j->name, j->kind == WAN_TREE, s->o->force, why);
+    begin_refusal(s, s->from);
+    const int status = wan_target_open(&s->target, s->o->out, j->name, j->kind == WAN_TREE, s->o->force, why);
+    end_refusal(s, s->from, status ? *why : NULL);
     if (status) return status;
     s->join = *j;
     s->joined = true;
@@ -155,6 +179,12 @@ static void forget_idle(recv_state *s)
 static int refuse(const dx_hbtp_context *c, uint16_t status, const char *why)
 {
     dx_link *l = dx_link_of(c->session);
+    const recv_state *s = l->desc.user;
+    char from[WAN_FROM_SIZE];
+    wan_refusals_from(wan_loop_fd(l, dx_link_id_of(c->session)), from);
+    if (status != DX_HBTP_STATUS_INTERNAL) /* which was noted by open_target() */
+        wan_refusals_note(s->o->refusals, status == DX_HBTP_STATUS_UNAVAILABLE ? WAN_REFUSED_BUSY : WAN_REFUSED_JOIN,
+                          from, why, false);
     const int error = dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, why);
     if (!error) (void)dx_link_close(l, dx_link_id_of(c->session), status, why);
     return error;
@@ -214,6 +244,7 @@ static int on_join(const dx_hbtp_context *c)
     if (s->joined && (strcmp(s->join.name, j.name) != 0 || s->join.kind != j.kind))
         return refuse(c, DX_HBTP_STATUS_UNAVAILABLE, "another file is being received");
     if (!s->joined) {
+        wan_refusals_from(wan_loop_fd(l, dx_link_id_of(c->session)), s->from);
         const int status = open_target(s, &j, &why);
         if (status) {
             finish(s, status);
@@ -418,7 +449,9 @@ static void tick_mirror(recv_state *s, uint64_t now)
         finish(s, prog_fail(PROG_NETWORK, "the mirror was interrupted; the partial file is kept, to be "
                                           "resumed"));
     } else if (i->why) {
+        begin_refusal(s, s->from);
         finish(s, prog_fail(i->system_error ? PROG_SYSTEM : PROG_REFUSED, "%s: %s", s->target.path, i->why));
+        end_refusal(s, s->from, i->why);
     } else if (i->system_error) {
         errno = i->system_error;
         finish(s, prog_fail_errno("%s", s->target.part));
@@ -434,6 +467,7 @@ static void tick_mirror(recv_state *s, uint64_t now)
 /* After each turn. */
 static void tick(recv_state *s, uint64_t now)
 {
+    wan_refusals_tick(s->o->refusals, false);
     if (is_mirror(s)) {
         tick_mirror(s, now);
         return;
@@ -581,7 +615,9 @@ int wan_recv(const wan_options *o)
     recv_state *s = prog_alloc(sizeof *s);
     int listener = -1;
     memset(s, 0, sizeof *s);
-    s->o = o;
+    s->options = *o;
+    s->o = &s->options;
+    if (!o->refusals) s->options.refusals = &s->refusals;
     s->target.file = -1;
     status = start(s, &listener);
     if (!status) status = run(s);
@@ -598,6 +634,7 @@ int wan_recv(const wan_options *o)
     if (is_mirror(s)) wan_image_close(&s->image);
     else if (s->joined) wan_bulk_end(&s->bulk);
     if (listener >= 0) os_close_socket(listener);
+    if (!o->refusals) wan_refusals_tick(&s->refusals, true);
     free(s);
     return status;
 }

@@ -128,7 +128,7 @@ static int check_address(const char *what, const char *text, dx_reactor_address 
     if (why) return prog_fail(PROG_NETWORK, "%s %s: %s", what, text, why);
     assert(a->size <= sizeof at);
     memcpy(&at, a->bytes, a->size);
-    const int fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int fd = socket(at.ss_family, SOCK_STREAM, 0);
     if (fd < 0) return prog_fail_errno("%s %s", what, text);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     const int bound = bind(fd, (struct sockaddr *)&at, a->size);

@@ -138,6 +138,7 @@ static void *run_receiver(void *user)
 {
     wan_job *job = user;
     while (!job->ender.count) {
+        job->refusals.was_said = true;
         const int status = job->all->receive(&job->o);
         fflush(stdout);
         pthread_mutex_lock(&job->all->lock);
@@ -145,9 +146,10 @@ static void *run_receiver(void *user)
         job->status = status;
         pthread_mutex_unlock(&job->all->lock);
         if (!status || job->ender.count) continue;
-        prog_warn("receiver %s: failed; it waits for the next sender", job->name);
+        if (job->refusals.was_said) prog_warn("receiver %s: failed; it waits for the next sender", job->name);
         pause_job(job, PAUSE_MS * MS);
     }
+    wan_refusals_tick(&job->refusals, true);
     end(job);
     return NULL;
 }
@@ -262,6 +264,7 @@ static int open_receiver(wan_jobs *j, const wan_config *c, const wan_receiver_co
                                           q->size_max, q->force, prog_copy_text(q->tls_name)};
     job->name = job->receiver.name;
     job->o.listener = listener;
+    job->o.refusals = &job->refusals;
     job->o.address = job->receiver.address;
     job->o.out = job->receiver.out;
     job->o.tls_name = job->receiver.tls_name;

@@ -5,6 +5,7 @@
 
 #include "../net/figures.h"
 #include "../net/loop.h"
+#include "../net/refusals.h"
 #include "breaker.h"
 #include "config.h"
 
@@ -27,6 +28,7 @@ typedef struct wan_job {
     wan_ender           ender;
     wan_figures         figures;  /* of a mirror */
     wan_destination    *to;       /* of a mirror */
+    wan_refusals        refusals; /* of a receiver */
     pthread_t           thread;
     bool                started;
     bool                ended;    /* all->lock */

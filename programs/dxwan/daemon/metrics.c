@@ -17,11 +17,19 @@ typedef struct row {
     wan_stream_figures streams[WAN_STREAMS_MAX];
 } row;
 
+/* Of a receiver. */
+typedef struct refused {
+    char     name[WAN_LABEL_MAX + 1];
+    uint64_t counts[WAN_REFUSALS];
+} refused;
+
 typedef struct table {
     row     *rows;
     uint32_t count;
     bool     enabled;
     uint64_t files; /* that receivers have stored */
+    refused *refused;
+    uint32_t refused_count;
 } table;
 
 int wan_job_health(const wan_job *job)
@@ -35,12 +43,18 @@ static void collect(wan_jobs *j, table *t)
 {
     pthread_mutex_lock(&j->lock);
     t->rows = prog_alloc((j->count + 1) * sizeof *t->rows);
+    t->refused = prog_alloc((j->count + 1) * sizeof *t->refused);
     t->enabled = j->config.enabled;
     for (uint32_t i = 0; i < j->count; i++) {
         wan_job *job = j->jobs[i];
         wan_figures *f = &job->figures;
         t->files += job->received;
-        if (!job->mirror.name) continue;
+        if (!job->mirror.name) {
+            refused *q = &t->refused[t->refused_count++];
+            (void)snprintf(q->name, sizeof q->name, "%s", job->name);
+            for (int k = 0; k < WAN_REFUSALS; k++) q->counts[k] = atomic_load(&job->refusals.counts[k]);
+            continue;
+        }
         row *r = &t->rows[t->count++];
         (void)snprintf(r->name, sizeof r->name, "%s", job->name);
         pthread_mutex_lock(&f->lock);
@@ -161,6 +175,19 @@ static void put_labelled(prog_line *l, const table *t)
         }
 }
 
+static void put_refused(prog_line *l, const table *t)
+{
+    char text[300];
+    head(l, "receiver_refused_total", "counter", "Connections of senders that were refused, and files.");
+    for (uint32_t i = 0; i < t->refused_count; i++)
+        for (int k = 0; k < WAN_REFUSALS; k++) {
+            (void)snprintf(text, sizeof text, "dwcp_receiver_refused_total{receiver=\"%s\",reason=\"%s\"} %llu\n",
+                           t->refused[i].name, wan_refusal_name((wan_refusal)k),
+                           (unsigned long long)t->refused[i].counts[k]);
+            prog_line_put_text(l, text);
+        }
+}
+
 void wan_metrics_put(void *user, prog_line *l)
 {
     table t = {0};
@@ -194,5 +221,7 @@ void wan_metrics_put(void *user, prog_line *l)
     head(l, "receiver_files_total", "counter", "Files that receivers have stored.");
     (void)snprintf(text, sizeof text, "dwcp_receiver_files_total %llu\n", (unsigned long long)t.files);
     prog_line_put_text(l, text);
+    put_refused(l, &t);
+    free(t.refused);
     free(t.rows);
 }

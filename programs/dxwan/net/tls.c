@@ -5,6 +5,7 @@
 #include "tls.h"
 
 #include "../../common/os.h"
+#include "refusals.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -35,7 +36,6 @@ enum {
     HANDSHAKE_S    = 10,
     HANDSHAKES_MAX = 64,          /* under way: the oldest one is closed for the next */
     TICKET_S       = 1,           /* a server that has sent no ticket in this time sends none */
-    WARNINGS_MAX   = 20,          /* about strangers */
     NAME_SIZE      = 256,
     FAULT_SIZE     = 320,
     TICK_MS        = 250
@@ -80,11 +80,9 @@ struct wan_tls {
     bool         over;
     bool         final;
     uint32_t     handshakes; /* under way */
-    uint32_t     warnings;
     uint64_t     completed, resumed;
     char         name[NAME_SIZE];   /* that the other side must have; "": any */
     char         fault[FAULT_SIZE];
-    char         warned[FAULT_SIZE]; /* the last one */
 };
 
 static carrier *carrier_of(dx_peers *peers, dx_peers_id id)
@@ -287,19 +285,14 @@ static void text_of_reason(wan_tls *t, int reason)
     }
 }
 
-/* A receiver says of each kind of stranger why it refused it, but not for ever. */
+/* A receiver says why it refuses a sender. */
 static void warn_of(wan_tls *t, int fd)
 {
-    dx_reactor_address from;
-    char text[DX_REACTOR_ADDRESS_TEXT_SIZE] = "a sender";
-    if (!t->serves || t->warnings >= WARNINGS_MAX || !strcmp(t->fault, t->warned)) return;
-    t->warnings++;
-    memcpy(t->warned, t->fault, sizeof t->warned);
-    memset(&from, 0, sizeof from);
-    if (os_peer_address(fd, from.bytes, sizeof from.bytes, &from.size) &&
-        dx_reactor_address_format(&from, text, sizeof text))
-        (void)snprintf(text, sizeof text, "a sender");
-    prog_warn("%s: TLS: %s%s", text, t->fault, t->warnings == WARNINGS_MAX ? "; no more of this is said" : "");
+    char from[WAN_FROM_SIZE];
+    if (!t->serves) return;
+    assert(t->o->refusals);
+    wan_refusals_from(fd, from);
+    wan_refusals_note(t->o->refusals, WAN_REFUSED_TLS, from, t->fault, false);
 }
 
 /* A sender without TLS reads a frame of impossible size in two alerts, so it knows at once that this is no
