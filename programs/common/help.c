@@ -15,9 +15,19 @@ enum { COLUMN = 22 }; /* the column where descriptions of options begin */
 
 void prog_print_version(const prog_program *p)
 {
-    const char *zstd = p->zstd ? ZSTD_BUILT_IN : "no zstd";
-    prog_say("%s %u.%u.%u (%s, %s)\n", p->name, p->version >> 16, p->version >> 8 & 0xff,
-             p->version & 0xff, p->libraries ? p->libraries() : zstd, p->tls ? p->tls : "no TLS");
+    char line[512];
+    const char *parts[] = {p->libraries ? p->libraries() : NULL, p->zstd ? ZSTD_BUILT_IN : NULL, p->tls,
+                           p->toml ? p->toml() : NULL};
+    const char *between = " (";
+    size_t size = (size_t)snprintf(line, sizeof line, "%s %u.%u.%u", p->name, p->version >> 16, p->version >> 8 & 0xff,
+                                   p->version & 0xff);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!parts[i]) continue;
+        assert(size + strlen(parts[i]) + 4 < sizeof line);
+        size += (size_t)snprintf(line + size, sizeof line - size, "%s%s", between, parts[i]);
+        between = ", ";
+    }
+    prog_say("%s%s\n", line, *between == ' ' ? "" : ")");
 }
 
 /* Print the lines of a text, each indented. at: columns already printed of the first line. */

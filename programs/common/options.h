@@ -78,9 +78,12 @@ typedef struct prog_program {
     const char         *summary; /* a line without a full stop */
     const char         *about;   /* lines */
     uint32_t            version; /* 0xMMmmpp */
-    bool                zstd;    /* zstd is used if the build found it: PROG_HAS_ZSTD */
-    const char       *tls;     /* the library of TLS, with its version; NULL: there is none */
-    const char       *(*libraries)(void); /* names all that it uses, each with its version; NULL: see zstd */
+    /* Optional parts, which --version names with their versions, or as "no zstd" where the build lacks them. A program
+       that has no use for a part does not set its field. */
+    const char       *(*libraries)(void); /* other libraries, zstd perhaps among them */
+    bool              zstd;
+    const char       *tls;            /* PROG_TLS_TEXT */
+    const char       *(*toml)(void);  /* prog_toml_library() */
     const prog_command *commands;
     size_t              command_count;
     const prog_option  *options;
@@ -167,7 +170,7 @@ void prog_nearest_begin(prog_nearest *n, const char *word, size_t size);
 void prog_nearest_offer(prog_nearest *n, const char *candidate);
 
 /* >>help.c, manual.c, complete.c ---- */
-/* "dxup 0.3.0 (zlib 1.2.13, zstd 1.5.4, liblzma 5.4.1, no TLS)" */
+/* "dxup 0.3.0 (zlib 1.2.13, zstd 1.5.4, liblzma 5.4.1, no toml++)" */
 void prog_print_version(const prog_program *p);
 /* Help on all commands (-1), or on the command with this index. */
 void prog_print_help(const prog_program *p, int command);

@@ -12,6 +12,9 @@ struct broken_assertion {};
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
+#ifndef PROG_TOML
+#define PROG_TOML
+#endif
 #include "toml.h"
 
 #include <algorithm>
@@ -203,3 +206,8 @@ extern "C" int prog_toml_read(const char *document, size_t size,
     *line = w.line;
     return status;
 }
+
+#define TEXT_OF(number) #number
+#define VERSION_OF(major, minor, patch) "toml++ " TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *prog_toml_library(void) { return VERSION_OF(TOML_LIB_MAJOR, TOML_LIB_MINOR, TOML_LIB_PATCH); }

@@ -41,6 +41,13 @@ int prog_toml_read(const char *document, size_t size,
                    int (*each)(void *user, const prog_toml_value *value), void *user,
                    uint32_t *line, char *message, size_t message_size);
 
+/* "toml++ 3.3.0", or "no toml++". */
+#ifdef PROG_TOML
+const char *prog_toml_library(void);
+#else
+static inline const char *prog_toml_library(void) { return "no toml++"; }
+#endif
+
 /* >>toml_values.c ---- */
 enum { PROG_TOML_SIZE_MAX = 1 << 20 };
 /* Read a configuration of at most that size. Anything but a file is refused. before: the beginning

@@ -2,7 +2,10 @@
    tests/programs/test_dxdb.py, in a folder with a dxdb.toml. */
 #include "commands.h"
 
+#define PROG_HAS_TLS
 #include "../common/tls_text.h"
+#include "../common/toml.h"
+#include "ws.h"
 
 enum {
     SERVE   = 1 << DXDB_SERVE,
@@ -75,7 +78,9 @@ const prog_program dxdb_program = {
              "as teleport records, and serves them over HBTP and HTTP from memory until a table\n"
              "that they were read from changes.",
     .version = DX_CAS_VERSION,
+    .libraries = dxdb_ws_library,
     .tls = PROG_TLS_TEXT,
+    .toml = prog_toml_library,
     .commands = commands,
     .command_count = DXDB_COMMANDS,
     .options = options,

@@ -40,6 +40,7 @@ static dxdb_ws_link *link_of(dx_peers *peers, dx_peers_id id)
     return word ? (dxdb_ws_link *)(uintptr_t)*word : NULL;
 }
 
+const char *dxdb_ws_library(void) { return "wslay " WSLAY_VERSION; }
 const char *dxdb_ws_missing(void) { return NULL; }
 
 /* >>handshake ------------------------------------------------------------------------ */
@@ -356,6 +357,7 @@ void dxdb_ws_close(dxdb_ws *w, uint64_t within_ns)
 #include <stdlib.h>
 #include <string.h>
 
+const char *dxdb_ws_library(void) { return "no wslay"; }
 const char *dxdb_ws_missing(void) { return "this dxdb was built without WebSocket (wslay)"; }
 
 bool dxdb_ws_accept(const char *key, size_t size, char accept[DXDB_WS_ACCEPT_SIZE])

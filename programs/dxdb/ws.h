@@ -28,6 +28,8 @@ enum { DXDB_WS_ACCEPT_SIZE = 29 };
 
 /* NULL: WebSocket is part of this program; else why it is not. */
 const char *dxdb_ws_missing(void);
+/* "wslay 1.1.1", or "no wslay". */
+const char *dxdb_ws_library(void);
 /* The Sec-WebSocket-Accept of a Sec-WebSocket-Key, terminated. False: this is not a key. */
 bool dxdb_ws_accept(const char *key, size_t size, char accept[DXDB_WS_ACCEPT_SIZE]);
 /* outer: the peers of http.c. add: have HBTP serve this descriptor and own it; 0, or it stays ours.

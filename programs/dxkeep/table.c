@@ -425,7 +425,6 @@ const prog_program keep_program = {
              "any moment. Versions are kept in a dxup store, which deduplicates them; dxup can\n"
              "list, compare, serve and garbage-collect them, too.",
     .version = DX_CAS_VERSION,
-    .zstd = PROG_HAS_ZSTD,
     .libraries = libraries,
     .commands = commands,
     .command_count = KEEP_COMMANDS,

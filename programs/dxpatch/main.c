@@ -140,7 +140,6 @@ static const prog_program program = {
     .about = "dxpatch makes and applies patches between two versions of a file. Applying a patch\n"
              "either yields the new version, verified by hash, or fails and changes nothing.",
     .version = DX_PATCH_VERSION,
-    .zstd = PROG_HAS_ZSTD,
     .libraries = container_libraries,
     .commands = commands,
     .command_count = COMMANDS,

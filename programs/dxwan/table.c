@@ -4,8 +4,10 @@
 #include "../../layers/dx_bulk.h"
 
 #ifdef WAN_TLS
-#include "../common/tls_text.h"
+#define PROG_HAS_TLS
 #endif
+#include "../common/tls_text.h"
+#include "../common/toml.h"
 
 /* Bits for commands, in options and statuses. */
 enum { SEND = 1 << WAN_SEND, RECV = 1 << WAN_RECV, MIRROR = 1 << WAN_MIRROR_FILE,
@@ -161,10 +163,9 @@ const prog_program wan_program = {
     .summary = "replicate a file over long or lossy links",
     .about = "dxwan replicates a file over long or lossy links, over many connections at once.",
     .version = DX_BULK_VERSION,
-    .zstd = PROG_HAS_ZSTD,
-#ifdef WAN_TLS
+    .zstd = true,
     .tls = PROG_TLS_TEXT,
-#endif
+    .toml = prog_toml_library,
     .commands = commands,
     .command_count = WAN_COMMANDS,
     .options = options,

@@ -1864,7 +1864,7 @@ def asks_more_than_is_kept(c, method):
 
 def its_version_names_the_library_of_tls():
     said = subprocess.run([DXDB, "--version"], stdout=subprocess.PIPE, check=True).stdout.decode()
-    assert re.fullmatch(r"dxdb \d+\.\d+\.\d+ \(no zstd, OpenSSL \d+\.\d+\.\d+[^)]*\)\n", said), said
+    assert re.fullmatch(r"dxdb \d+\.\d+\.\d+ \((wslay [^ ,]+|no wslay), OpenSSL \d+\.\d+\.\d+[^),]*, toml\+\+ \d+\.\d+\.\d+\)\n", said), said
     if shutil.which("ldd") and "libssl" in (linked := subprocess.run(["ldd", DXDB], stdout=subprocess.PIPE).stdout.decode()):
         assert "libssl.so." + re.search(r"OpenSSL (\d+)", said)[1] in linked, (said, linked)
 

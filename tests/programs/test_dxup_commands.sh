@@ -15,10 +15,20 @@ versions_in_the_same_words() {
         long=$out
         expect 0 "$program" -V
         [ "$out" = "$long" ] || fail "-V: $out"
-        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+\ \(((no\ )?(zlib|zstd|liblzma|fuse|sqlite)(\ [0-9.]+)?,\ )+(no\ TLS|OpenSSL\ [0-9][0-9a-z.]*)\)$ ]] || fail "$out"
+        # Each optional part of a program, in the same order: with its version, or that it is not there. dxecho has none.
+        case ${program##*/} in
+            dxup) parts="zlib zstd liblzma toml++" ;;
+            dxpatch) parts="zlib zstd liblzma" ;;
+            dxkeep) parts="zlib zstd liblzma fuse sqlite" ;;
+            dxwan) parts="zstd TLS toml++" ;;
+            *) parts= ;;
+        esac
+        [[ $out =~ ^${program##*/}\ [0-9]+\.[0-9]+\.[0-9]+(\ \(.*\))?$ ]] || fail "$out"
+        said=$(sed -n 's/.* (\(.*\))$/\1/p' <<<"$out" | sed 's/OpenSSL [0-9]/TLS /; s/, no /, /g; s/^no //; s/ [0-9][0-9a-z.]*//g; s/ [.][0-9a-z.]*//g; s/,//g')
+        [ "$said" = "$parts" ] || fail "the parts of ${program##*/} are '$said' instead of '$parts': $out"
         for library in "libz zlib" libzstd\ zstd "liblzma liblzma" "libfuse3 fuse" "libsqlite3 sqlite"; do # each that is linked is named, with its version
             ldd "$program" 2>/dev/null | grep -q "^[[:space:]]*${library% *}\.so" || continue
-            [[ $out =~ [\(\ ]${library#* }\ [0-9]+\.[0-9.]*[0-9], && ! $out =~ no\ ${library#* } ]] || fail "no ${library#* } in: $out"
+            [[ $out =~ [\(\ ]${library#* }\ [0-9]+\.[0-9.]*[0-9](,|\)) && ! $out =~ no\ ${library#* } ]] || fail "no ${library#* } in: $out"
         done
     done
     # `make all` ends with what dxkeep lacks, in the same words for each library that -V does not have.
@@ -35,6 +45,12 @@ versions_in_the_same_words() {
     lacks=$(cd "$top" && make -s left-out-of-dxwan ZSTD=0 TLS=0 TOML=0)
     [[ $lacks == "left out of dxwan: "*"libzstd-dev"*"libssl-dev"*"libtomlplusplus-dev)" ]] || fail "of a dxwan without libraries: $lacks"
     [ -z "$(cd "$top" && make -s left-out-of-dxwan ZSTD=1 TLS=1 TOML=1)" ] || fail "dxwan lacks nothing"
+    expect 0 "$dxwan" -V
+    lacks=$(cd "$top" && make -s left-out-of-dxwan)
+    for library in "zstd libzstd-dev" "TLS libssl-dev" "toml++ libtomlplusplus-dev"; do
+        [[ $out == *"no ${library% *}"* && $lacks != *"${library#* }"* || $out != *"no ${library% *}"* && $lacks == *"${library#* }"* ]] &&
+            fail "make says '$lacks', dxwan -V '$out'"
+    done
     lacks=$(cd "$top" && make -n all ZSTD=0 TLS=0 TOML=0 DXDB=0 | tail -8)
     [[ $lacks == *"left out of dxkeep: "*"left out of dxwan: "* ]] || fail "make all says nothing of dxwan: $lacks"
     case $("$dxup" --version) in *"(zstd"*) grep -q ZSTD_compress2 "$dxup" || fail "there is no zstd in it" ;; esac

@@ -7,6 +7,7 @@
 #include "../../../dx_cas.h"
 #include "../../common/backend.h"
 #include "../../common/os.h"
+#include "../../common/toml.h"
 #include "../../sync/address.h"
 #include "../net/http_fields.h"
 #include "../../sync/silence.h"
@@ -310,8 +311,8 @@ const prog_program dxup_program = {
              "updates. A pull transfers a patch if the receiver has an older version, verifies\n"
              "every byte by hash, and replaces the destination atomically.",
     .version = DX_CAS_VERSION,
-    .zstd = PROG_HAS_ZSTD,
     .libraries = container_libraries,
+    .toml = prog_toml_library,
     .commands = commands,
     .command_count = DXUP_COMMANDS,
     .options = options,
