@@ -65,6 +65,8 @@ int64_t prog_now_ns(void);      /* monotonic */
 int64_t prog_time_ns(void);     /* since 1970 */
 /* A number with thousands separators: 4,742,424. Returns out. */
 char *prog_count_text(uint64_t count, char out[32]);
+/* The end of a noun behind this number: "1 file", "2 files". */
+static inline const char *prog_plural(uint64_t count) { return count == 1 ? "" : "s"; }
 /* 64 hexadecimal digits in lower case. Returns out. */
 char *prog_hash_text(const uint8_t hash[PROG_HASH_SIZE], char out[65]);
 /* Parse 64 hexadecimal digits in lower case; what follows them is ignored. */

@@ -574,6 +574,27 @@ def case_sizes_arrive():
         assert json.loads(s.out)["blake3"] == json.loads(r.out)["blake3"] and json.loads(r.out)["size"] == size
 
 
+def case_counts_of_one_have_no_plural():
+    """Whatever is counted: one has the singular, none and more the plural."""
+    for size, bytes_ in ((1, "f: 1 byte"), (0, "f: 0 bytes"), (2, "f: 2 bytes")):
+        write("f", b"x" * size)
+        for command in ("send", "mirror"):
+            r = receive("--force")
+            s = Run(command, "f", "127.0.0.1:%d" % r.port, "--streams", 1, *(["--once"] if command == "mirror" else [])).end()
+            r.end()
+            assert s.out.startswith(bytes_) and (bytes_ + " in " in r.out or bytes_ + ", " in r.out), (s.out, r.out)
+            assert "1 connection, " in s.out or " round" in s.out, s.out
+            for line in (s.out + r.out).splitlines():
+                words = line.replace(",", "").replace(":", "").split()
+                for number, noun in zip(words, words[1:]):
+                    assert not number.isdigit() or noun.rstrip("s") not in ("byte", "round", "connection", "segment") or (number == "1") == (noun[-1] != "s"), line
+    r = receive()
+    out = Run("probe", "127.0.0.1:%d" % r.port, "--streams", 4, "--seconds", 1).end().out
+    assert "  1 connection: " in out and "  4 connections: " in out, out
+    r.kill(signal.SIGTERM)
+    r.end(3)
+
+
 def case_standard_input():
     content = random.Random(SEED).randbytes(500000)
     r = receive(out="named")
@@ -2658,7 +2679,7 @@ def case_mirror_tree_by_the_daemon():
     for _ in range(40):
         w.act()
     os.makedirs("in/d/old")
-    d = Daemon(FEW + receiver_table("r", one, force="true") + mirror_table("d", one)).await_line("started: 1 mirrors, 1 receivers")
+    d = Daemon(FEW + receiver_table("r", one, force="true") + mirror_table("d", one)).await_line("started: 1 mirror, 1 receiver")
     write("d/marker", b"marker")
     await_content("in/.d.dxwan-part", b"marker")
     for _ in range(20):
@@ -2679,7 +2700,7 @@ def case_mirror_like_by_the_daemon():
     dice.shuffle(pages)
     write("second", b"".join(pages))
     config = FEW + receiver_table("r", one) + mirror_table("m", one, "second", like='"first"')
-    d = Daemon(config).await_line("started: 1 mirrors, 1 receivers")
+    d = Daemon(config).await_line("started: 1 mirror, 1 receiver")
     await_bytes("in/.second.dxwan-part", len(pages) * 4096)
     d.end()
     assert read("in/second") == read("second")
@@ -2711,7 +2732,7 @@ def case_probe():
     Run("send", "f", "127.0.0.1:%d" % r.port).end()
     r.end()
     assert read("in/f") == content
-    Run("probe", "127.0.0.1:1", "--timeout", 1).end(3, "0 of 1 connections within 1 s: Connection refused")
+    Run("probe", "127.0.0.1:1", "--timeout", 1).end(3, "0 of 1 connection within 1 s: Connection refused")
 
 
 def case_probe_hostile():
@@ -2727,8 +2748,8 @@ def case_probe_hostile():
                 elif opcode == 0xff and name == "other_answers":
                     s.sendall(frame(0xff, struct.pack("<HIB", 0x8005, 1, 0)))
         return behave
-    for name, status, says in (("silent", 3, "0 of 1 connections within 1 s"), ("refuses", 6, "refused: no"), ("other", 3, "is not a dxwan receiver"),
-                               ("counts_nothing", 3, "nothing arrived over 1 connections within"),
+    for name, status, says in (("silent", 3, "0 of 1 connection within 1 s"), ("refuses", 6, "refused: no"), ("other", 3, "is not a dxwan receiver"),
+                               ("counts_nothing", 3, "nothing arrived over 1 connection within"),
                                ("too_many_answers", 3, "breaks the protocol"), ("other_answers", 3, "breaks the protocol")):
         with fake_receiver(behave_as(name)) as port:
             Run("probe", "127.0.0.1:%d" % port, "--timeout", 1, "--seconds", 1).end(status, says)
@@ -3069,7 +3090,7 @@ def case_dm_2_layers_start_in_order():
     d = Daemon(FEW + mirror_table("f", away) + receiver_table("x", busy)).end(5, "cannot listen on", number=None)
     assert not any("mirror" in line or "is down" in line for line in d.lines), d.lines
     taken.close()
-    d = Daemon(FEW + "".join("[%s]\nenabled = false\n" % layer for layer in layers) + table).await_line("started: 1 mirrors, 1 receivers")
+    d = Daemon(FEW + "".join("[%s]\nenabled = false\n" % layer for layer in layers) + table).await_line("started: 1 mirror, 1 receiver")
     assert "listening" in d.lines[0], d.lines
     await_content("in/.f.dxwan-part", b"content")
     d.end()
@@ -3110,7 +3131,7 @@ def case_dm_6_every_error_has_its_name():
         for name in "fails", "answers_nothing", "differs_for_ever":
             text += mirror_table(name, stack.enter_context(fake_receiver(mirror_receiver(*receivers[name][:2]))))
         d = Daemon(head + text).await_line("started")
-        d.await_line("mirror gone: STREAM_CREATION_FAILED: failed 1 times in a row")
+        d.await_line("mirror gone: STREAM_CREATION_FAILED: failed 1 time in a row")
         os.unlink("gone")
         for name, mirror in wanted.items():
             d.await_line("mirror %s: %s: " % (mirror, name))
@@ -3118,7 +3139,7 @@ def case_dm_6_every_error_has_its_name():
         d.end(-signal.SIGKILL, number=signal.SIGKILL)
     d = Daemon(head + mirror_table("fails", away), env=preload("void *ZSTD_createCCtx(void) { return NULL; }")).await_line("started")
     d.await_line("zstd cannot get its memory")
-    d.await_line("mirror fails: COMPRESSION_FAILED: failed 1 times in a row")
+    d.await_line("mirror fails: COMPRESSION_FAILED: failed 1 time in a row")
     await_count("COMPRESSION_FAILED", "fails")
     d.end(-signal.SIGKILL, number=signal.SIGKILL)
 
@@ -3229,7 +3250,7 @@ def case_dm_8_disabled_is_a_plain_copy():
     """Switched off, a file is copied whole each time: over one connection, without compression or differences."""
     write("f", content := bytearray(b"compressible " * 60000))
     r = receive("--json")
-    d = Daemon("enabled = false\n" + mirror_table("f", r.port)).await_line("started: 1 mirrors, 0 receivers; plain copies")
+    d = Daemon("enabled = false\n" + mirror_table("f", r.port)).await_line("started: 1 mirror, 0 receivers; plain copies")
     await_bytes("in/.f.dxwan-part", len(content))
     time.sleep(0.5)
     content[5:12] = b"changed"
@@ -3472,7 +3493,7 @@ def case_dm_3_recovery_with_backoff():
     more = "[recovery]\nbackoff_ms = 200\n[breaker]\nfailures = 100\n[metrics]\naddress = '127.0.0.1:%d'\n" % where
     d = Daemon(FEW.replace("[transport]", "[transport]\ntimeout_ms = 1000") + more + mirror_table("f", port))
     for n, seconds in ((1, "0.2"), (2, "0.4"), (3, "0.8"), (4, "0.8")):
-        d.await_line("mirror f: STREAM_CREATION_FAILED: failed %d times in a row; again in %s s" % (n, seconds))
+        d.await_line("mirror f: STREAM_CREATION_FAILED: failed %d time%s in a row; again in %s s" % (n, "s" if n > 1 else "", seconds))
     r = Run("recv", "127.0.0.1:%d" % port, "--out", "in", "--wait", PATIENCE).listening()
     await_bytes("in/.f.dxwan-part", len(content))
     deadline = time.time() + PATIENCE
@@ -3481,8 +3502,8 @@ def case_dm_3_recovery_with_backoff():
         time.sleep(0.05)
     r.kill()
     r.end(-9)
-    d.await_line(": failed 1 times in a row", 2)
-    assert "mirror f: NETWORK_TIMEOUT: failed 1 times in a row" in str(d.lines), d.lines
+    d.await_line(": failed 1 time in a row", 2)
+    assert "mirror f: NETWORK_TIMEOUT: failed 1 time in a row" in str(d.lines), d.lines
     r = Run("recv", "127.0.0.1:%d" % port, "--out", "in", "--wait", PATIENCE).listening()
     await_bytes("in/.f.dxwan-part", len(content))
     time.sleep(0.5)

@@ -49,8 +49,9 @@ static void report(const wan_jobs *j, const char *what)
 {
     uint32_t mirrors = 0;
     for (uint32_t i = 0; i < j->count; i++) mirrors += j->jobs[i]->mirror.name != NULL;
-    prog_say("%s: %u mirrors, %u receivers%s\n", what, (unsigned)mirrors,
-             (unsigned)(j->count - mirrors), j->config.enabled ? "" : "; plain copies");
+    const uint32_t receivers = j->count - mirrors;
+    prog_say("%s: %u mirror%s, %u receiver%s%s\n", what, (unsigned)mirrors, prog_plural(mirrors),
+             (unsigned)receivers, prog_plural(receivers), j->config.enabled ? "" : "; plain copies");
     fflush(stdout);
 }
 

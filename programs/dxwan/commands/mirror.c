@@ -1204,8 +1204,9 @@ static void report(const mirror *m)
         prog_json_end(&j);
         return;
     }
-    prog_say("%s: %s bytes, %llu rounds, %s sent in %.2f s\n", m->join.name,
-             prog_count_text(m->round.size, size), (unsigned long long)m->rounds,
+    prog_say("%s: %s byte%s, %llu round%s, %s sent in %.2f s\n", m->join.name,
+             prog_count_text(m->round.size, size), prog_plural(m->round.size), (unsigned long long)m->rounds,
+             prog_plural(m->rounds),
              prog_count_text(m->record_bytes, sent), seconds);
     if (m->source.pause_ns)
         prog_say("the process was stopped for %.1f ms\n", (double)m->source.pause_ns / 1e6);

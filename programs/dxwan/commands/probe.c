@@ -169,8 +169,8 @@ static int open_all(probe *p)
     const int status = turn(p, (uint64_t)prog_now_ns() + p->o->timeout_ns, true);
     if (status || joined(p) == p->count) return status;
     const int reason = p->streams[0].dialer.reason;
-    return prog_fail(PROG_NETWORK, "%s: %u of %u connections within %u s: %s", p->o->address, joined(p),
-                     p->count, (unsigned)(p->o->timeout_ns / SECOND),
+    return prog_fail(PROG_NETWORK, "%s: %u of %u connection%s within %u s: %s", p->o->address, joined(p),
+                     p->count, prog_plural(p->count), (unsigned)(p->o->timeout_ns / SECOND),
                      wan_loop_reason(&p->loop, reason));
 }
 
@@ -198,8 +198,8 @@ static int measure(probe *p, uint32_t count)
     if (!status) status = turn(p, begin + p->o->seconds_ns, false);
     const uint64_t took = (uint64_t)prog_now_ns() - middle;
     if (!status && p->answered == before)
-        status = prog_fail(PROG_NETWORK, "%s: nothing arrived over %u connections within %.1f s",
-                           p->o->address, count, (double)took / 1e9);
+        status = prog_fail(PROG_NETWORK, "%s: nothing arrived over %u connection%s within %.1f s",
+                           p->o->address, count, prog_plural(count), (double)took / 1e9);
     if (!status) {
         result->connections = count;
         result->bytes_s = (uint64_t)((double)(p->answered - before) * WAN_SINK_SIZE * 1e9 / (double)took);
@@ -259,8 +259,10 @@ static void report(const probe *p)
     }
     prog_say("round trip %.1f ms, congestion control %s\n", (double)p->rtt_ns / 1e6, p->congestion);
     for (uint32_t i = 0; i < p->step_count; i++)
-        prog_say("%3u connections: %8.2f MB/s, %llu segments repeated\n", p->steps[i].connections,
-                 (double)p->steps[i].bytes_s / 1e6, (unsigned long long)p->steps[i].paths.retransmitted);
+        prog_say("%3u connection%s:%s %8.2f MB/s, %llu segment%s repeated\n", p->steps[i].connections,
+                 prog_plural(p->steps[i].connections), p->steps[i].connections == 1 ? " " : "",
+                 (double)p->steps[i].bytes_s / 1e6, (unsigned long long)p->steps[i].paths.retransmitted,
+                 prog_plural(p->steps[i].paths.retransmitted));
     prog_say("advice: --streams %u; %s\n", advised->connections,
              advised->connections == WAN_STREAMS_MAX ? "the most that are possible"
              : advised == p->steps + p->step_count - 1

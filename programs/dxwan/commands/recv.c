@@ -111,8 +111,8 @@ static int accept_object(void *user, const dx_bulk_object *o)
     if (s->refused) return s->refused; /* which was said */
     begin_refusal(s, s->from);
     if (o->size > s->o->size_max) {
-        finish(s, prog_fail(PROG_REFUSED, "%s: %s bytes are announced, above --size-max",
-                            s->join.name, prog_count_text(o->size, size)));
+        finish(s, prog_fail(PROG_REFUSED, "%s: %s byte%s announced, above --size-max",
+                            s->join.name, prog_count_text(o->size, size), o->size == 1 ? " is" : "s are"));
         end_refusal(s, s->from, "the file is too large");
         return s->refused = DX_HBTP_STATUS_TOO_BIG;
     }
@@ -550,8 +550,8 @@ static void report_mirror(const recv_state *s, double seconds)
         prog_json_end(&j);
         return;
     }
-    prog_say("%s: %s bytes, %llu rounds in %.2f s\n", s->target.path,
-             prog_count_text(i->round.size, size), (unsigned long long)i->rounds, seconds);
+    prog_say("%s: %s byte%s, %llu round%s in %.2f s\n", s->target.path, prog_count_text(i->round.size, size),
+             prog_plural(i->round.size), (unsigned long long)i->rounds, prog_plural(i->rounds), seconds);
     prog_say("blake3 %s\n", prog_hash_text(i->round.hash, hash));
 }
 
@@ -580,8 +580,8 @@ static void report(const recv_state *s)
         prog_json_end(&j);
         return;
     }
-    prog_say("%s: %s bytes in %.2f s", s->target.path, prog_count_text(b->object.size, size),
-             seconds);
+    prog_say("%s: %s byte%s in %.2f s", s->target.path, prog_count_text(b->object.size, size),
+             prog_plural(b->object.size), seconds);
     if (s->resumed) prog_say(", %s of them were here", prog_count_text(s->resumed_bytes, kept));
     prog_say("\n");
     prog_say("blake3 %s\n", prog_hash_text(b->object.hash, hash));

@@ -602,11 +602,11 @@ static void report(const send *s)
         prog_json_end(&j);
         return;
     }
-    prog_say("%s: %s bytes, %s sent in %.2f s (%.1f MB/s), %u connections, %s, round trip %.1f ms, "
-             "%llu segments repeated\n", s->join.name, prog_count_text(s->object.size, size),
-             prog_count_text(m->bytes, sent), seconds, (double)m->bytes / 1e6 / (seconds + 1e-9),
-             s->wanted, s->congestion, s->paths.rtt_us / 1000.0,
-             (unsigned long long)s->repeated_all);
+    prog_say("%s: %s byte%s, %s sent in %.2f s (%.1f MB/s), %u connection%s, %s, round trip %.1f ms, "
+             "%llu segment%s repeated\n", s->join.name, prog_count_text(s->object.size, size),
+             prog_plural(s->object.size), prog_count_text(m->bytes, sent), seconds,
+             (double)m->bytes / 1e6 / (seconds + 1e-9), s->wanted, prog_plural(s->wanted), s->congestion,
+             s->paths.rtt_us / 1000.0, (unsigned long long)s->repeated_all, prog_plural(s->repeated_all));
     prog_say("blake3 %s\n", prog_hash_text(s->object.hash, hash));
 }
 

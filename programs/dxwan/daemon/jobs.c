@@ -51,8 +51,8 @@ static bool enter(wan_job *job)
         if (allowed) continue;
         if (!said) {
             job->figures.errors[WAN_CIRCUIT_OPEN]++;
-            prog_warn("mirror %s: CIRCUIT_OPEN: %s failed %u times in a row; it is tried again in "
-                      "%.1f s", job->name, job->to->address, (unsigned)b->failures,
+            prog_warn("mirror %s: CIRCUIT_OPEN: %s failed %u time%s in a row; it is tried again in "
+                      "%.1f s", job->name, job->to->address, (unsigned)b->failures, prog_plural(b->failures),
                       b->until_ns > now ? (double)(b->until_ns - now) / 1e9 : 0.0);
         }
         said = true;
@@ -126,8 +126,8 @@ static void *run_mirror(void *user)
         job->figures.errors[job->figures.error]++;
         pthread_mutex_unlock(&job->figures.lock);
         const uint64_t ns = backoff_ns(c, failures);
-        prog_warn("mirror %s: %s: failed %u times in a row; again in %.1f s", job->name,
-                  wan_error_name(job->figures.error), (unsigned)failures, (double)ns / 1e9);
+        prog_warn("mirror %s: %s: failed %u time%s in a row; again in %.1f s", job->name,
+                  wan_error_name(job->figures.error), (unsigned)failures, prog_plural(failures), (double)ns / 1e9);
         pause_job(job, ns);
     }
     end(job);
