@@ -199,6 +199,7 @@ def everything(folder):
 def install(folder):
     run(folder, "make install PREFIX=/usr/local && test -x root/usr/local/bin/dxup -a -s root/usr/local/include/dx_cas.h")
     run(folder, "make install && test -x root/usr/local/bin/dxpatch -a -s root/usr/local/include/dx/dx_tree.h")
+    run(folder, "make uninstall && test ! -e root/usr/local/bin/dxup -a ! -e root/usr/local/share/doc/dx")
     run(folder, "cp -r docs/man before && make texts && diff -r docs/man before")
 
 
@@ -496,7 +497,7 @@ RUN = {
     "make help": help_and_suites, "make suites": help_and_suites, "make messages": help_and_suites, "make all": everything, "make build/dxkeep": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
     "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup pull app ./app --config dxup.toml": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep, "--help of dxwan": dxwan, "make run-dxwan": run_dxwan,
-    "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,
+    "make install PREFIX=/usr/local": install, "make install": install, "make uninstall": install, "make texts": install, "make clean": clean,
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
     "make build/asan/hbtp_peer": clients, "tests/readers/hbtp_clients.py calls": clients,
