@@ -527,6 +527,50 @@ def case_tls_hostile_peers_that_stop():
         peer.close()
 
 
+def case_named_files_that_never_end():
+    """Every option and key that names a file: a FIFO or a device is refused at once and named, and nobody waits for it. Pipes of the process are read."""
+    c = Certificates()
+    write("f", b"content")
+    os.mkfifo("fifo")
+    tried = set()
+    for command in ("send", "recv", "mirror", "probe", "daemon"):
+        options = {line.split()[0] for line in subprocess.run([DXWAN, command, "--help"], stdout=subprocess.PIPE).stdout.decode().splitlines()
+                   if line.strip().startswith("--") and " FILE " in line + " "}
+        plain = {"send": ("f", "127.0.0.1:1"), "mirror": ("f", "127.0.0.1:1", "--once"), "daemon": ()}.get(command, ("127.0.0.1:0",))
+        own = dict(zip(c.own("server")[::2], c.own("server")[1::2])) if command != "daemon" else {}
+        for option in options:
+            for path in ("fifo", "/dev/zero", "/dev/null"):
+                arguments = [a for pair in {**own, option: path}.items() for a in pair]
+                began = time.time()
+                run = Run(command, *plain, *arguments).end(1)
+                assert path in run.errors and ("is not a regular file" in run.errors or "is not a file" in run.errors), (command, option, run.errors)
+                assert time.time() - began < 10, (command, option, path)
+            tried.add(option)
+    assert {"--tls-cert", "--tls-key", "--tls-ca", "--config", "--like"} <= tried, tried
+    tables = receiver_table("r", free_ports(1)[0])
+    keys = {"tls_cert": "server.crt", "tls_key": "server.key", "tls_ca": "ca.crt"}
+    for key in keys:
+        for path in ("fifo", "/dev/fd/0", "/dev/zero"):
+            text = FEW + "".join("%s = '%s'\n" % (k, path if k == key else v) for k, v in keys.items()) + tables
+            check_config(text, 1, "INVALID_CONFIG: %s %s: is not a regular file" % (key, path))
+    if not shutil.which("bash"):
+        return
+    bash = lambda text: subprocess.run(["bash", "-c", text, DXWAN], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+    write("config", (FEW + tables).encode())
+    done = bash('"$0" daemon --check-config --config <(sleep 0.3; cat config)')
+    assert done.returncode == 0 and b"correct" in done.stdout, done
+    r = receive(*c.own("server"), *TRUST)
+    s = bash('"$0" send f 127.0.0.1:%d --tls-ca <(sleep 0.3; cat ca.crt) --tls-cert <(cat client.crt) --tls-key <(cat client.key)' % r.port)
+    assert s.returncode == 0, s
+    r.end()
+    assert read("in/f") == b"content"
+    began = time.time()
+    done = bash('"$0" recv 127.0.0.1:0 --tls-cert <(exec sleep 60 2>/dev/null) --tls-key server.key')
+    assert done.returncode == 1 and b"does not end within 10 s" in done.stdout and time.time() - began < 30, done
+    done = bash('"$0" recv 127.0.0.1:0 --tls-cert <(yes 2>/dev/null) --tls-key server.key')
+    assert done.returncode == 1 and b"larger than 1048576 bytes" in done.stdout, done
+
+
 def case_dc_4_tls_keys_of_the_daemon():
     """tls_cert, tls_key, tls_ca, tls_name: checked with the files, in force for mirrors and receivers, and a failure has its reason."""
     c = Certificates()
@@ -2893,7 +2937,7 @@ def case_dc_1_dc_2_dc_3_names_and_later_phases():
         check_config(text, 1, says)
     Run("daemon", "--config", "missing", "--check-config").end(2, "missing")
     Run("daemon", "--check-config").end(1, "--config FILE is missing")
-    Run("daemon", "--config", "in", "--check-config").end(1, "INVALID_CONFIG: in is not a file")
+    Run("daemon", "--config", "in", "--check-config").end(1, "INVALID_CONFIG: in: is a directory")
 
 
 def case_dc_4_broken_configurations_have_a_line():
