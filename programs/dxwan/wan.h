@@ -8,6 +8,7 @@
    daemon/      config.c  the configuration   jobs.c    its mirrors and receivers, on threads
                 breaker.c whom to connect to after failures   metrics.c
    files/       hash.c    the hash of a file, a part at a time
+                sums.c    checksums of the chunks of a file that is received
                 source.c  what a mirror reads: a file, a block device, or
                 memory.c  the memory of a process, while
                 freeze.c  stops it, or

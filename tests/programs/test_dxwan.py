@@ -1358,6 +1358,118 @@ def case_a_partial_file_that_is_replaced_meanwhile():
             os.unlink("in/" + name)
 
 
+class Meddler:
+    """Writes into the partial file at random moments, as a program does that has nothing to do with the transfer."""
+
+    def __init__(self, dice, size, pause, path="in/.f.dxwan-part"):
+        self.dice, self.size, self.pause, self.path = dice, size, pause, path
+        self.written, self.is_over = 0, False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def write(self):
+        way = self.dice.random()
+        try:
+            with open(self.path, "r+b") as f:
+                if way < 0.1:
+                    f.truncate(self.dice.randrange(self.size))
+                elif way < 0.2:
+                    f.seek(self.size)
+                    f.write(b"behind the end")
+                else:
+                    f.seek(self.dice.randrange(self.size))
+                    f.write(self.dice.randbytes(self.dice.randrange(1, 40000)))
+            self.written += 1
+        except FileNotFoundError:
+            pass
+
+    def run(self):
+        while not self.is_over:
+            time.sleep(self.dice.uniform(0, self.pause))
+            self.write()
+
+    def end(self):
+        self.is_over = True
+        self.thread.join()
+
+
+def case_a_foreign_writer_of_the_partial_file():
+    """Another program writes into the partial file at any time: the file is exact, or both sides say that it failed, and soon."""
+    dice = random.Random(SEED)
+    outcomes = {"exact": 0, "failed": 0}
+    for size, pause, moments in ((6000000, 0.4, 2), (6000000, 0.002, 10000), (40000000, 0.05, 30), (3000001, 0.2, 3), (20000000, 0.01, 5)) * ROUNDS:
+        write("f", content := dice.randbytes(size))
+        r = receive("--json")
+        m = Meddler(dice, size, pause)
+        s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "12M" if size < 10000000 else "40M")
+        began = time.time()
+        while r.process.poll() is None and m.written < moments and time.time() - began < PATIENCE:
+            time.sleep(0.002)
+        m.end()
+        r.process.wait(PATIENCE)
+        s.process.wait(PATIENCE)
+        if r.process.returncode == 0:
+            r.end()
+            s.end()
+            assert read("in/f") == content, "the writer wrote %d times" % m.written
+            only("in", "f")
+            os.unlink("in/f")
+            outcomes["exact"] += 1
+        else:
+            r.end(4, "another program writes into it; nothing was stored")
+            s.end(4)
+            only("in")
+            outcomes["failed"] += 1
+    assert outcomes["exact"] >= 3 * ROUNDS, outcomes # all but the one that never stops
+    # Once, at a moment that is chosen: before it is hashed, after that, and while the disk is waited for.
+    for at in (0, 1000000, 7999999):
+        write("f", content := dice.randbytes(8000000))
+        r = receive("--json")
+        s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "4M", "--json")
+        await_bytes("in/.f.dxwan-part", 4000000)
+        with open("in/.f.dxwan-part", "r+b") as f:
+            f.seek(at)
+            f.write(b"\xff")
+        s.end()
+        r.end(0, "another program has written into it; 1 chunks are sent again" if at < 2000000 else "")
+        assert read("in/f") == content
+        received = json.loads(r.out)["received_bytes"]
+        assert received <= len(content) + 16384 * 40, "%d bytes" % received # no more than that, and what is sent before the receiver says what it has
+        os.unlink("in/f")
+
+
+def case_a_foreign_writer_between_two_runs():
+    """What another program damages between an interrupted transfer and its resumption is fetched again in the same run."""
+    dice = random.Random(SEED)
+    for how in ("content", "shorter", "longer", "nothing") + ("content",) * ROUNDS:
+        write("f", content := dice.randbytes(12000000))
+        r = receive()
+        s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "3M")
+        await_bytes("in/.f.dxwan-part", 6000000)
+        deadline = time.time() + PATIENCE
+        while not os.path.exists("in/.f.dxwan-note") and time.time() < deadline: # without it all is sent again
+            time.sleep(0.01)
+        number = dice.choice((signal.SIGKILL, signal.SIGTERM))
+        r.kill(number)
+        r.end(-9 if number == signal.SIGKILL else 3)
+        if number == signal.SIGTERM: # the sender is told
+            s.end(3)
+        if how == "shorter":
+            os.truncate("in/.f.dxwan-part", 5000000)
+        elif how != "nothing":
+            with open("in/.f.dxwan-part", "r+b") as f:
+                f.seek(dice.randrange(2000000) if how == "content" else len(content))
+                f.write(dice.randbytes(100))
+        r = Run("recv", "127.0.0.1:%d" % r.port, "--out", "in", "--json", "--wait", PATIENCE).listening()
+        if number == signal.SIGTERM:
+            s = Run("send", "f", "127.0.0.1:%d" % r.port)
+        s.end()
+        r.end(0, "another program has written into it" if how == "content" else "")
+        assert read("in/f") == content, how
+        only("in", "f")
+        os.unlink("in/f")
+
+
 def case_mirror_ends_though_times_lie_in_the_future():
     """The time of modification, which a program sets; and that of any change, because the clock was set back meanwhile."""
     back = preload("""int clock_gettime(clockid_t id, struct timespec *t)
