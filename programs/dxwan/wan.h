@@ -22,6 +22,7 @@
                 coder.c   a region of a file as a record of dx_hde.h
    net/         join.c    the first message of each connection
                 bulk.c    a transfer of dx_bulk.h on links of dx_link.h
+                thin.c    writes into a file with holes
                 tls.c     TLS between a link and its connection
                 region.c  the messages of a mirror
                 path.c    socket options, congestion control, statistics of the kernel

@@ -932,7 +932,7 @@ def case_a_partial_file_that_is_something_else():
 
 
 def case_a_file_that_changes_while_it_is_sent():
-    write("f", content := bytes(6000000))
+    write("f", content := random.Random(SEED).randbytes(6000000))
     r = receive()
     s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "2M")
     await_bytes("in/.f.dxwan-part", 1) # it has been hashed, and is read a second time
@@ -1435,6 +1435,50 @@ def case_a_foreign_writer_of_the_partial_file():
         assert read("in/f") == content
         received = json.loads(r.out)["received_bytes"]
         assert received <= len(content) + 16384 * 40, "%d bytes" % received # no more than that, and what is sent before the receiver says what it has
+        os.unlink("in/f")
+
+
+def sparse_file(path, size, islands):
+    """A file of holes with (offset, bytes) in it."""
+    with open(path, "wb") as f:
+        f.truncate(size)
+        for at, content in islands:
+            f.seek(at)
+            f.write(content)
+
+
+def case_holes_stay_holes():
+    """Zeros of a file take no blocks at the receiver, at whatever offset they begin and end; also where a killed receiver had other data there."""
+    dice = random.Random(SEED)
+    for size in (64 << 20, (8 << 20) + 1):
+        islands = [(dice.randrange(size - 5000), dice.randbytes(dice.randrange(1, 5000))) for _ in range(5)]
+        sparse_file("f", size, islands + [(4096 * 200, bytes(8192))]) # the last one: zeros that are data
+        r = receive()
+        Run("send", "f", "127.0.0.1:%d" % r.port).end()
+        r.end()
+        assert read("in/f") == read("f")
+        blocks = os.stat("in/f").st_blocks * 512
+        assert blocks <= 5 * (5000 + 2 * 4096), "%d bytes for 5 islands" % blocks
+        os.unlink("in/f")
+    for _ in range(ROUNDS):
+        size = 12 << 20
+        sparse_file("f", size, [(at, dice.randbytes(30000)) for at in range(0, size - 30000, 1 << 20)])
+        r = receive()
+        s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "3M")
+        deadline = time.time() + PATIENCE
+        while not os.path.exists("in/.f.dxwan-note") and time.time() < deadline:
+            time.sleep(0.01)
+        r.kill()
+        r.end(-9)
+        with open("in/.f.dxwan-part", "r+b") as f: # other data in holes that have arrived, and that have not
+            for _ in range(4):
+                f.seek(dice.randrange(size - 100000))
+                f.write(dice.randbytes(100000))
+        r = Run("recv", "127.0.0.1:%d" % r.port, "--out", "in", "--wait", PATIENCE).listening()
+        s.end()
+        r.end()
+        assert read("in/f") == read("f")
+        only("in", "f")
         os.unlink("in/f")
 
 

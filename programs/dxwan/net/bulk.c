@@ -1,7 +1,7 @@
 /* A transfer on links. See bulk.h. */
 #include "bulk.h"
 
-#include "../../common/os.h"
+#include "thin.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -43,7 +43,7 @@ static int write_chunk(void *user, uint64_t offset, const uint8_t *bytes, uint32
 {
     wan_bulk *b = user;
     if (b->arrived) b->arrived(b->user, offset, bytes, size);
-    if (os_write_at(b->file, offset, bytes, size) == 0) return 0;
+    if (wan_thin_write(b->file, offset, bytes, size) == 0) return 0;
     b->system_error = errno;
     return -1;
 }
