@@ -79,7 +79,7 @@
                 allocation, globals or recursion. Every frame of the peer is checked, and ends its
                 connection, not the transfer, when it breaks a rule.
     LIMITS      256 connections; 2^31 - 1 chunks of up to 1 MiB.
-    SIZE        code: x86-64 9,888, Cortex-M0 8,263; objects: dx_bulk 464, plus
+    SIZE        code: x86-64 10,088, Cortex-M0 8,459; objects: dx_bulk 464, plus
                 dx_bulk_memory_size()
     THREADS     One at a time for each transfer; transfers share nothing.
     CONFIG      DX_BULK_STATIC, DX_BULK_API, DX_BULK_ASSERT(c), DX_BULK_MEMCPY, DX_BULK_MEMSET,
@@ -315,6 +315,9 @@ DX_BULK_API int dx_bulk_verify(dx_bulk *b, bool equal);
    other object starts from nothing. ECORRUPT, ETRUNCATED, EVERSION, ETOOBIG. */
 DX_BULK_API int64_t dx_bulk_save(const dx_bulk *b, void *bytes, size_t capacity);
 DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size);
+/* Receiver, after dx_bulk_load() and before the first connection: the storage has lost the chunk at
+   this offset, so it is fetched again. ENOTFOUND: it was not there. EINVAL: too late. */
+DX_BULK_API int dx_bulk_forget(dx_bulk *b, uint64_t offset);
 
 /* >>control ------------------------------------------------------------ */
 /* The best number of connections: tries twice as many, later half as many, and keeps a number that
@@ -1275,6 +1278,24 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size)
     b->known = true;
     for (i = 0; i < count; i++)
         if (p[DX_BULK_P_STATE_BITMAP + i / 8] >> i % 8 & 1) dx_bulk_p_arrive(b, i, 0);
+    return DX_BULK_OK;
+}
+
+DX_BULK_API int dx_bulk_forget(dx_bulk *b, uint64_t offset)
+{
+    uint32_t chunk;
+    if (!b || !b->bitmap_ || !b->known || b->state != DX_BULK_WAITING) return DX_BULK_EINVAL;
+    if (b->metrics.connections || offset >= b->object.size) return DX_BULK_EINVAL;
+    chunk = (uint32_t)(offset / b->object.chunk_size);
+    if (!dx_bulk_p_arrived(b, chunk)) return DX_BULK_ENOTFOUND;
+    DX_BULK_ASSERT(b->done_ > 0 && b->metrics.bytes_done >= dx_bulk_p_chunk_size(b, chunk));
+    b->bitmap_[chunk >> 3] &= (uint8_t)~(1u << (chunk & 7));
+    b->metrics.bytes_done -= dx_bulk_p_chunk_size(b, chunk);
+    b->done_--;
+    if (chunk < b->first_) {
+        b->first_ = chunk;
+        b->front = (uint64_t)chunk * b->object.chunk_size;
+    }
     return DX_BULK_OK;
 }
 

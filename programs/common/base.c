@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOAD_NS ((int64_t)10000000000) /* until a pipe must have ended, */
+#define LOAD_LOOK_NS ((int64_t)5000000) /* and between two looks at it */
+
 void *prog_alloc(size_t size)
 {
     void *p = malloc(size ? size : 1);
@@ -83,6 +86,63 @@ int64_t prog_read_at(int fd, uint64_t at, void *out, size_t size)
 bool prog_is_zero(const uint8_t *bytes, size_t size)
 {
     return !size || (!bytes[0] && !memcmp(bytes, bytes + 1, size - 1));
+}
+
+/* Is this the name of a descriptor that the process was started with? */
+static bool is_given(const char *path)
+{
+    static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (!strncmp(path, folders[i], strlen(folders[i]))) return true;
+    return !strcmp(path, "/dev/stdin");
+}
+
+/* Read up to room bytes until the end. False: errno; ETIMEDOUT: a pipe does not end. */
+static bool read_to_end(int file, char *out, size_t room, size_t *size)
+{
+    const int64_t end_ns = prog_now_ns() + LOAD_NS;
+    while (*size < room) {
+        const int64_t got = os_read(file, out + *size, room - *size);
+        if (!got) return true;
+        if (got > 0) *size += (size_t)got;
+        if (got < 0 && errno != EAGAIN) return false;
+        if (prog_now_ns() >= end_ns) {
+            errno = ETIMEDOUT;
+            return false;
+        }
+        if (got < 0) os_sleep_ns(LOAD_LOOK_NS);
+    }
+    return true;
+}
+
+int prog_load(const char *before, const char *path, size_t size_max, bool pipes, char **out, size_t *size)
+{
+    os_info info;
+    int status = PROG_OK;
+    *out = NULL;
+    *size = 0;
+    const int file = os_open(path);
+    if (file < 0 || os_info_of(file, &info) < 0) status = prog_fail_errno("%s%s", before, path);
+    else if (info.kind == OS_FOLDER) status = prog_fail(PROG_USAGE, "%s%s: is a directory", before, path);
+    else if (info.kind != OS_FILE && !(pipes && info.kind == OS_OTHER && is_given(path)))
+        status = prog_fail(PROG_USAGE, "%s%s: is not a regular file", before, path);
+    if (!status) {
+        *out = prog_alloc(size_max + 1);
+        if (read_to_end(file, *out, size_max + 1, size)) errno = 0;
+        if (errno == ETIMEDOUT) status = prog_fail(PROG_USAGE, "%s%s: does not end within 10 s", before, path);
+        else if (errno) status = prog_fail_errno("%s%s", before, path);
+        else if (*size > size_max)
+            status = prog_fail(PROG_USAGE, "%s%s: larger than %llu bytes", before, path,
+                               (unsigned long long)size_max);
+    }
+    if (file >= 0) os_close(file);
+    if (!status) {
+        (*out)[*size] = 0;
+        return PROG_OK;
+    }
+    free(*out);
+    *out = NULL;
+    return status;
 }
 
 uint64_t prog_fnv(uint64_t hash, const void *bytes, size_t size)

@@ -76,6 +76,12 @@ bool prog_write_all(int fd, const void *bytes, size_t size);
 /* Read size bytes at an offset, fewer only where the file ends. Returns how many; -1: errno. */
 int64_t prog_read_at(int fd, uint64_t at, void *out, size_t size);
 bool prog_is_zero(const uint8_t *bytes, size_t size);
+/* Read a file that an option or a configuration names, of at most size_max bytes; a zero byte follows them.
+   before: the beginning of messages, such as "--tls-key ", or "". Anything but a regular file is refused,
+   because a FIFO or a device may never end. pipes: a pipe that this process was given is read, too, as
+   process substitution makes one (/dev/fd/N, /dev/stdin); it must end within 10 s. Returns a status with a
+   message. The caller frees *out, which is NULL after a failure. */
+int  prog_load(const char *before, const char *path, size_t size_max, bool pipes, char **out, size_t *size);
 /* FNV-1a, 64 bits: continue a hash that begins as PROG_FNV_START. It has no seed: whoever chooses the
    bytes can make hashes collide. */
 #define PROG_FNV_START ((uint64_t)0xcbf29ce484222325)

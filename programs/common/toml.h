@@ -50,8 +50,8 @@ static inline const char *prog_toml_library(void) { return "no toml++"; }
 
 /* >>toml_values.c ---- */
 enum { PROG_TOML_SIZE_MAX = 1 << 20 };
-/* Read a configuration of at most that size. Anything but a file is refused. before: the beginning
-   of messages about its form, or "". The caller frees *out. */
+/* prog_load() a configuration of at most that size, which a pipe of this process may have. before: the
+   beginning of messages, or "". The caller frees *out. */
 int prog_toml_load(const char *before, const char *path, char **out, size_t *size);
 enum { PROG_TOML_WHY_SIZE = 100 };
 /* Both return NULL, or why the value is refused; then *out stays as it was.

@@ -10,26 +10,7 @@
 
 int prog_toml_load(const char *before, const char *path, char **out, size_t *size)
 {
-    os_info info;
-    int status = PROG_OK;
-    *out = NULL;
-    *size = 0;
-    const int file = os_open(path);
-    if (file < 0 || os_info_of(file, &info) < 0) status = prog_fail_errno("%s", path);
-    else if (info.kind != OS_FILE) status = prog_fail(PROG_USAGE, "%s%s is not a file", before, path);
-    else if (info.size > PROG_TOML_SIZE_MAX)
-        status = prog_fail(PROG_USAGE, "%s%s: larger than 1 MiB", before, path);
-    if (!status) {
-        int64_t got = 1;
-        *out = prog_alloc((size_t)info.size + 1);
-        while (got > 0 && *size < info.size) {
-            got = os_read(file, *out + *size, (size_t)info.size - *size);
-            if (got > 0) *size += (size_t)got;
-        }
-        if (got < 0) status = prog_fail_errno("%s", path);
-    }
-    if (file >= 0) os_close(file);
-    return status;
+    return prog_load(before, path, PROG_TOML_SIZE_MAX, true, out, size);
 }
 
 const char *prog_toml_text(const prog_toml_value *v, char **out)

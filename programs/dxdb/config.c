@@ -13,8 +13,6 @@
 #include <string.h>
 #include <strings.h>
 
-enum { FILE_SIZE_MAX = 1 << 20 };
-
 enum { KEYS_MAX = 32 };
 
 typedef struct reading {
@@ -420,24 +418,6 @@ static int check(reading *r)
     return check_url(r, c->url);
 }
 
-/* Read a file. The caller frees *out. */
-static int load(const char *path, char **out, size_t *size)
-{
-    int64_t count = 0;
-    int file = os_open(path);
-    *out = NULL;
-    *size = 0;
-    if (file < 0) return prog_fail_errno("%s", path);
-    *out = prog_alloc(FILE_SIZE_MAX + 1);
-    while ((count = os_read(file, *out + *size, FILE_SIZE_MAX + 1 - *size)) > 0)
-        *size += (size_t)count;
-    int status = count < 0 ? prog_fail_errno("%s", path) : PROG_OK;
-    os_close(file);
-    if (!status && *size > FILE_SIZE_MAX)
-        status = prog_fail(PROG_USAGE, "%s is larger than %d bytes", path, FILE_SIZE_MAX);
-    return status;
-}
-
 int dxdb_config_read(dxdb_config *c, const char *path)
 {
     reading r = {.config = c, .path = path};
@@ -459,7 +439,7 @@ int dxdb_config_read(dxdb_config *c, const char *path)
     c->states = 1000;
     c->states_bytes = 64u << 20;
     c->lag_ms = 30000;
-    int status = load(path, &document, &size);
+    int status = prog_toml_load("", path, &document, &size);
     if (!status) {
         status = prog_toml_read(document, size, parse_value, &r, &line, message, sizeof message);
         if (status == -1)

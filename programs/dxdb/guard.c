@@ -9,28 +9,24 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-enum { METERS = 8192, METER_SIZE = 24 };
+enum { METERS = 8192, METER_SIZE = 24, SECRET_SIZE_MAX = 1024 };
 
 static uint64_t now_s(void) { return (uint64_t)(os_time_ns() / 1000000000); }
 
 /* Read the secret: the content of a file, without the line feed at its end. */
 static int read_secret(dxdb_guard *g, const char *path)
 {
-    char secret[1024 + 1];
-    int64_t size = 0, count;
-    const int file = os_open(path);
-    if (file < 0) return prog_fail_errno("%s", path);
-    while ((count = os_read(file, secret + size, sizeof secret - (size_t)size)) > 0) size += count;
-    os_close(file);
-    if (count < 0) return prog_fail_errno("%s", path);
-    if (size == sizeof secret || memchr(secret, 0, (size_t)size)) {
-        memset(secret, 0, sizeof secret);
-        return prog_fail(PROG_USAGE, "%s: a secret has at most %d bytes, and no zero byte", path,
-                         (int)sizeof secret - 1);
-    }
+    char *secret;
+    size_t size;
+    const int status = prog_load("", path, SECRET_SIZE_MAX, false, &secret, &size);
+    if (status) return status;
+    const size_t all = size;
+    const bool has_zero = memchr(secret, 0, size) != NULL;
     while (size && (secret[size - 1] == '\n' || secret[size - 1] == '\r')) size--;
-    const int error = dx_token_key_init(&g->key, secret, (size_t)size);
-    memset(secret, 0, sizeof secret);
+    const int error = has_zero ? 0 : dx_token_key_init(&g->key, secret, size);
+    memset(secret, 0, all);
+    free(secret);
+    if (has_zero) return prog_fail(PROG_USAGE, "%s: a secret has no zero byte", path);
     if (error)
         return prog_fail(PROG_USAGE, "%s: the secret is shorter than %d bytes", path,
                          DX_TOKEN_KEY_SIZE_MIN);

@@ -18,6 +18,7 @@ enum {
     HANDSHAKE_S    = 10,
     HANDSHAKES_MAX = 256,
     LINGER_S       = 1,
+    PEM_SIZE_MAX   = 1 << 20, /* bytes of a file */
     TICK_MS        = 250
 };
 
@@ -56,6 +57,18 @@ static int fail(const char *path)
     return prog_fail(PROG_USAGE, "%s: %s", path, why);
 }
 
+/* OpenSSL opens the file by its name, and would wait for a FIFO. */
+static int check_file(const char *path)
+{
+    char *bytes;
+    size_t size;
+    const int status = prog_load("", path, PEM_SIZE_MAX, false, &bytes, &size);
+    if (status) return status;
+    OPENSSL_cleanse(bytes, size);
+    free(bytes);
+    return PROG_OK;
+}
+
 /* A key with a passphrase would ask for it at the terminal. *user: it was asked for. */
 static int no_passphrase(char *out, int size, int writes, void *user)
 {
@@ -86,8 +99,10 @@ int dxdb_tls_load(const dxdb_config *config, void **context)
 {
     *context = NULL;
     if (!config->tls_cert) return PROG_OK;
+    int status = check_file(config->tls_cert);
+    if (!status) status = check_file(config->tls_key);
+    if (status) return status;
     SSL_CTX *c = SSL_CTX_new(TLS_server_method());
-    int status = PROG_OK;
     if (!c) return prog_fail(PROG_SYSTEM, "%s: OpenSSL has no memory", config->tls_cert);
     (void)SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
     (void)SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);

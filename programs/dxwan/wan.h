@@ -9,6 +9,7 @@
                 check.c   what it names: files, directories, TLS, addresses
                 breaker.c whom to connect to after failures   metrics.c
    files/       hash.c    the hash of a file, a part at a time
+                sums.c    checksums of the chunks of a file that is received
                 source.c  what a mirror reads: a file, a block device, or
                 memory.c  the memory of a process, while
                 freeze.c  stops it, or
@@ -22,6 +23,7 @@
                 coder.c   a region of a file as a record of dx_hde.h
    net/         join.c    the first message of each connection
                 bulk.c    a transfer of dx_bulk.h on links of dx_link.h
+                thin.c    writes into a file with holes
                 tls.c     TLS between a link and its connection
                 region.c  the messages of a mirror
                 path.c    socket options, congestion control, statistics of the kernel

@@ -1251,6 +1251,47 @@ DX_PROPERTY(am_15_resume_at_any_point, 20000)
     if (g->sd.patient) DX_CHECK_EQ(g->s.metrics.bytes, size - had);
 }
 
+/* The storage has lost chunks of a stored state: these are fetched again, and no others. */
+DX_PROPERTY(am_15_lost_chunks_are_fetched_again, 20000)
+{
+    static uint8_t state[DX_BULK_STATE_SIZE + OBJECT / 8];
+    const uint64_t size = 1 + dx_choose(c, 600);
+    const uint64_t chunk_size = dx_choose_range(c, 1, 64);
+    rig *g = fresh(size, (uint32_t)chunk_size);
+    connect_wire(g);
+    for (uint64_t n = dx_choose(c, 120); n && !over(g); n--) step(c, g, true);
+    const int64_t saved = dx_bulk_save(&g->r, state, sizeof state);
+    if (saved == DX_BULK_ENOTFOUND) return;
+    for (uint32_t i = 0; i < g->wire_count; i++) g->wires[i].s = g->wires[i].r = -1;
+    g->sd.patient = true;
+    sender(g);
+    receiver(g);
+    DX_CHECK_EQ(dx_bulk_forget(&g->r, 0), DX_BULK_EINVAL); /* no object is known */
+    DX_CHECK_EQ(dx_bulk_load(&g->r, state, (size_t)saved), 0);
+    DX_CHECK_EQ(dx_bulk_forget(&g->r, size), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_forget(&g->s, 0), DX_BULK_EINVAL);
+    uint64_t front = g->r.front;
+    for (uint64_t n = dx_choose(c, 5); n; n--) {
+        const uint64_t offset = dx_choose(c, size - 1), chunk = offset / chunk_size;
+        const uint64_t begin = chunk * chunk_size, end = begin + chunk_size < size ? begin + chunk_size : size;
+        const uint64_t had = g->r.metrics.bytes_done;
+        const bool is_there = (state[56 + chunk / 8] >> chunk % 8 & 1) != 0;
+        DX_CHECK_EQ(dx_bulk_forget(&g->r, offset), is_there ? DX_BULK_OK : DX_BULK_ENOTFOUND);
+        state[56 + chunk / 8] &= (uint8_t)~(1u << chunk % 8);
+        if (is_there) memset(g->written + begin, 0, (size_t)(end - begin));
+        DX_CHECK_EQ(g->r.metrics.bytes_done, is_there ? had - (end - begin) : had);
+        if (is_there && begin < front) front = begin;
+        DX_CHECK_EQ(g->r.front, front);
+    }
+    const uint64_t kept = g->r.metrics.bytes_done;
+    connect_wire(g);
+    DX_CHECK_EQ(dx_bulk_forget(&g->r, 0), DX_BULK_EINVAL); /* the sender may have heard of it */
+    run(g);
+    check_done(g);
+    check_always(g);
+    DX_CHECK_EQ(g->s.metrics.bytes, size - kept);
+}
+
 DX_TEST(am_15_another_object_starts_from_nothing)
 {
     static uint8_t state[512];

@@ -16,6 +16,7 @@
 #include "../../programs/dxwan/net/loop.c"
 #include "../../programs/dxwan/net/path.c"
 #include "../../programs/dxwan/net/region.c"
+#include "../../programs/dxwan/net/thin.c"
 #include "../../programs/dxwan/net/tls.c"
 #define DX_TEST_MAIN
 #include "../dx_test.h"

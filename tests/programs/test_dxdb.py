@@ -3781,13 +3781,23 @@ def what_is_too_large_is_told_its_limit():
             opcode, body = raw.frame()
             assert opcode == dx_hbtp.ERROR and struct.unpack_from("<H", body)[0] == want and text in body, body
     # At the start: what the system says, and no secret without an end.
+    os.mkfifo("fifo")
+    for name, content in (("large", b"x" * 1025), ("zero", b"x" * 40 + bytes(1))):
+        with open(name, "wb") as f:
+            f.write(content)
+    done = subprocess.run([DXDB, "serve", "fifo"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+    assert done.returncode == 1 and b"fifo: is not a regular file" in done.stdout, done
     with socket.create_server(("127.0.0.1", 0)) as taken:
         write_config("x.toml", {"user": ONE_USER})
         with open("x.toml") as f:
             old = f.read()
         for change, text in ((("127.0.0.1:0", "127.0.0.1:%d" % taken.getsockname()[1]), "Address already in use"),
                              (("[database]", 'tls_cert = "none.pem"\ntls_key = "none.key"\n[database]'), "none.pem: No such file"),
-                             (("[cache]", '[auth]\nsecret_file = "/dev/zero"\n[cache]'), "/dev/zero: a secret has at most 1024 bytes")):
+                             (("[cache]", '[auth]\nsecret_file = "/dev/zero"\n[cache]'), "/dev/zero: is not a regular file"),
+                             (("[cache]", '[auth]\nsecret_file = "large"\n[cache]'), "large: larger than 1024 bytes"),
+                             (("[cache]", '[auth]\nsecret_file = "zero"\n[cache]'), "zero: a secret has no zero byte"),
+                             (("[cache]", '[auth]\nsecret_file = "fifo"\n[cache]'), "fifo: is not a regular file"),
+                             (("[database]", 'tls_cert = "fifo"\ntls_key = "none.key"\n[database]'), "fifo: is not a regular file")):
             with open("x.toml", "w") as f:
                 f.write(old.replace(*change))
             done = subprocess.run([DXDB, "serve", "x.toml"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)

@@ -1266,11 +1266,14 @@ a_hostile_configuration() {
     says "c.toml:"
     head -c 1048577 /dev/zero | tr '\0' '#' >c.toml
     expect 1 timeout 30 "$dxup" serve store --listen 127.0.0.1:0 --config c.toml
-    says "c.toml: larger than 1 MiB"
+    says "c.toml: larger than 1048576 bytes"
     mkdir d && mkfifo p
     for i in d p /dev/zero; do
         expect 1 timeout 30 "$dxup" serve store --listen 127.0.0.1:0 --config $i
-        says "$i is not a file"
+        case $i in
+        d) says "d: is a directory" ;;
+        *) says "$i: is not a regular file" ;;
+        esac
     done
     expect 2 "$dxup" serve store --listen 127.0.0.1:0 --config none.toml
     says "none.toml: No such file"

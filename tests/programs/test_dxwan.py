@@ -527,6 +527,50 @@ def case_tls_hostile_peers_that_stop():
         peer.close()
 
 
+def case_named_files_that_never_end():
+    """Every option and key that names a file: a FIFO or a device is refused at once and named, and nobody waits for it. Pipes of the process are read."""
+    c = Certificates()
+    write("f", b"content")
+    os.mkfifo("fifo")
+    tried = set()
+    for command in ("send", "recv", "mirror", "probe", "daemon"):
+        options = {line.split()[0] for line in subprocess.run([DXWAN, command, "--help"], stdout=subprocess.PIPE).stdout.decode().splitlines()
+                   if line.strip().startswith("--") and " FILE " in line + " "}
+        plain = {"send": ("f", "127.0.0.1:1"), "mirror": ("f", "127.0.0.1:1", "--once"), "daemon": ()}.get(command, ("127.0.0.1:0",))
+        own = dict(zip(c.own("server")[::2], c.own("server")[1::2])) if command != "daemon" else {}
+        for option in options:
+            for path in ("fifo", "/dev/zero", "/dev/null"):
+                arguments = [a for pair in {**own, option: path}.items() for a in pair]
+                began = time.time()
+                run = Run(command, *plain, *arguments).end(1)
+                assert path in run.errors and ("is not a regular file" in run.errors or "is not a file" in run.errors), (command, option, run.errors)
+                assert time.time() - began < 10, (command, option, path)
+            tried.add(option)
+    assert {"--tls-cert", "--tls-key", "--tls-ca", "--config", "--like"} <= tried, tried
+    tables = receiver_table("r", free_ports(1)[0])
+    keys = {"tls_cert": "server.crt", "tls_key": "server.key", "tls_ca": "ca.crt"}
+    for key in keys:
+        for path in ("fifo", "/dev/fd/0", "/dev/zero"):
+            text = FEW + "".join("%s = '%s'\n" % (k, path if k == key else v) for k, v in keys.items()) + tables
+            check_config(text, 1, "INVALID_CONFIG: %s %s: is not a regular file" % (key, path))
+    if not shutil.which("bash"):
+        return
+    bash = lambda text: subprocess.run(["bash", "-c", text, DXWAN], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+    write("config", (FEW + tables).encode())
+    done = bash('"$0" daemon --check-config --config <(sleep 0.3; cat config)')
+    assert done.returncode == 0 and b"correct" in done.stdout, done
+    r = receive(*c.own("server"), *TRUST)
+    s = bash('"$0" send f 127.0.0.1:%d --tls-ca <(sleep 0.3; cat ca.crt) --tls-cert <(cat client.crt) --tls-key <(cat client.key)' % r.port)
+    assert s.returncode == 0, s
+    r.end()
+    assert read("in/f") == b"content"
+    began = time.time()
+    done = bash('"$0" recv 127.0.0.1:0 --tls-cert <(exec sleep 60 2>/dev/null) --tls-key server.key')
+    assert done.returncode == 1 and b"does not end within 10 s" in done.stdout and time.time() - began < 30, done
+    done = bash('"$0" recv 127.0.0.1:0 --tls-cert <(yes 2>/dev/null) --tls-key server.key')
+    assert done.returncode == 1 and b"larger than 1048576 bytes" in done.stdout, done
+
+
 def case_dc_4_tls_keys_of_the_daemon():
     """tls_cert, tls_key, tls_ca, tls_name: checked with the files, in force for mirrors and receivers, and a failure has its reason."""
     c = Certificates()
@@ -910,7 +954,7 @@ def case_a_partial_file_that_is_something_else():
 
 
 def case_a_file_that_changes_while_it_is_sent():
-    write("f", content := bytes(6000000))
+    write("f", content := random.Random(SEED).randbytes(6000000))
     r = receive()
     s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "2M")
     await_bytes("in/.f.dxwan-part", 1) # it has been hashed, and is read a second time
@@ -1334,6 +1378,162 @@ def case_a_partial_file_that_is_replaced_meanwhile():
         assert not os.path.exists("in/f") and read("in/.f.dxwan-part") == b"other"
         for name in os.listdir("in"):
             os.unlink("in/" + name)
+
+
+class Meddler:
+    """Writes into the partial file at random moments, as a program does that has nothing to do with the transfer."""
+
+    def __init__(self, dice, size, pause, path="in/.f.dxwan-part"):
+        self.dice, self.size, self.pause, self.path = dice, size, pause, path
+        self.written, self.is_over = 0, False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def write(self):
+        way = self.dice.random()
+        try:
+            with open(self.path, "r+b") as f:
+                if way < 0.1:
+                    f.truncate(self.dice.randrange(self.size))
+                elif way < 0.2:
+                    f.seek(self.size)
+                    f.write(b"behind the end")
+                else:
+                    f.seek(self.dice.randrange(self.size))
+                    f.write(self.dice.randbytes(self.dice.randrange(1, 40000)))
+            self.written += 1
+        except FileNotFoundError:
+            pass
+
+    def run(self):
+        while not self.is_over:
+            time.sleep(self.dice.uniform(0, self.pause))
+            self.write()
+
+    def end(self):
+        self.is_over = True
+        self.thread.join()
+
+
+def case_a_foreign_writer_of_the_partial_file():
+    """Another program writes into the partial file at any time: the file is exact, or both sides say that it failed, and soon."""
+    dice = random.Random(SEED)
+    outcomes = {"exact": 0, "failed": 0}
+    for size, pause, moments in ((6000000, 0.4, 2), (6000000, 0.002, 10000), (40000000, 0.05, 30), (3000001, 0.2, 3), (20000000, 0.01, 5)) * ROUNDS:
+        write("f", content := dice.randbytes(size))
+        r = receive("--json")
+        m = Meddler(dice, size, pause)
+        s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "12M" if size < 10000000 else "40M")
+        began = time.time()
+        while r.process.poll() is None and m.written < moments and time.time() - began < PATIENCE:
+            time.sleep(0.002)
+        m.end()
+        r.process.wait(PATIENCE)
+        s.process.wait(PATIENCE)
+        if r.process.returncode == 0:
+            r.end()
+            s.end()
+            assert read("in/f") == content, "the writer wrote %d times" % m.written
+            only("in", "f")
+            os.unlink("in/f")
+            outcomes["exact"] += 1
+        else:
+            r.end(4, "another program writes into it; nothing was stored")
+            s.end(4)
+            only("in")
+            outcomes["failed"] += 1
+    assert outcomes["exact"] >= 3 * ROUNDS, outcomes # all but the one that never stops
+    # Once, at a moment that is chosen: before it is hashed, after that, and while the disk is waited for.
+    for at in (0, 1000000, 7999999):
+        write("f", content := dice.randbytes(8000000))
+        r = receive("--json")
+        s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "4M", "--json")
+        await_bytes("in/.f.dxwan-part", 4000000)
+        with open("in/.f.dxwan-part", "r+b") as f:
+            f.seek(at)
+            f.write(b"\xff")
+        s.end()
+        r.end(0, "another program has written into it; 1 chunks are sent again" if at < 2000000 else "")
+        assert read("in/f") == content
+        received = json.loads(r.out)["received_bytes"]
+        assert received <= len(content) + 16384 * 40, "%d bytes" % received # no more than that, and what is sent before the receiver says what it has
+        os.unlink("in/f")
+
+
+def sparse_file(path, size, islands):
+    """A file of holes with (offset, bytes) in it."""
+    with open(path, "wb") as f:
+        f.truncate(size)
+        for at, content in islands:
+            f.seek(at)
+            f.write(content)
+
+
+def case_holes_stay_holes():
+    """Zeros of a file take no blocks at the receiver, at whatever offset they begin and end; also where a killed receiver had other data there."""
+    dice = random.Random(SEED)
+    for size in (64 << 20, (8 << 20) + 1):
+        islands = [(dice.randrange(size - 5000), dice.randbytes(dice.randrange(1, 5000))) for _ in range(5)]
+        sparse_file("f", size, islands + [(4096 * 200, bytes(8192))]) # the last one: zeros that are data
+        r = receive()
+        Run("send", "f", "127.0.0.1:%d" % r.port).end()
+        r.end()
+        assert read("in/f") == read("f")
+        blocks = os.stat("in/f").st_blocks * 512
+        assert blocks <= 5 * (5000 + 2 * 4096), "%d bytes for 5 islands" % blocks
+        os.unlink("in/f")
+    for _ in range(ROUNDS):
+        size = 12 << 20
+        sparse_file("f", size, [(at, dice.randbytes(30000)) for at in range(0, size - 30000, 1 << 20)])
+        r = receive()
+        s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "3M")
+        deadline = time.time() + PATIENCE
+        while not os.path.exists("in/.f.dxwan-note") and time.time() < deadline:
+            time.sleep(0.01)
+        r.kill()
+        r.end(-9)
+        with open("in/.f.dxwan-part", "r+b") as f: # other data in holes that have arrived, and that have not
+            for _ in range(4):
+                f.seek(dice.randrange(size - 100000))
+                f.write(dice.randbytes(100000))
+        r = Run("recv", "127.0.0.1:%d" % r.port, "--out", "in", "--wait", PATIENCE).listening()
+        s.end()
+        r.end()
+        assert read("in/f") == read("f")
+        only("in", "f")
+        os.unlink("in/f")
+
+
+def case_a_foreign_writer_between_two_runs():
+    """What another program damages between an interrupted transfer and its resumption is fetched again in the same run."""
+    dice = random.Random(SEED)
+    for how in ("content", "shorter", "longer", "nothing") + ("content",) * ROUNDS:
+        write("f", content := dice.randbytes(12000000))
+        r = receive()
+        s = Run("send", "f", "127.0.0.1:%d" % r.port, "--rate", "3M")
+        await_bytes("in/.f.dxwan-part", 6000000)
+        deadline = time.time() + PATIENCE
+        while not os.path.exists("in/.f.dxwan-note") and time.time() < deadline: # without it all is sent again
+            time.sleep(0.01)
+        number = dice.choice((signal.SIGKILL, signal.SIGTERM))
+        r.kill(number)
+        r.end(-9 if number == signal.SIGKILL else 3)
+        if number == signal.SIGTERM: # the sender is told
+            s.end(3)
+        if how == "shorter":
+            os.truncate("in/.f.dxwan-part", 5000000)
+        elif how != "nothing":
+            with open("in/.f.dxwan-part", "r+b") as f:
+                f.seek(dice.randrange(2000000) if how == "content" else len(content))
+                f.write(dice.randbytes(100))
+        r = Run("recv", "127.0.0.1:%d" % r.port, "--out", "in", "--json", "--wait", PATIENCE).listening()
+        if number == signal.SIGTERM:
+            s = Run("send", "f", "127.0.0.1:%d" % r.port)
+        s.end()
+        r.end(0, "another program has written into it" if how == "content" else "")
+        assert read("in/f") == content, how
+        only("in", "f")
+        os.unlink("in/f")
 
 
 def case_mirror_ends_though_times_lie_in_the_future():
@@ -2915,7 +3115,7 @@ def case_dc_1_dc_2_dc_3_names_and_later_phases():
         check_config(text, 1, says)
     Run("daemon", "--config", "missing", "--check-config").end(2, "missing")
     Run("daemon", "--check-config").end(1, "--config FILE is missing")
-    Run("daemon", "--config", "in", "--check-config").end(1, "INVALID_CONFIG: in is not a file")
+    Run("daemon", "--config", "in", "--check-config").end(1, "INVALID_CONFIG: in: is a directory")
 
 
 def case_dc_4_broken_configurations_have_a_line():

@@ -8,12 +8,14 @@
 #include "../../common/os.h"
 #include "../files/hash.h"
 #include "../files/image.h"
+#include "../files/sums.h"
 #include "../files/target.h"
 #include "../files/unpack.h"
 #include "../net/bulk.h"
 #include "../net/join.h"
 #include "../net/refusals.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@ enum {
     JOIN_S        = 10,      /* for the first message of a connection */
     END_S         = 10,      /* for the sender to come back and hear of the end, */
     END_FAILED_S  = 2,       /* and of a failure */
+    REPAIRS_MAX   = 8,       /* times that what another program damaged is fetched again */
     STATUS_NO_ROOM = 507     /* of the object */
 };
 #define SECOND ((uint64_t)1000000000)
@@ -45,6 +48,12 @@ typedef struct recv_state {
     bool         unpacking; /* it is open, */
     bool         unpacked;  /* and all is there */
     wan_hash     hash;
+    wan_sums     sums;      /* of the chunks */
+    uint64_t     compared;  /* bytes of the complete file, with these */
+    bool         comparing;
+    uint32_t     repairs;   /* times that damaged chunks were fetched again */
+    uint64_t     earlier_bytes; /* received, and connections, */
+    uint32_t     earlier_opened; /* until the last time */
     uint8_t      number[WAN_NUMBER_SIZE]; /* of this process */
     bool         joined;    /* the target is open */
     bool         resumed;
@@ -123,8 +132,13 @@ static int accept_object(void *user, const dx_bulk_object *o)
         end_refusal(s, s->from, "it announces chunks that dxwan does not use");
         return s->refused = DX_HBTP_STATUS_UNSUPPORTED;
     }
-    s->resumed = same && b->bulk.metrics.bytes_done;
-    s->resumed_bytes = same ? b->bulk.metrics.bytes_done : 0;
+    if (!same || !s->repairs) {
+        s->resumed = same && b->bulk.metrics.bytes_done;
+        s->resumed_bytes = same ? b->bulk.metrics.bytes_done : 0;
+        s->began_ns = (uint64_t)prog_now_ns();
+        wan_hash_begin(&s->hash);
+        wan_sums_open(&s->sums, o->size, o->chunk_size);
+    }
     if (!same && b->bulk.known) (void)os_empty(s->target.file);
     if (!wan_target_size(&s->target, o->size, &s->why)) {
         finish(s, prog_fail(PROG_SYSTEM, "%s: %s", s->target.path, s->why));
@@ -132,8 +146,24 @@ static int accept_object(void *user, const dx_bulk_object *o)
         return s->refused = STATUS_NO_ROOM;
     }
     end_refusal(s, s->from, NULL);
-    s->began_ns = s->moved_ns = s->saved_ns = (uint64_t)prog_now_ns();
+    s->moved_ns = s->saved_ns = (uint64_t)prog_now_ns();
     return 0;
+}
+
+static void on_arrived(void *user, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    recv_state *s = user;
+    wan_sums_set(&s->sums, offset, bytes, size);
+}
+
+/* Have the sender send damaged chunks again. False: it cannot be asked. */
+static bool fetch_again(recv_state *s)
+{
+    if (!os_random(s->number, sizeof s->number) || !wan_bulk_begin_again(&s->bulk)) return false;
+    for (uint32_t i = 0; (i = wan_sums_take(&s->sums, i)) < s->sums.count;)
+        (void)dx_bulk_forget(&s->bulk.bulk, (uint64_t)i * s->sums.chunk_size);
+    assert(!s->sums.damaged);
+    return true;
 }
 
 /* The first join: open the target. */
@@ -158,11 +188,16 @@ static int open_target(recv_state *s, const wan_join *j, const char **why)
     bulk.chunks_max = CHUNKS_MAX;
     bulk.timeout_ns = s->o->timeout_ns;
     wan_bulk_begin(&s->bulk, &s->loop.links, s->target.file, &bulk);
-    wan_hash_begin(&s->hash);
+    s->bulk.arrived = on_arrived;
+    s->bulk.user = s;
+    s->repairs = s->earlier_opened = 0;
+    s->earlier_bytes = 0;
     if (wan_target_resume(&s->target, &s->bulk.bulk)) return PROG_OK;
     if (!s->bulk.bulk.known) return PROG_OK;
     wan_bulk_end(&s->bulk); /* the note was read, and is of another file */
     wan_bulk_begin(&s->bulk, &s->loop.links, s->target.file, &bulk);
+    s->bulk.arrived = on_arrived;
+    s->bulk.user = s;
     return PROG_OK;
 }
 
@@ -303,45 +338,124 @@ static void tell(recv_state *s, uint64_t now, bool waits)
     wan_bulk_tell_hashed(&s->bulk, s->hash.bytes + s->signs);
 }
 
+/* The file cannot be completed here. */
+static void fail_check(recv_state *s, int status, uint64_t now)
+{
+    (void)dx_bulk_stop(&s->bulk.bulk, DX_HBTP_STATUS_INTERNAL, 0, now);
+    s->bulk.stale = true;
+    finish(s, status);
+}
+
+/* The content is not what was announced, and fetching it again does not help. */
+static void fail_content(recv_state *s, int status)
+{
+    (void)dx_bulk_verify(&s->bulk.bulk, false);
+    s->bulk.stale = true;
+    finish(s, status);
+}
+
+/* Another program has written into the partial file: damaged chunks are fetched again, by a sender that takes
+   this receiver for one that was killed and started again. */
+static void repair(recv_state *s, uint64_t now)
+{
+    const unsigned damaged = s->sums.damaged;
+    const dx_bulk_metrics *m = &s->bulk.bulk.metrics;
+    assert(damaged && s->bulk.bulk.state == DX_BULK_WHOLE);
+    if (s->repairs == REPAIRS_MAX) {
+        fail_content(s, prog_fail(PROG_DAMAGED, "%s: another program writes into it; nothing was stored",
+                                  s->target.part));
+        return;
+    }
+    if (!s->repairs)
+        prog_warn("%s: another program has written into it; %u chunks are sent again", s->target.part, damaged);
+    s->repairs++;
+    s->earlier_bytes += m->bytes;
+    s->earlier_opened += m->opened;
+    s->comparing = false;
+    s->saved_done = UINT64_MAX;
+    wan_target_unsync(&s->target);
+    wan_hash_begin(&s->hash);
+    if (!fetch_again(s))
+        fail_check(s, prog_fail(PROG_SYSTEM, "%s: damaged chunks cannot be fetched again", s->target.part), now);
+}
+
+/* Compare the complete file with what arrived, a part at a time. True: all of it is compared. */
+static bool compare(recv_state *s, uint64_t now)
+{
+    if (!s->comparing) s->compared = 0;
+    s->comparing = true;
+    if (wan_sums_step(&s->sums, s->target.file, &s->compared, s->sums.size, NULL) < 0) {
+        fail_check(s, prog_fail_errno("%s", s->target.part), now);
+        return false;
+    }
+    if (s->compared < s->sums.size) {
+        tell(s, now, true);
+        return false;
+    }
+    s->comparing = false;
+    if (!s->sums.damaged) return true;
+    repair(s, now);
+    return false;
+}
+
+/* The whole file is hashed. False: it is not what was announced. */
+static bool verify(recv_state *s, uint64_t now)
+{
+    uint8_t hash[32];
+    wan_hash_end(&s->hash, hash);
+    if (!memcmp(hash, s->bulk.bulk.object.hash, sizeof hash)) return true;
+    if (wan_sums_doubt(&s->sums)) {
+        repair(s, now);
+        return false;
+    }
+    fail_content(s, prog_fail(PROG_DAMAGED, "%s: the content that arrived is not what the sender announced; "
+                                            "nothing was stored", s->join.name));
+    return false;
+}
+
+/* The file is whole, verified, durable and compared: it gets its name. */
+static void place(recv_state *s, uint64_t now)
+{
+    int status = PROG_OK;
+    os_info info;
+    const bool is_longer = os_info_of(s->target.file, &info) == 0 && info.size != s->sums.size;
+    if (is_longer && !wan_target_size(&s->target, s->sums.size, &s->why)) /* another program may have appended to it */
+        status = prog_fail(PROG_SYSTEM, "%s: %s", s->target.part, s->why);
+    if (!status) status = wan_target_place(&s->target);
+    if (status) {
+        fail_check(s, status, now);
+        return;
+    }
+    s->placed = true;
+    (void)dx_bulk_verify(&s->bulk.bulk, true);
+    s->bulk.stale = true;
+    finish(s, PROG_OK);
+}
+
 /* Hash the bytes that arrived without a gap. The complete file is placed or refused. */
 static void check(recv_state *s, uint64_t now)
 {
-    dx_bulk *b = &s->bulk.bulk;
-    uint8_t hash[32];
+    const dx_bulk *b = &s->bulk.bulk;
     if (b->state == DX_BULK_WAITING || b->state >= DX_BULK_DONE) return;
-    if (wan_hash_step(&s->hash, s->target.file, b->front) < 0) {
-        const int status = prog_fail_errno("%s", s->target.part);
-        (void)dx_bulk_stop(b, DX_HBTP_STATUS_INTERNAL, 0, now);
-        finish(s, status);
+    if (!s->sums.damaged && s->hash.bytes < b->front &&
+        wan_sums_step(&s->sums, s->target.file, &s->hash.bytes, b->front, &s->hash) < 0) {
+        fail_check(s, prog_fail_errno("%s", s->target.part), now);
         return;
     }
     if (b->state != DX_BULK_WHOLE) return;
-    if (s->hash.bytes < b->object.size) {
+    if (!s->sums.damaged && s->hash.bytes < b->object.size) {
         tell(s, now, false);
         return;
     }
-    wan_hash_end(&s->hash, hash);
-    if (memcmp(hash, b->object.hash, sizeof hash) != 0) {
-        (void)dx_bulk_verify(b, false);
-        s->bulk.stale = true;
-        finish(s, prog_fail(PROG_DAMAGED, "%s: the content that arrived is not what the sender "
-                                          "announced; nothing was stored", s->join.name));
+    if (s->sums.damaged) { /* find all of them */
+        (void)compare(s, now);
         return;
     }
-    const int synced = wan_target_sync(&s->target);
-    if (synced > 0) {
-        tell(s, now, true);
-        return;
-    }
-    const int status = synced < 0 ? prog_fail_errno("%s", s->target.part) : wan_target_place(&s->target);
-    if (status) {
-        (void)dx_bulk_stop(b, DX_HBTP_STATUS_INTERNAL, 0, now);
-    } else {
-        s->placed = true;
-        (void)dx_bulk_verify(b, true);
-    }
-    s->bulk.stale = true;
-    finish(s, status);
+    if (!s->comparing && !s->target.syncing.done && !s->target.syncing.running && !verify(s, now)) return;
+    const int synced = s->comparing ? 0 : wan_target_sync(&s->target);
+    if (synced > 0) tell(s, now, true);
+    else if (synced < 0) fail_check(s, prog_fail_errno("%s", s->target.part), now);
+    else if (compare(s, now)) place(s, now);
 }
 
 /* Make the partial file durable every SAVE_S. */
@@ -360,7 +474,7 @@ static void give_up(recv_state *s, uint64_t now)
 {
     dx_bulk *b = &s->bulk.bulk;
     const unsigned seconds = (unsigned)(s->o->timeout_ns / SECOND);
-    const bool running = s->joined && b->state != DX_BULK_WAITING;
+    const bool running = s->joined && (b->state != DX_BULK_WAITING || s->repairs);
     if (is_ended(s) && s->o->ender && !s->joined) {
         finish(s, PROG_OK);
     } else if (is_ended(s)) {
@@ -476,7 +590,7 @@ static void tick(recv_state *s, uint64_t now)
         const dx_bulk *b = &s->bulk.bulk;
         check(s, now);
         save(s, now);
-        const uint64_t moved = b->metrics.bytes_done + s->hash.bytes + s->signs + (uint64_t)b->state +
+        const uint64_t moved = b->metrics.bytes_done + s->hash.bytes + s->compared + s->signs + (uint64_t)b->state +
                                s->bulk.far.valid;
         if (s->bulk.far.valid != s->heard_signs && b->state == DX_BULK_WAITING) s->began_ns = now;
         s->heard_signs = s->bulk.far.valid;
@@ -493,8 +607,8 @@ static void tick(recv_state *s, uint64_t now)
 static bool is_hashing(const recv_state *s)
 {
     if (is_mirror(s)) return (s->image.checking || (s->unpacking && !s->unpacked)) && !s->over;
-    return s->joined && !s->over && s->bulk.bulk.state != DX_BULK_WAITING &&
-           s->hash.bytes < s->bulk.bulk.front;
+    if (!s->joined || s->over || s->bulk.bulk.state == DX_BULK_WAITING) return false;
+    return s->comparing || (s->hash.bytes < s->bulk.bulk.front && !s->sums.damaged);
 }
 
 /* Is a thread at work, after which the file is renamed? */
@@ -571,10 +685,10 @@ static void report(const recv_state *s)
         prog_json_text(&j, "path", s->target.path);
         prog_json_number(&j, "size", b->object.size);
         prog_json_number(&j, "resumed_bytes", s->resumed_bytes);
-        prog_json_number(&j, "received_bytes", b->metrics.bytes);
+        prog_json_number(&j, "received_bytes", s->earlier_bytes + b->metrics.bytes);
         prog_json_number(&j, "link_bytes", s->loop.links.received);
         prog_json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
-        prog_json_number(&j, "connections_opened", b->metrics.opened);
+        prog_json_number(&j, "connections_opened", s->earlier_opened + b->metrics.opened);
         prog_json_number(&j, "chunks_duplicate", b->metrics.chunks_duplicate);
         prog_json_hash(&j, "blake3", b->object.hash);
         prog_json_end(&j);
@@ -623,6 +737,7 @@ int wan_recv(const wan_options *o)
     if (!status) status = run(s);
     if (s->joined && !s->placed) {
         const bool keep = status != PROG_DAMAGED && (is_mirror(s) || s->bulk.bulk.known);
+        if (keep && s->sums.damaged) (void)fetch_again(s); /* by the next run */
         if (keep && !is_mirror(s)) (void)wan_target_save_now(&s->target, &s->bulk.bulk);
         wan_target_close(&s->target, keep);
     }
@@ -633,6 +748,7 @@ int wan_recv(const wan_options *o)
     if (s->unpacking) wan_unpack_end(&s->unpack);
     if (is_mirror(s)) wan_image_close(&s->image);
     else if (s->joined) wan_bulk_end(&s->bulk);
+    wan_sums_close(&s->sums);
     if (listener >= 0) os_close_socket(listener);
     if (!o->refusals) wan_refusals_tick(&s->refusals, true);
     free(s);

@@ -327,6 +327,12 @@ int wan_target_sync(wan_target *t)
     return result;
 }
 
+void wan_target_unsync(wan_target *t)
+{
+    assert(!t->syncing.running);
+    t->syncing.done = false;
+}
+
 /* A directory that was replaced is removed by wan_target_close(). */
 static int place_tree(wan_target *t)
 {

@@ -72,6 +72,8 @@ int  wan_target_save_now(wan_target *t, const dx_bulk *bulk);
 int  wan_target_clean(wan_target *t);
 /* Make the file or t->tree durable, on a thread; the file gets its mode. 1: it is under way, call again; 0: done; -1: errno. */
 int  wan_target_sync(wan_target *t);
+/* The file was written to again: the next wan_target_sync() is another one. */
+void wan_target_unsync(wan_target *t);
 /* The file is whole, verified and durable: rename it. Of a directory, t->tree. */
 int  wan_target_place(wan_target *t);
 /* Close it. keep: the partial file and its note stay, to be resumed. */

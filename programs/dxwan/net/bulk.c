@@ -1,7 +1,7 @@
 /* A transfer on links. See bulk.h. */
 #include "bulk.h"
 
-#include "../../common/os.h"
+#include "thin.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -42,7 +42,8 @@ static const void *read_chunk(void *user, uint64_t offset, uint32_t size)
 static int write_chunk(void *user, uint64_t offset, const uint8_t *bytes, uint32_t size)
 {
     wan_bulk *b = user;
-    if (os_write_at(b->file, offset, bytes, size) == 0) return 0;
+    if (b->arrived) b->arrived(b->user, offset, bytes, size);
+    if (wan_thin_write(b->file, offset, bytes, size) == 0) return 0;
     b->system_error = errno;
     return -1;
 }
@@ -87,6 +88,20 @@ void wan_bulk_restart(wan_bulk *b)
     }
     b->checked = 0;
     (void)dx_bulk_init(&b->bulk, &b->desc); /* as it did the first time */
+}
+
+bool wan_bulk_begin_again(wan_bulk *b)
+{
+    assert(!b->sends);
+    if (!b->bulk.known) return false;
+    const size_t room = DX_BULK_STATE_SIZE + (size_t)(b->bulk.object.size / b->bulk.object.chunk_size / 8) + 2;
+    uint8_t *state = prog_alloc(room);
+    const int64_t size = dx_bulk_save(&b->bulk, state, room);
+    assert(size > 0);
+    wan_bulk_restart(b);
+    const int error = dx_bulk_load(&b->bulk, state, (size_t)size);
+    free(state);
+    return !error;
 }
 
 void wan_bulk_end(wan_bulk *b)

@@ -40,6 +40,8 @@ struct wan_bulk {
     uint64_t   checked;      /* bytes that the receiver has hashed, as it says, and then signs of life */
     wan_signs  far;          /* of a sender that hashes */
     uint64_t   far_done;     /* bytes that were here at the last one */
+    void     (*arrived)(void *user, uint64_t offset, const uint8_t *bytes, size_t size);
+    void      *user;         /* of a receiver, which is told each new chunk; NULL: it is not */
     dx_bulk_desc desc;
     void      *memory;
     uint8_t   *place;       /* where the next chunk is read to */
@@ -52,6 +54,9 @@ struct wan_bulk {
 void wan_bulk_begin(wan_bulk *b, dx_link *links, int file, const dx_bulk_desc *desc);
 /* Forget everything, as the receiver did that was killed: abort all links, begin again. */
 void wan_bulk_restart(wan_bulk *b);
+/* Of a receiver: abort all links, and begin again with what is here, of which dx_bulk_forget() may take away.
+   Whoever comes next must hear of another process. False: no object is known. */
+bool wan_bulk_begin_again(wan_bulk *b);
 /* Free the memory. */
 void wan_bulk_end(wan_bulk *b);
 /* A link takes part from now on. False: 256 do already. */

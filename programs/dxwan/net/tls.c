@@ -22,6 +22,7 @@ bool wan_tls_is_wanted(const wan_options *o) { return o->tls_cert || o->tls_key 
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
@@ -38,7 +39,8 @@ enum {
     TICKET_S       = 1,           /* a server that has sent no ticket in this time sends none */
     NAME_SIZE      = 256,
     FAULT_SIZE     = 320,
-    TICK_MS        = 250
+    TICK_MS        = 250,
+    PEM_SIZE_MAX   = 1 << 20      /* bytes of a file */
 };
 #define SECOND ((uint64_t)1000000000)
 
@@ -92,29 +94,47 @@ static carrier *carrier_of(dx_peers *peers, dx_peers_id id)
 }
 
 /* >>certificates --------------------------------------------------------- */
-/* A file cannot be used. locked: it wants a passphrase. */
-static int fail_file(const wan_options *o, const char *what, const char *path, bool locked)
+/* A file cannot be used. default_reason: where OpenSSL has none. */
+static int fail_file(const wan_options *o, const char *what, const char *path, const char *default_reason)
 {
-    os_info info;
-    char option[PROG_PATH_SIZE_MAX + 120];
     char why[160];
-    (void)snprintf(option, sizeof option, "%s%s%s%s", FAULT(o), OPTION(o), what);
-    const int file = os_open(path);
-    if (file < 0) return prog_fail_errno("%s %s", option, path);
-    const bool is_folder = os_info_of(file, &info) == 0 && info.kind == OS_FOLDER;
-    os_close(file);
     const unsigned long error = ERR_peek_last_error();
     const char *reason = ERR_reason_error_string(error);
-    if (is_folder) reason = "is a directory";
-    else if (locked) reason = "has a passphrase; give a key without one";
-    else if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == ERR_R_PEM_LIB)
-        reason = !strcmp(what, "key") ? "has no private key in PEM" : "has no certificate in PEM";
-    else if (ERR_GET_LIB(error) == ERR_LIB_X509 && (ERR_GET_REASON(error) == X509_R_KEY_VALUES_MISMATCH ||
-                                                    ERR_GET_REASON(error) == X509_R_KEY_TYPE_MISMATCH))
+    if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE) reason = NULL;
+#ifdef ERR_LIB_OSSL_DECODER
+    if (ERR_GET_LIB(error) == ERR_LIB_OSSL_DECODER) reason = NULL; /* "unsupported": nothing was found */
+#endif
+    if (ERR_GET_LIB(error) == ERR_LIB_X509 && (ERR_GET_REASON(error) == X509_R_KEY_VALUES_MISMATCH ||
+                                               ERR_GET_REASON(error) == X509_R_KEY_TYPE_MISMATCH))
         reason = "is not the key of the certificate";
-    (void)snprintf(why, sizeof why, "%s", reason ? reason : "not what it should be");
+    (void)snprintf(why, sizeof why, "%s", reason ? reason : default_reason);
     ERR_clear_error();
-    return prog_fail(PROG_USAGE, "%s %s: %s", option, path, why);
+    return prog_fail(PROG_USAGE, "%s%s%s%s %s: %s", FAULT(o), OPTION(o), what, path, why);
+}
+
+typedef struct pem { /* a file that was read: OpenSSL would wait for a FIFO, and read a pipe twice */
+    char  *bytes;
+    size_t size;
+    BIO   *bio;
+} pem;
+
+/* A daemon reads its files for each connection, so they cannot be pipes. */
+static int open_pem(pem *f, const wan_options *o, const char *what, const char *path)
+{
+    char before[PROG_PATH_SIZE_MAX + 120];
+    (void)snprintf(before, sizeof before, "%s%s%s%s ", FAULT(o), OPTION(o), what);
+    const int status = prog_load(before, path, PEM_SIZE_MAX, !o->config, &f->bytes, &f->size);
+    if (status) return status;
+    f->bio = BIO_new_mem_buf(f->bytes, (int)f->size);
+    ERR_clear_error();
+    return PROG_OK;
+}
+
+static void close_pem(pem *f)
+{
+    BIO_free(f->bio);
+    OPENSSL_cleanse(f->bytes, f->size);
+    free(f->bytes);
 }
 
 /* A key with a passphrase would ask for it at the terminal. */
@@ -145,16 +165,37 @@ static bool is_number(const char *name)
     return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
 }
 
+/* Trust the certificates of a file, and heed its revocation lists. serves: name them to the other side. */
+static int load_ca(SSL_CTX *c, const wan_options *o, bool serves)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(c);
+    int count = 0;
+    pem f;
+    const int status = open_pem(&f, o, "ca", o->tls_ca);
+    if (status) return status;
+    STACK_OF(X509_INFO) *all = f.bio ? PEM_X509_INFO_read_bio(f.bio, NULL, NULL, NULL) : NULL;
+    for (int i = 0; all && i < sk_X509_INFO_num(all); i++) {
+        const X509_INFO *one = sk_X509_INFO_value(all, i);
+        if (one->x509 && X509_STORE_add_cert(store, one->x509) == 1) {
+            count++;
+            if (serves) (void)SSL_CTX_add_client_CA(c, one->x509);
+        }
+        if (one->crl) (void)X509_STORE_add_crl(store, one->crl);
+    }
+    sk_X509_INFO_pop_free(all, X509_INFO_free);
+    close_pem(&f);
+    return count ? PROG_OK : fail_file(o, "ca", o->tls_ca, "has no certificate in PEM");
+}
+
 /* The other side's certificate must be signed by a CA and have the name. */
 static int load_trust(SSL_CTX *c, const wan_options *o, bool serves, const char *name)
 {
     X509_VERIFY_PARAM *param = SSL_CTX_get0_param(c);
     if (serves && !o->tls_ca) return PROG_OK; /* anybody is welcome */
-    if (o->tls_ca && SSL_CTX_load_verify_locations(c, o->tls_ca, NULL) != 1)
-        return fail_file(o, "ca", o->tls_ca, false);
+    const int status = o->tls_ca ? load_ca(c, o, serves) : PROG_OK;
+    if (status) return status;
     if (!o->tls_ca && SSL_CTX_set_default_verify_paths(c) != 1)
         return prog_fail(PROG_SYSTEM, "%s%sthe system has no CA certificates; give %sca", FAULT(o), OPTION(o));
-    if (serves) SSL_CTX_set_client_CA_list(c, SSL_load_client_CA_file(o->tls_ca));
     SSL_CTX_set_verify(c, SSL_VERIFY_PEER | (serves ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
     if (!*name) return PROG_OK;
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -163,19 +204,48 @@ static int load_trust(SSL_CTX *c, const wan_options *o, bool serves, const char 
     return set == 1 ? PROG_OK : prog_fail(PROG_USAGE, "%s%s%sname %s: not a name", FAULT(o), OPTION(o), name);
 }
 
+/* The certificate comes first, then those that signed it. */
+static bool use_chain(SSL_CTX *c, BIO *in)
+{
+    X509 *x = in ? PEM_read_bio_X509_AUX(in, NULL, NULL, NULL) : NULL;
+    bool good = x && SSL_CTX_use_certificate(c, x) == 1;
+    X509_free(x);
+    while (good && (x = PEM_read_bio_X509(in, NULL, NULL, NULL)) != NULL) {
+        good = SSL_CTX_add0_chain_cert(c, x) == 1;
+        if (!good) X509_free(x);
+    }
+    if (!good) return false;
+    const unsigned long error = ERR_peek_last_error();
+    good = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE; /* the end */
+    if (good) ERR_clear_error();
+    return good;
+}
+
+static bool use_key(SSL_CTX *c, BIO *in, bool *locked)
+{
+    EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, no_passphrase, locked) : NULL;
+    const bool good = key && SSL_CTX_use_PrivateKey(c, key) == 1 && SSL_CTX_check_private_key(c) == 1;
+    EVP_PKEY_free(key);
+    return good;
+}
+
 static int load_own(SSL_CTX *c, const wan_options *o)
 {
     bool locked = false;
+    pem f;
     if (!o->tls_cert) return PROG_OK;
-    ERR_clear_error();
-    SSL_CTX_set_default_passwd_cb(c, no_passphrase);
-    SSL_CTX_set_default_passwd_cb_userdata(c, &locked);
-    if (SSL_CTX_use_certificate_chain_file(c, o->tls_cert) != 1)
-        return fail_file(o, "cert", o->tls_cert, locked);
-    if (SSL_CTX_use_PrivateKey_file(c, o->tls_key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(c) != 1)
-        return fail_file(o, "key", o->tls_key, locked);
-    SSL_CTX_set_default_passwd_cb_userdata(c, NULL);
-    return PROG_OK;
+    int status = open_pem(&f, o, "cert", o->tls_cert);
+    if (status) return status;
+    const bool has_chain = use_chain(c, f.bio);
+    close_pem(&f);
+    if (!has_chain) return fail_file(o, "cert", o->tls_cert, "has no certificate in PEM");
+    status = open_pem(&f, o, "key", o->tls_key);
+    if (status) return status;
+    const bool has_key = use_key(c, f.bio, &locked);
+    close_pem(&f);
+    if (locked) ERR_clear_error();
+    return has_key ? PROG_OK : fail_file(o, "key", o->tls_key, locked ? "has a passphrase; give a key without one"
+                                                                      : "has no private key in PEM");
 }
 
 static int check_options(const wan_options *o, bool serves)
