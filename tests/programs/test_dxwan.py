@@ -1745,6 +1745,39 @@ def case_mirror_memory_of_a_stopped_process():
     child.end()
 
 
+def case_mirror_memory_that_was_never_touched():
+    """Pages here and there of a large mapping: the image has them, and zeros for the others, which are not read: that would take page tables."""
+    dice = random.Random(SEED)
+    count = 1 << 14
+    touched = sorted(dice.sample(range(count // 2), 1500) + list(range(5000, 5200)))
+    program = """import ctypes, mmap, sys
+m = mmap.mmap(-1, %d, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+m.madvise(15) # MADV_NOHUGEPAGE
+for page in %r: m[4096 * page:4096 * page + 4] = page.to_bytes(4, "little")
+print(ctypes.addressof(ctypes.c_char.from_buffer(m)), flush=True)
+sys.stdin.read()
+""" % (4096 * count, touched)
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def tables(): # of pages: one that is read has an entry, though it has no memory
+        with open("/proc/%d/status" % child.pid) as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("VmPTE"))
+    try:
+        at, before = int(child.stdout.readline()), tables()
+        r = receive()
+        Run("mirror", "/proc/%d/mem" % child.pid, "127.0.0.1:%d" % r.port, "--once", "--quiet").end()
+        r.end()
+        grown = tables() - before
+    finally:
+        child.kill()
+        child.communicate()
+    assert grown < 32, grown
+    content = Core("in/%d.core" % child.pid).at(at, 4096 * count)
+    wanted = set(touched)
+    for page in range(count):
+        assert content[4096 * page:4096 * (page + 1)] == (page.to_bytes(4, "little") if page in wanted else b"").ljust(4096, b"\0"), page
+
+
 def case_mirror_memory_while_it_runs():
     """--pause 0: the process is never stopped; the image is whole as a file."""
     child = Child("count")
