@@ -87,7 +87,7 @@ typedef struct stream {
     bool           dialed; /* the dialer is at work */
     uint64_t       spare_ns; /* since when it is not wanted; 0: it is */
     bool           full;   /* it has taken no more at least once since the last report */
-    uint64_t       acked;  /* bytes of this connection, as its kernel said last */
+    wan_paths      last;   /* of this connection, at the last look */
     uint64_t       bytes;  /* sent, over all its connections */
 } stream;
 
@@ -829,14 +829,11 @@ static uint64_t delivered(mirror *m)
     m->answered = 0;
     for (uint32_t i = 0; i < m->limit; i++) {
         stream *st = &m->streams[i];
-        wan_paths path = {0};
         if (!st->id || !st->joined) continue;
-        wan_path_add(&path, wan_loop_fd(&m->loop.links, st->id));
-        m->asks_kernel = m->asks_kernel || path.delivered;
-        wan_choice_add(&m->choices[i], path.delivered > st->acked ? path.delivered - st->acked : 0);
-        if (path.delivered <= st->acked) continue;
-        if (!st->spare_ns) bytes += path.delivered - st->acked;
-        st->acked = path.delivered;
+        const wan_paths grown = wan_path_look(&st->last, wan_loop_fd(&m->loop.links, st->id));
+        m->asks_kernel = m->asks_kernel || st->last.delivered;
+        wan_choice_add(&m->choices[i], grown.delivered);
+        if (!st->spare_ns) bytes += grown.delivered;
     }
     return bytes;
 }
@@ -1009,7 +1006,7 @@ static void on_opened(dx_link *l, dx_link_id id)
         if (m->streams[i].dialer.id == id) {
             m->streams[i].id = id;
             m->streams[i].joined = m->streams[i].useful = false;
-            m->streams[i].acked = 0;
+            memset(&m->streams[i].last, 0, sizeof m->streams[i].last);
             m->choices[i].lately = 0;
         }
 }
