@@ -423,3 +423,43 @@ DX_TEST(am_12_the_kernel_tells_of_windows_and_round_trips)
     for (int i = 0; i < 2; i++) close(fds[i]);
     os_close(listener);
 }
+
+/* The look of send and of mirror at a connection: what was delivered counts once, and never less than before. */
+DX_TEST(a_look_tells_what_was_delivered_since_the_last)
+{
+    static uint8_t data[65536];
+    char text[DX_REACTOR_ADDRESS_TEXT_SIZE];
+    dx_reactor_address at;
+    wan_paths last = {0};
+    int listener;
+    uint64_t sum = 0;
+    DX_CHECK_EQ(wan_listen("127.0.0.1:0", &listener, text), PROG_OK);
+    DX_CHECK_EQ(wan_address_find(&at, text), PROG_OK);
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    DX_CHECK_EQ(connect(fd, (const struct sockaddr *)(const void *)at.bytes, at.size), 0);
+    for (int turn = 0; turn < 3; turn++) {
+        DX_CHECK_EQ(write(fd, data, 1000), 1000);
+        for (int tries = 0; tries < 500 && last.delivered < 1000 * (turn + 1u); tries++) {
+            sum += wan_path_look(&last, fd).delivered;
+            DX_CHECK_EQ(sum, last.delivered);
+            if (!last.delivered && !last.segments) break; /* an emulated Linux reports nothing */
+            usleep(1000);
+        }
+    }
+    if (last.delivered) {
+        DX_CHECK(sum >= 3000 && sum <= 3001); /* the kernel counts the SYN */
+        DX_CHECK(last.segments >= 3);
+    }
+    DX_CHECK_EQ(wan_path_look(&last, fd).delivered, 0);
+    last.delivered += 500;
+    last.segments += 500;
+    last.retransmitted += 500;
+    const uint64_t most = last.delivered;
+    const wan_paths grown = wan_path_look(&last, fd);
+    DX_CHECK(!grown.delivered && !grown.segments && !grown.retransmitted);
+    DX_CHECK_EQ(last.delivered, most); /* it stays at its highest, */
+    DX_CHECK(last.segments < 500 && last.retransmitted < 500); /* the others are those of now */
+    DX_CHECK_EQ(wan_path_look(&last, -1).delivered, 0); /* closed */
+    close(fd);
+    os_close(listener);
+}

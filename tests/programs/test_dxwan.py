@@ -1967,6 +1967,39 @@ def case_mirror_memory_of_a_stopped_process():
     child.end()
 
 
+def case_mirror_memory_that_was_never_touched():
+    """Pages here and there of a large mapping: the image has them, and zeros for the others, which are not read: that would take page tables."""
+    dice = random.Random(SEED)
+    count = 1 << 14
+    touched = sorted(dice.sample(range(count // 2), 1500) + list(range(5000, 5200)))
+    program = """import ctypes, mmap, sys
+m = mmap.mmap(-1, %d, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+m.madvise(15) # MADV_NOHUGEPAGE
+for page in %r: m[4096 * page:4096 * page + 4] = page.to_bytes(4, "little")
+print(ctypes.addressof(ctypes.c_char.from_buffer(m)), flush=True)
+sys.stdin.read()
+""" % (4096 * count, touched)
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def tables(): # of pages: one that is read has an entry, though it has no memory
+        with open("/proc/%d/status" % child.pid) as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("VmPTE"))
+    try:
+        at, before = int(child.stdout.readline()), tables()
+        r = receive()
+        Run("mirror", "/proc/%d/mem" % child.pid, "127.0.0.1:%d" % r.port, "--once", "--quiet").end()
+        r.end()
+        grown = tables() - before
+    finally:
+        child.kill()
+        child.communicate()
+    assert grown < 32, grown
+    content = Core("in/%d.core" % child.pid).at(at, 4096 * count)
+    wanted = set(touched)
+    for page in range(count):
+        assert content[4096 * page:4096 * (page + 1)] == (page.to_bytes(4, "little") if page in wanted else b"").ljust(4096, b"\0"), page
+
+
 def case_mirror_memory_while_it_runs():
     """--pause 0: the process is never stopped; the image is whole as a file."""
     child = Child("count")
@@ -2870,6 +2903,202 @@ def case_mirror_tree_damaged_images():
         assert set(os.listdir("in")) <= {"f", ".f.dxwan-part"}, n
         shutil.rmtree("in")
         os.mkdir("in")
+
+
+def replace_kind(w):
+    """A file, directory or link of a TreeWriter becomes one of another kind."""
+    names = w.all("files") + w.all("folders")
+    if not names:
+        return
+    name = w.dice.choice(names)
+    if os.path.isdir(name) and not os.path.islink(name):
+        shutil.rmtree(name)
+    else:
+        os.unlink(name)
+    kind = w.dice.randrange(3)
+    if kind == 0:
+        write(name, w.dice.randbytes(w.dice.choice((10, 50000))))
+    elif kind == 1:
+        os.mkdir(name)
+        write(name + "/inside", w.dice.randbytes(3000))
+    else:
+        os.symlink(w.dice.choice((os.path.abspath("outside/victim"), "/etc/passwd", "nothing")), name) # the writer follows those of directories
+
+
+def meddle(copy, dice):
+    """Somebody else changes the copy: other content, other kinds, links that lead out of it, hard links to files outside."""
+    names = [os.path.join(at, name) for at, folders, files in os.walk(copy) for name in files + folders]
+    for name in dice.sample(names, min(len(names), 4)):
+        if not os.path.lexists(name):
+            continue # it was below another one
+        plain = os.path.isfile(name) and not os.path.islink(name) and os.stat(name).st_nlink == 1
+        kind = dice.randrange(6)
+        if kind == 0 and plain:
+            os.chmod(name, 0o644)
+            with open(name, "r+b") as f:
+                f.seek(dice.randrange(os.path.getsize(name) + 1))
+                f.write(b"somebody else's")
+            continue
+        shutil.rmtree(name) if os.path.isdir(name) and not os.path.islink(name) else os.unlink(name)
+        if kind == 1:
+            os.symlink("../" * 9 + os.path.abspath("outside"), name)
+        elif kind == 2:
+            os.symlink(os.path.abspath("outside/victim"), name)
+        elif kind == 3:
+            os.mkfifo(name)
+        elif kind == 4:
+            os.link("outside/victim", name)
+        elif kind == 5:
+            os.mkdir(name)
+
+
+def kill_some(dice, port):
+    """A mirror of which one side or both are killed, at any moment. Without a limit it may end before."""
+    r = Run("recv", "127.0.0.1:%d" % port, "--out", "in", "--force", "--wait", PATIENCE).listening()
+    s = mirror_tree(None, "--once", *dice.choice(((), ("--rate", "1M"))), port=port)
+    time.sleep(dice.random() * 0.4)
+    for run in dice.choice(((r, s), (s, r))):
+        run.kill()
+        run.process.communicate()
+        running.remove(run)
+
+
+def case_mirror_tree_again():
+    """A chain of mirrors of a directory that changes between them, some of them killed, onto a copy that somebody else changes:
+    each copy is the directory, nothing outside is touched, and one of an unchanged directory costs hashes."""
+    port, = free_ports(1)
+    os.mkdir("outside")
+    write("outside/victim", b"victim")
+    outside = tree("outside")
+    for run in range(ROUNDS):
+        dice = random.Random("%s again %d" % (SEED, run))
+        w = TreeWriter("d", dice.random())
+        for step in range(5):
+            for _ in range(dice.randrange(40)):
+                w.act()
+                if dice.random() < 0.1:
+                    replace_kind(w)
+            if dice.random() < 0.5 and os.path.isdir("in/d"):
+                meddle("in/d", dice)
+            for _ in range(dice.randrange(3)):
+                kill_some(dice, port)
+            for again in (False, True):
+                what = "run %d, step %d%s" % (run, step, ", unchanged" if again else "")
+                r = Run("recv", "127.0.0.1:%d" % port, "--out", "in", "--force", "--wait", PATIENCE, "--json").listening()
+                s = mirror_tree(None, "--once", port=port).end()
+                r.end()
+                assert_same_tree("in/d", "d", what)
+                only("in", "d")
+                assert tree("outside") == outside, what
+            told = json.loads(s.out)
+            entries = len(w.all("files")) + len(w.all("folders")) + 1
+            assert told["link_bytes"] < 5000 + 100 * (told["size"] // REGION + 1) + 300 * entries, (what, entries, s.out)
+
+
+def case_mirror_tree_again_costs_what_changed():
+    """What the old copy has does not travel: where a file changed, its pages, and a new file before all others."""
+    dice = random.Random(SEED)
+    os.makedirs("d/sub")
+    names = ["d/%s%02d" % (dice.choice(("", "sub/")), n) for n in range(50)]
+    for name in names:
+        write(name, dice.randbytes(200000))
+
+    def change():
+        with open(names[7], "r+b") as f:
+            f.seek(100000)
+            f.write(b"changed")
+
+    def cut():
+        os.truncate(names[9], 150000)
+
+    def grow():
+        with open(names[11], "ab") as f:
+            f.write(dice.randbytes(10000))
+
+    def replace():
+        os.unlink(names[13])
+        os.symlink(os.path.basename(names[12]), names[13])
+    acts = ((None, 10000), (change, 20000), (cut, 20000), (grow, 40000), (replace, 20000), (lambda: write("d/.first", dice.randbytes(30000)), 60000),
+            (lambda: os.unlink(names[3]), 20000), (lambda: os.chmod(names[4], 0o600), 20000))
+    for n, (act, most) in enumerate(((lambda: None, 1 << 40), *acts)):
+        if act:
+            act()
+        r = receive("--force")
+        s = mirror_tree(r, "--once").end()
+        r.end()
+        assert_same_tree("in/d", "d", "act %d" % n)
+        assert json.loads(s.out)["link_bytes"] < most, (n, s.out)
+
+
+def case_mirror_tree_again_of_one_sender():
+    """The receiver of a mirror goes away and comes back without its partial file, and has an old copy."""
+    dice = random.Random(SEED)
+    os.mkdir("d")
+    for n in range(30):
+        write("d/%02d" % n, dice.randbytes(100000))
+    shutil.copytree("d", "in/d")
+    r = receive("--force")
+    s = mirror_tree(r, "--every", 1)
+    write("d/marker", b"marker 1")
+    await_content("in/.d.dxwan-part", b"marker 1")
+    r.kill()
+    r.end(-9)
+    os.unlink("in/.d.dxwan-part")
+    r = Run("recv", "127.0.0.1:%d" % r.port, "--out", "in", "--force", "--wait", PATIENCE).listening()
+    write("d/marker", b"marker 2")
+    await_content("in/.d.dxwan-part", b"marker 2")
+    s.kill(signal.SIGTERM)
+    s.end()
+    r.end()
+    assert_same_tree("in/d", "d")
+    only("in", "d")
+    assert json.loads(s.out)["link_bytes"] < 100000, s.out
+
+
+def case_mirror_tree_again_damaged_tables():
+    """A sender's table says where the files of the old copy belong: damaged ones, and each of those that no directory has, find
+    nothing outside of the copy, and the copy stays."""
+    root, outside = entry(0, kind=2, mode=0o755), os.path.abspath("outside").encode()
+    os.mkdir("outside")
+    write("outside/victim", b"victim" * 9999)
+    os.makedirs("old/a")
+    write("old/a/b", b"old content " * 40000)
+    os.symlink(os.path.abspath("outside"), "old/l")
+    os.mkfifo("old/p")
+    at = REGION + 64
+    base = [root, entry(1, b"a", kind=2), entry(2, b"b", size=300000, at=at), entry(1, b"l", kind=2), entry(2, b"victim", size=9000, at=at + 300000),
+            entry(1, b"p", size=5000, at=at + 310000)]
+    bad = {"sound": base, "overlap": base + [entry(1, b"q", size=300000, at=at + 10)], "below_a_file": base + [entry(2, b"x", size=5, at=at)],
+           "deep": [root] + [entry(n, b"n", kind=2) for n in range(1, 257)] + [entry(256, b"o", size=9, at=at)],
+           "no_root": base[1:], "two_roots": [root, *base], "jump": [root, entry(3, b"x", size=9, at=at)], "huge": base + [entry(1, b"q", size=1 << 60, at=at)],
+           "overflow": base + [entry(1, b"q", size=(1 << 64) - 9, at=at)], "in_head": base + [entry(1, b"q", size=9, at=1)], "absolute": [root, entry(1, outside, size=9, at=at)],
+           "up": [root, entry(1, b"..", kind=2), entry(2, b"victim", size=9, at=at)]}
+    dice = random.Random(SEED)
+    content = b"x" * (3 * REGION)
+    images = {name: tree_image(entries, content=b"", at=64, more=content) for name, entries in bad.items()}
+    for n in range(ROUNDS * 4):
+        image = bytearray(images["sound"])
+        for _ in range(dice.randrange(1, 4)):
+            image[dice.choice((dice.randrange(32), dice.randrange(64, 64 + sum(map(len, base)))))] = dice.choice((0, 1, 255, dice.randrange(256)))
+        images["damaged %d" % n] = bytes(image)
+    before, outer = tree("old/a"), tree("outside")
+    for name, image in images.items():
+        shutil.rmtree("in")
+        os.mkdir("in")
+        shutil.copytree("old/a", "in/f/a")
+        os.symlink(outside, "in/f/l")
+        os.mkfifo("in/f/p")
+        for turn in (b"y", b"z"): # the second one finds the table in the partial file, and compares what comes after it
+            r = receive("--force", "--timeout", 5)
+            s, server = send_image(image[:-len(content) + 9] + turn * (len(content) - 9), r)
+            for run in (r, s):
+                run.process.wait(PATIENCE)
+                assert run.process.returncode in (0, 3, 4, 6), (name, run.process.returncode)
+                run.end(run.process.returncode)
+            server.close()
+            assert tree("outside") == outer, name
+            if r.process.returncode:
+                assert tree("in/f/a") == before, name
 
 
 def case_mirror_tree_by_the_daemon():

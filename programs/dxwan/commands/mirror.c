@@ -70,6 +70,8 @@ typedef struct slot {
     bool       like;    /* or to the second image, */
     uint32_t   uses[WAN_COPIES_MAX]; /* or to these other regions */
     uint32_t   use_count;
+    bool       summed;  /* sums has those of the pages that the receiver has in its place */
+    uint8_t    sums[WAN_SUMS_SIZE];
     dx_link_id link;    /* that it was sent on */
     uint64_t   sent_ns; /* when, */
     uint64_t   sent_size; /* and how many bytes */
@@ -85,7 +87,7 @@ typedef struct stream {
     bool           dialed; /* the dialer is at work */
     uint64_t       spare_ns; /* since when it is not wanted; 0: it is */
     bool           full;   /* it has taken no more at least once since the last report */
-    uint64_t       acked;  /* bytes of this connection, as its kernel said last */
+    wan_paths      last;   /* of this connection, at the last look */
     uint64_t       bytes;  /* sent, over all its connections */
 } stream;
 
@@ -132,6 +134,7 @@ typedef struct mirror {
     uint64_t           far_size; /* bytes that the receiver had when it was joined */
     phase              phase;
     uint64_t           at_region;
+    bool               leads;    /* a directory's header and table are sent first, and at_region counts their regions */
     uint64_t           changes;  /* regions that this round has sent, */
     uint64_t           changes_before; /* and the one before; UINT64_MAX: there was none */
     bool               rest_small; /* the next round may be the last one */
@@ -268,6 +271,7 @@ static void begin_round(mirror *m)
     if (wan_source_is_stopped(&m->source)) begin_capture(m);
     m->phase = m->captured ? CAPTURING : SCANNING;
     m->at_region = 0;
+    m->leads = m->source.kind == WAN_FOLDER && m->far_size;
     m->changes = 0;
     m->round.number++;
     m->far_hashed = 0;
@@ -361,10 +365,37 @@ static void doubt_all(mirror *m)
 }
 
 /* >>slots ---------------------------------------------------------------- */
+/* A receiver may have the files of a directory already, and finds them by the table: the regions of header and
+   table are the first ones then. Returns their number, *first is the first one that is not that of the header. */
+static uint64_t count_leading(const mirror *m, uint64_t *first)
+{
+    uint64_t at, size;
+    wan_folder_find_table(&m->source.folder, &at, &size);
+    const uint64_t last = (at + size - 1) / WAN_REGION_SIZE;
+    *first = at / WAN_REGION_SIZE ? at / WAN_REGION_SIZE : 1;
+    return last < *first ? 1 : 1 + last - *first + 1;
+}
+
+/* The region that is scanned next. */
+static uint64_t next_region(const mirror *m)
+{
+    uint64_t first = 0;
+    if (!m->leads || !m->at_region) return m->at_region;
+    (void)count_leading(m, &first);
+    return first + m->at_region - 1;
+}
+
+static bool is_scanned(const mirror *m)
+{
+    uint64_t first;
+    if (m->leads) return m->at_region >= count_leading(m, &first);
+    return m->at_region * WAN_REGION_SIZE >= m->round.size;
+}
+
 /* Read the next region of the source. Returns its bytes, if the receiver lacks it; 0: it does not. */
 static uint32_t read_changed(mirror *m, uint8_t *out)
 {
-    const uint64_t number = m->at_region;
+    const uint64_t number = next_region(m);
     const uint32_t want = part_of(m->round.size, number);
     if (want == WAN_REGION_SIZE && is_known(m, number, want) &&
         wan_source_is_as_read(&m->source, number * WAN_REGION_SIZE)) { /* and that is in the shadow */
@@ -387,7 +418,13 @@ static uint32_t read_changed(mirror *m, uint8_t *out)
     return (uint32_t)got;
 }
 
-static bool is_scanned(const mirror *m) { return m->at_region * WAN_REGION_SIZE >= m->round.size; }
+/* Header and table are stored: all regions follow. */
+static void end_leading(mirror *m)
+{
+    assert(m->leads && !m->busy);
+    m->leads = false;
+    m->at_region = 0;
+}
 
 /* The next run of pages of a region that were captured: bytes from *at on, or 0. */
 static size_t next_run(uint64_t pages, uint32_t size, size_t *at)
@@ -455,13 +492,13 @@ static void capture_some(mirror *m)
 /* Look at the next region. If the receiver lacks it, it is in a slot now. */
 static slot *scan_region(mirror *m, slot *s)
 {
-    const uint64_t number = m->at_region;
+    const uint64_t number = next_region(m);
     const uint32_t size = m->captured ? read_captured(m, s->bytes) : read_changed(m, s->bytes);
     if (!size) return NULL;
     s->state = READY;
     s->region = number;
     s->size = size;
-    s->checked = s->whole = s->prefixed = s->alone = false;
+    s->checked = s->whole = s->prefixed = s->alone = s->summed = false;
     s->link = 0;
     m->busy++;
     m->changes++;
@@ -572,6 +609,47 @@ static size_t find_copies(mirror *m, slot *s, const uint8_t **base, wan_region *
     return (size_t)count * WAN_COPY_SIZE;
 }
 
+/* Read what the receiver has of a region by the shadow, perhaps, into m->old. False: there is nothing. */
+static bool read_guess(mirror *m, uint64_t number)
+{
+    const uint32_t size = part_of(m->shadow_size, number);
+    if (m->known[number] == BLANK || !size || !may_refer(m)) return false;
+    return read_shadow(m, number, m->old, size) == (int64_t)size;
+}
+
+/* Make the baseline of the pages that the receiver has in the region's place, in m->old: their sums say whether they
+   are those of the region or of the shadow. Returns the bytes of copies in `out`; 0: too little is known. */
+static size_t find_own_pages(mirror *m, slot *s, const uint8_t **base, wan_region *r, uint8_t *out)
+{
+    wan_copy copies[WAN_COPIES_MAX];
+    uint32_t count = 0, known = 0;
+    if (!s->summed || s->alone || !may_refer(m)) return 0;
+    const uint32_t pages = s->size / WAN_PAGE_SIZE;
+    const uint32_t old_size = read_guess(m, s->region) ? part_of(m->shadow_size, s->region) : 0;
+    memset(m->old + old_size, 0, WAN_REGION_SIZE - old_size);
+    for (uint32_t at = 0; at < pages; at++) {
+        uint8_t *old = m->old + (size_t)at * WAN_PAGE_SIZE;
+        const uint8_t *page = s->bytes + (size_t)at * WAN_PAGE_SIZE;
+        if (wan_sum_is_of(s->sums, at, page)) memcpy(old, page, WAN_PAGE_SIZE);
+        else if (!wan_sum_is_of(s->sums, at, old)) memset(old, 0, WAN_PAGE_SIZE);
+        if (prog_is_zero(old, WAN_PAGE_SIZE)) continue;
+        wan_copy *last = count ? &copies[count - 1] : NULL;
+        known++;
+        if (last && last->at + last->pages == at) last->pages++;
+        else copies[count++] = (wan_copy){.page = (uint32_t)(s->region * WAN_REGION_PAGES) + at, .at = (uint8_t)at, .pages = 1};
+    }
+    if (!known || known * WAN_REGION_PAGES < pages * COPIED_MIN) return 0;
+    memset(m->old + (size_t)pages * WAN_PAGE_SIZE, 0, WAN_REGION_SIZE - (size_t)pages * WAN_PAGE_SIZE);
+    for (uint32_t i = 0; i < count; i++) wan_copy_write(&copies[i], out + (size_t)i * WAN_COPY_SIZE);
+    r->fresh = true;
+    r->copies = (uint8_t)count;
+    r->size = s->size;
+    *base = m->old;
+    m->copies.bytes += (uint64_t)known * WAN_PAGE_SIZE;
+    note_uses(s, copies, count);
+    return (size_t)count * WAN_COPY_SIZE;
+}
+
 /* Find the nearest earlier regions that the receiver has, for a region that is sent whole. */
 static void find_prefix(mirror *m, const slot *s, wan_region *r)
 {
@@ -611,11 +689,12 @@ static uint16_t compose(mirror *m, slot *s, uint8_t *out, size_t *size)
         m->now.compared++;
         return WAN_OP_CHECK;
     }
-    if (m->known[s->region] != BLANK && old_size && may_refer(m) &&
-        read_shadow(m, s->region, m->old, old_size) == (int64_t)old_size)
-        base = m->old;
-    r.size = base ? old_size : 0;
-    const size_t copies_size = find_copies(m, s, &base, &r, out + WAN_REGION_HEAD);
+    size_t copies_size = find_own_pages(m, s, &base, &r, out + WAN_REGION_HEAD);
+    if (!copies_size) {
+        base = read_guess(m, s->region) ? m->old : NULL;
+        r.size = base ? old_size : 0;
+    }
+    if (!copies_size) copies_size = find_copies(m, s, &base, &r, out + WAN_REGION_HEAD);
     if (base) wan_coder_set_prefix(&m->coder, NULL, 0);
     else find_prefix(m, s, &r);
     s->prefixed = r.count != 0;
@@ -750,14 +829,11 @@ static uint64_t delivered(mirror *m)
     m->answered = 0;
     for (uint32_t i = 0; i < m->limit; i++) {
         stream *st = &m->streams[i];
-        wan_paths path = {0};
         if (!st->id || !st->joined) continue;
-        wan_path_add(&path, wan_loop_fd(&m->loop.links, st->id));
-        m->asks_kernel = m->asks_kernel || path.delivered;
-        wan_choice_add(&m->choices[i], path.delivered > st->acked ? path.delivered - st->acked : 0);
-        if (path.delivered <= st->acked) continue;
-        if (!st->spare_ns) bytes += path.delivered - st->acked;
-        st->acked = path.delivered;
+        const wan_paths grown = wan_path_look(&st->last, wan_loop_fd(&m->loop.links, st->id));
+        m->asks_kernel = m->asks_kernel || st->last.delivered;
+        wan_choice_add(&m->choices[i], grown.delivered);
+        if (!st->spare_ns) bytes += grown.delivered;
     }
     return bytes;
 }
@@ -813,8 +889,12 @@ static bool pump(mirror *m, uint64_t now)
     const bool paced = m->o->rate && now < m->sent_ns;
     m->pressed = cut && !full && !paced && m->busy <= PRESSED_SLOTS ? m->pressed + 1 : 0;
     control(m, full, !full && !cut);
-    if (m->phase == SCANNING && is_scanned(m)) wan_source_end_reading(&m->source);
-    if (m->phase == SCANNING && is_scanned(m) && !m->busy) end_scan(m);
+    if (m->phase == SCANNING && m->leads && is_scanned(m) && !m->busy) {
+        end_leading(m);
+        return true;
+    }
+    if (m->phase == SCANNING && is_scanned(m) && !m->leads) wan_source_end_reading(&m->source);
+    if (m->phase == SCANNING && is_scanned(m) && !m->leads && !m->busy) end_scan(m);
     if (m->phase == HASHING && !m->over) step_hash(m);
     if (m->phase == TELLING) send_round(m);
     return m->phase == BEGINNING || m->phase == HASHING || (cut && !full) || (m->phase == SCANNING && budget <= 0);
@@ -847,6 +927,8 @@ static void handle_answer(mirror *m, const uint8_t *p, size_t size)
         settle(m, s);
     } else if (p[4] == WAN_DIFFERENT && checking) {
         s->checked = true;
+        s->summed = size - 5 == s->size / WAN_PAGE_SIZE * WAN_SUM_SIZE;
+        if (s->summed) memcpy(s->sums, p + 5, size - 5);
     } else if (p[4] == WAN_NACK && !checking && (s->prefixed || s->use_count || s->like) && !s->alone) {
         s->alone = true;
         wan_copies_refused(&m->copies, s->like);
@@ -924,7 +1006,7 @@ static void on_opened(dx_link *l, dx_link_id id)
         if (m->streams[i].dialer.id == id) {
             m->streams[i].id = id;
             m->streams[i].joined = m->streams[i].useful = false;
-            m->streams[i].acked = 0;
+            memset(&m->streams[i].last, 0, sizeof m->streams[i].last);
             m->choices[i].lately = 0;
         }
 }

@@ -417,18 +417,13 @@ static uint64_t look(send *s)
     s->segments -= s->segments / 4; /* older segments count less */
     s->repeated -= s->repeated / 4;
     for (uint32_t i = 0; i < s->limit; i++) {
-        wan_paths *last = &s->last[i], now = {0};
         if (!s->opened[i]) continue;
-        wan_path_add(&now, wan_loop_fd(&s->loop.links, s->opened[i]));
-        if (now.delivered < last->delivered) now.delivered = last->delivered; /* segments are not all of one size */
-        if (s->dialed[i]) bytes += now.delivered - last->delivered;
-        wan_choice_add(&s->choices[i], now.delivered - last->delivered);
-        if (now.segments > last->segments) s->segments += now.segments - last->segments;
-        if (now.retransmitted > last->retransmitted) {
-            s->repeated += now.retransmitted - last->retransmitted;
-            s->repeated_all += now.retransmitted - last->retransmitted;
-        }
-        *last = now;
+        const wan_paths grown = wan_path_look(&s->last[i], wan_loop_fd(&s->loop.links, s->opened[i]));
+        if (s->dialed[i]) bytes += grown.delivered;
+        wan_choice_add(&s->choices[i], grown.delivered);
+        s->segments += grown.segments;
+        s->repeated += grown.retransmitted;
+        s->repeated_all += grown.retransmitted;
     }
     s->control.has_path = all->connections && all->rtt_min_us && s->segments;
     if (!s->control.has_path) return bytes;

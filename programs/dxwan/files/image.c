@@ -10,7 +10,16 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { ROUNDS_BAD_MAX = 16 /* announced in a row, and not verified */ };
+enum {
+    ROUNDS_BAD_MAX = 16, /* announced in a row, and not verified */
+    ADOPTIONS_MAX  = 64  /* between two rounds that are verified: each may read a table of 256 MiB */
+};
+
+static bool is_folder(int file)
+{
+    os_info info;
+    return file >= 0 && os_info_of(file, &info) == 0 && info.kind == OS_FOLDER;
+}
 
 void wan_image_open(wan_image *i, dx_link *links, int file, int old, uint64_t size_max)
 {
@@ -19,6 +28,11 @@ void wan_image_open(wan_image *i, dx_link *links, int file, int old, uint64_t si
     i->links = links;
     i->file = file;
     i->old = old;
+    i->former.root = i->former.file = i->former.folder = -1;
+    if (is_folder(old)) {
+        i->former.root = old;
+        i->old = -1;
+    }
     i->like = -1;
     i->size_max = size_max;
     i->base = prog_alloc(WAN_REGION_SIZE);
@@ -38,6 +52,7 @@ void wan_image_close(wan_image *i)
         wan_image_set_like(i, -1);
         if (i->old >= 0) os_close(i->old);
         i->old = -1;
+        wan_folder_close(&i->former);
     }
     wan_coder_close(&i->coder);
     free(i->base);
@@ -54,6 +69,7 @@ static uint64_t size_of(int file)
 
 uint64_t wan_image_far_size(const wan_image *i)
 {
+    if (i->former.root >= 0) return (uint64_t)WAN_REGIONS_MAX * WAN_REGION_SIZE; /* any region may be there */
     const uint64_t size = size_of(i->file), old_size = size_of(i->old);
     return size > old_size ? size : old_size;
 }
@@ -152,16 +168,31 @@ static bool has_room(wan_image *i, uint64_t size)
     return true;
 }
 
+/* Does this region have the header of a directory's image, or some of the table as the header said last? */
+static bool is_of_table(const wan_image *i, uint64_t number)
+{
+    const wan_listing *t = &i->table;
+    return !number || (t->size && number >= t->at / WAN_REGION_SIZE && number <= (t->at + t->size - 1) / WAN_REGION_SIZE);
+}
+
+/* Write i->state into the file. False: it is answered with a failure. */
+static bool put(wan_image *i, const wan_region *r, size_t size)
+{
+    const uint64_t at = r->number * WAN_REGION_SIZE;
+    if (!has_room(i, at + size)) return false;
+    if (os_write_at(i->file, at, i->state, size) < 0) {
+        i->system_error = errno;
+        return false;
+    }
+    if (i->former.root >= 0 && is_of_table(i, r->number)) i->adoption = WAN_DUE;
+    i->verified = false;
+    return true;
+}
+
 /* Write a decoded region. */
 static int store(wan_image *i, const dx_hbtp_context *c, const wan_region *r, size_t size)
 {
-    const uint64_t at = r->number * WAN_REGION_SIZE;
-    if (!has_room(i, at + size)) return answer_failure(i, c, r->tag);
-    if (os_write_at(i->file, at, i->state, size) < 0) {
-        i->system_error = errno;
-        return answer_failure(i, c, r->tag);
-    }
-    i->verified = false;
+    if (!put(i, r, size)) return answer_failure(i, c, r->tag);
     i->faults = 0;
     i->regions++;
     return answer(c, r->tag, WAN_STORED, NULL, 0);
@@ -228,31 +259,81 @@ static int handle_region(wan_image *i, const dx_hbtp_context *c, const wan_regio
     return error ? expel(i, c) : store(i, c, r, state_size);
 }
 
-/* Has a file this region, by its hash? Its bytes are in `out` then. 0: no; -1: errno. */
-static int has_region(int file, const wan_region *r, const uint8_t *hash, uint8_t *out)
+/* Is this the region, by its hash? */
+static bool is_region(const uint8_t *bytes, const wan_region *r, const uint8_t *hash)
 {
     uint8_t found[PROG_HASH_SIZE];
     dx_cas_blake3 state;
-    const int64_t size = prog_read_at(file, r->number * WAN_REGION_SIZE, out, r->size);
-    if (size < 0) return -1;
-    if (size != (int64_t)r->size) return 0;
     dx_cas_blake3_init(&state);
-    dx_cas_blake3_update(&state, out, (size_t)size);
+    dx_cas_blake3_update(&state, bytes, r->size);
     dx_cas_blake3_final(&state, found, sizeof found);
     return !memcmp(found, hash, sizeof found);
+}
+
+/* Read the header of a directory's image. It may not have arrived, or be one of another image. */
+static bool read_table(wan_image *i)
+{
+    uint8_t bytes[WAN_LISTING_HEAD];
+    const int64_t size = read_region(i, 0, bytes, sizeof bytes);
+    if (size > 0 && !wan_listing_read(&i->table, bytes, (size_t)size, size_of(i->file))) return true;
+    memset(&i->table, 0, sizeof i->table);
+    return false;
+}
+
+/* Are the places known for this region of what the directory that will be replaced has? They are those of the table,
+   all of which arrives before other regions. */
+static bool has_places(wan_image *i, uint64_t number)
+{
+    if (i->former.root < 0) return false;
+    if (i->adoption == WAN_DUE) {
+        if (!read_table(i) || is_of_table(i, number) || i->adoptions >= ADOPTIONS_MAX) return false;
+        i->adoptions++;
+        i->adoption = wan_folder_adopt(&i->former, i->file, &i->table) ? WAN_DONE : WAN_IN_VAIN;
+    }
+    return i->adoption == WAN_DONE;
+}
+
+/* Read a region of the copy that will be replaced into i->state, with zeros behind its end. False: nothing is
+   there. */
+static bool read_old(wan_image *i, const wan_region *r)
+{
+    const uint64_t at = r->number * WAN_REGION_SIZE;
+    int64_t size = -1;
+    if (has_places(i, r->number)) size = wan_folder_read(&i->former, at, i->state, r->size);
+    else if (i->old >= 0) size = prog_read_at(i->old, at, i->state, r->size);
+    if (size <= 0) return false;
+    memset(i->state + size, 0, r->size - (size_t)size);
+    return !prog_is_zero(i->state, r->size);
+}
+
+/* Answer that a region is another one here, with the sums of its pages. What an old copy has of it is put into the
+   file, unless that has its own: a directory's own may be of other places, as the old copy's are not. */
+static int answer_different(wan_image *i, const dx_hbtp_context *c, const wan_region *r, bool has_old)
+{
+    uint8_t sums[WAN_SUMS_SIZE];
+    const uint8_t *now = i->base;
+    if (has_old && (i->former.root >= 0 || prog_is_zero(i->base, r->size))) {
+        if (!put(i, r, r->size)) return answer_failure(i, c, r->tag);
+        now = i->state;
+    }
+    if (prog_is_zero(now, r->size)) return answer(c, r->tag, WAN_DIFFERENT, NULL, 0);
+    return answer(c, r->tag, WAN_DIFFERENT, sums, wan_sums_write(now, r->size, sums));
 }
 
 static int handle_check(wan_image *i, const dx_hbtp_context *c, const wan_region *r)
 {
     const uint8_t *hash = c->payload + WAN_REGION_HEAD;
     if (c->payload_size != WAN_CHECK_SIZE || r->count) return expel(i, c);
-    const int same = has_region(i->file, r, hash, i->base);
-    if (same < 0) {
+    const int64_t size = read_region(i, r->number, i->base, r->size);
+    if (size < 0) {
         i->system_error = errno;
         return answer_failure(i, c, r->tag);
     }
-    if (!same && i->old >= 0 && has_region(i->old, r, hash, i->state) > 0) return store(i, c, r, r->size);
-    return answer(c, r->tag, same ? WAN_STORED : WAN_DIFFERENT, NULL, 0);
+    memset(i->base + size, 0, r->size - (size_t)size);
+    if (size == (int64_t)r->size && is_region(i->base, r, hash)) return answer(c, r->tag, WAN_STORED, NULL, 0);
+    const bool has_old = read_old(i, r);
+    if (has_old && is_region(i->state, r, hash)) return store(i, c, r, r->size);
+    return answer_different(i, c, r, has_old);
 }
 
 /* >>rounds --------------------------------------------------------------- */
@@ -303,7 +384,7 @@ void wan_image_step(wan_image *i, uint64_t now_ns)
     i->front = 0;
     i->verified = !memcmp(hash, i->round.hash, sizeof hash);
     i->rounds += i->verified;
-    if (i->verified) i->rounds_bad = 0;
+    if (i->verified) i->rounds_bad = i->adoptions = 0;
     if (i->verified) i->far.count = 0;
     i->finished = i->verified && i->round.final;
     if (!i->finished) wan_image_answer(i, i->verified ? WAN_STORED : WAN_DIFFERENT, NULL);

@@ -2,6 +2,7 @@
    the end of a round its hash is compared.
 
        CHECK  --> in the partial file? --no--> in the copy that it will replace? --yes--> copy it
+                                               --no--> tell the sums of the pages there, to which a record refers
        REGION --> read the baseline from the file --> decode --> write    wan_image_handle()
        ROUND  --> set the size --> hash, a part at a time --> answer      wan_image_step() */
 #ifndef WAN_IMAGE_H
@@ -10,13 +11,20 @@
 #include "../net/loop.h"
 #include "../net/region.h"
 #include "coder.h"
+#include "folder.h"
 #include "hash.h"
+
+typedef enum wan_adoption { WAN_DUE, WAN_DONE, WAN_IN_VAIN } wan_adoption; /* the last two: until the table changes */
 
 typedef struct wan_image {
     wan_coder  coder;
     dx_link   *links;
     int        file;
     int        old;      /* the copy that this one will replace; -1: none */
+    wan_folder former;   /* the directory that this one will replace, in the places of the image; no root: none */
+    wan_adoption adoption; /* of its places from the table in the file, */
+    wan_listing table;    /* where it is; size 0: unknown */
+    uint32_t   adoptions; /* tried since the last verified round */
     int        like;     /* a second image, whose pages regions may copy; -1: none */
     uint64_t   size_max;
     uint8_t   *base;     /* a region each */
@@ -49,7 +57,7 @@ typedef struct wan_image {
     const char *why;     /* the mirror is refused: the end of a sentence */
 } wan_image;
 
-/* old: a file open for reading, or -1; it is closed with the image. */
+/* old: a file or directory open for reading, or -1; it is closed with the image. */
 void wan_image_open(wan_image *i, dx_link *links, int file, int old, uint64_t size_max);
 /* The second image, open for reading, or -1; it is closed with this one. */
 void wan_image_set_like(wan_image *i, int like);

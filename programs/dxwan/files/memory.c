@@ -310,31 +310,48 @@ static int read_bytes(wan_memory *m, uint64_t address, uint8_t *out, size_t size
     return 0;
 }
 
+typedef struct page_map { /* a part of it that was read */
+    uint64_t entries[PAGES_ASKED];
+    uint64_t first; /* the page of the first one */
+    uint64_t count;
+} page_map;
+
+/* The bytes from an address on, at most `size`, of pages that were all touched, or never. Their map is read where
+   p has it not. 0: it is not known. */
+static size_t next_run(const wan_memory *m, page_map *p, uint64_t address, size_t size, bool *touched)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), number = address / page;
+    assert(size);
+    if (number < p->first || number >= p->first + p->count) {
+        uint64_t count = (address + size - 1) / page - number + 1;
+        if (count > PAGES_ASKED) count = PAGES_ASKED;
+        const int64_t got = os_read_at(m->pages, number * sizeof *p->entries, p->entries,
+                                       (size_t)count * sizeof *p->entries);
+        p->first = number;
+        p->count = got < 0 ? 0 : (uint64_t)got / sizeof *p->entries;
+        if (!p->count) return 0;
+    }
+    uint64_t i = number - p->first;
+    *touched = (p->entries[i] & TOUCHED) != 0;
+    while (i < p->count && *touched == ((p->entries[i] & TOUCHED) != 0)) i++;
+    const uint64_t end = (p->first + i) * page;
+    return end - address < size ? (size_t)(end - address) : size;
+}
+
 /* The same for memory that may have pages that were never touched: to read those would take memory there. */
 static int read_sparse(wan_memory *m, uint64_t address, uint8_t *out, size_t size)
 {
-    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t entries[PAGES_ASKED];
+    page_map map = {.count = 0};
     int error = 0;
     while (size && !error) {
-        const uint64_t first = address / page;
-        uint64_t count = (address + size - 1) / page - first + 1;
-        if (count > PAGES_ASKED) count = PAGES_ASKED;
-        const int64_t got = os_read_at(m->pages, first * sizeof *entries, entries,
-                                       (size_t)count * sizeof *entries);
-        if (got < (int64_t)sizeof *entries) return read_bytes(m, address, out, size);
-        count = (uint64_t)got / sizeof *entries;
-        for (uint64_t i = 0; i < count && !error;) { /* a run of equal ones */
-            const bool touched = (entries[i] & TOUCHED) != 0;
-            while (i < count && touched == ((entries[i] & TOUCHED) != 0)) i++;
-            const uint64_t end = (first + i) * page;
-            const size_t n = end - address < size ? (size_t)(end - address) : size;
-            if (touched) error = read_bytes(m, address, out, n);
-            else memset(out, 0, n);
-            address += n;
-            out += n;
-            size -= n;
-        }
+        bool touched;
+        const size_t n = next_run(m, &map, address, size, &touched);
+        if (!n) return read_bytes(m, address, out, size);
+        if (touched) error = read_bytes(m, address, out, n);
+        else memset(out, 0, n);
+        address += n;
+        out += n;
+        size -= n;
     }
     return error;
 }
@@ -378,19 +395,15 @@ static uint32_t find_place(const wan_memory *m, uint64_t at)
 }
 
 /* Was no page of this range of the process ever touched? */
-static bool is_range_untouched(const wan_memory *m, uint64_t address, uint64_t size)
+static bool is_range_untouched(const wan_memory *m, uint64_t address, size_t size)
 {
-    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t entries[PAGES_ASKED];
-    uint64_t first = address / page;
-    const uint64_t end = (address + size - 1) / page + 1;
-    while (first < end) {
-        const uint64_t count = end - first < PAGES_ASKED ? end - first : PAGES_ASKED;
-        const size_t bytes = (size_t)count * sizeof *entries;
-        if (os_read_at(m->pages, first * sizeof *entries, entries, bytes) < (int64_t)bytes) return false;
-        for (uint64_t i = 0; i < count; i++)
-            if (entries[i] & TOUCHED) return false;
-        first += count;
+    page_map map = {.count = 0};
+    while (size) {
+        bool touched;
+        const size_t n = next_run(m, &map, address, size, &touched);
+        if (!n || touched) return false;
+        address += n;
+        size -= n;
     }
     return true;
 }

@@ -106,13 +106,7 @@ int wan_target_open(wan_target *t, const char *out, const char *name, bool tree,
     return prog_fail_errno("%s", t->part);
 }
 
-int wan_target_open_old(const wan_target *t)
-{
-    const char *slash = strrchr(t->path, '/');
-    return wan_target_open_beside(t, slash ? slash + 1 : t->path);
-}
-
-int wan_target_open_beside(const wan_target *t, const char *name)
+static int open_beside(const wan_target *t, const char *name, int kind)
 {
     char folder[PROG_PATH_SIZE_MAX + 1];
     os_info info;
@@ -121,12 +115,20 @@ int wan_target_open_beside(const wan_target *t, const char *name)
     (void)snprintf(folder, sizeof folder, "%.*s", size ? size : 1, size ? t->path : ".");
     const int in = os_open_folder(folder);
     if (in < 0) return -1;
-    const int file = os_open_in(in, name, OS_FILE);
+    const int file = os_open_in(in, name, kind);
     os_close(in);
-    if (file < 0 || (os_info_of(file, &info) == 0 && info.kind == OS_FILE)) return file;
+    if (file < 0 || (os_info_of(file, &info) == 0 && info.kind == kind)) return file;
     os_close(file);
     return -1;
 }
+
+int wan_target_open_old(const wan_target *t)
+{
+    const char *slash = strrchr(t->path, '/');
+    return open_beside(t, slash ? slash + 1 : t->path, t->tree[0] ? OS_FOLDER : OS_FILE);
+}
+
+int wan_target_open_beside(const wan_target *t, const char *name) { return open_beside(t, name, OS_FILE); }
 
 /* >>state ---------------------------------------------------------------- */
 bool wan_target_resume(wan_target *t, dx_bulk *bulk)

@@ -54,7 +54,7 @@ int  wan_target_check(const char *what, const char *out);
    and in *why the same for the sender: another receiver holds it, it exists, no permission. */
 int  wan_target_open(wan_target *t, const char *out, const char *name, bool tree, bool force,
                      const char **why);
-/* Open the file that will be replaced, to read it. -1: there is none, or it is a directory. */
+/* Open the file or, of a directory's mirror, the directory that will be replaced, to read it. -1: there is none. */
 int  wan_target_open_old(const wan_target *t);
 /* Open a file with this name in the directory of the destination. -1: there is none; a link is not followed. */
 int  wan_target_open_beside(const wan_target *t, const char *name);

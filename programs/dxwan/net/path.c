@@ -101,6 +101,20 @@ void wan_path_add(wan_paths *paths, int fd)
 #endif
 }
 
+static uint64_t growth(uint64_t from, uint64_t to) { return to > from ? to - from : 0; }
+
+wan_paths wan_path_look(wan_paths *last, int fd)
+{
+    wan_paths now = {0};
+    wan_path_add(&now, fd);
+    const wan_paths grown = {.delivered = growth(last->delivered, now.delivered),
+                             .segments = growth(last->segments, now.segments),
+                             .retransmitted = growth(last->retransmitted, now.retransmitted)};
+    now.delivered = last->delivered + grown.delivered;
+    *last = now;
+    return grown;
+}
+
 int wan_path_tier(uint64_t rtt_ns, uint64_t bytes_s)
 {
     const uint64_t ms = 1000000, gigabit = 125000000; /* bytes */

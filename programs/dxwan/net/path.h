@@ -32,6 +32,10 @@ void wan_path_set_buffers(int fd, uint64_t send, uint64_t receive);
 void wan_path_set_unsent(int fd, uint32_t bytes);
 /* Add the statistics of a connection. */
 void wan_path_add(wan_paths *paths, int fd);
+/* Look at a connection again: *last becomes its statistics of now. Returns how much delivered, segments and
+   retransmitted have grown; a count that fell has not, and what is delivered stays at its highest, because segments
+   are not all of one size. A new connection begins with a *last of zeros. */
+wan_paths wan_path_look(wan_paths *last, int fd);
 
 /* The tier of a path that has this round trip and carries this much. 1: a local network, 2: a region, 3: a wide
    area, 4: the world. */

@@ -1,6 +1,9 @@
 /* The messages of a mirror. See region.h. */
 #include "region.h"
 
+#include "../../../layers/dx_crc32c.h"
+
+#include <assert.h>
 #include <string.h>
 
 #define FRESH 0x8000u
@@ -78,6 +81,25 @@ bool wan_copy_read(wan_copy *c, const wan_region *r, const uint8_t bytes[WAN_COP
     if (!c->pages || c->pages > WAN_REGION_PAGES || c->at > WAN_REGION_PAGES - c->pages) return false;
     if ((uint32_t)(c->at + c->pages) * WAN_PAGE_SIZE > r->size) return false;
     return c->page <= LIKE - c->pages;
+}
+
+static uint32_t sum_of(const uint8_t bytes[WAN_PAGE_SIZE])
+{
+    return dx_crc32c_update(0, bytes, WAN_PAGE_SIZE) & 0xffffff;
+}
+
+size_t wan_sums_write(const uint8_t *region, size_t size, uint8_t out[WAN_SUMS_SIZE])
+{
+    const uint32_t count = (uint32_t)(size / WAN_PAGE_SIZE);
+    assert(count <= WAN_REGION_PAGES);
+    for (uint32_t i = 0; i < count; i++)
+        wan_store(out + (size_t)i * WAN_SUM_SIZE, sum_of(region + (size_t)i * WAN_PAGE_SIZE), WAN_SUM_SIZE);
+    return (size_t)count * WAN_SUM_SIZE;
+}
+
+bool wan_sum_is_of(const uint8_t *sums, uint32_t page, const uint8_t bytes[WAN_PAGE_SIZE])
+{
+    return wan_load(sums + (size_t)page * WAN_SUM_SIZE, WAN_SUM_SIZE) == sum_of(bytes);
 }
 
 void wan_round_write(const wan_round *r, uint8_t out[WAN_ROUND_SIZE])

@@ -14,7 +14,8 @@
    directory (the sender's join has it). Before them the baseline is the region with zeros behind its
    end, or, if it is fresh, all zeros. A region has a prefix or copies. Each tag is used once. The era grows when a connection with
    unanswered messages is lost, so that a late message of that connection is not stored over a newer
-   one. */
+   one. A region that differs from the one that was checked is what the sums in the answer say, if it has some:
+   copies of its own pages make the baseline of what follows. */
 #ifndef WAN_REGION_H
 #define WAN_REGION_H
 
@@ -38,6 +39,8 @@ enum {
     WAN_COPIES_MAX   = WAN_REGION_PAGES,
     WAN_COPY_SIZE    = 6, /* page u32 (bit 31: of the second image), at u8, pages u8 */
 
+    WAN_SUM_SIZE     = 3, /* of a page, in the answer to a check */
+    WAN_SUMS_SIZE    = WAN_REGION_PAGES * WAN_SUM_SIZE,
     WAN_REGION_HEAD  = 20, /* era u32, tag u32, number u32, back u8, count u8, copies u16 (bit 15: fresh), size u32 */
     WAN_PREFIX_MAX   = 4,  /* regions of a prefix, */
     WAN_BACK_MAX     = 64, /* and how far back they may be */
@@ -52,7 +55,7 @@ enum {
 
 typedef enum wan_answer {
     WAN_STORED    = 0, /* or the same as announced; of a round: it is complete and verified */
-    WAN_DIFFERENT = 1,
+    WAN_DIFFERENT = 1, /* of a region: sums of the pages that the receiver has in its place may follow */
     WAN_NACK      = 2, /* the receiver has another baseline */
     WAN_AGAIN     = 3, /* the message is of an older era */
     WAN_NO_ZSTD   = 4, /* the receiver is built without it */
@@ -105,6 +108,10 @@ bool     wan_region_read(wan_region *r, const uint8_t *bytes, size_t size);
 void     wan_copy_write(const wan_copy *c, uint8_t out[WAN_COPY_SIZE]);
 /* False: not a copy into the baseline of this region. */
 bool     wan_copy_read(wan_copy *c, const wan_region *r, const uint8_t bytes[WAN_COPY_SIZE]);
+/* Write the sums of a region's whole pages: the low 24 bits of their CRC-32C. They are hints, as a record has the
+   hash of its baseline. Returns their bytes. */
+size_t   wan_sums_write(const uint8_t *region, size_t size, uint8_t out[WAN_SUMS_SIZE]);
+bool     wan_sum_is_of(const uint8_t *sums, uint32_t page, const uint8_t bytes[WAN_PAGE_SIZE]);
 void     wan_round_write(const wan_round *r, uint8_t out[WAN_ROUND_SIZE]);
 bool     wan_round_read(wan_round *r, const uint8_t *bytes, size_t size);
 
