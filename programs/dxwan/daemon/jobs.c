@@ -138,7 +138,7 @@ static void *run_receiver(void *user)
 {
     wan_job *job = user;
     while (!job->ender.count) {
-        job->refusals.was_said = true;
+        job->refusals.was_said = job->refusals.was_known = false;
         const int status = job->all->receive(&job->o);
         fflush(stdout);
         pthread_mutex_lock(&job->all->lock);
@@ -146,7 +146,8 @@ static void *run_receiver(void *user)
         job->status = status;
         pthread_mutex_unlock(&job->all->lock);
         if (!status || job->ender.count) continue;
-        if (job->refusals.was_said) prog_warn("receiver %s: failed; it waits for the next sender", job->name);
+        const bool is_known = job->refusals.was_known && !job->refusals.was_said; /* one that tries again */
+        if (!is_known) prog_warn("receiver %s: failed; it waits for the next sender", job->name);
         pause_job(job, PAUSE_MS * MS);
     }
     wan_refusals_tick(&job->refusals, true);

@@ -54,13 +54,14 @@ void wan_refusals_note(wan_refusals *r, wan_refusal kind, const char *from, cons
     for (int i = WAN_REFUSERS_MAX - 1; i >= 0; i--) {
         if (is_same(&r->places[i], kind, from, reason)) {
             r->places[i].more++;
-            if (kind == WAN_REFUSED_FILE) r->was_said = false;
+            if (kind == WAN_REFUSED_FILE) r->was_known = true;
             return;
         }
         if (!*r->places[i].from) place = &r->places[i];
     }
     const bool says = place || !*r->others.from;
-    if (kind == WAN_REFUSED_FILE) r->was_said = says;
+    if (kind == WAN_REFUSED_FILE && says) r->was_said = true;
+    if (kind == WAN_REFUSED_FILE && !says) r->was_known = true;
     if (!place) place = &r->others;
     if (!says) {
         place->more++;

@@ -34,7 +34,7 @@ typedef struct wan_refused {
 typedef struct wan_refusals {
     wan_refused    places[WAN_REFUSERS_MAX];
     wan_refused    others; /* without a place of their own */
-    bool           was_said; /* the last WAN_REFUSED_FILE; the caller sets it before */
+    bool           was_said, was_known; /* a WAN_REFUSED_FILE, since the caller cleared these */
     atomic_ullong  counts[WAN_REFUSALS]; /* each of them */
 } wan_refusals;
 
