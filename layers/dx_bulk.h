@@ -327,8 +327,11 @@ DX_BULK_API int dx_bulk_forget(dx_bulk *b, uint64_t offset);
    path, which the kernel measures, shorten the search.
    Loss without a queue, now and lately: each connection is the limit, so twice as many are opened
    without a trial, as long as that gains. (The queue of a link that others use, too, comes and
-   goes.) A lasting queue: the link is full, so trials are rare. Neither, and a rate that still
-   rises: windows still grow, so nothing is tried yet. */
+   goes.) Neither, and a rate that still rises: windows still grow, so nothing is tried yet.
+   A lasting queue: the link is full, whoever fills it, and more connections would only take from
+   others. So a quarter fewer are tried, again and again, and kept if the queue remains and the
+   rate falls by less than two thirds of that; when the queue goes, some come back. Where the rate
+   is in proportion to the number, each connection has a limit and a queue of its own. */
 typedef struct dx_bulk_control { /* zero it and set these; zero = the default given after it */
     uint32_t count_min;   /* 16 */
     uint32_t count_max;   /* 256 */
@@ -352,6 +355,9 @@ typedef struct dx_bulk_control { /* zero it and set these; zero = the default gi
     uint32_t strange_;    /* intervals in a row whose rate is far from rate_ */
     bool     fewer_;      /* the next trial is with half as many, not with twice as many */
     uint32_t full_;       /* intervals in a row with a queue */
+    uint32_t queue_;      /* queue_percent, averaged */
+    bool     shared_;     /* the link stays full: as few connections as keep it so */
+    uint32_t lost_[2];    /* loss_ppm of the last two intervals; UINT32_MAX: there was none */
     uint32_t queued_;     /* intervals until the last queue is forgotten */
     bool     grown_;      /* since the last interval, without a trial */
     bool     settling_;   /* the first interval after a change does not count */
@@ -1323,6 +1329,7 @@ static void dx_bulk_p_control_begin(dx_bulk_control *c)
     c->kept_ = c->count;
     c->patience_ = 2;
     c->settling_ = true;
+    c->lost_[0] = c->lost_[1] = UINT32_MAX;
 }
 
 /* Is this rate enough to keep more connections? */
@@ -1331,12 +1338,45 @@ static bool dx_bulk_p_control_is_faster(const dx_bulk_control *c, uint64_t rate)
     return rate > c->rate_ + c->rate_ / 20;
 }
 
+enum { /* of the path */
+    DX_BULK_P_LOSS_PPM      = 100, /* from here on it is lossy, */
+    DX_BULK_P_RANDOM_PPM    = 5000, /* more than a shared queue loses, */
+    DX_BULK_P_FLOOD_PPM     = 100000, /* it was flooded, as when many connections begin; */
+    DX_BULK_P_OVERFLOW_PPM  = 20000, /* if connections bear loss, its queue overflows; */
+    DX_BULK_P_QUEUE_PERCENT = 25,  /* it has a queue, */
+    DX_BULK_P_BUSY_PERCENT  = 20,  /* on average not enough of one to keep it full, */
+    DX_BULK_P_EMPTY_PERCENT = 10,  /* or none */
+    DX_BULK_P_QUEUED        = 5,   /* intervals for which a queue is remembered */
+    DX_BULK_P_LASTING       = 5,   /* intervals until it is believed; if connections bear loss, */
+    DX_BULK_P_FULL          = 8,   /* until more are tried, */
+    DX_BULK_P_FULL_LONG     = 40   /* and until fewer are tried */
+};
+
+static bool dx_bulk_p_control_is_full(const dx_bulk_control *c)
+{
+    return c->has_path && c->queue_percent >= DX_BULK_P_QUEUE_PERCENT;
+}
+
+/* Does the trial that ends with this rate show a limit of each connection? If connections share a
+   full link with others, the rate changes by less than two thirds of the part by which their
+   number does, since all of them change. */
+static bool dx_bulk_p_control_is_proportional(const dx_bulk_control *c, uint64_t rate)
+{
+    const uint64_t kept = c->kept_;
+    const uint64_t limit = c->rate_ * (kept + 2 * (uint64_t)c->count);
+    return c->count > c->kept_ ? rate * 3 * kept >= limit : rate * 3 * kept < limit;
+}
+
 /* Was the trial that ends with this rate good enough to keep its number? If each connection has a
    limit, twice as many gain far more than a half. */
 static bool dx_bulk_p_control_gained(const dx_bulk_control *c, uint64_t rate)
 {
     const uint64_t chance = c->varies_ < c->rate_ / 8 ? 4 * c->varies_ : c->rate_ / 2;
+    if (c->shared_ && c->fewer_)
+        return c->queue_percent >= DX_BULK_P_BUSY_PERCENT &&
+               !dx_bulk_p_control_is_proportional(c, rate);
     if (c->fewer_) return rate >= c->rate_ - c->rate_ / 50;
+    if (c->queued_ && !c->bears_loss) return dx_bulk_p_control_is_proportional(c, rate);
     return dx_bulk_p_control_is_faster(c, rate) && rate > c->rate_ + chance;
 }
 
@@ -1348,26 +1388,17 @@ static void dx_bulk_p_control_average(dx_bulk_control *c, uint64_t rate)
     c->rate_ = c->rate_ ? c->rate_ - c->rate_ / 4 + rate / 4 : rate;
 }
 
-enum { /* of the path */
-    DX_BULK_P_LOSS_PPM      = 100, /* from here on it is lossy, */
-    DX_BULK_P_RANDOM_PPM    = 5000, /* more than a shared queue loses, */
-    DX_BULK_P_OVERFLOW_PPM  = 20000, /* or, if connections bear loss, its queue overflows, */
-    DX_BULK_P_QUEUE_PERCENT = 25,  /* and the link full */
-    DX_BULK_P_EMPTY_PERCENT = 10,  /* far from it; */
-    DX_BULK_P_QUEUED        = 5,   /* intervals for which a queue is remembered */
-    DX_BULK_P_FULL          = 8,   /* intervals until that is believed, */
-    DX_BULK_P_FULL_LONG     = 40   /* and until fewer are tried */
-};
-
-static bool dx_bulk_p_control_is_full(const dx_bulk_control *c)
-{
-    return c->has_path && c->queue_percent >= DX_BULK_P_QUEUE_PERCENT;
-}
-
 static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
 {
-    if (!c->has_path || c->bears_loss) return false;
-    if (c->queued_ && c->loss_ppm < DX_BULK_P_RANDOM_PPM) return false;
+    uint32_t least = c->loss_ppm;
+    uint32_t most = c->loss_ppm;
+    if (!c->has_path || c->bears_loss || c->shared_) return false;
+    for (int i = 0; i < 2; i++) { /* a queue that overflows loses much at once, and then nothing */
+        if (c->lost_[i] < least) least = c->lost_[i];
+        if (c->lost_[i] > most && c->lost_[i] != UINT32_MAX) most = c->lost_[i];
+    }
+    if (most >= DX_BULK_P_FLOOD_PPM) return false;
+    if (c->queued_ && least < DX_BULK_P_RANDOM_PPM) return false;
     return c->loss_ppm >= DX_BULK_P_LOSS_PPM && !dx_bulk_p_control_is_full(c);
 }
 
@@ -1431,18 +1462,42 @@ static bool dx_bulk_p_control_rises(dx_bulk_control *c, uint64_t rate)
     return true;
 }
 
-/* A queue must last before anything is tried: also the start makes one. If there is loss, too, the
-   connections fill the link together, and each trial costs: the first one, much later, is with
-   fewer. BBR makes a queue also where packets are lost at random; only much loss is the queue's. */
+/* A link that is shared: is it not quite full any more? Then some come back, without a trial. */
+static bool dx_bulk_p_control_returns(dx_bulk_control *c, uint64_t rate)
+{
+    const uint32_t more = c->kept_ / 4 + 1;
+    if (!c->shared_ || c->count != c->kept_ || c->queue_ >= DX_BULK_P_BUSY_PERCENT) return false;
+    c->kept_ = more < c->count_max - c->kept_ ? c->kept_ + more : c->count_max;
+    c->rate_ = rate;
+    c->pause_ = 1; /* this is no trial */
+    c->strange_ = 0;
+    return true;
+}
+
+/* Does the trial with fewer already show that they were needed? */
+static bool dx_bulk_p_control_is_idle(const dx_bulk_control *c)
+{
+    return c->shared_ && c->count < c->kept_ && c->queue_percent < DX_BULK_P_EMPTY_PERCENT;
+}
+
+/* A queue must last before anything is tried: also the start makes one. Then fewer are tried first.
+   BBR makes a queue also where packets are lost at random; only much loss is the queue's, and each
+   trial costs: the first one, much later, is with fewer. */
 static void dx_bulk_p_control_steer(dx_bulk_control *c)
 {
     const bool unbiased = c->patience_ == 2; /* the last trial did not fail */
-    const uint32_t loss_ppm = c->bears_loss ? DX_BULK_P_OVERFLOW_PPM : DX_BULK_P_LOSS_PPM;
-    const uint32_t wait = c->loss_ppm >= loss_ppm ? DX_BULK_P_FULL_LONG : DX_BULK_P_FULL;
+    uint32_t wait = DX_BULK_P_LASTING;
+    uint32_t fewer = DX_BULK_P_LASTING;
+    if (c->bears_loss) {
+        wait = c->loss_ppm >= DX_BULK_P_OVERFLOW_PPM ? DX_BULK_P_FULL_LONG : DX_BULK_P_FULL;
+        fewer = DX_BULK_P_FULL_LONG;
+    }
     c->full_ = dx_bulk_p_control_is_full(c) ? c->full_ + 1 : 0;
+    if (c->full_ >= DX_BULK_P_LASTING && !c->bears_loss) c->shared_ = true;
+    if (c->queue_ < DX_BULK_P_EMPTY_PERCENT) c->shared_ = false;
     if (!c->full_ || c->count != c->kept_) return;
     if (c->full_ < wait && !c->pause_) c->pause_ = 1;
-    if (unbiased && c->full_ == DX_BULK_P_FULL_LONG) c->fewer_ = c->kept_ > c->count_min;
+    if (unbiased && c->full_ == fewer) c->fewer_ = c->kept_ > c->count_min;
 }
 
 /* Learn from an interval that counts. */
@@ -1450,6 +1505,7 @@ static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
 {
     const bool strange = rate > c->rate_ + c->rate_ / 3 || dx_bulk_p_control_is_slower(c, rate);
     if (dx_bulk_p_control_grows(c, rate) || dx_bulk_p_control_rises(c, rate)) return;
+    if (dx_bulk_p_control_returns(c, rate)) return;
     c->grown_ = false;
     c->strange_ = c->count == c->kept_ && c->rate_ && strange ? c->strange_ + 1 : 0;
     if (c->strange_ > 1) { /* once is chance */
@@ -1461,8 +1517,9 @@ static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
     } else if (c->count == c->kept_) {
         dx_bulk_p_control_average(c, rate);
     } else if (dx_bulk_p_control_gained(c, rate)) {
-        /* With fewer, the old rate stays the measure: many small losses are a large one. */
-        if (!c->fewer_ || rate > c->rate_) c->rate_ = rate;
+        /* With fewer, the old rate stays the measure: many small losses are a large one. On a link
+           that is shared, others have what is missing. */
+        if (!c->fewer_ || rate > c->rate_ || c->shared_) c->rate_ = rate;
         c->kept_ = c->count;
         c->patience_ = 2;
     } else {
@@ -1480,9 +1537,15 @@ static void dx_bulk_p_control_try(dx_bulk_control *c)
         if (c->pause_) c->pause_--;
         return;
     }
-    c->count = c->kept_ / 2;
-    if (!c->fewer_) c->count = (uint32_t)((uint64_t)c->kept_ * c->grow_percent / 100);
-    if (!c->fewer_ && c->count == c->kept_) c->count++;
+    if (c->fewer_ && c->shared_) {
+        if (c->queue_ < DX_BULK_P_QUEUE_PERCENT) return;
+        c->count -= (c->kept_ + 3) / 4;
+    } else if (c->fewer_) {
+        c->count = c->kept_ / 2;
+    } else {
+        c->count = (uint32_t)((uint64_t)c->kept_ * c->grow_percent / 100);
+        if (c->count == c->kept_) c->count++;
+    }
     if (c->count > c->count_max) c->count = c->count_max;
     if (c->count < c->count_min) c->count = c->count_min;
     if (c->count == c->kept_) c->fewer_ = !c->fewer_;
@@ -1501,13 +1564,16 @@ DX_BULK_API uint32_t dx_bulk_control_update(dx_bulk_control *c, uint64_t bytes_d
     c->due_ns_ = now_ns + c->interval_ns;
     if (dx_bulk_p_control_is_full(c)) c->queued_ = DX_BULK_P_QUEUED;
     else if (c->queued_) c->queued_--;
+    c->queue_ = (c->queue_ + (c->has_path ? c->queue_percent : 0) + 1) / 2;
     if (c->settling_) {
         c->settling_ = false;
-        if (!dx_bulk_p_control_hurries(c, rate)) return c->count;
+        if (!dx_bulk_p_control_hurries(c, rate) && !dx_bulk_p_control_is_idle(c)) return c->count;
     }
     dx_bulk_p_control_learn(c, rate);
     dx_bulk_p_control_steer(c);
     dx_bulk_p_control_try(c);
+    c->lost_[1] = c->lost_[0];
+    c->lost_[0] = c->loss_ppm;
     DX_BULK_ASSERT(c->count >= c->count_min && c->count <= c->count_max);
     c->settling_ = c->count != count_before;
     return c->count;

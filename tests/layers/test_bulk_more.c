@@ -1012,21 +1012,74 @@ DX_TEST(bm_control_path_says_which_way)
     }
 }
 
-/* A queue that lasts: a trial after 8 intervals, as it may be of each connection alone; where packets are lost, too, after 40, with fewer. BBR loses
-   more at random without being slower: there only a loss of 2 % counts, which is the queue's. */
+/* A queue that lasts: after 5 intervals a quarter fewer, whatever is lost. BBR makes a queue by itself, and loses more at random without being
+   slower: only a loss of 2 % is the queue's, and makes fewer the first trial after 40 intervals; else it is more, after 8. */
 DX_TEST(bm_control_believes_a_lasting_queue)
 {
     static const uint32_t loss_ppm[] = {99, 100, 19999, 20000};
     for (int i = 0; i < 4; i++) {
         control t;
         const bool bears_loss = i > 1, lossy = (i & 1) != 0;
-        const int lasts = lossy ? 40 : 8;
+        const int lasts = !bears_loss ? 5 : lossy ? 40 : 8;
         control_begin(&t, 4, 256, 16);
         t.k.bears_loss = bears_loss;
         control_path(&t, loss_ppm[i], 25);
         for (int n = 1; n < lasts; n++) DX_CHECK_EQ(control_step(&t, 1000000), 16);
-        DX_CHECK_EQ(control_step(&t, 1000000), lossy ? 8 : 32);
+        DX_CHECK_EQ(control_step(&t, 1000000), !bears_loss ? 12 : lossy ? 8 : 32);
     }
+}
+
+/* Others fill the link, too: each connection gets an equal part, and the queue stays. As few connections are left as may be, and a later trial with
+   more, which takes from the others, is not kept. Each takes more for a while whenever it is new. */
+DX_PROPERTY(bm_control_leaves_the_link_to_others, 300)
+{
+    control t;
+    const double others = (double)dx_choose_range(c, 1, 8), link = 1e7;
+    const uint32_t least = (uint32_t)dx_choose_range(c, 1, 4), queue = (uint32_t)dx_choose_range(c, 25, 100);
+    uint32_t loss_ppm = (uint32_t)dx_choose(c, 20000), sum = 0;
+    control_begin(&t, least, 256, (uint32_t)dx_choose_range(c, 16, 64));
+    for (int n = 0; n < 200; n++) {
+        control_path(&t, loss_ppm, queue + (uint32_t)dx_choose(c, 10));
+        const double part = t.k.count / (t.k.count + others);
+        const uint32_t count = control_step(&t, (uint64_t)(link * part * (1 + ((double)dx_choose(c, 20) - 10) / 1000)));
+        if (n >= 100) sum += count;
+    }
+    const double fair = least > others ? least : others; /* more others than connections: each nearly has a limit */
+    DX_CHECK(sum <= 100 * (1.5 * fair + 2));
+}
+
+/* Each connection has a limit and a queue of its own: half as many are opened as the link carries, or more. */
+DX_PROPERTY(bm_control_finds_limits_of_connections_with_queues, 300)
+{
+    control t;
+    const double link = (double)dx_choose_range(c, 32, 256);
+    const uint32_t queue = (uint32_t)dx_choose_range(c, 25, 200);
+    double last = 0;
+    control_begin(&t, 2, 256, 16);
+    for (int n = 0; n < 100; n++) {
+        control_path(&t, 0, queue);
+        const double carried = t.k.count < link ? t.k.count : link;
+        control_step(&t, (uint64_t)(carried * 1e6 * (1 + ((double)dx_choose(c, 20) - 10) / 1000)));
+        if (n >= 80) last += carried / 20;
+    }
+    DX_CHECK(last >= 0.55 * link);
+}
+
+/* The others leave, and packets are lost at random: as many come back as the link needs. */
+DX_PROPERTY(bm_control_comes_back_when_others_leave, 300)
+{
+    control t;
+    const double link = (double)dx_choose_range(c, 8, 200), others = 4;
+    double last = 0;
+    control_begin(&t, 2, 256, 16);
+    for (int n = 0; n < 140; n++) {
+        const bool alone = n >= 100;
+        const double most = alone ? link : link * t.k.count / (t.k.count + others), carried = t.k.count < most ? t.k.count : most;
+        control_path(&t, 10000, !alone ? 60 : t.k.count <= link ? 0 : (uint32_t)(80 * (t.k.count / link - 1)));
+        control_step(&t, (uint64_t)(carried * 1e6));
+        if (n >= 120) last += carried / 20;
+    }
+    DX_CHECK(last >= 0.8 * link);
 }
 
 /* More on a lossy path are kept, as a trial would close them again; but they stop when they gain nothing, and come back less and less often. */

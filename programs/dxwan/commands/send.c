@@ -27,7 +27,8 @@ enum {
     LARGE_CHUNK_SIZE = WAN_CHUNK_MAX,
     INPUT_NS         = 10000000, /* between two looks at standard input that has nothing */
     LOOK_NS          = 100000000, /* between two looks at the kernel's statistics */
-    STREAMS          = 16, /* at first, and at least, without --streams; */
+    STREAMS_MIN      = 2,  /* without --streams, where the link stays full with them; */
+    STREAMS          = 16, /* at first; */
     STREAMS_LONG     = 32, /* at first, if the round trip is this long: below it, the end of a transfer over a */
     LONG_US          = 250000, /* slow link costs more than the start gains */
     QUEUE_US         = 2000, /* a round trip that is longer by less is no queue */
@@ -540,7 +541,7 @@ static int start(send *s)
     s->limit = s->o->send_streams ? s->o->send_streams : WAN_STREAMS_MAX;
     s->wanted = s->o->send_streams ? s->o->send_streams : STREAMS;
     s->control.count = s->wanted;
-    s->control.count_min = STREAMS;
+    s->control.count_min = STREAMS_MIN;
     links.links_max = s->limit;
     links.block_size = s->object.chunk_size + 4096;
     links.user = s;
