@@ -328,10 +328,13 @@ DX_BULK_API int dx_bulk_forget(dx_bulk *b, uint64_t offset);
    Loss without a queue, now and lately: each connection is the limit, so twice as many are opened
    without a trial, as long as that gains. (The queue of a link that others use, too, comes and
    goes.) Neither, and a rate that still rises: windows still grow, so nothing is tried yet.
-   A lasting queue: the link is full, whoever fills it, and more connections would only take from
-   others. So a quarter fewer are tried, again and again, and kept if the queue remains and the
-   rate falls by less than two thirds of that; when the queue goes, some come back. Where the rate
-   is in proportion to the number, each connection has a limit and a queue of its own. */
+   A lasting queue: the link is full, so trials are rare.
+   With `yields`, others that use the link get more of it: a lasting queue means that more
+   connections would only take from them. So a quarter fewer are tried, again and again, and kept
+   if the queue remains and the rate falls by less than two thirds of that; when the queue goes,
+   some come back. Where the rate is in proportion to the number, each connection has a limit and a
+   queue of its own. For short round trips: over long ones, few connections take long to fill a
+   link again after a loss. */
 typedef struct dx_bulk_control { /* zero it and set these; zero = the default given after it */
     uint32_t count_min;   /* 16 */
     uint32_t count_max;   /* 256 */
@@ -342,6 +345,7 @@ typedef struct dx_bulk_control { /* zero it and set these; zero = the default gi
     uint32_t queue_percent; /* how much longer than the shortest the round trip is */
     bool     has_path;    /* both are known */
     bool     bears_loss;  /* the congestion control does not slow down for loss, as BBR */
+    bool     yields;      /* to others on a full link; not with bears_loss */
     uint64_t retry_deadline_ns;    /* do not connect before this time of now_ns */
     uint32_t failures;    /* in a row */
     uint64_t due_ns_;     /* when this interval ends; 0: the first has not begun */
@@ -1347,9 +1351,9 @@ enum { /* of the path */
     DX_BULK_P_BUSY_PERCENT  = 20,  /* on average not enough of one to keep it full, */
     DX_BULK_P_EMPTY_PERCENT = 10,  /* or none */
     DX_BULK_P_QUEUED        = 5,   /* intervals for which a queue is remembered */
-    DX_BULK_P_LASTING       = 5,   /* intervals until it is believed; if connections bear loss, */
-    DX_BULK_P_FULL          = 8,   /* until more are tried, */
-    DX_BULK_P_FULL_LONG     = 40   /* and until fewer are tried */
+    DX_BULK_P_LASTING       = 5,   /* intervals until it is believed, and fewer are tried; */
+    DX_BULK_P_FULL          = 8,   /* else until more are tried, */
+    DX_BULK_P_FULL_LONG     = 40   /* and until fewer are */
 };
 
 static bool dx_bulk_p_control_is_full(const dx_bulk_control *c)
@@ -1376,7 +1380,7 @@ static bool dx_bulk_p_control_gained(const dx_bulk_control *c, uint64_t rate)
         return c->queue_percent >= DX_BULK_P_BUSY_PERCENT &&
                !dx_bulk_p_control_is_proportional(c, rate);
     if (c->fewer_) return rate >= c->rate_ - c->rate_ / 50;
-    if (c->queued_ && !c->bears_loss) return dx_bulk_p_control_is_proportional(c, rate);
+    if (c->queued_ && c->yields) return dx_bulk_p_control_is_proportional(c, rate);
     return dx_bulk_p_control_is_faster(c, rate) && rate > c->rate_ + chance;
 }
 
@@ -1393,11 +1397,11 @@ static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
     uint32_t least = c->loss_ppm;
     uint32_t most = c->loss_ppm;
     if (!c->has_path || c->bears_loss || c->shared_) return false;
-    for (int i = 0; i < 2; i++) { /* a queue that overflows loses much at once, and then nothing */
+    for (int i = 0; i < 2 && c->yields; i++) { /* a queue loses much at once, and then nothing */
         if (c->lost_[i] < least) least = c->lost_[i];
         if (c->lost_[i] > most && c->lost_[i] != UINT32_MAX) most = c->lost_[i];
     }
-    if (most >= DX_BULK_P_FLOOD_PPM) return false;
+    if (c->yields && most >= DX_BULK_P_FLOOD_PPM) return false;
     if (c->queued_ && least < DX_BULK_P_RANDOM_PPM) return false;
     return c->loss_ppm >= DX_BULK_P_LOSS_PPM && !dx_bulk_p_control_is_full(c);
 }
@@ -1469,8 +1473,8 @@ static bool dx_bulk_p_control_returns(dx_bulk_control *c, uint64_t rate)
     if (!c->shared_ || c->count != c->kept_ || c->queue_ >= DX_BULK_P_BUSY_PERCENT) return false;
     c->kept_ = more < c->count_max - c->kept_ ? c->kept_ + more : c->count_max;
     c->rate_ = rate;
-    c->pause_ = 1; /* this is no trial */
     c->strange_ = 0;
+    dx_bulk_p_control_rest(c); /* fewer were too few */
     return true;
 }
 
@@ -1480,20 +1484,19 @@ static bool dx_bulk_p_control_is_idle(const dx_bulk_control *c)
     return c->shared_ && c->count < c->kept_ && c->queue_percent < DX_BULK_P_EMPTY_PERCENT;
 }
 
-/* A queue must last before anything is tried: also the start makes one. Then fewer are tried first.
-   BBR makes a queue also where packets are lost at random; only much loss is the queue's, and each
-   trial costs: the first one, much later, is with fewer. */
+/* A queue must last before anything is tried: also the start makes one. Whoever yields then tries
+   fewer. Else, if there is loss, too, the connections fill the link together, and each trial costs:
+   the first one, much later, is with fewer. BBR makes a queue also where packets are lost at
+   random; only much loss is the queue's. */
 static void dx_bulk_p_control_steer(dx_bulk_control *c)
 {
     const bool unbiased = c->patience_ == 2; /* the last trial did not fail */
-    uint32_t wait = DX_BULK_P_LASTING;
-    uint32_t fewer = DX_BULK_P_LASTING;
-    if (c->bears_loss) {
-        wait = c->loss_ppm >= DX_BULK_P_OVERFLOW_PPM ? DX_BULK_P_FULL_LONG : DX_BULK_P_FULL;
-        fewer = DX_BULK_P_FULL_LONG;
-    }
+    const uint32_t loss_ppm = c->bears_loss ? DX_BULK_P_OVERFLOW_PPM : DX_BULK_P_LOSS_PPM;
+    const uint32_t fewer = c->yields ? DX_BULK_P_LASTING : DX_BULK_P_FULL_LONG;
+    const uint32_t more = c->yields ? DX_BULK_P_LASTING : DX_BULK_P_FULL;
+    const uint32_t wait = c->loss_ppm >= loss_ppm ? fewer : more;
     c->full_ = dx_bulk_p_control_is_full(c) ? c->full_ + 1 : 0;
-    if (c->full_ >= DX_BULK_P_LASTING && !c->bears_loss) c->shared_ = true;
+    if (c->full_ >= DX_BULK_P_LASTING) c->shared_ = c->yields;
     if (c->queue_ < DX_BULK_P_EMPTY_PERCENT) c->shared_ = false;
     if (!c->full_ || c->count != c->kept_) return;
     if (c->full_ < wait && !c->pause_) c->pause_ = 1;
@@ -1521,7 +1524,7 @@ static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
            that is shared, others have what is missing. */
         if (!c->fewer_ || rate > c->rate_ || c->shared_) c->rate_ = rate;
         c->kept_ = c->count;
-        c->patience_ = 2;
+        if (!c->shared_ || !c->fewer_) c->patience_ = 2;
     } else {
         dx_bulk_p_control_rest(c);
         c->fewer_ = !c->fewer_;
@@ -1556,6 +1559,7 @@ DX_BULK_API uint32_t dx_bulk_control_update(dx_bulk_control *c, uint64_t bytes_d
 {
     const uint32_t count_before = c->due_ns_ ? c->count : 0;
     uint64_t rate;
+    DX_BULK_ASSERT(!c->yields || !c->bears_loss);
     if (!c->due_ns_) dx_bulk_p_control_begin(c);
     else if (now_ns < c->due_ns_) return c->count;
     rate = (bytes_done - c->bytes_) * 1000 / ((now_ns - c->from_ns_) / 1000000 + 1);

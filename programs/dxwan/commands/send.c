@@ -27,8 +27,9 @@ enum {
     LARGE_CHUNK_SIZE = WAN_CHUNK_MAX,
     INPUT_NS         = 10000000, /* between two looks at standard input that has nothing */
     LOOK_NS          = 100000000, /* between two looks at the kernel's statistics */
-    STREAMS_MIN      = 2,  /* without --streams, where the link stays full with them; */
-    STREAMS          = 16, /* at first; */
+    STREAMS          = 16, /* at first, and at least, without --streams; */
+    STREAMS_MIN      = 2,  /* at least, if the round trip is shorter than this: then others that use the link */
+    YIELDS_US        = 100000, /* get more of it, and the few streams recover from a loss soon */
     STREAMS_LONG     = 32, /* at first, if the round trip is this long: below it, the end of a transfer over a */
     LONG_US          = 250000, /* slow link costs more than the start gains */
     QUEUE_US         = 2000, /* a round trip that is longer by less is no queue */
@@ -431,6 +432,8 @@ static uint64_t look(send *s)
     const uint64_t rtt_us = all->rtt_sum_us / all->connections;
     s->control.loss_ppm = (uint32_t)(s->repeated * 1000000 / s->segments);
     s->control.bears_loss = !strncmp(s->congestion, "bbr", 3);
+    s->control.yields = !s->control.bears_loss && all->rtt_min_us < YIELDS_US;
+    s->control.count_min = s->control.yields ? STREAMS_MIN : STREAMS;
     const uint64_t queue_us = rtt_us > all->rtt_min_us + QUEUE_US ? rtt_us - all->rtt_min_us : 0;
     s->control.queue_percent = (uint32_t)(queue_us * 100 / all->rtt_min_us);
     s->control.interval_ns = 2000 * rtt_us + SECOND / 10;
@@ -541,7 +544,7 @@ static int start(send *s)
     s->limit = s->o->send_streams ? s->o->send_streams : WAN_STREAMS_MAX;
     s->wanted = s->o->send_streams ? s->o->send_streams : STREAMS;
     s->control.count = s->wanted;
-    s->control.count_min = STREAMS_MIN;
+    s->control.count_min = STREAMS;
     links.links_max = s->limit;
     links.block_size = s->object.chunk_size + 4096;
     links.user = s;
