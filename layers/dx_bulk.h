@@ -1397,11 +1397,11 @@ static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
     uint32_t least = c->loss_ppm;
     uint32_t most = c->loss_ppm;
     if (!c->has_path || c->bears_loss || c->shared_) return false;
-    for (int i = 0; i < 2 && c->yields; i++) { /* a queue loses much at once, and then nothing */
+    for (int i = 0; i < 2; i++) { /* a queue loses much at once, and then nothing */
         if (c->lost_[i] < least) least = c->lost_[i];
         if (c->lost_[i] > most && c->lost_[i] != UINT32_MAX) most = c->lost_[i];
     }
-    if (c->yields && most >= DX_BULK_P_FLOOD_PPM) return false;
+    if (most >= DX_BULK_P_FLOOD_PPM) return false;
     if (c->queued_ && least < DX_BULK_P_RANDOM_PPM) return false;
     return c->loss_ppm >= DX_BULK_P_LOSS_PPM && !dx_bulk_p_control_is_full(c);
 }
