@@ -1535,6 +1535,8 @@ static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
 /* The number for the next interval: a pause at the kept one, or a trial. */
 static void dx_bulk_p_control_try(dx_bulk_control *c)
 {
+    if (c->kept_ > c->count_max) c->kept_ = c->count_max; /* the caller may have changed both */
+    if (c->kept_ < c->count_min) c->kept_ = c->count_min;
     c->count = c->kept_;
     if (c->pause_ || dx_bulk_p_control_is_lossy(c)) {
         if (c->pause_) c->pause_--;

@@ -1068,6 +1068,21 @@ DX_PROPERTY(bm_control_finds_limits_of_connections_with_queues, 300)
     DX_CHECK(last >= 0.55 * link);
 }
 
+/* The limits change while it runs. */
+DX_PROPERTY(bm_control_keeps_limits_that_change, 300)
+{
+    control t;
+    control_begin(&t, 2, 256, (uint32_t)dx_choose_range(c, 2, 64));
+    for (int n = 0; n < 60; n++) {
+        t.k.yields = dx_choose(c, 1);
+        t.k.count_min = (uint32_t)dx_choose_range(c, 1, 16);
+        t.k.count_max = (uint32_t)dx_choose_range(c, 16, 256);
+        control_path(&t, (uint32_t)dx_choose(c, 200000), (uint32_t)dx_choose(c, 100));
+        const uint32_t was = t.k.count, count = control_step(&t, (uint64_t)dx_choose_range(c, 0, 10000000));
+        DX_CHECK(count == was || (count >= t.k.count_min && count <= t.k.count_max));
+    }
+}
+
 /* The others leave, and packets are lost at random: as many come back as the link needs. */
 DX_PROPERTY(bm_control_comes_back_when_others_leave, 300)
 {

@@ -432,8 +432,10 @@ static uint64_t look(send *s)
     const uint64_t rtt_us = all->rtt_sum_us / all->connections;
     s->control.loss_ppm = (uint32_t)(s->repeated * 1000000 / s->segments);
     s->control.bears_loss = !strncmp(s->congestion, "bbr", 3);
-    s->control.yields = !s->control.bears_loss && all->rtt_min_us < YIELDS_US;
-    s->control.count_min = s->control.yields ? STREAMS_MIN : STREAMS;
+    if (!s->control.bears_loss && all->rtt_min_us < YIELDS_US) {
+        s->control.yields = true;
+        s->control.count_min = STREAMS_MIN;
+    }
     const uint64_t queue_us = rtt_us > all->rtt_min_us + QUEUE_US ? rtt_us - all->rtt_min_us : 0;
     s->control.queue_percent = (uint32_t)(queue_us * 100 / all->rtt_min_us);
     s->control.interval_ns = 2000 * rtt_us + SECOND / 10;
