@@ -3055,16 +3055,27 @@ def case_mirror_tree_again_of_one_sender():
     assert json.loads(s.out)["link_bytes"] < 100000, s.out
 
 
+def files_of_image(image):
+    """The files of a valid image of a directory, by their path in a copy."""
+    at, _, count = struct.unpack_from("<QQQ", image, 8)
+    files, above = {}, []
+    for _ in range(count):
+        kind, depth, _, name_size, target_size, _, size, place = struct.unpack_from("<HHHHH6xqQQ", image, at)
+        above[depth:] = [os.fsdecode(image[at + 40:at + 40 + name_size])]
+        at += 40 + name_size + target_size
+        if kind == 1:
+            files["in/f" + "/".join(above)] = image[place:place + size]
+    return files
+
+
 def case_mirror_tree_again_damaged_tables():
-    """A sender's table says where the files of the old copy belong: damaged ones, and each of those that no directory has, find
-    nothing outside of the copy, and the copy stays."""
+    """Whole mirrors whose table is damaged, or one that no directory has, onto an older copy with links and a pipe: the copy stays, or
+    becomes what the image says, byte by byte, and nothing outside of it is touched."""
     root, outside = entry(0, kind=2, mode=0o755), os.path.abspath("outside").encode()
     os.mkdir("outside")
     write("outside/victim", b"victim" * 9999)
     os.makedirs("old/a")
     write("old/a/b", b"old content " * 40000)
-    os.symlink(os.path.abspath("outside"), "old/l")
-    os.mkfifo("old/p")
     at = REGION + 64
     base = [root, entry(1, b"a", kind=2), entry(2, b"b", size=300000, at=at), entry(1, b"l", kind=2), entry(2, b"victim", size=9000, at=at + 300000),
             entry(1, b"p", size=5000, at=at + 310000)]
@@ -3082,6 +3093,7 @@ def case_mirror_tree_again_damaged_tables():
             image[dice.choice((dice.randrange(32), dice.randrange(64, 64 + sum(map(len, base)))))] = dice.choice((0, 1, 255, dice.randrange(256)))
         images["damaged %d" % n] = bytes(image)
     before, outer = tree("old/a"), tree("outside")
+    taken = set()
     for name, image in images.items():
         shutil.rmtree("in")
         os.mkdir("in")
@@ -3090,15 +3102,21 @@ def case_mirror_tree_again_damaged_tables():
         os.mkfifo("in/f/p")
         for turn in (b"y", b"z"): # the second one finds the table in the partial file, and compares what comes after it
             r = receive("--force", "--timeout", 5)
-            s, server = send_image(image[:-len(content) + 9] + turn * (len(content) - 9), r)
+            sent = image[:-len(content) + 9] + turn * (len(content) - 9)
+            s, server = send_image(sent, r)
             for run in (r, s):
                 run.process.wait(PATIENCE)
                 assert run.process.returncode in (0, 3, 4, 6), (name, run.process.returncode)
                 run.end(run.process.returncode)
             server.close()
             assert tree("outside") == outer, name
-            if r.process.returncode:
+            if not r.process.returncode:
+                taken.add(name)
+                paths = [os.path.join(at, file) for at, _, files in os.walk("in/f") for file in files]
+                assert {path: read(path) for path in paths if not os.path.islink(path)} == files_of_image(sent), name
+            elif name not in taken:
                 assert tree("in/f/a") == before, name
+    assert "sound" in taken and not taken & {"two_roots", "below_a_file", "jump", "huge", "overflow", "in_head", "absolute", "up"}, taken
 
 
 class PlantedTable:
@@ -3157,7 +3175,8 @@ def hostile_places():
             "too_deep": (deep + [entry(257, b"o", size=9, at=at + 9000)], None),
             "at_the_end": (good + [entry(1, b"s", size=9, at=(1 << 43) - 9)], has),
             "beyond_the_end": (good + [entry(1, b"s", size=10, at=(1 << 43) - 9)], None),
-            "far_beyond_the_end": (good + [entry(1, b"s", size=9, at=(1 << 64) - 9)], None),
+            "far_beyond_the_end": (good + [entry(1, b"s", size=9, at=1 << 63)], None),
+            "end_of_all_numbers": (good + [entry(1, b"s", size=9, at=(1 << 64) - 9)], None),
             "overflow": (good + [file(b"s", 9000, (1 << 64) - 9)], None),
             "huge": (good + [file(b"s", 9000, 1 << 62)], None),
             "overlap": (good + [file(b"s", 5099)], None),
@@ -3166,8 +3185,13 @@ def hostile_places():
             "beside_each_other": (good + [file(b"s", 0, 100), file(b"s", 5100)], has + [(0, OLD_SMALL[:100]), (5100, OLD_SMALL[:1000])]),
             "in_the_header": (good + [entry(1, b"s", size=9, at=55)], None),
             "over_the_header": (good + [entry(1, b"s", size=9, at=0)], None),
-            "in_the_table": (good + [entry(1, b"s", size=9, at=100)], None),
+            "before_the_table": (good + [entry(1, b"s", size=1000, at=64)], has),
+            "into_the_table": (good + [entry(1, b"s", size=1001, at=64)], None),
+            "in_the_table": (good + [entry(1, b"s", size=9, at=1100)], None),
             "around_the_table": (good + [entry(1, b"s", size=9000, at=64)], None),
+            "behind_the_table": (good + [entry(1, b"s", size=9, at=64 + 1000 + sum(map(len, good)) + 41)], has),
+            "end_of_the_table": (good + [entry(1, b"s", size=9, at=64 + 1000 + sum(map(len, good)) + 40)], None),
+            "nothing_in_it": (good + [entry(1, b"s"), entry(1, b"t", kind=3, target=b"s")], has),
             "up": ([root, folder(b".."), file(b"victim", 9000, depth=2)], None),
             "up_as_file": (good + [file(b"..", 9000)], None),
             "dot": (good + [folder(b"."), file(b"s", 9000, depth=2)], None),
@@ -3175,9 +3199,9 @@ def hostile_places():
             "slash": (good + [file(b"l/victim", 9000)], None),
             "zero": (good + [file(b"s\0x", 9000)], None),
             "no_name": (good + [file(b"", 9000)], None),
-            "no_root": (good[1:], None),
+            "no_root": ([file(b"s", 9000), *good[1:]], None),
             "root_is_a_file": ([entry(0, size=9, at=at + 9000), *good[1:]], None),
-            "two_roots": ([root, *good], None),
+            "two_roots": ([*good, root], None),
             "below_a_file": (good[:2] + [file(b"b", 100, 5000, depth=2), file(b"x", 9000, depth=3)], None),
             "jump": (good + [file(b"s", 9000, depth=4)], None),
             "device": (good + [entry(1, b"s", kind=4)], None),
@@ -3218,9 +3242,10 @@ def case_mirror_tree_again_hostile_tables():
             out[place:place + len(content)] = content
         return bytes(out)
     for name, (entries, files) in hostile_places().items():
-        t = PlantedTable(pad(tree_image(entries, content=b"")))
+        t = PlantedTable(pad(tree_image(entries, content=bytes(1000))))
         found, _ = t.find()
         assert found == (x if files is None else expected(files)), (name, found.strip(b"\0")[:99])
+        assert t.find(9)[0] == b"", name # nothing is there, and nothing of what was read before
         t.end()
     entries, root = hostile_places()["sound"][0], entry(0, kind=2)
     good = b"".join(entries)
@@ -3231,6 +3256,7 @@ def case_mirror_tree_again_hostile_tables():
         assert t.find()[0] == x, name
         t.end()
     name, up = b"a name of 20 bytes..", b"../../outside/victim"
+    write(b"in/f/" + name, OLD_SMALL)
     for new in (entry(1, up, size=5000, at=REGION), entry(1, name, kind=2), entry(1, name, kind=3, target=b"x"), entry(0, name, size=5000, at=REGION), bytes(60)):
         t = PlantedTable(pad(tree_image([root, entry(1, name, size=5000, at=REGION)], content=b"")))
         with open("in/.f.dxwan-part", "r+b") as part:

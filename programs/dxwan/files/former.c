@@ -147,10 +147,10 @@ static bool take_table(wan_former *f)
 
 bool wan_former_adopt(wan_former *f, int image, const wan_listing *table)
 {
+    assert(table->count && table->count <= WAN_ENTRIES_MAX);
     forget(f);
     f->image = image;
     f->table = *table;
-    if (!table->count || table->count > WAN_ENTRIES_MAX || table->count > table->size / WAN_ENTRY_HEAD) return false;
     f->files = prog_alloc((size_t)table->count * sizeof *f->files); /* the system gives what is used of it */
     f->folders = prog_alloc((size_t)table->count * sizeof *f->folders);
     if (take_table(f)) {
