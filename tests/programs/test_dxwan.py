@@ -2963,6 +2963,46 @@ def kill_some(dice, port):
         running.remove(run)
 
 
+def case_mirror_holes_stay_holes():
+    """The copy of a sparse file is sparse: zeros take no blocks, at whatever offset they begin and end, also where the older copy gives
+    the content. Zeros that replace data are written."""
+    dice = random.Random(SEED)
+    for size in (24 << 20, (8 << 20) + 1):
+        islands = [(dice.randrange(size - 5000), dice.randbytes(dice.randrange(1, 5000))) for _ in range(8)]
+        most = len(islands) * (5000 + 2 * 4096)
+        sparse_file("f", size, islands + [(200 * 4096, bytes(8192))]) # the last one: zeros that are data
+        for again in range(3):
+            if again == 2: # an older copy of other holes
+                at, content = islands.pop()
+                sparse_file("f", size, islands + [((at + size // 2) % (size - 5000), content)])
+            r = receive("--force")
+            s = mirror(r, "--once").end()
+            r.end()
+            assert read("in/f") == read("f"), again
+            blocks = os.stat("in/f").st_blocks * 512
+            assert blocks <= most, "%d bytes for 8 islands, mirror %d" % (blocks, again)
+        os.unlink("in/f")
+    for _ in range(ROUNDS): # rounds in which data become zeros, and others data
+        at = [n * 4096 * dice.randrange(1, 40) + dice.randrange(4096) for n in range(30)]
+        sparse_file("f", 6 << 20, [(n, dice.randbytes(9000)) for n in at] + [(0, b"marker 0")])
+        r = receive("--force")
+        s = mirror(r, "--every", 1)
+        for step in range(3):
+            await_content("in/.f.dxwan-part", b"marker %d" % step)
+            with open("f", "r+b") as f:
+                for n in dice.sample(at, 10):
+                    f.seek(n)
+                    f.write(dice.choice((bytes(9000), dice.randbytes(9000))))
+                f.seek(0)
+                f.write(b"marker %d" % (step + 1))
+        s.kill(signal.SIGTERM)
+        s.end()
+        r.end()
+        assert read("in/f") == read("f")
+        only("in", "f")
+        os.unlink("in/f")
+
+
 def case_mirror_tree_again():
     """A chain of mirrors of a directory that changes between them, some of them killed, onto a copy that somebody else changes:
     each copy is the directory, nothing outside is touched, and one of an unchanged directory costs hashes."""
