@@ -100,7 +100,7 @@ static bool take_entry(walk *w, bool first)
     return true;
 }
 
-/* The larger half of a heap is put in order below one of its items. */
+/* Move an item of a heap down until none below it has a larger place. */
 static void sift(wan_former_file *files, uint32_t count, uint32_t item)
 {
     const wan_former_file moved = files[item];
