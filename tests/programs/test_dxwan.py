@@ -2963,6 +2963,46 @@ def kill_some(dice, port):
         running.remove(run)
 
 
+def case_mirror_holes_stay_holes():
+    """The copy of a sparse file is sparse: zeros take no blocks, at whatever offset they begin and end, also where the older copy gives
+    the content. Zeros that replace data are written."""
+    dice = random.Random(SEED)
+    for size in (24 << 20, (8 << 20) + 1):
+        islands = [(dice.randrange(size - 5000), dice.randbytes(dice.randrange(1, 5000))) for _ in range(8)]
+        most = len(islands) * (5000 + 2 * 4096)
+        sparse_file("f", size, islands + [(200 * 4096, bytes(8192))]) # the last one: zeros that are data
+        for again in range(3):
+            if again == 2: # an older copy of other holes
+                at, content = islands.pop()
+                sparse_file("f", size, islands + [((at + size // 2) % (size - 5000), content)])
+            r = receive("--force")
+            s = mirror(r, "--once").end()
+            r.end()
+            assert read("in/f") == read("f"), again
+            blocks = os.stat("in/f").st_blocks * 512
+            assert blocks <= most, "%d bytes for 8 islands, mirror %d" % (blocks, again)
+        os.unlink("in/f")
+    for _ in range(ROUNDS): # rounds in which data become zeros, and others data
+        at = [n * 4096 * dice.randrange(1, 40) + dice.randrange(4096) for n in range(30)]
+        sparse_file("f", 6 << 20, [(n, dice.randbytes(9000)) for n in at] + [(0, b"marker 0")])
+        r = receive("--force")
+        s = mirror(r, "--every", 1)
+        for step in range(3):
+            await_content("in/.f.dxwan-part", b"marker %d" % step)
+            with open("f", "r+b") as f:
+                for n in dice.sample(at, 10):
+                    f.seek(n)
+                    f.write(dice.choice((bytes(9000), dice.randbytes(9000))))
+                f.seek(0)
+                f.write(b"marker %d" % (step + 1))
+        s.kill(signal.SIGTERM)
+        s.end()
+        r.end()
+        assert read("in/f") == read("f")
+        only("in", "f")
+        os.unlink("in/f")
+
+
 def case_mirror_tree_again():
     """A chain of mirrors of a directory that changes between them, some of them killed, onto a copy that somebody else changes:
     each copy is the directory, nothing outside is touched, and one of an unchanged directory costs hashes."""
@@ -3055,16 +3095,27 @@ def case_mirror_tree_again_of_one_sender():
     assert json.loads(s.out)["link_bytes"] < 100000, s.out
 
 
+def files_of_image(image):
+    """The files of a valid image of a directory, by their path in a copy."""
+    at, _, count = struct.unpack_from("<QQQ", image, 8)
+    files, above = {}, []
+    for _ in range(count):
+        kind, depth, _, name_size, target_size, _, size, place = struct.unpack_from("<HHHHH6xqQQ", image, at)
+        above[depth:] = [os.fsdecode(image[at + 40:at + 40 + name_size])]
+        at += 40 + name_size + target_size
+        if kind == 1:
+            files["in/f" + "/".join(above)] = image[place:place + size]
+    return files
+
+
 def case_mirror_tree_again_damaged_tables():
-    """A sender's table says where the files of the old copy belong: damaged ones, and each of those that no directory has, find
-    nothing outside of the copy, and the copy stays."""
+    """Whole mirrors whose table is damaged, or one that no directory has, onto an older copy with links and a pipe: the copy stays, or
+    becomes what the image says, byte by byte, and nothing outside of it is touched."""
     root, outside = entry(0, kind=2, mode=0o755), os.path.abspath("outside").encode()
     os.mkdir("outside")
     write("outside/victim", b"victim" * 9999)
     os.makedirs("old/a")
     write("old/a/b", b"old content " * 40000)
-    os.symlink(os.path.abspath("outside"), "old/l")
-    os.mkfifo("old/p")
     at = REGION + 64
     base = [root, entry(1, b"a", kind=2), entry(2, b"b", size=300000, at=at), entry(1, b"l", kind=2), entry(2, b"victim", size=9000, at=at + 300000),
             entry(1, b"p", size=5000, at=at + 310000)]
@@ -3082,6 +3133,7 @@ def case_mirror_tree_again_damaged_tables():
             image[dice.choice((dice.randrange(32), dice.randrange(64, 64 + sum(map(len, base)))))] = dice.choice((0, 1, 255, dice.randrange(256)))
         images["damaged %d" % n] = bytes(image)
     before, outer = tree("old/a"), tree("outside")
+    taken = set()
     for name, image in images.items():
         shutil.rmtree("in")
         os.mkdir("in")
@@ -3090,15 +3142,205 @@ def case_mirror_tree_again_damaged_tables():
         os.mkfifo("in/f/p")
         for turn in (b"y", b"z"): # the second one finds the table in the partial file, and compares what comes after it
             r = receive("--force", "--timeout", 5)
-            s, server = send_image(image[:-len(content) + 9] + turn * (len(content) - 9), r)
+            sent = image[:-len(content) + 9] + turn * (len(content) - 9)
+            s, server = send_image(sent, r)
             for run in (r, s):
                 run.process.wait(PATIENCE)
                 assert run.process.returncode in (0, 3, 4, 6), (name, run.process.returncode)
                 run.end(run.process.returncode)
             server.close()
             assert tree("outside") == outer, name
-            if r.process.returncode:
+            if not r.process.returncode:
+                taken.add(name)
+                paths = [os.path.join(at, file) for at, _, files in os.walk("in/f") for file in files]
+                assert {path: read(path) for path in paths if not os.path.islink(path)} == files_of_image(sent), name
+            elif name not in taken:
                 assert tree("in/f/a") == before, name
+    assert "sound" in taken and not taken & {"two_roots", "below_a_file", "jump", "huge", "overflow", "in_head", "absolute", "up"}, taken
+
+
+class PlantedTable:
+    """A receiver that finds the image of a directory in its partial file, and a sender by hand that checks regions. What the
+    receiver finds of a region in the copy that it will replace, it puts there."""
+
+    def __init__(self, image):
+        with open("in/.f.dxwan-part", "wb") as part: # by blocks, as one of many entries is large
+            part.write(image)
+        self.receiver = receive("--force")
+        self.socket = connect(self.receiver.port)
+        self.socket.sendall(join(kind=3))
+        self.frames = frames_of(self.socket)
+        assert next(self.frames)[0] == 0x31
+
+    def find(self, number=1):
+        """The region after a check that no content passes, and how long that took."""
+        began = time.time()
+        self.socket.sendall(check(number, REGION, digest=b"no hash".ljust(32)))
+        opcode, _, _, payload = next(self.frames)
+        assert opcode == 0xff and struct.unpack("<HIB", payload[:7])[::2] == (0x8003, 1), payload[:7]
+        with open("in/.f.dxwan-part", "rb") as part:
+            part.seek(number * REGION)
+            return part.read(REGION), time.time() - began
+
+    def end(self):
+        self.memory_kib = self.receiver.memory_kib()
+        self.socket.close()
+        self.receiver.kill()
+        self.receiver.end(-9)
+        os.unlink("in/.f.dxwan-part")
+        return self
+
+
+def hostile_places():
+    """Tables by name, the files that the second region then has of the old copy: (place in it, bytes), or None if the table is refused."""
+    root, at = entry(0, kind=2, mode=0o755), REGION
+    file = lambda name, place, size=1000, depth=1: entry(depth, name, size=size, at=at + place)
+    folder = lambda name, depth=1: entry(depth, name, kind=2)
+    good, has = [root, folder(b"a"), file(b"b", 100, 5000, depth=2)], [(100, OLD_FILE[:5000])]
+    deep = [root, *good[1:], *[folder(b"n", n) for n in range(1, 257)]]
+    outside = os.path.abspath("outside").encode()
+    return {"sound": (good, has),
+            "a_file_that_is_shorter": ([root, folder(b"a"), file(b"b", 9, len(OLD_FILE) + 9, depth=2)], [(9, OLD_FILE[:REGION - 9])]),
+            "a_file_from_before": ([root, folder(b"a"), entry(2, b"b", size=5000, at=at - 1000)], [(0, OLD_FILE[1000:5000])]),
+            "bytes_of_one": (good[:2] + [entry(2, b"b", size=1, at=at + n) for n in (5, 9, 7)], [(n, OLD_FILE[:1]) for n in (5, 7, 9)]),
+            "a_name_twice": (good + [file(b"b", 9000, depth=2)], has + [(9000, OLD_FILE[:1000])]),
+            "not_there": (good + [file(b"nothing", 9000), folder(b"none"), file(b"b", 20000, depth=2)], has),
+            "below_a_link": (good + [folder(b"l"), file(b"victim", 9000, depth=2)], has),
+            "a_link_as_file": (good + [file(b"v", 9000)], has),
+            "a_directory_as_file": (good + [file(b"a", 9000)], has),
+            "a_file_as_directory": (good + [folder(b"s"), file(b"victim", 9000, depth=2)], has),
+            "a_pipe_as_file": (good + [file(b"p", 9000)], has),
+            "a_pipe_as_directory": (good + [folder(b"p"), file(b"victim", 9000, depth=2)], has),
+            "deep": (deep, has),
+            "too_deep": (deep + [entry(257, b"o", size=9, at=at + 9000)], None),
+            "at_the_end": (good + [entry(1, b"s", size=9, at=(1 << 43) - 9)], has),
+            "beyond_the_end": (good + [entry(1, b"s", size=10, at=(1 << 43) - 9)], None),
+            "far_beyond_the_end": (good + [entry(1, b"s", size=9, at=1 << 63)], None),
+            "end_of_all_numbers": (good + [entry(1, b"s", size=9, at=(1 << 64) - 9)], None),
+            "overflow": (good + [file(b"s", 9000, (1 << 64) - 9)], None),
+            "huge": (good + [file(b"s", 9000, 1 << 62)], None),
+            "overlap": (good + [file(b"s", 5099)], None),
+            "overlap_before": (good + [file(b"s", 0, 101)], None),
+            "same_place": (good + [file(b"s", 100)], None),
+            "beside_each_other": (good + [file(b"s", 0, 100), file(b"s", 5100)], has + [(0, OLD_SMALL[:100]), (5100, OLD_SMALL[:1000])]),
+            "in_the_header": (good + [entry(1, b"s", size=9, at=55)], None),
+            "over_the_header": (good + [entry(1, b"s", size=9, at=0)], None),
+            "before_the_table": (good + [entry(1, b"s", size=1000, at=64)], has),
+            "into_the_table": (good + [entry(1, b"s", size=1001, at=64)], None),
+            "in_the_table": (good + [entry(1, b"s", size=9, at=1100)], None),
+            "around_the_table": (good + [entry(1, b"s", size=9000, at=64)], None),
+            "behind_the_table": (good + [entry(1, b"s", size=9, at=64 + 1000 + sum(map(len, good)) + 41)], has),
+            "end_of_the_table": (good + [entry(1, b"s", size=9, at=64 + 1000 + sum(map(len, good)) + 40)], None),
+            "nothing_in_it": (good + [entry(1, b"s"), entry(1, b"t", kind=3, target=b"s")], has),
+            "up": ([root, folder(b".."), file(b"victim", 9000, depth=2)], None),
+            "up_as_file": (good + [file(b"..", 9000)], None),
+            "dot": (good + [folder(b"."), file(b"s", 9000, depth=2)], None),
+            "absolute": (good + [file(outside + b"/victim", 9000)], None),
+            "slash": (good + [file(b"l/victim", 9000)], None),
+            "zero": (good + [file(b"s\0x", 9000)], None),
+            "no_name": (good + [file(b"", 9000)], None),
+            "no_root": ([file(b"s", 9000), *good[1:]], None),
+            "root_is_a_file": ([entry(0, size=9, at=at + 9000), *good[1:]], None),
+            "two_roots": ([*good, root], None),
+            "below_a_file": (good[:2] + [file(b"b", 100, 5000, depth=2), file(b"x", 9000, depth=3)], None),
+            "jump": (good + [file(b"s", 9000, depth=4)], None),
+            "device": (good + [entry(1, b"s", kind=4)], None),
+            "a_directory_with_a_size": (good + [entry(1, b"a", kind=2, size=9, at=at + 9000)], None)}
+
+
+OLD_FILE, OLD_SMALL = (b"old content " * 40000)[:300000], b"small " * 2000
+
+
+def make_old_copy():
+    """The copy that tables refer to, and what lies outside of it."""
+    os.mkdir("outside")
+    write("outside/victim", b"victim" * 9999)
+    os.makedirs("in/f/a")
+    write("in/f/a/b", OLD_FILE)
+    write("in/f/s", OLD_SMALL)
+    os.symlink(os.path.abspath("outside"), "in/f/l")
+    os.symlink(os.path.abspath("outside/victim"), "in/f/v")
+    os.mkfifo("in/f/p")
+
+
+def case_mirror_tree_again_hostile_tables():
+    """A table says where the files of the old copy belong. Each of those that no directory has is refused as a whole, or finds what the
+    copy has under the same path, byte by byte, and nothing else: no link is followed, and no pipe opened."""
+    make_old_copy()
+    outer, inner = tree("outside"), tree("in/f/a")
+    piped = []
+    def open_pipe():
+        fd = os.open("in/f/p", os.O_WRONLY) # until it is opened to be read
+        piped.append(fd)
+    waiter = threading.Thread(target=open_pipe, daemon=True)
+    waiter.start()
+    x = b"x" * REGION
+    pad = lambda image: image.ljust(REGION, b"\0") + x
+    def expected(files):
+        out = bytearray(REGION)
+        for place, content in files:
+            out[place:place + len(content)] = content
+        return bytes(out)
+    for name, (entries, files) in hostile_places().items():
+        t = PlantedTable(pad(tree_image(entries, content=bytes(1000))))
+        found, _ = t.find()
+        assert found == (x if files is None else expected(files)), (name, found.strip(b"\0")[:99])
+        assert t.find(9)[0] == b"", name # nothing is there, and nothing of what was read before
+        t.end()
+    entries, root = hostile_places()["sound"][0], entry(0, kind=2)
+    good = b"".join(entries)
+    for name, image in {"fewer": tree_image(entries, content=b"", count=2), "more": tree_image(entries, content=b"", count=4),
+                        "many": tree_image(entries, content=b"", count=1 << 20), "cut": tree_image(entries, content=b"", size=len(good) - 1),
+                        "long": tree_image(entries, content=b"", size=len(good) + 1), "none": tree_image([], content=b"")}.items():
+        t = PlantedTable(pad(image))
+        assert t.find()[0] == x, name
+        t.end()
+    name, up = b"a name of 20 bytes..", b"../../outside/victim"
+    write(b"in/f/" + name, OLD_SMALL)
+    for new in (entry(1, up, size=5000, at=REGION), entry(1, name, kind=2), entry(1, name, kind=3, target=b"x"), entry(0, name, size=5000, at=REGION), bytes(60)):
+        t = PlantedTable(pad(tree_image([root, entry(1, name, size=5000, at=REGION)], content=b"")))
+        with open("in/.f.dxwan-part", "r+b") as part:
+            part.truncate(3 * REGION)
+            assert t.find(2)[0] == bytes(REGION)
+            part.seek(64 + len(root))
+            part.write(new[:60]) # somebody else does, after the table was found to be good
+            part.flush()
+            assert t.find()[0] == x, new
+        t.end()
+    waiter.join(0.1)
+    assert not piped
+    fd = os.open("in/f/p", os.O_RDONLY)
+    waiter.join()
+    os.close(fd)
+    os.close(piped[0])
+    assert tree("outside") == outer and tree("in/f/a") == inner
+    only(".", "in", "outside")
+
+
+def case_mirror_tree_again_of_many_entries():
+    """Memory does not depend on what a table says: with as many entries as there may be it is 24 bytes for each, and names and
+    targets take none. A region that has parts of very many files, each deep in directories, does not hold the receiver up."""
+    make_old_copy()
+    root, place = entry(0, kind=2), 512 * REGION
+    for name in (b"0", b"1"):
+        os.makedirs("in/f/" + os.path.join(name.decode(), *["n"] * 199))
+    write("in/f/" + os.path.join("0", *["n"] * 199, "0"), b"!")
+    ones = [root]
+    for n in range(2):
+        ones += [entry(1, b"%d" % n, kind=2)] + [entry(depth, b"n", kind=2) for depth in range(2, 201)]
+        ones += [entry(201, b"%x" % i, size=1, at=place + i) for i in range(n, (1 << 20) - 401, 2)]
+    links = [root, entry(1, b"s", size=1000, at=place)] + [entry(1, b"l%d" % n, kind=3, target=b"t" * 4095) for n in range(25000)]
+    folders = [root, entry(1, b"s", size=1000, at=place)] + [entry(1, b"%x" % n, kind=2) for n in range((1 << 20) - 2)]
+    for name, entries, found in (("ones", ones, b"!"), ("links", links, OLD_SMALL[:1000]), ("folders", folders, OLD_SMALL[:1000])):
+        image = tree_image(entries, content=b"")
+        assert len(image) < place and len(entries) <= 1 << 20
+        t = PlantedTable(image.ljust(place, b"\0") + b"x" * REGION)
+        got, seconds = t.find(512)
+        assert got == found.ljust(REGION, b"\0"), (name, got[:99])
+        assert t.find(513)[0] == b"" # a region behind the file
+        t.end()
+        assert t.memory_kib < MEMORY_MAX_KIB, (name, t.memory_kib)
+        assert seconds < 10, (name, seconds)
 
 
 def case_mirror_tree_by_the_daemon():

@@ -16,12 +16,10 @@
 enum {
     PLACE_UNIT = 64,
     GAPS_TRIED = 64, /* for each new file */
-    NAMES_MAX  = 1 << 28, /* bytes of the names in one directory */
-    ADOPT_SIZE = 1 << 20 /* bytes of a table that are read at once */
+    NAMES_MAX  = 1 << 28 /* bytes of the names in one directory */
 };
 #define WASTE_MIN ((uint64_t)16 << 20)
 #define SERVE_NS ((uint64_t)20000000) /* connections wait no longer than this and a call of the system */
-#define IMAGE_MAX ((uint64_t)WAN_REGIONS_MAX * WAN_REGION_SIZE)
 /* Items whose hashes collide share hints for a place only. */
 static uint64_t identity_of(const os_info *info)
 {
@@ -433,7 +431,7 @@ static bool fits(const wan_list *l)
 {
     uint64_t sum = l->table_size;
     for (uint32_t i = 0; i < l->count; i++) {
-        if (l->items[i].size > IMAGE_MAX / 4 - sum) return false;
+        if (l->items[i].size > WAN_IMAGE_MAX / 4 - sum) return false;
         sum += l->items[i].size;
     }
     return true;
@@ -519,15 +517,11 @@ static int open_item(wan_folder *f, uint32_t item)
     copy_name(&f->list, item, name);
     const int folder = open_holder(f, f->list.items[item].parent);
     if (folder < 0) return -1;
-    if (f->adopted && (os_stat_in(folder, name, &info) < 0 || info.kind != OS_FILE)) {
-        errno = ENOENT; /* a device or a pipe would notice that it is opened */
-        return -1;
-    }
     f->file = os_open_in(folder, name, OS_FILE);
     if (f->file < 0) return -1;
     f->item = item;
     if (os_info_of(f->file, &info) == 0 && info.kind == OS_FILE &&
-        (f->adopted || identity_of(&info) == f->list.items[item].identity))
+        identity_of(&info) == f->list.items[item].identity)
         return f->file;
     os_close(f->file);
     f->file = -1;
@@ -539,7 +533,7 @@ static int open_item(wan_folder *f, uint32_t item)
 static bool read_item(wan_folder *f, uint32_t item, uint64_t at, uint8_t *out, size_t size)
 {
     const int file = open_item(f, item);
-    if (file < 0 && (f->adopted || has_gone() || errno == ENXIO)) {
+    if (file < 0 && (has_gone() || errno == ENXIO)) {
         f->torn = true;
         return true;
     }
@@ -604,90 +598,4 @@ void wan_folder_find_table(const wan_folder *f, uint64_t *at, uint64_t *size)
     assert(f->list.count);
     *at = f->list.items[0].at;
     *size = f->list.items[0].size;
-}
-
-/* >>adopting ------------------------------------------------------------- */
-typedef struct adoption { /* of a table that is read */
-    wan_list *list;
-    uint32_t  parents[PROG_DEPTH_MAX + 2]; /* the last directory of each depth */
-    unsigned  depth; /* that an entry has at most */
-    size_t    used;  /* bytes of the table */
-} adoption;
-
-/* Add the next entry. False: the table is not valid. */
-static bool adopt_entry(adoption *a)
-{
-    wan_list *l = a->list;
-    wan_entry e;
-    size_t size = 0;
-    if (wan_entry_read(&e, l->table + a->used, l->table_size - a->used, &size)) return false;
-    if (l->count ? !e.depth || e.depth > a->depth : e.depth) return false;
-    if (l->count == l->room) {
-        l->room = l->room * 2 + 64;
-        l->items = grow(l->items, l->room * sizeof *l->items);
-    }
-    const uint32_t parent = e.depth ? a->parents[e.depth - 1] : 0;
-    l->items[l->count] = (wan_item){.size = e.size, .at = e.at, .room = e.size, .parent = parent, .entry = (uint32_t)a->used};
-    if (e.kind == OS_FOLDER) a->parents[e.depth] = l->count;
-    a->depth = e.kind == OS_FOLDER ? e.depth + 1 : e.depth;
-    a->used += size;
-    l->count++;
-    return true;
-}
-
-/* Read the table in parts: one that is not there yet is zeros, and ends with its first part. */
-static bool adopt_table(wan_list *l, const wan_listing *head, int image)
-{
-    adoption a = {.list = l};
-    while (l->count < head->count) {
-        const uint64_t left = head->size - l->table_size;
-        const size_t size = left < ADOPT_SIZE ? (size_t)left : (size_t)ADOPT_SIZE;
-        if (size && l->table_size - a.used < WAN_ENTRY_SIZE_MAX) {
-            l->table = grow(l->table, l->table_size + size);
-            if (prog_read_at(image, head->at + l->table_size, l->table + l->table_size, size) < (int64_t)size) return false;
-            l->table_size += size;
-        }
-        if (!adopt_entry(&a)) return false;
-    }
-    return a.used == head->size;
-}
-
-/* Places that overlap could make each region one of all files. */
-static bool has_good_places(const wan_folder *f)
-{
-    uint64_t end = WAN_LISTING_HEAD;
-    for (uint32_t i = 0; i < f->place_count; i++) {
-        const wan_item *p = &f->list.items[f->places[i].item];
-        if (p->at < end || p->at > IMAGE_MAX || p->size > IMAGE_MAX - p->at) return false;
-        end = p->at + p->size;
-    }
-    return true;
-}
-
-bool wan_folder_adopt(wan_folder *f, int image, const wan_listing *head)
-{
-    close_files(f);
-    free_list(&f->list);
-    f->place_count = 0;
-    f->size = 0;
-    f->adopted = true;
-    wan_list *l = &f->list;
-    bool good = adopt_table(l, head, image);
-    if (good) {
-        l->items[0].at = head->at;
-        l->items[0].size = l->items[0].room = l->table_size;
-        for (uint32_t i = 1; i < l->count; i++)
-            if (!l->items[i].size) l->items[i].at = 0; /* it has no place */
-        free(f->places);
-        f->places = prog_alloc(l->count * sizeof *f->places);
-        sort_places(f);
-        good = has_good_places(f);
-    }
-    if (!good) {
-        free_list(l);
-        f->place_count = 0;
-        return false;
-    }
-    f->size = IMAGE_MAX;
-    return true;
 }

@@ -46,7 +46,6 @@ typedef struct wan_folder {
     int         folder;
     uint32_t    bad;      /* the item that could not be read */
     bool        torn;     /* a file has changed or gone since the round began */
-    bool        adopted;  /* the list is one of another directory */
     uint64_t    seen_ns;  /* since when the digest is known */
     bool        settled;  /* a change during the round would change the times of a file */
     bool        told;     /* that entries are left out */
@@ -67,9 +66,5 @@ int64_t wan_folder_read(wan_folder *f, uint64_t at, uint8_t *out, size_t size);
 int  wan_folder_fail(const wan_folder *f);
 /* Where the table is in the image. */
 void wan_folder_find_table(const wan_folder *f, uint64_t *at, uint64_t *size);
-/* Take the list of another directory from the file of its image, which may be a stranger's and incomplete: then
-   wan_folder_read() gives the image with what this directory has under the same names, and zeros for the rest.
-   No link is followed. False: the list is not valid, and nothing can be read. */
-bool wan_folder_adopt(wan_folder *f, int image, const wan_listing *head);
 
 #endif

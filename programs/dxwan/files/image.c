@@ -2,6 +2,7 @@
 #include "image.h"
 
 #include "../../common/os.h"
+#include "../net/thin.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -28,11 +29,8 @@ void wan_image_open(wan_image *i, dx_link *links, int file, int old, uint64_t si
     i->links = links;
     i->file = file;
     i->old = old;
-    i->former.root = i->former.file = i->former.folder = -1;
-    if (is_folder(old)) {
-        i->former.root = old;
-        i->old = -1;
-    }
+    wan_former_open(&i->former, is_folder(old) ? old : -1);
+    if (i->former.root >= 0) i->old = -1;
     i->like = -1;
     i->size_max = size_max;
     i->base = prog_alloc(WAN_REGION_SIZE);
@@ -52,7 +50,7 @@ void wan_image_close(wan_image *i)
         wan_image_set_like(i, -1);
         if (i->old >= 0) os_close(i->old);
         i->old = -1;
-        wan_folder_close(&i->former);
+        wan_former_close(&i->former);
     }
     wan_coder_close(&i->coder);
     free(i->base);
@@ -69,7 +67,7 @@ static uint64_t size_of(int file)
 
 uint64_t wan_image_far_size(const wan_image *i)
 {
-    if (i->former.root >= 0) return (uint64_t)WAN_REGIONS_MAX * WAN_REGION_SIZE; /* any region may be there */
+    if (i->former.root >= 0) return WAN_IMAGE_MAX; /* any region may be there */
     const uint64_t size = size_of(i->file), old_size = size_of(i->old);
     return size > old_size ? size : old_size;
 }
@@ -175,12 +173,12 @@ static bool is_of_table(const wan_image *i, uint64_t number)
     return !number || (t->size && number >= t->at / WAN_REGION_SIZE && number <= (t->at + t->size - 1) / WAN_REGION_SIZE);
 }
 
-/* Write i->state into the file. False: it is answered with a failure. */
+/* Write i->state into the file, where holes stay holes. False: it is answered with a failure. */
 static bool put(wan_image *i, const wan_region *r, size_t size)
 {
     const uint64_t at = r->number * WAN_REGION_SIZE;
     if (!has_room(i, at + size)) return false;
-    if (os_write_at(i->file, at, i->state, size) < 0) {
+    if (wan_thin_write(i->file, at, i->state, size) < 0) {
         i->system_error = errno;
         return false;
     }
@@ -288,7 +286,7 @@ static bool has_places(wan_image *i, uint64_t number)
     if (i->adoption == WAN_DUE) {
         if (!read_table(i) || is_of_table(i, number) || i->adoptions >= ADOPTIONS_MAX) return false;
         i->adoptions++;
-        i->adoption = wan_folder_adopt(&i->former, i->file, &i->table) ? WAN_DONE : WAN_IN_VAIN;
+        i->adoption = wan_former_adopt(&i->former, i->file, &i->table) ? WAN_DONE : WAN_IN_VAIN;
     }
     return i->adoption == WAN_DONE;
 }
@@ -298,9 +296,11 @@ static bool has_places(wan_image *i, uint64_t number)
 static bool read_old(wan_image *i, const wan_region *r)
 {
     const uint64_t at = r->number * WAN_REGION_SIZE;
-    int64_t size = -1;
-    if (has_places(i, r->number)) size = wan_folder_read(&i->former, at, i->state, r->size);
-    else if (i->old >= 0) size = prog_read_at(i->old, at, i->state, r->size);
+    if (has_places(i, r->number)) {
+        wan_former_read(&i->former, at, i->state, r->size);
+        return !prog_is_zero(i->state, r->size);
+    }
+    const int64_t size = i->old < 0 ? -1 : prog_read_at(i->old, at, i->state, r->size);
     if (size <= 0) return false;
     memset(i->state + size, 0, r->size - (size_t)size);
     return !prog_is_zero(i->state, r->size);

@@ -11,7 +11,7 @@
 #include "../net/loop.h"
 #include "../net/region.h"
 #include "coder.h"
-#include "folder.h"
+#include "former.h"
 #include "hash.h"
 
 typedef enum wan_adoption { WAN_DUE, WAN_DONE, WAN_IN_VAIN } wan_adoption; /* the last two: until the table changes */
@@ -21,7 +21,7 @@ typedef struct wan_image {
     dx_link   *links;
     int        file;
     int        old;      /* the copy that this one will replace; -1: none */
-    wan_folder former;   /* the directory that this one will replace, in the places of the image; no root: none */
+    wan_former former;   /* the directory that this one will replace, in the places of the image; no root: none */
     wan_adoption adoption; /* of its places from the table in the file, */
     wan_listing table;    /* where it is; size 0: unknown */
     uint32_t   adoptions; /* tried since the last verified round */

@@ -50,6 +50,7 @@ enum {
     WAN_SIGNS_MAX    = 10000, /* of life, while a file or directory is made durable: more than an hour */
     WAN_SIGN_SIZE    = 16 << 20 /* bytes that a sender has read for each further one */
 };
+#define WAN_IMAGE_MAX ((uint64_t)WAN_REGIONS_MAX * WAN_REGION_SIZE)
 /* Between two signs of life of a receiver that works: less than any --timeout. */
 #define WAN_TELL_NS ((uint64_t)400000000)
 

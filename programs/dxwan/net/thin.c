@@ -9,18 +9,32 @@
 
 enum { BLOCK_SIZE = 4096 }; /* of most file systems */
 
-/* Has the file nothing but a hole there? False where the system does not tell. */
-static bool is_hole(int file, uint64_t at, size_t size)
-{
 #ifdef SEEK_DATA
-    const off_t data = lseek(file, (off_t)at, SEEK_DATA);
-    return data < 0 ? errno == ENXIO : (uint64_t)data >= at + size;
-#else
-    (void)file;
-    (void)at;
-    (void)size;
-    return false;
+/* Where data or a hole of the file begins, from `at` on; end: not before that. Where the system does not tell, all is
+   data. */
+static uint64_t find(int file, uint64_t at, uint64_t end, int what)
+{
+    const off_t found = lseek(file, (off_t)at, what);
+    if (found < 0) return what == SEEK_DATA && errno != ENXIO ? at : end;
+    return (uint64_t)found < end ? (uint64_t)found : end;
+}
 #endif
+
+/* Write zeros where the file has data. 0; -1: errno. */
+static int write_zeros(int file, uint64_t at, const uint8_t *zeros, size_t size)
+{
+    const uint64_t end = at + size;
+    uint64_t data = at, hole = end;
+    do {
+#ifdef SEEK_DATA
+        data = find(file, data, end, SEEK_DATA);
+        hole = find(file, data, end, SEEK_HOLE);
+        if (hole <= data) hole = end; /* somebody else made one there */
+#endif
+        if (hole > data && os_write_at(file, data, zeros, (size_t)(hole - data)) < 0) return -1;
+        data = hole;
+    } while (hole < end);
+    return 0;
 }
 
 /* The bytes from here on that are all zero, or in blocks that are not. */
@@ -46,8 +60,9 @@ int wan_thin_write(int file, uint64_t at, const uint8_t *bytes, size_t size)
         bool is_zero;
         part = run_of(at + done, bytes + done, size - done, &is_zero);
         assert(part);
-        if (is_zero && is_hole(file, at + done, part)) continue;
-        if (os_write_at(file, at + done, bytes + done, part) < 0) return -1;
+        const int result = is_zero ? write_zeros(file, at + done, bytes + done, part)
+                                   : os_write_at(file, at + done, bytes + done, part) < 0 ? -1 : 0;
+        if (result < 0) return -1;
     }
     if (os_info_of(file, &info) < 0) return -1;
     return info.size < at + size ? ftruncate(file, (off_t)(at + size)) : 0;
