@@ -4253,9 +4253,10 @@ def case_hd_7_nack_and_full_resend():
     for killed in (False, True):
         r = receive("--json")
         port = r.port
-        s = mirror(r, "--every", 1, "--streams", 2)
+        s = mirror(r, "--every", 2, "--streams", 2)
         await_bytes("in/.f.dxwan-part", len(content))
         await_content("in/.f.dxwan-part", bytes(content[-100:]))
+        time.sleep(0.5) # the round is verified: damage before that is found by its hash, and all regions are compared
         if killed:
             r.kill()
             r.end(-9)
