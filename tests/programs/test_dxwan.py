@@ -279,12 +279,17 @@ def fake_receiver(behave):
         server.close()
 
 
+def has_part(name):
+    """Was dxwan built with this optional part?"""
+    return b"no " + name.encode() not in subprocess.run([DXWAN, "--version"], stdout=subprocess.PIPE).stdout
+
+
 # ---- TLS
 class Certificates:
     """CAs and what they signed, made with openssl in the directory of the case."""
 
     def __init__(self):
-        if b"no TLS" in subprocess.run([DXWAN, "--version"], stdout=subprocess.PIPE).stdout:
+        if not has_part("TLS"):
             raise Skip("dxwan was built without OpenSSL")
         if not shutil.which("openssl"):
             raise Skip("openssl is not installed")
@@ -2227,11 +2232,12 @@ def case_mirror_hostile_senders():
            "long_sign": [sign(1, b"x")],
            "sign_of_too_much": [sign(1 << 60)],
            "older_era": [round_end(0, number=1, era=9, final=0), round_end(0, era=8)]}
+    lacks = 2 if has_part("zstd") else 4 # a prefix is zstd's: 4 asks for records without it
     good = {"unknown_base": ([region(0, hde_record(kind=2, baseline=b"1" * 32), base=4)], 0x8003, 2),
             "copies_of_what_is_not_there": ([region(9, hde_record(kind=2, baseline=b"1" * 32), base=REGION, fresh=1, copies=[(12345, 0, 64)])], 0x8003, 2),
            "copies_of_no_second_image": ([region(9, hde_record(kind=2, baseline=b"1" * 32), base=REGION, copies=[(1 << 31 | 5, 3, 61)])], 0x8003, 2),
-           "unknown_prefix": ([region(9, hde_record(dictionary=1 << 31 | 5), back=1, count=4)], 0x8003, 2),
-           "base_as_an_unknown_prefix": ([region(9, hde_record(dictionary=1 << 31 | 5), base=REGION)], 0x8003, 2),
+           "unknown_prefix": ([region(9, hde_record(dictionary=1 << 31 | 5), back=1, count=4)], 0x8003, lacks),
+           "base_as_an_unknown_prefix": ([region(9, hde_record(dictionary=1 << 31 | 5), base=REGION)], 0x8003, lacks),
             "other_content": ([check(0, 0, digest=b"1" * 32)], 0x8003, 1),
             "wrong_round": ([round_end(REGION)], 0x8005, 1),
             "wrong_empty_round": ([round_end(0)], 0x8005, 1)}
@@ -2379,7 +2385,7 @@ def case_mirror_bytes_that_move_by_a_few():
     r.end()
     assert read("in/f") == new
     told = json.loads(s.out)
-    assert told["record_bytes"] < len(old) * 1.5, s.out
+    assert told["record_bytes"] < len(old) * 1.5 or not has_part("zstd"), s.out
     assert json.loads(r.out)["nacks"] == 0, r.out
 
 
@@ -3458,11 +3464,18 @@ def receiver_table(name, port, out="in", **more):
 FEW = "[transport]\nmin_streams = 1\ninitial_streams = 2\nmax_streams = 4\n"
 
 
+def write_config(path, text):
+    """Mirrors of a daemon need zstd, unless they are plain copies."""
+    if "[[mirror]]" in text and "enabled = false" not in text and not has_part("zstd"):
+        raise Skip("dxwan was built without zstd")
+    write(path, text.encode())
+
+
 class Daemon(Run):
     """A daemon in the background. Its lines are collected as they come."""
 
     def __init__(self, config, path="c.toml", env=None):
-        write(path, config.encode())
+        write_config(path, config)
         super().__init__("daemon", "--config", path, env=env)
         self.lines = []
         self.threads = [threading.Thread(target=self.collect, args=(f,), daemon=True) for f in (self.process.stdout, self.process.stderr)]
@@ -3499,7 +3512,7 @@ class Daemon(Run):
 
 
 def check_config(text, status=0, says=""):
-    write("checked.toml", text.encode())
+    write_config("checked.toml", text)
     return Run("daemon", "--config", "checked.toml", "--check-config").end(status, says)
 
 
@@ -4471,6 +4484,8 @@ def case_hd_1_whole_regions_refer_to_earlier_ones():
         r.end()
         assert read("in/f") == content, damaged
         told, heard = json.loads(s.out), json.loads(r.out)
+        if not has_part("zstd"): # it makes the references
+            continue
         assert told["regions_whole"] >= 16 and (heard["nacks"] > 0) == damaged, (told, heard)
         assert damaged or told["record_bytes"] < 14 * REGION, told # 8, where each is acknowledged before the next is encoded
 
@@ -4495,9 +4510,10 @@ def case_hd_7_nack_and_full_resend():
     for killed in (False, True):
         r = receive("--json")
         port = r.port
-        s = mirror(r, "--every", 1, "--streams", 2)
+        s = mirror(r, "--every", 2, "--streams", 2)
         await_bytes("in/.f.dxwan-part", len(content))
         await_content("in/.f.dxwan-part", bytes(content[-100:]))
+        time.sleep(0.5) # the round is verified: damage before that is found by its hash, and all regions are compared
         if killed:
             r.kill()
             r.end(-9)
@@ -4642,7 +4658,7 @@ def main():
     cases.sort(key=lambda c: ("hostile" not in c[0] and "black" not in c[0] and "killed" not in c[0], c[0]))
     write(probe := tempfile.mktemp(), b"")
     if b"without toml++" in subprocess.run([DXWAN, "daemon", "--config", probe, "--check-config"], stderr=subprocess.PIPE).stderr:
-        configured = ("dc_", "dm_", "am_", "daemon_", "mirror_tree_by_the_daemon", "hd_3", "hd_12", "hd_14")
+        configured = ("dc_", "dm_", "am_", "daemon_", "mirror_tree_by_the_daemon", "mirror_like_by_the_daemon", "hd_3", "hd_12", "hd_14")
         for name, _ in cases:
             if name.startswith(configured):
                 counts["skipped"] += 1
