@@ -1466,6 +1466,17 @@ static bool dx_bulk_p_control_rises(dx_bulk_control *c, uint64_t rate)
     return true;
 }
 
+/* A link that was shared is empty, and the rate much less: it has changed. */
+static void dx_bulk_p_control_notice(dx_bulk_control *c, uint64_t rate)
+{
+    if (!c->shared_ || c->count != c->kept_) return;
+    if (c->queue_percent >= DX_BULK_P_EMPTY_PERCENT || !dx_bulk_p_control_is_slower(c, rate)) return;
+    c->shared_ = false;
+    c->queued_ = 0;
+    c->pause_ = 0;
+    c->patience_ = 2;
+}
+
 /* A link that is shared: is it not quite full any more? Then some come back, without a trial. */
 static bool dx_bulk_p_control_returns(dx_bulk_control *c, uint64_t rate)
 {
@@ -1474,7 +1485,7 @@ static bool dx_bulk_p_control_returns(dx_bulk_control *c, uint64_t rate)
     c->kept_ = more < c->count_max - c->kept_ ? c->kept_ + more : c->count_max;
     c->rate_ = rate;
     c->strange_ = 0;
-    dx_bulk_p_control_rest(c); /* fewer were too few */
+    if (!c->pause_) dx_bulk_p_control_rest(c); /* fewer were too few */
     return true;
 }
 
@@ -1507,6 +1518,7 @@ static void dx_bulk_p_control_steer(dx_bulk_control *c)
 static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
 {
     const bool strange = rate > c->rate_ + c->rate_ / 3 || dx_bulk_p_control_is_slower(c, rate);
+    dx_bulk_p_control_notice(c, rate);
     if (dx_bulk_p_control_grows(c, rate) || dx_bulk_p_control_rises(c, rate)) return;
     if (dx_bulk_p_control_returns(c, rate)) return;
     c->grown_ = false;

@@ -1096,9 +1096,9 @@ DX_PROPERTY(bm_control_comes_back_when_others_leave, 300)
         const double most = alone ? link : link * t.k.count / (t.k.count + others), carried = t.k.count < most ? t.k.count : most;
         control_path(&t, 10000, !alone ? 60 : t.k.count <= link ? 0 : (uint32_t)(80 * (t.k.count / link - 1)));
         control_step(&t, (uint64_t)(carried * 1e6));
-        if (n >= 120) last += carried / 20;
+        if (n >= 115) last += carried / 25;
     }
-    DX_CHECK(last >= 0.8 * link);
+    DX_CHECK(last >= 0.9 * link);
 }
 
 /* More on a lossy path are kept, as a trial would close them again; but they stop when they gain nothing, and come back less and less often. */
