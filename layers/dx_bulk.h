@@ -359,7 +359,8 @@ typedef struct dx_bulk_control { /* zero it and set these; zero = the default gi
     uint32_t strange_;    /* intervals in a row whose rate is far from rate_ */
     bool     fewer_;      /* the next trial is with half as many, not with twice as many */
     uint32_t full_;       /* intervals in a row with a queue */
-    uint32_t queue_;      /* queue_percent, averaged */
+    uint32_t queue_;      /* queue_percent, averaged, */
+    uint32_t longest_;    /* and the longest one; it is forgotten slowly */
     bool     shared_;     /* the link stays full: as few connections as keep it so */
     uint32_t lost_[2];    /* loss_ppm of the last two intervals; UINT32_MAX: there was none */
     uint32_t queued_;     /* intervals until the last queue is forgotten */
@@ -1361,6 +1362,13 @@ static bool dx_bulk_p_control_is_full(const dx_bulk_control *c)
     return c->has_path && c->queue_percent >= DX_BULK_P_QUEUE_PERCENT;
 }
 
+/* How much of a queue a link that is shared must have on average, to stay full. */
+static uint32_t dx_bulk_p_control_least(const dx_bulk_control *c, uint32_t percent)
+{
+    const uint32_t part = (uint32_t)((uint64_t)c->longest_ * percent / 100); /* a deep queue empties seldom, but it does */
+    return part > percent ? part : percent;
+}
+
 /* Does the trial that ends with this rate show a limit of each connection? If connections share a
    full link with others, the rate changes by less than two thirds of the part by which their
    number does, since all of them change. */
@@ -1377,7 +1385,7 @@ static bool dx_bulk_p_control_gained(const dx_bulk_control *c, uint64_t rate)
 {
     const uint64_t chance = c->varies_ < c->rate_ / 8 ? 4 * c->varies_ : c->rate_ / 2;
     if (c->shared_ && c->fewer_)
-        return c->queue_percent >= DX_BULK_P_BUSY_PERCENT &&
+        return c->queue_percent >= dx_bulk_p_control_least(c, DX_BULK_P_BUSY_PERCENT) &&
                !dx_bulk_p_control_is_proportional(c, rate);
     if (c->fewer_) return rate >= c->rate_ - c->rate_ / 50;
     if (c->queued_ && c->yields) return dx_bulk_p_control_is_proportional(c, rate);
@@ -1482,7 +1490,8 @@ static void dx_bulk_p_control_notice(dx_bulk_control *c, uint64_t rate)
 static bool dx_bulk_p_control_returns(dx_bulk_control *c, uint64_t rate)
 {
     const uint32_t more = c->kept_ / 4 + 1;
-    if (!c->shared_ || c->count != c->kept_ || c->queue_ >= DX_BULK_P_BUSY_PERCENT) return false;
+    if (!c->shared_ || c->count != c->kept_) return false;
+    if (c->queue_ >= dx_bulk_p_control_least(c, DX_BULK_P_BUSY_PERCENT)) return false;
     c->kept_ = more < c->count_max - c->kept_ ? c->kept_ + more : c->count_max;
     c->rate_ = rate;
     c->strange_ = 0;
@@ -1556,7 +1565,7 @@ static void dx_bulk_p_control_try(dx_bulk_control *c)
         return;
     }
     if (c->fewer_ && c->shared_) {
-        if (c->queue_ < DX_BULK_P_QUEUE_PERCENT) return;
+        if (c->queue_ < dx_bulk_p_control_least(c, DX_BULK_P_QUEUE_PERCENT)) return;
         c->count -= (c->kept_ + 3) / 4;
     } else if (c->fewer_) {
         c->count = c->kept_ / 2;
@@ -1584,6 +1593,8 @@ DX_BULK_API uint32_t dx_bulk_control_update(dx_bulk_control *c, uint64_t bytes_d
     if (dx_bulk_p_control_is_full(c)) c->queued_ = DX_BULK_P_QUEUED;
     else if (c->queued_) c->queued_--;
     c->queue_ = (c->queue_ + (c->has_path ? c->queue_percent : 0) + 1) / 2;
+    c->longest_ -= c->longest_ / 64;
+    if (c->has_path && c->queue_percent > c->longest_) c->longest_ = c->queue_percent;
     if (c->settling_) {
         c->settling_ = false;
         if (!dx_bulk_p_control_hurries(c, rate) && !dx_bulk_p_control_is_idle(c)) return c->count;
