@@ -12,7 +12,7 @@ enum { BLOCK_SIZE = 4096 }; /* of most file systems */
 #ifdef SEEK_DATA
 /* Where data or a hole of the file begins, from `at` on; end: not before that. Where the system does not tell, all is
    data. */
-static uint64_t find(int file, uint64_t at, uint64_t end, int what)
+static uint64_t find_next(int file, uint64_t at, uint64_t end, int what)
 {
     const off_t found = lseek(file, (off_t)at, what);
     if (found < 0) return what == SEEK_DATA && errno != ENXIO ? at : end;
@@ -27,8 +27,8 @@ static int write_zeros(int file, uint64_t at, const uint8_t *zeros, size_t size)
     uint64_t data = at, hole = end;
     do {
 #ifdef SEEK_DATA
-        data = find(file, data, end, SEEK_DATA);
-        hole = find(file, data, end, SEEK_HOLE);
+        data = find_next(file, data, end, SEEK_DATA);
+        hole = find_next(file, data, end, SEEK_HOLE);
         if (hole <= data) hole = end; /* somebody else made one there */
 #endif
         if (hole > data && os_write_at(file, data, zeros, (size_t)(hole - data)) < 0) return -1;
