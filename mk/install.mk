@@ -4,7 +4,7 @@ INSTALLED := dxup dxpatch dxecho dxkeep dxwan $(if $(filter 1,$(DXDB)),dxdb)
 LAYERS    := $(wildcard layers/dx_*.h)
 SHARE     := $(DESTDIR)$(PREFIX)/share
 # Documents keep their places, so that links between them work.
-DOCUMENTS := README.md LICENSE CHANGELOG.md SECURITY.md $(wildcard docs/*.md docs/*.svg docs/*.png docs/formats/*.md programs/*/README.md)
+DOCUMENTS := $(wildcard README.md LICENSE CHANGELOG.md SECURITY.md docs/*.md docs/*.svg docs/*.png docs/formats/*.md programs/*/README.md)
 DOC_DIRS  := $(sort $(patsubst %/,%,$(dir $(DOCUMENTS))))
 
 # The programs make their pages and completions from their tables of commands. These are committed, so that programs for
