@@ -1465,6 +1465,52 @@ def case_a_foreign_writer_of_the_partial_file():
         os.unlink("in/f")
 
 
+def case_mirror_foreign_writer():
+    """Another program writes into the partial file of a mirror, or appends to it, at any time until it has its name, also while a directory is made
+    of it: what gets the name is exact, or both sides fail."""
+    dice = random.Random(SEED)
+    write("f", content := dice.randbytes(40 << 20))
+    tree = {"d/a%d" % i: dice.randbytes(2000) for i in range(100)}
+    tree["d/f"] = content
+    os.mkdir("d")
+    for path, text in tree.items():
+        write(path, text)
+    outcomes = {0: 0, 1: 0}
+    for run in range(8 * ROUNDS):
+        source = "fd"[run % 2]
+        part, made = "in/.%s.dxwan-part" % source, "in/.%s.dxwan-tree" % source
+        appends, waits = run % 4 < 2, run // 4 % 2
+        r = receive()
+        s = Run("mirror", source, "127.0.0.1:%d" % r.port, "--once", "--streams", 4)
+        written, moments = 0, 1 if waits else dice.randrange(1, 10) # later writes could be those into the file with its name
+        while r.process.poll() is None:
+            with contextlib.suppress(OSError):
+                size = os.path.getsize(part)
+                if (size >= len(content) if waits else size) and (source == "f" or not waits or os.path.exists(made)) and written < moments:
+                    with open(part, "r+b") as f:
+                        os.pwrite(f.fileno(), b"\xff", size + 3 if appends else dice.randrange(30 << 20, size) if size > 32 << 20 else size - 1)
+                    written += 1
+            time.sleep(dice.random() * 0.01)
+        s.process.wait(PATIENCE)
+        good = r.process.returncode == 0
+        outcomes[good] += 1
+        if good:
+            r.end()
+            s.end()
+            if source == "f":
+                assert read("in/f") == content, (run, written)
+            for path, text in tree.items() if source == "d" else ():
+                assert read("in/" + path) == text, (run, path, written)
+        else:
+            r.end(r.process.returncode)
+            s.end(s.process.returncode)
+            assert r.process.returncode in (3, 4) and s.process.returncode in (3, 4, 5, 6), (run, r.process.returncode, s.process.returncode, r.errors, s.errors)
+            assert not os.path.exists("in/" + source), run
+        shutil.rmtree("in")
+        os.mkdir("in")
+    assert outcomes[0] and outcomes[1], outcomes
+
+
 def sparse_file(path, size, islands):
     """A file of holes with (offset, bytes) in it."""
     with open(path, "wb") as f:

@@ -525,6 +525,18 @@ static int unpack(recv_state *s, uint64_t now, bool *more)
     return result < 0 ? prog_fail_errno("%s", s->target.tree) : PROG_OK;
 }
 
+/* All of a mirror is durable: does the partial file still have what was verified? Returns a status with a message, and
+   *more if it is to be called again. */
+static int compare_mirror(recv_state *s, uint64_t now, bool *more, const char **text)
+{
+    const int result = wan_image_compare(&s->image, now);
+    *more = result > 0;
+    if (result >= 0) return PROG_OK;
+    *text = "another program wrote into the partial file";
+    if (errno && errno != EIO) return prog_fail_errno("%s", s->target.part);
+    return prog_fail(PROG_DAMAGED, "%s: another program wrote into it; nothing was stored", s->target.part);
+}
+
 /* The last round of a mirror is verified: the copy gets its name. */
 static void place_mirror(recv_state *s, uint64_t now)
 {
@@ -541,6 +553,7 @@ static void place_mirror(recv_state *s, uint64_t now)
         if (more) wan_image_tell(&s->image, now, true);
         if (synced < 0) status = prog_fail_errno("%s", s->target.part);
     }
+    if (!more && !status) status = compare_mirror(s, now, &more, &text);
     if (more && !status) return;
     if (!status) status = wan_target_place(&s->target);
     s->placed = !status;
@@ -606,7 +619,7 @@ static void tick(recv_state *s, uint64_t now)
 
 static bool is_hashing(const recv_state *s)
 {
-    if (is_mirror(s)) return (s->image.checking || (s->unpacking && !s->unpacked)) && !s->over;
+    if (is_mirror(s)) return (s->image.checking || s->image.comparing || (s->unpacking && !s->unpacked)) && !s->over;
     if (!s->joined || s->over || s->bulk.bulk.state == DX_BULK_WAITING) return false;
     return s->comparing || (s->hash.bytes < s->bulk.bulk.front && !s->sums.damaged);
 }

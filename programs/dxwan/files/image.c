@@ -390,6 +390,23 @@ void wan_image_step(wan_image *i, uint64_t now_ns)
     if (!i->finished) wan_image_answer(i, i->verified ? WAN_STORED : WAN_DIFFERENT, NULL);
 }
 
+int wan_image_compare(wan_image *i, uint64_t now_ns)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    assert(i->finished && i->verified && !i->checking);
+    if (!i->comparing) wan_hash_begin(&i->again);
+    i->comparing = true;
+    if (wan_hash_step(&i->again, i->file, i->round.size) < 0) return -1;
+    if (i->again.bytes < i->round.size) {
+        wan_image_tell(i, now_ns, true);
+        return 1;
+    }
+    wan_hash_end(&i->again, hash);
+    errno = 0;
+    if (memcmp(hash, i->round.hash, sizeof hash) != 0) return -1;
+    return size_of(i->file) > i->round.size ? ftruncate(i->file, (off_t)i->round.size) : 0; /* something was appended */
+}
+
 /* The sender compares or hashes, and sends nothing else meanwhile. */
 static int handle_sign(wan_image *i, const dx_hbtp_context *c)
 {

@@ -42,6 +42,7 @@ typedef struct wan_image {
     bool       checking; /* it is being hashed */
     bool       verified; /* the file has round.hash, and nothing was stored since */
     bool       finished; /* the final round is verified: nothing is stored any more, */
+    bool       comparing; /* it is hashed once more, */
     bool       decided;  /* and the file has its name, or cannot get it */
     uint64_t   unpacked; /* bytes of the image of a directory, before that */
     uint64_t   signs;    /* of life, while it is made durable */
@@ -52,6 +53,7 @@ typedef struct wan_image {
     const char *text;
     uint64_t   told_ns;
     wan_hash   hash;
+    wan_hash   again;    /* of the comparison, which the sender hears of as signs of life */
     uint32_t   faults;   /* connections that broke a rule, since the last region */
     int        system_error; /* errno with which the file failed; 0: none */
     const char *why;     /* the mirror is refused: the end of a sentence */
@@ -71,6 +73,9 @@ int  wan_image_handle(wan_image *i, const dx_hbtp_context *context);
 void wan_image_step(wan_image *i, uint64_t now_ns);
 /* Answer the last round: WAN_STORED, or WAN_FAILED with a text in static storage. */
 void wan_image_answer(wan_image *i, wan_answer answer, const char *text);
+/* A final round is verified, and all is durable. Hash the file once more, a part at a time: another program may have
+   written to it meanwhile. 1: call again; 0: it is the same; -1: errno, 0 where the content differs. */
+int  wan_image_compare(wan_image *i, uint64_t now_ns);
 /* Tell the sender how much is hashed and unpacked, now and then. waits: for something else; that is a sign
    of life. */
 void wan_image_tell(wan_image *i, uint64_t now_ns, bool waits);
