@@ -284,6 +284,14 @@ def has_part(name):
     return b"no " + name.encode() not in subprocess.run([DXWAN, "--version"], stdout=subprocess.PIPE).stdout
 
 
+def has_ipv6():
+    """Can dxwan listen on [::1]?"""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as s:
+        s.bind(("::1", 0))
+        return True
+    return False
+
+
 # ---- TLS
 class Certificates:
     """CAs and what they signed, made with openssl in the directory of the case."""
@@ -3674,8 +3682,7 @@ def case_dc_4_check_config_looks_at_what_is_named():
               (receiver_table("r", one, out="f/x"), 2, "[[receiver]] r: out f/x: the directory f does not exist"),
               (at("192.0.2.77:%d" % one), 5, "[[receiver]] r: address 192.0.2.77:%d: Cannot assign" % one),
               (at("host.invalid:%d" % one), 3, "[[receiver]] r: address host.invalid:%d: " % one),
-              (receiver_table("r", one) + receiver_table("s", one), 1, "[[receiver]] s: address 127.0.0.1:%d: another receiver" % one),
-              ("[metrics]\naddress = '127.0.0.1:%d'\n" % one + receiver_table("r", one), 1, "[[receiver]] r: address 127.0.0.1:%d: another" % one),
+              (at("unix:socket"), 1, "[[receiver]] r: address unix:socket: its file would stay; give HOST:PORT"),
               (whole % "cert = 'fifo'\ntls_key = 'f'", 1, "[transport] tls_cert fifo: is not a file"),
               (whole % "cert = 'folder'\ntls_key = 'f'", 1, "[transport] tls_cert folder: is a directory"),
               (whole % "ca = 'fifo'", 1, "[transport] tls_ca fifo: is not a file"), (whole % "ca = 'missing'", 2, "[transport] tls_ca missing: No such file"),
@@ -3683,6 +3690,24 @@ def case_dc_4_check_config_looks_at_what_is_named():
     for address, status, says in (("192.0.2.77:%d" % where, 5, "192.0.2.77:%d: Cannot assign" % where), ("x", 1, "'x' is not HOST:PORT"), (":0", 1, "the port"),
                                   ("a:b", 1, "the port"), ("::1:5", 1, "'::1:5' is not HOST:PORT"), ("host.invalid:1", 1, "'host.invalid' is no address")):
         faults += (("[metrics]\naddress = '%s'\n" % address + mirror(), status, "[metrics] address: " + says),)
+    # Addresses that exclude each other. The first is that of [metrics] if the third says so.
+    pairs = (("127.0.0.1:%d", "127.0.0.1:%d", ""), ("127.0.0.1:%d", "127.0.0.1:0%d", ""), ("127.0.0.1:%d", "127.0.0.1:%d", "[metrics]"),
+             ("localhost:%d", "127.0.0.1:%d", "[metrics]"))
+    if socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)[0][0] == socket.AF_INET:
+        pairs += (("127.0.0.1:%d", "localhost:%d", ""),)
+    if has_ipv6():
+        pairs += (("[::1]:%d", "[0:0::1]:%d", ""),)
+    if sys.platform == "linux": # where an address of all excludes each of them
+        name = "unix:@%s-%%d" % os.getpid()
+        pairs += (("127.0.0.1:%d", "0.0.0.0:%d", ""), ("0.0.0.0:%d", "127.0.0.2:%d", ""), (":%d", "127.0.0.1:%d", "[metrics]"), (name, name, ""))
+    if sys.platform == "linux" and has_ipv6():
+        pairs += (("[::]:%d", "[::1]:%d", ""), ("127.0.0.1:%d", "[::]:%d", ""), ("[::ffff:127.0.0.1]:%d", "127.0.0.1:%d", ""),
+                  (":%d", "[::1]:%d", "[metrics]"))
+    for a, b, section in pairs:
+        a, b = a % one, b % one
+        first = "[metrics]\naddress = '%s'\n" % a if section else at(a)
+        faults += ((first + at(b).replace('"r"', '"s"'), 1,
+                    "[[receiver]] s: address %s: is in use by %s, with the address %s\n" % (b, section or "[[receiver]] r", a)),)
     before = None
     for text, status, says in faults:
         write("checked.toml", text.encode())
@@ -3721,6 +3746,16 @@ def case_dc_4_check_config_looks_at_what_is_named():
     check_config(good)
     d.end()
     assert read("in/f") == b"content"
+    # Addresses that do not exclude each other: the check and the start agree.
+    pairs = (("127.0.0.1:%d" % one, "127.0.0.1:%d" % two), ("127.0.0.1:0", "127.0.0.1:0"), ("127.0.0.1:0", "0.0.0.0:0"))
+    if sys.platform == "linux": # all of 127.0.0.0/8 is there
+        pairs += (("127.0.0.1:%d" % one, "127.0.0.2:%d" % one),)
+    if has_ipv6():
+        pairs += (("127.0.0.1:%d" % one, "[::1]:%d" % one), ("0.0.0.0:%d" % one, "[::1]:%d" % one))
+    for a, b in pairs:
+        text = at(a) + at(b).replace('"r"', '"s"')
+        check_config(text)
+        Daemon(text).await_line("started").end()
 
 
 def case_dm_1_life_cycle():
