@@ -3662,7 +3662,10 @@ def case_dc_4_check_config_looks_at_what_is_named():
     write("\\", b"") # no name for a file at the receiver
     os.mkfifo("fifo")
     os.symlink("nowhere", "loose")
+    os.symlink("f", "to-f")
     os.mkdir("folder")
+    os.symlink("folder", "to-folder")
+    write("in/" + "o" * 250, b"") # it is there, but has no room for a partial file beside it
     mirror = lambda **more: mirror_table("m", one, **{"file": "f", **more})
     at = lambda address: receiver_table("r", 1).replace("127.0.0.1:1", address)
     whole = "[transport]\ntls_%s\n" + mirror()
@@ -3680,6 +3683,11 @@ def case_dc_4_check_config_looks_at_what_is_named():
               (receiver_table("r", one, out="no/"), 2, "[[receiver]] r: out no/: the directory no/ does not exist"),
               (receiver_table("r", one, out="fifo"), 1, "[[receiver]] r: out fifo: is not a file or a directory"),
               (receiver_table("r", one, out="f/x"), 2, "[[receiver]] r: out f/x: the directory f does not exist"),
+              (receiver_table("r", one, out="loose"), 1, "[[receiver]] r: out loose: is a symbolic link, which is never replaced"),
+              (receiver_table("r", one, out="to-f"), 1, "[[receiver]] r: out to-f: is a symbolic link, which is never replaced"),
+              (receiver_table("r", one, out="n" * 241), 1, "[[receiver]] r: out %s: the name of the file is longer than 240 bytes" % ("n" * 241)),
+              (receiver_table("r", one, out="in/" + "o" * 250), 1, "[[receiver]] r: out in/%s: the name of the file is longer" % ("o" * 250)),
+              (receiver_table("r", one, out="./" * 2035 + "p" * 14), 1, ": the path is too long"),
               (at("192.0.2.77:%d" % one), 5, "[[receiver]] r: address 192.0.2.77:%d: Cannot assign" % one),
               (at("host.invalid:%d" % one), 3, "[[receiver]] r: address host.invalid:%d: " % one),
               (at("unix:socket"), 1, "[[receiver]] r: address unix:socket: its file would stay; give HOST:PORT"),
@@ -3746,6 +3754,12 @@ def case_dc_4_check_config_looks_at_what_is_named():
     check_config(good)
     d.end()
     assert read("in/f") == b"content"
+    # The longest name and path stores; a link to a directory is one.
+    for out in "n" * 240, "./" * 2034 + "p" * 14, "to-folder":
+        s = Daemon(FEW + receiver_table("r", one, out=out) + mirror_table("f", one)).await_line("started")
+        s.end()
+        path = os.path.join(out, "f") if os.path.isdir(out) else out
+        assert read(path) == b"content", out
     # Addresses that do not exclude each other: the check and the start agree.
     pairs = (("127.0.0.1:%d" % one, "127.0.0.1:%d" % two), ("127.0.0.1:0", "127.0.0.1:0"), ("127.0.0.1:0", "0.0.0.0:0"))
     if sys.platform == "linux": # all of 127.0.0.0/8 is there

@@ -111,7 +111,15 @@ static int check_out(const char *what, const char *out)
     if (is_there && info.kind == OS_FOLDER) return check_folder(what, out, out);
     if (is_there && info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s %s: is not a file or a directory", what, out);
+    if (os_stat(out, false, &info) == 0 && info.kind != OS_FILE)
+        return prog_fail(PROG_USAGE, "%s %s: is a symbolic link, which is never replaced; only one to a directory is "
+                                     "followed", what, out);
     const char *slash = strrchr(out, '/');
+    const char *name = slash ? slash + 1 : out;
+    if (strlen(name) > WAN_NAME_MAX)
+        return prog_fail(PROG_USAGE, "%s %s: the name of the file is longer than %d bytes", what, out, WAN_NAME_MAX);
+    if (strlen(out) + sizeof "..dxwan-part" - 1 >= PROG_PATH_SIZE_MAX) /* name_files() of target.c */
+        return prog_fail(PROG_USAGE, "%s %s: the path is too long", what, out);
     const size_t size = !slash ? 1 : slash == out ? 1 : (size_t)(slash - out);
     if (size >= sizeof folder) return prog_fail(PROG_USAGE, "%s %s: the path is too long", what, out);
     memcpy(folder, slash ? out : ".", size);
