@@ -3675,6 +3675,11 @@ def case_dc_4_check_config_looks_at_what_is_named():
               (mirror(file="/dev/null"), 1, "[[mirror]] m: file /dev/null: " + kinds),
               (mirror(file="/proc/cpuinfo"), 1, "[[mirror]] m: file /proc/cpuinfo: has no size"),
               (mirror(file="/proc/999999999/mem"), 2, "[[mirror]] m: file /proc/999999999/mem: No such file"),
+              (mirror(file="/proc/self/mem"), 1, "[[mirror]] m: file /proc/self/mem: is the memory of dxwan itself"),
+              (mirror(file="/proc/thread-self/mem"), 1, "[[mirror]] m: file /proc/thread-self/mem: is the memory of dxwan itself"),
+              (mirror().replace("127.0.0.1:%d" % one, "127.0.0.1:0"), 1, "[[mirror]] m: address 127.0.0.1:0: no receiver has port 0"),
+              (mirror().replace("127.0.0.1:%d" % one, "[::1]:000"), 1, "[[mirror]] m: address [::1]:000: no receiver has port 0"),
+              (mirror().replace("127.0.0.1:%d" % one, "host.invalid:0"), 1, "[[mirror]] m: address host.invalid:0: no receiver has port 0"),
               (mirror(file=".hidden"), 1, "[[mirror]] m: file .hidden: the name of the file begins with a dot; the key `as`"),
               (mirror(like='"missing"'), 2, "[[mirror]] m: like missing: No such file"), (mirror(like='"folder"'), 1, "[[mirror]] m: like folder: is not a file"),
               (mirror(like='"fifo"'), 1, "[[mirror]] m: like fifo: is not a file"), (mirror(like='".hidden"'), 1, "[[mirror]] m: like .hidden: the name of"),
@@ -3770,6 +3775,19 @@ def case_dc_4_check_config_looks_at_what_is_named():
         text = at(a) + at(b).replace('"r"', '"s"')
         check_config(text)
         Daemon(text).await_line("started").end()
+
+
+def case_dc_4_a_build_without_zstd_names_the_key():
+    """A mirror that would compress is refused in a dxwan without zstd, with its section and the key that helps; a plain copy is not."""
+    if has_part("zstd"):
+        raise Skip("dxwan was built with zstd")
+    write("f", b"content")
+    text = mirror_table("m", free_ports(1)[0], file="f")
+    write("checked.toml", text.encode())
+    says = "INVALID_CONFIG: checked.toml: [[mirror]] m: COMPRESSION_FAILED: this dxwan was built without zstd; `enabled = false` above"
+    Run("daemon", "--config", "checked.toml", "--check-config").end(5, says)
+    Run("daemon", "--config", "checked.toml").end(5, says)
+    check_config("enabled = false\n" + text)
 
 
 def case_dm_1_life_cycle():

@@ -52,6 +52,9 @@ static int check_source(const char *what, const char *path, bool like)
 {
     struct stat s;
     int process;
+    if (!like && wan_memory_is_path(path, &process) && process == (int)getpid())
+        return prog_fail(PROG_USAGE, "%s %s: is the memory of dxwan itself; give /proc/PID/mem of another process",
+                         what, path);
     if (stat(path, &s)) return prog_fail_errno("%s %s", what, path);
     const bool is_folder = S_ISDIR(s.st_mode);
     if (like && !S_ISREG(s.st_mode)) return prog_fail(PROG_USAGE, "%s %s: is not a file", what, path);
@@ -74,6 +77,15 @@ static int check_name(const char *what, const char *path, const char *more)
     return fault ? prog_fail(PROG_USAGE, "%s %s: %s%s", what, path, fault, more) : PROG_OK;
 }
 
+/* A receiver cannot have port 0, with which it is given one. */
+static int check_destination(const char *what, const char *text)
+{
+    const char *port = strrchr(text, ':');
+    assert(port); /* wan_address_fault() */
+    if (!strncmp(text, "unix:", 5) || port[1 + strspn(port + 1, "0")]) return PROG_OK;
+    return prog_fail(PROG_USAGE, "%s %s: no receiver has port 0; give the port that it says", what, text);
+}
+
 int wan_check_mirror(const wan_config *c, const wan_mirror_config *m)
 {
     static const char section[] = "[[mirror]]";
@@ -86,8 +98,11 @@ int wan_check_mirror(const wan_config *c, const wan_mirror_config *m)
     (void)what_of(what, c, section, m->name, "like");
     if (m->like) add(&status, check_source(what, m->like, true));
     if (m->like) add(&status, check_name(what, m->like, ""));
+    add(&status, check_destination(what_of(what, c, section, m->name, "address"), m->address));
     if (c->enabled && !PROG_HAS_ZSTD)
-        add(&status, prog_fail(PROG_SYSTEM, "mirror %s: COMPRESSION_FAILED: this dxwan was built without zstd", m->name));
+        add(&status, prog_fail(PROG_SYSTEM, "%s this dxwan was built without zstd; `enabled = false` above all tables "
+                                            "copies without it",
+                               what_of(what, c, section, m->name, "COMPRESSION_FAILED:")));
     return status;
 }
 
