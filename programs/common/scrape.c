@@ -5,6 +5,7 @@
 #include "http.h"
 #include "options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -168,8 +169,14 @@ static int split(const char *what, const char *address, char host[HOST_MAX], boo
     return PROG_OK;
 }
 
-/* Bind a socket to an address of the text. used: one that is in use is no error; then *fd is -1. */
-static int bind_text(const char *what, const char *address, bool used, int *fd)
+/* The address that a socket was bound to, or that is in use. */
+typedef struct place {
+    uint8_t  bytes[PROG_SCRAPE_ADDRESS_SIZE_MAX];
+    uint32_t size; /* 0: none */
+} place;
+
+/* Bind a socket to an address of the text. used: one that is in use is no error, and is stored there; then *fd is -1. */
+static int bind_text(const char *what, const char *address, place *used, int *fd)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     char host[HOST_MAX];
@@ -188,6 +195,11 @@ static int bind_text(const char *what, const char *address, bool used, int *fd)
         status = PROG_SYSTEM;
         *fd = bind_to(address, list);
         error = errno;
+        if (used && !used->size && (*fd >= 0 || error == EADDRINUSE)) {
+            assert(list->ai_addrlen <= sizeof used->bytes);
+            memcpy(used->bytes, list->ai_addr, list->ai_addrlen);
+            used->size = (uint32_t)list->ai_addrlen;
+        }
         freeaddrinfo(list);
     }
     if (*fd >= 0 || (used && error == EADDRINUSE)) return PROG_OK;
@@ -198,11 +210,14 @@ static int bind_text(const char *what, const char *address, bool used, int *fd)
     return PROG_SYSTEM;
 }
 
-int prog_scrape_check(const char *what, const char *address)
+int prog_scrape_check(const char *what, const char *address, uint8_t at[PROG_SCRAPE_ADDRESS_SIZE_MAX], uint32_t *size)
 {
+    place used = {.size = 0};
     int fd;
-    const int status = bind_text(what, address, true, &fd);
+    const int status = bind_text(what, address, &used, &fd);
     if (fd >= 0) close(fd);
+    memcpy(at, used.bytes, used.size);
+    *size = used.size;
     return status;
 }
 
@@ -221,7 +236,7 @@ int prog_scrape_open(prog_scrape **out, const char *what, const char *address,
                      void (*put)(void *user, prog_line *l), void *user)
 {
     int listener;
-    const int status = bind_text(what, address, false, &listener);
+    const int status = bind_text(what, address, NULL, &listener);
     if (status) return status;
     if (listen(listener, WAITING_MAX)) {
         (void)prog_fail_errno("%s: %s", what, address);

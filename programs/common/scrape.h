@@ -13,8 +13,10 @@ typedef struct prog_scrape prog_scrape;
    PROG_SYSTEM: cannot listen. */
 int  prog_scrape_open(prog_scrape **out, const char *what, const char *address,
                       void (*put)(void *user, prog_line *l), void *user);
-/* Can it be listened on? The same messages, but it may be in use. */
-int  prog_scrape_check(const char *what, const char *address);
+enum { PROG_SCRAPE_ADDRESS_SIZE_MAX = 128 };
+/* Can it be listened on? The same messages, but it may be in use. The socket address that prog_scrape_open() would
+   listen on is stored; *size is 0 if there is none. */
+int  prog_scrape_check(const char *what, const char *address, uint8_t at[PROG_SCRAPE_ADDRESS_SIZE_MAX], uint32_t *size);
 /* NULL: none. */
 void prog_scrape_close(prog_scrape *m);
 

@@ -284,6 +284,14 @@ def has_part(name):
     return b"no " + name.encode() not in subprocess.run([DXWAN, "--version"], stdout=subprocess.PIPE).stdout
 
 
+def has_ipv6():
+    """Can dxwan listen on [::1]?"""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as s:
+        s.bind(("::1", 0))
+        return True
+    return False
+
+
 # ---- TLS
 class Certificates:
     """CAs and what they signed, made with openssl in the directory of the case."""
@@ -3700,7 +3708,10 @@ def case_dc_4_check_config_looks_at_what_is_named():
     write("\\", b"") # no name for a file at the receiver
     os.mkfifo("fifo")
     os.symlink("nowhere", "loose")
+    os.symlink("f", "to-f")
     os.mkdir("folder")
+    os.symlink("folder", "to-folder")
+    write("in/" + "o" * 250, b"") # it is there, but has no room for a partial file beside it
     mirror = lambda **more: mirror_table("m", one, **{"file": "f", **more})
     at = lambda address: receiver_table("r", 1).replace("127.0.0.1:1", address)
     whole = "[transport]\ntls_%s\n" + mirror()
@@ -3710,6 +3721,11 @@ def case_dc_4_check_config_looks_at_what_is_named():
               (mirror(file="/dev/null"), 1, "[[mirror]] m: file /dev/null: " + kinds),
               (mirror(file="/proc/cpuinfo"), 1, "[[mirror]] m: file /proc/cpuinfo: has no size"),
               (mirror(file="/proc/999999999/mem"), 2, "[[mirror]] m: file /proc/999999999/mem: No such file"),
+              (mirror(file="/proc/self/mem"), 1, "[[mirror]] m: file /proc/self/mem: is the memory of dxwan itself"),
+              (mirror(file="/proc/thread-self/mem"), 1, "[[mirror]] m: file /proc/thread-self/mem: is the memory of dxwan itself"),
+              (mirror().replace("127.0.0.1:%d" % one, "127.0.0.1:0"), 1, "[[mirror]] m: address 127.0.0.1:0: no receiver has port 0"),
+              (mirror().replace("127.0.0.1:%d" % one, "[::1]:000"), 1, "[[mirror]] m: address [::1]:000: no receiver has port 0"),
+              (mirror().replace("127.0.0.1:%d" % one, "host.invalid:0"), 1, "[[mirror]] m: address host.invalid:0: no receiver has port 0"),
               (mirror(file=".hidden"), 1, "[[mirror]] m: file .hidden: the name of the file begins with a dot; the key `as`"),
               (mirror(like='"missing"'), 2, "[[mirror]] m: like missing: No such file"), (mirror(like='"folder"'), 1, "[[mirror]] m: like folder: is not a file"),
               (mirror(like='"fifo"'), 1, "[[mirror]] m: like fifo: is not a file"), (mirror(like='".hidden"'), 1, "[[mirror]] m: like .hidden: the name of"),
@@ -3718,10 +3734,14 @@ def case_dc_4_check_config_looks_at_what_is_named():
               (receiver_table("r", one, out="no/"), 2, "[[receiver]] r: out no/: the directory no/ does not exist"),
               (receiver_table("r", one, out="fifo"), 1, "[[receiver]] r: out fifo: is not a file or a directory"),
               (receiver_table("r", one, out="f/x"), 2, "[[receiver]] r: out f/x: the directory f does not exist"),
+              (receiver_table("r", one, out="loose"), 1, "[[receiver]] r: out loose: is a symbolic link, which is never replaced"),
+              (receiver_table("r", one, out="to-f"), 1, "[[receiver]] r: out to-f: is a symbolic link, which is never replaced"),
+              (receiver_table("r", one, out="n" * 241), 1, "[[receiver]] r: out %s: the name of the file is longer than 240 bytes" % ("n" * 241)),
+              (receiver_table("r", one, out="in/" + "o" * 250), 1, "[[receiver]] r: out in/%s: the name of the file is longer" % ("o" * 250)),
+              (receiver_table("r", one, out="./" * 2035 + "p" * 14), 1, ": the path is too long"),
               (at("192.0.2.77:%d" % one), 5, "[[receiver]] r: address 192.0.2.77:%d: Cannot assign" % one),
               (at("host.invalid:%d" % one), 3, "[[receiver]] r: address host.invalid:%d: " % one),
-              (receiver_table("r", one) + receiver_table("s", one), 1, "[[receiver]] s: address 127.0.0.1:%d: another receiver" % one),
-              ("[metrics]\naddress = '127.0.0.1:%d'\n" % one + receiver_table("r", one), 1, "[[receiver]] r: address 127.0.0.1:%d: another" % one),
+              (at("unix:socket"), 1, "[[receiver]] r: address unix:socket: its file would stay; give HOST:PORT"),
               (whole % "cert = 'fifo'\ntls_key = 'f'", 1, "[transport] tls_cert fifo: is not a file"),
               (whole % "cert = 'folder'\ntls_key = 'f'", 1, "[transport] tls_cert folder: is a directory"),
               (whole % "ca = 'fifo'", 1, "[transport] tls_ca fifo: is not a file"), (whole % "ca = 'missing'", 2, "[transport] tls_ca missing: No such file"),
@@ -3729,6 +3749,24 @@ def case_dc_4_check_config_looks_at_what_is_named():
     for address, status, says in (("192.0.2.77:%d" % where, 5, "192.0.2.77:%d: Cannot assign" % where), ("x", 1, "'x' is not HOST:PORT"), (":0", 1, "the port"),
                                   ("a:b", 1, "the port"), ("::1:5", 1, "'::1:5' is not HOST:PORT"), ("host.invalid:1", 1, "'host.invalid' is no address")):
         faults += (("[metrics]\naddress = '%s'\n" % address + mirror(), status, "[metrics] address: " + says),)
+    # Addresses that exclude each other. The first is that of [metrics] if the third says so.
+    pairs = (("127.0.0.1:%d", "127.0.0.1:%d", ""), ("127.0.0.1:%d", "127.0.0.1:0%d", ""), ("127.0.0.1:%d", "127.0.0.1:%d", "[metrics]"),
+             ("localhost:%d", "127.0.0.1:%d", "[metrics]"))
+    if socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)[0][0] == socket.AF_INET:
+        pairs += (("127.0.0.1:%d", "localhost:%d", ""),)
+    if has_ipv6():
+        pairs += (("[::1]:%d", "[0:0::1]:%d", ""),)
+    if sys.platform == "linux": # where an address of all excludes each of them
+        name = "unix:@%s-%%d" % os.getpid()
+        pairs += (("127.0.0.1:%d", "0.0.0.0:%d", ""), ("0.0.0.0:%d", "127.0.0.2:%d", ""), (":%d", "127.0.0.1:%d", "[metrics]"), (name, name, ""))
+    if sys.platform == "linux" and has_ipv6():
+        pairs += (("[::]:%d", "[::1]:%d", ""), ("127.0.0.1:%d", "[::]:%d", ""), ("[::ffff:127.0.0.1]:%d", "127.0.0.1:%d", ""),
+                  (":%d", "[::1]:%d", "[metrics]"))
+    for a, b, section in pairs:
+        a, b = a % one, b % one
+        first = "[metrics]\naddress = '%s'\n" % a if section else at(a)
+        faults += ((first + at(b).replace('"r"', '"s"'), 1,
+                    "[[receiver]] s: address %s: is in use by %s, with the address %s\n" % (b, section or "[[receiver]] r", a)),)
     before = None
     for text, status, says in faults:
         write("checked.toml", text.encode())
@@ -3767,6 +3805,35 @@ def case_dc_4_check_config_looks_at_what_is_named():
     check_config(good)
     d.end()
     assert read("in/f") == b"content"
+    # The longest name and path stores; a link to a directory is one.
+    for out in "n" * 240, "./" * 2034 + "p" * 14, "to-folder":
+        s = Daemon(FEW + receiver_table("r", one, out=out) + mirror_table("f", one)).await_line("started")
+        s.end()
+        path = os.path.join(out, "f") if os.path.isdir(out) else out
+        assert read(path) == b"content", out
+    # Addresses that do not exclude each other: the check and the start agree.
+    pairs = (("127.0.0.1:%d" % one, "127.0.0.1:%d" % two), ("127.0.0.1:0", "127.0.0.1:0"), ("127.0.0.1:0", "0.0.0.0:0"))
+    if sys.platform == "linux": # all of 127.0.0.0/8 is there
+        pairs += (("127.0.0.1:%d" % one, "127.0.0.2:%d" % one),)
+    if has_ipv6():
+        pairs += (("127.0.0.1:%d" % one, "[::1]:%d" % one), ("0.0.0.0:%d" % one, "[::1]:%d" % one))
+    for a, b in pairs:
+        text = at(a) + at(b).replace('"r"', '"s"')
+        check_config(text)
+        Daemon(text).await_line("started").end()
+
+
+def case_dc_4_a_build_without_zstd_names_the_key():
+    """A mirror that would compress is refused in a dxwan without zstd, with its section and the key that helps; a plain copy is not."""
+    if has_part("zstd"):
+        raise Skip("dxwan was built with zstd")
+    write("f", b"content")
+    text = mirror_table("m", free_ports(1)[0], file="f")
+    write("checked.toml", text.encode())
+    says = "INVALID_CONFIG: checked.toml: [[mirror]] m: COMPRESSION_FAILED: this dxwan was built without zstd; `enabled = false` above"
+    Run("daemon", "--config", "checked.toml", "--check-config").end(5, says)
+    Run("daemon", "--config", "checked.toml").end(5, says)
+    check_config("enabled = false\n" + text)
 
 
 def case_dm_1_life_cycle():

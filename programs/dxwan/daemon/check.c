@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -51,6 +52,9 @@ static int check_source(const char *what, const char *path, bool like)
 {
     struct stat s;
     int process;
+    if (!like && wan_memory_is_path(path, &process) && process == (int)getpid())
+        return prog_fail(PROG_USAGE, "%s %s: is the memory of dxwan itself; give /proc/PID/mem of another process",
+                         what, path);
     if (stat(path, &s)) return prog_fail_errno("%s %s", what, path);
     const bool is_folder = S_ISDIR(s.st_mode);
     if (like && !S_ISREG(s.st_mode)) return prog_fail(PROG_USAGE, "%s %s: is not a file", what, path);
@@ -73,6 +77,15 @@ static int check_name(const char *what, const char *path, const char *more)
     return fault ? prog_fail(PROG_USAGE, "%s %s: %s%s", what, path, fault, more) : PROG_OK;
 }
 
+/* A receiver cannot have port 0, with which it is given one. */
+static int check_destination(const char *what, const char *text)
+{
+    const char *port = strrchr(text, ':');
+    assert(port); /* wan_address_fault() */
+    if (!strncmp(text, "unix:", 5) || port[1 + strspn(port + 1, "0")]) return PROG_OK;
+    return prog_fail(PROG_USAGE, "%s %s: no receiver has port 0; give the port that it says", what, text);
+}
+
 int wan_check_mirror(const wan_config *c, const wan_mirror_config *m)
 {
     static const char section[] = "[[mirror]]";
@@ -85,8 +98,11 @@ int wan_check_mirror(const wan_config *c, const wan_mirror_config *m)
     (void)what_of(what, c, section, m->name, "like");
     if (m->like) add(&status, check_source(what, m->like, true));
     if (m->like) add(&status, check_name(what, m->like, ""));
+    add(&status, check_destination(what_of(what, c, section, m->name, "address"), m->address));
     if (c->enabled && !PROG_HAS_ZSTD)
-        add(&status, prog_fail(PROG_SYSTEM, "mirror %s: COMPRESSION_FAILED: this dxwan was built without zstd", m->name));
+        add(&status, prog_fail(PROG_SYSTEM, "%s this dxwan was built without zstd; `enabled = false` above all tables "
+                                            "copies without it",
+                               what_of(what, c, section, m->name, "COMPRESSION_FAILED:")));
     return status;
 }
 
@@ -110,7 +126,15 @@ static int check_out(const char *what, const char *out)
     if (is_there && info.kind == OS_FOLDER) return check_folder(what, out, out);
     if (is_there && info.kind != OS_FILE)
         return prog_fail(PROG_USAGE, "%s %s: is not a file or a directory", what, out);
+    if (os_stat(out, false, &info) == 0 && info.kind != OS_FILE)
+        return prog_fail(PROG_USAGE, "%s %s: is a symbolic link, which is never replaced; only one to a directory is "
+                                     "followed", what, out);
     const char *slash = strrchr(out, '/');
+    const char *name = slash ? slash + 1 : out;
+    if (strlen(name) > WAN_NAME_MAX)
+        return prog_fail(PROG_USAGE, "%s %s: the name of the file is longer than %d bytes", what, out, WAN_NAME_MAX);
+    if (strlen(out) + sizeof "..dxwan-part" - 1 >= PROG_PATH_SIZE_MAX) /* name_files() of target.c */
+        return prog_fail(PROG_USAGE, "%s %s: the path is too long", what, out);
     const size_t size = !slash ? 1 : slash == out ? 1 : (size_t)(slash - out);
     if (size >= sizeof folder) return prog_fail(PROG_USAGE, "%s %s: the path is too long", what, out);
     memcpy(folder, slash ? out : ".", size);
@@ -122,15 +146,18 @@ static int check_out(const char *what, const char *out)
    is not known here. */
 static int check_address(const char *what, const char *text, dx_reactor_address *a)
 {
-    const int yes = 1;
+    const int yes = 1, no = 0;
     struct sockaddr_storage at;
     const char *why = wan_address_look_up(a, text);
     if (why) return prog_fail(PROG_NETWORK, "%s %s: %s", what, text, why);
-    assert(a->size <= sizeof at);
+    assert(a->size && a->size <= sizeof at);
     memcpy(&at, a->bytes, a->size);
+    if (at.ss_family == AF_UNIX && strncmp(text, "unix:@", 6) != 0)
+        return prog_fail(PROG_USAGE, "%s %s: its file would stay; give HOST:PORT", what, text);
     const int fd = socket(at.ss_family, SOCK_STREAM, 0);
     if (fd < 0) return prog_fail_errno("%s %s", what, text);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (at.ss_family == AF_INET6) (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
     const int bound = bind(fd, (struct sockaddr *)&at, a->size);
     const int error = bound && errno != EADDRINUSE ? errno : 0;
     close(fd);
@@ -138,29 +165,96 @@ static int check_address(const char *what, const char *text, dx_reactor_address 
     return error ? prog_fail_errno("%s %s", what, text) : PROG_OK;
 }
 
-int wan_check_receiver(const wan_config *c, const wan_receiver_config *q)
+static int check_receiver(const wan_config *c, const wan_receiver_config *q, dx_reactor_address *at)
 {
     char what[WHAT_SIZE];
-    dx_reactor_address at;
-    int status = check_address(what_of(what, c, "[[receiver]]", q->name, "address"), q->address, &at);
+    int status = check_address(what_of(what, c, "[[receiver]]", q->name, "address"), q->address, at);
     add(&status, check_out(what_of(what, c, "[[receiver]]", q->name, "out"), q->out));
     return status;
 }
 
-/* No two of them listen on the same address. With port 0 each gets a port of its own. */
-static int check_twice(const wan_config *c, const char *metrics)
+int wan_check_receiver(const wan_config *c, const wan_receiver_config *q)
+{
+    dx_reactor_address at;
+    return check_receiver(c, q, &at);
+}
+
+/* >>listeners ------------------------------------------------------------ */
+/* Linux refuses 127.0.0.1 beside 0.0.0.0 on the same port; other systems send each connection to the closest one. */
+#if defined(__linux__)
+enum { ANY_IS_ALL = 1 };
+#else
+enum { ANY_IS_ALL = 0 };
+#endif
+
+typedef struct listener {
+    const char        *section; /* whose key gives the address, or the option */
+    const char        *name;
+    const char        *address; /* as it was given */
+    dx_reactor_address at;      /* empty: it cannot be used, which was said */
+} listener;
+
+typedef struct endpoint {
+    uint8_t  ip[16]; /* an IPv4 address, mapped or not: its 4 bytes, then zeros */
+    uint32_t scope;
+    uint16_t port;   /* 0: no IP address, or the system chooses the port */
+    bool     v4;
+    bool     any;
+} endpoint;
+
+static endpoint endpoint_of(const dx_reactor_address *a)
+{
+    static const uint8_t zeros[16] = {0};
+    struct sockaddr_storage at = {0};
+    endpoint e = {.port = 0};
+    assert(a->size && a->size <= sizeof at);
+    memcpy(&at, a->bytes, a->size);
+    if (at.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&at;
+        memcpy(e.ip, &in->sin_addr, 4);
+        e.port = in->sin_port;
+        e.v4 = true;
+    } else if (at.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&at;
+        e.v4 = IN6_IS_ADDR_V4MAPPED(&in->sin6_addr);
+        memcpy(e.ip, in->sin6_addr.s6_addr + (e.v4 ? 12 : 0), e.v4 ? 4 : 16);
+        e.scope = in->sin6_scope_id;
+        e.port = in->sin6_port;
+    }
+    e.any = !memcmp(e.ip, zeros, sizeof zeros);
+    return e;
+}
+
+static bool is_unix(const dx_reactor_address *a)
+{
+    struct sockaddr_storage at = {0};
+    memcpy(&at, a->bytes, a->size);
+    return at.ss_family == AF_UNIX;
+}
+
+/* Does listening on one of them exclude the other? With port 0 each gets a port of its own. [::] has IPv4, too. */
+static bool excludes(const dx_reactor_address *a, const dx_reactor_address *b)
+{
+    if (!a->size || !b->size) return false;
+    const endpoint x = endpoint_of(a), y = endpoint_of(b);
+    if (is_unix(a) && is_unix(b)) return a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
+    if (!x.port || x.port != y.port) return false;
+    if (x.v4 == y.v4 && x.scope == y.scope && !memcmp(x.ip, y.ip, sizeof x.ip)) return true;
+    return ANY_IS_ALL && ((x.any && (!x.v4 || y.v4)) || (y.any && (!y.v4 || x.v4)));
+}
+
+static int check_twice(const wan_config *c, const listener *all, uint32_t count)
 {
     int status = PROG_OK;
     char what[WHAT_SIZE];
-    for (uint32_t i = 0; i < c->receiver_count; i++) {
-        const wan_receiver_config *q = &c->receivers[i];
-        const char *port = strrchr(q->address, ':');
-        assert(port);
-        bool twice = metrics && !strcmp(metrics, q->address);
-        for (uint32_t k = 0; k < i; k++) twice = twice || !strcmp(c->receivers[k].address, q->address);
-        if (!twice || port[1 + strspn(port + 1, "0")] == 0) continue;
-        (void)what_of(what, c, "[[receiver]]", q->name, "address");
-        add(&status, prog_fail(PROG_USAGE, "%s %s: another receiver, or [metrics], has it too", what, q->address));
+    for (uint32_t i = 1; i < count; i++) {
+        uint32_t k = 0;
+        while (k < i && !excludes(&all[i].at, &all[k].at)) k++;
+        if (k == i) continue;
+        const listener *other = &all[k];
+        (void)what_of(what, c, all[i].section, all[i].name, "address");
+        add(&status, prog_fail(PROG_USAGE, "%s %s: is in use by %s%s%s, with the address %s", what, all[i].address,
+                               other->section, *other->name ? " " : "", other->name, other->address));
     }
     return status;
 }
@@ -208,20 +302,31 @@ int wan_check_tls(const wan_config *c)
     return status;
 }
 
-static int check_metrics(const wan_config *c, const char *given)
+/* Of the metrics. given: by --metrics-addr, NULL: the key of [metrics] has it. */
+static int check_metrics(const wan_config *c, const char *given, listener *l)
 {
     char what[WHAT_SIZE];
-    if (given) return prog_scrape_check("--metrics-addr", given);
-    if (!c->metrics_address) return PROG_OK;
-    return prog_scrape_check(what_of(what, c, "[metrics]", "", "address"), c->metrics_address);
+    *l = (listener){.section = given ? "--metrics-addr" : "[metrics]", .name = "",
+                    .address = given ? given : c->metrics_address};
+    (void)what_of(what, c, "[metrics]", "", "address");
+    assert(l->address);
+    return prog_scrape_check(given ? "--metrics-addr" : what, l->address, l->at.bytes, &l->at.size);
 }
 
 int wan_check(const wan_config *c, const char *metrics)
 {
+    listener listeners[1 + WAN_RECEIVERS_MAX];
+    uint32_t count = 0;
     int status = wan_check_tls(c);
-    add(&status, check_metrics(c, metrics));
+    if (metrics || c->metrics_address) add(&status, check_metrics(c, metrics, &listeners[count++]));
     for (uint32_t i = 0; i < c->mirror_count; i++) add(&status, wan_check_mirror(c, &c->mirrors[i]));
-    for (uint32_t i = 0; i < c->receiver_count; i++) add(&status, wan_check_receiver(c, &c->receivers[i]));
-    add(&status, check_twice(c, metrics ? metrics : c->metrics_address));
+    for (uint32_t i = 0; i < c->receiver_count; i++) {
+        const wan_receiver_config *q = &c->receivers[i];
+        listener *l = &listeners[count++];
+        *l = (listener){.section = "[[receiver]]", .name = q->name, .address = q->address};
+        add(&status, check_receiver(c, q, &l->at));
+    }
+    assert(count <= 1 + WAN_RECEIVERS_MAX);
+    add(&status, check_twice(c, listeners, count));
     return status;
 }
