@@ -264,10 +264,19 @@ int os_remove(const char *path) { return unlink(path); }
 
 static bool remove_children(int fd);
 
+/* Open a folder to empty it, also one that its owner may not read. */
+static int open_to_empty(int fd, const char *name)
+{
+    const int child = os_open_in(fd, name, OS_FOLDER);
+    if (child >= 0 || errno != EACCES) return child;
+    if (fchmodat(fd, name, 0700, AT_SYMLINK_NOFOLLOW) < 0) return -1;
+    return os_open_in(fd, name, OS_FOLDER);
+}
+
 static bool remove_child(int fd, const char *name)
 {
     if (unlinkat(fd, name, 0) == 0) return true;
-    const int child = os_open_in(fd, name, OS_FOLDER);
+    const int child = open_to_empty(fd, name);
     return child >= 0 && remove_children(child) && unlinkat(fd, name, AT_REMOVEDIR) == 0;
 }
 
@@ -307,7 +316,7 @@ static bool remove_children(int fd)
 int os_remove_tree(const char *path)
 {
     if (unlink(path) == 0 || errno == ENOENT) return 0;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int fd = open_to_empty(AT_FDCWD, path);
     return fd < 0 || !remove_children(fd) ? -1 : rmdir(path);
 }
 

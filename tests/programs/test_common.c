@@ -1,6 +1,7 @@
 /* Tests of programs/common/: messages of several threads, the command line, processors, windows of a file. */
 #define _GNU_SOURCE
 #include <sched.h>
+#include <sys/wait.h>
 
 /* A machine with as many processors as a test wants. */
 static unsigned fake_cpus;
@@ -49,6 +50,54 @@ DX_TEST(processors_of_large_machines)
     DX_CHECK_EQ(prog_thread_count(300, 256), 256);
     fake_cpus = 2 * CPUS_MAX; /* no mask is large enough: fall back to sysconf() */
     DX_CHECK(os_cpu_count() >= 1);
+    (void)c;
+}
+
+/* Make folders in each other, the last one with a file, with the modes that are given. A link leads out of them. */
+static void make_folders(const char *top, const unsigned *modes, size_t count)
+{
+    char path[256], at[264];
+    size_t size = (size_t)snprintf(path, sizeof path, "%s/tree", top);
+    DX_CHECK_EQ(mkdir(path, 0700), 0);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(at, sizeof at, "%s/link", path);
+        DX_CHECK_EQ(symlink(top, at), 0);
+        size += (size_t)snprintf(path + size, sizeof path - size, "/d");
+        DX_CHECK_EQ(mkdir(path, 0700), 0);
+    }
+    snprintf(at, sizeof at, "%s/file", path);
+    const int file = open(at, O_CREAT | O_WRONLY, 0600);
+    DX_CHECK(file >= 0 && close(file) == 0);
+    for (size_t i = count; i > 0; i--) {
+        DX_CHECK_EQ(chmod(path, (mode_t)modes[i - 1]), 0);
+        *strrchr(path, '/') = 0;
+    }
+    DX_CHECK_EQ(chmod(path, (mode_t)modes[0]), 0);
+}
+
+/* The owner of folders without permission to read or enter them removes them; what links lead to stays. Not as root, who may do all. */
+DX_TEST(folders_that_nobody_may_read_are_removed)
+{
+    static const unsigned modes[][3] = {{0, 0, 0}, {0311, 0700, 0}, {0700, 0, 0444}, {0500, 0311, 0555}, {0700, 0700, 0700}};
+    char top[] = "/tmp/dx-folders-XXXXXX", path[256];
+    DX_CHECK(mkdtemp(top) != NULL);
+    DX_CHECK_EQ(chmod(top, 0777), 0);
+    const pid_t child = fork();
+    if (!child) {
+        if (geteuid() == 0 && setuid(65534) < 0) _exit(2);
+        snprintf(path, sizeof path, "%s/tree", top);
+        for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+            make_folders(top, modes[i], 3);
+            if (os_remove_tree(path) < 0 || access(path, F_OK) == 0) _exit(1);
+        }
+        _exit(0);
+    }
+    int status = 0;
+    DX_CHECK_EQ(waitpid(child, &status, 0), child);
+    DX_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct stat st;
+    DX_CHECK(stat(top, &st) == 0 && (st.st_mode & 0777) == 0777);
+    DX_CHECK_EQ(rmdir(top), 0);
     (void)c;
 }
 
