@@ -1362,8 +1362,8 @@ static bool dx_bulk_p_control_is_full(const dx_bulk_control *c)
     return c->has_path && c->queue_percent >= DX_BULK_P_QUEUE_PERCENT;
 }
 
-/* How much of a queue a link that is shared must have on average, to stay full. A deep queue empties
-   seldom, but it does. */
+/* How much of a queue a link that is shared must have on average, to stay full. A deep queue is
+   seldom empty, but it happens. */
 static uint32_t dx_bulk_p_control_least(const dx_bulk_control *c, uint32_t percent)
 {
     const uint32_t part = (uint32_t)((uint64_t)c->longest_ * percent / 100);
