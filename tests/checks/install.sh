@@ -4,7 +4,7 @@
 root=$work/root
 programs="dxup dxpatch dxecho dxkeep dxwan"
 [ "$(make -s has-dxdb)" != 1 ] || programs="$programs dxdb" # if its libraries are installed
-documents="README.md LICENSE CHANGELOG.md SECURITY.md $(echo docs/*.md docs/*.svg docs/*.png docs/formats/*.md programs/*/README.md)"
+documents=$(ls README.md LICENSE CHANGELOG.md SECURITY.md docs/*.md docs/*.svg docs/*.png docs/formats/*.md programs/*/README.md 2>/dev/null)
 layers=$(cd layers 2>/dev/null && echo dx_*.h)
 installed() {
     make -s install DESTDIR="$root" PREFIX=/opt/dx CC="$CC" || return

@@ -3802,14 +3802,16 @@ def case_dc_4_check_config_looks_at_what_is_named():
     before = tree_of("in")
     assert check_config(good).out == "checked.toml: correct\n" and tree_of("in") == before and not os.path.exists("new")
     d = Daemon(good).await_line("started")
+    await_bytes("in/.f.dxwan-part", len(b"content"))
     check_config(good)
     d.end()
     assert read("in/f") == b"content"
     # The longest name and path stores; a link to a directory is one.
     for out in "n" * 240, "./" * 2034 + "p" * 14, "to-folder":
-        s = Daemon(FEW + receiver_table("r", one, out=out) + mirror_table("f", one)).await_line("started")
-        s.end()
         path = os.path.join(out, "f") if os.path.isdir(out) else out
+        s = Daemon(FEW + receiver_table("r", one, out=out) + mirror_table("f", one)).await_line("started")
+        await_bytes(os.path.join(os.path.dirname(path), ".%s.dxwan-part" % os.path.basename(path)), len(b"content"))
+        s.end()
         assert read(path) == b"content", out
     # Addresses that do not exclude each other: the check and the start agree.
     pairs = (("127.0.0.1:%d" % one, "127.0.0.1:%d" % two), ("127.0.0.1:0", "127.0.0.1:0"), ("127.0.0.1:0", "0.0.0.0:0"))
