@@ -37,7 +37,7 @@ uninstalled() {
     local others=$work/others before after
     cp -R "$root" "$others" || return
     for d in bin include include/dx share/doc share/doc/dx share/doc/dx/docs share/man/man1 share/bash-completion/completions lib/pkgconfig; do
-        echo kept >"$others/opt/dx/$d/of-others"
+        mkdir -p "$others/opt/dx/$d" && echo kept >"$others/opt/dx/$d/of-others"
     done
     echo kept >"$others/opt/dx/bin/dxother"
     make -s uninstall DESTDIR="$root" PREFIX=/opt/dx CC="$CC" || return
@@ -53,7 +53,7 @@ uninstalled() {
 spaced() {
     local place=$work/"a place"
     make -s install DESTDIR="$place" PREFIX=/usr CC="$CC" || return
-    [ -s "$place/usr/share/doc/dx/docs/formats/hbtp.md" ] && [ -s "$place/usr/share/man/man1/dxwan.1" ] || echo "files are missing"
+    [ -s "$place/usr/share/doc/dx/LICENSE" ] && [ -s "$place/usr/share/man/man1/dxwan.1" ] || echo "files are missing"
     make -s uninstall DESTDIR="$place" PREFIX=/usr CC="$CC" || return
     find "$place" ! -type d | sed 's/^/left behind /'
 }
