@@ -88,6 +88,24 @@ bool prog_is_zero(const uint8_t *bytes, size_t size)
     return !size || (!bytes[0] && !memcmp(bytes, bytes + 1, size - 1));
 }
 
+static size_t block_of(uint64_t at, size_t size)
+{
+    const size_t left = PROG_BLOCK_SIZE - (size_t)(at % PROG_BLOCK_SIZE);
+    return left < size ? left : size;
+}
+
+size_t prog_run_of_blocks(uint64_t at, const uint8_t *bytes, size_t size, bool *is_zero)
+{
+    size_t run = block_of(at, size);
+    *is_zero = prog_is_zero(bytes, run);
+    while (run < size) {
+        const size_t more = block_of(at + run, size - run);
+        if (prog_is_zero(bytes + run, more) != *is_zero) break;
+        run += more;
+    }
+    return run;
+}
+
 /* Is this the name of a descriptor that the process was started with? */
 static bool is_given(const char *path)
 {

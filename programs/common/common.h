@@ -76,6 +76,10 @@ bool prog_write_all(int fd, const void *bytes, size_t size);
 /* Read size bytes at an offset, fewer only where the file ends. Returns how many; -1: errno. */
 int64_t prog_read_at(int fd, uint64_t at, void *out, size_t size);
 bool prog_is_zero(const uint8_t *bytes, size_t size);
+enum { PROG_BLOCK_SIZE = 4096 }; /* holes of a file consist of whole blocks, in most file systems of this size */
+/* The bytes that lie at this place of a file: how many of them, from the first one on, are in blocks that are all zero, or
+   in blocks that are not. At least 1 unless size is 0. */
+size_t prog_run_of_blocks(uint64_t at, const uint8_t *bytes, size_t size, bool *is_zero);
 /* Read a file that an option or a configuration names, of at most size_max bytes; a zero byte follows them.
    before: the beginning of messages, such as "--tls-key ", or "". Anything but a regular file is refused,
    because a FIFO or a device may never end. pipes: a pipe that this process was given is read, too, as

@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { BLOCK_SIZE = 4096 }; /* of most file systems */
-
 #ifdef SEEK_DATA
 /* Where data or a hole of the file begins, from `at` on; end: not before that. Where the system does not tell, all is
    data. */
@@ -37,28 +35,12 @@ static int write_zeros(int file, uint64_t at, const uint8_t *zeros, size_t size)
     return 0;
 }
 
-/* The bytes from here on that are all zero, or in blocks that are not. */
-static size_t run_of(uint64_t at, const uint8_t *bytes, size_t size, bool *is_zero)
-{
-    size_t end = 0;
-    *is_zero = false;
-    while (end < size) {
-        size_t part = BLOCK_SIZE - (size_t)((at + end) % BLOCK_SIZE);
-        if (part > size - end) part = size - end;
-        const bool zero = prog_is_zero(bytes + end, part);
-        if (end && zero != *is_zero) break;
-        *is_zero = zero;
-        end += part;
-    }
-    return end;
-}
-
 int wan_thin_write(int file, uint64_t at, const uint8_t *bytes, size_t size)
 {
     os_info info;
     for (size_t done = 0, part; done < size; done += part) {
         bool is_zero;
-        part = run_of(at + done, bytes + done, size - done, &is_zero);
+        part = prog_run_of_blocks(at + done, bytes + done, size - done, &is_zero);
         assert(part);
         const int result = is_zero ? write_zeros(file, at + done, bytes + done, part)
                                    : os_write_at(file, at + done, bytes + done, part) < 0 ? -1 : 0;

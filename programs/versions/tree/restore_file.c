@@ -10,32 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 4096 /* holes consist of whole blocks, as in most file systems */ };
-
 typedef struct writing {
     versions_dest *dest;
     bool           sparse;
     bool           ends_in_hole; /* the bytes written so far end in a hole */
 } writing;
 
-/* The bytes from `at` to the end of its block, at most size. */
-static size_t block_size(uint64_t at, size_t size)
-{
-    const size_t left = BLOCK - (size_t)(at % BLOCK);
-    return left < size ? left : size;
-}
-
 /* Write size bytes at `at`, in as few pieces as the holes allow. */
 static int write_part(writing *w, const uint8_t *bytes, uint64_t at, size_t size)
 {
     while (size) {
-        size_t n = block_size(at, size);
-        const bool hole = w->sparse && prog_is_zero(bytes, n);
-        while (n < size) {
-            const size_t more = block_size(at + n, size - n);
-            if ((w->sparse && prog_is_zero(bytes + n, more)) != hole) break;
-            n += more;
-        }
+        bool hole = false;
+        const size_t n = w->sparse ? prog_run_of_blocks(at, bytes, size, &hole) : size;
         if (!hole && os_write_at(w->dest->fd, at, bytes, n) < 0)
             return prog_fail_errno("%s", w->dest->staging);
         w->ends_in_hole = hole;
