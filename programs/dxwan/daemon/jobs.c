@@ -213,8 +213,6 @@ static int open_mirror(wan_jobs *j, const wan_config *c, const wan_mirror_config
 {
     static const int32_t levels[4] = {-1, 1, 3, 9};
     dx_reactor_address at;
-    const int status = wan_check_mirror(c, m);
-    if (status) return status;
     (void)wan_address_find(&at, m->address); /* says that it is not found; it may be found later */
     wan_destination *to = destination(j, c, m->address);
     if (!to)
@@ -256,8 +254,7 @@ static int open_receiver(wan_jobs *j, const wan_config *c, const wan_receiver_co
 {
     char bound[DX_REACTOR_ADDRESS_TEXT_SIZE];
     int listener = -1;
-    int status = wan_check_receiver(c, q);
-    if (!status) status = wan_listen(q->address, &listener, bound);
+    const int status = wan_listen(q->address, &listener, bound);
     if (status) return status;
     wan_path_set_buffers(listener, 0, c->recv_buffer_bytes); /* each connection inherits it */
     wan_job *job = *out = new_job(j, c);
@@ -390,6 +387,17 @@ static int stays(const wan_job *job, const wan_config *c)
     return q && job->receiver.name && wan_receiver_same(q, &job->receiver) ? 1 : -1;
 }
 
+/* What does not run yet was not looked at by wan_check() at the start. */
+static int check_fresh(wan_jobs *j, const wan_config *c)
+{
+    int status = PROG_OK;
+    for (uint32_t i = 0; i < c->receiver_count && !status; i++)
+        if (!find(j, c->receivers[i].name)) status = wan_check_receiver(c, &c->receivers[i]);
+    for (uint32_t i = 0; i < c->mirror_count && !status; i++)
+        if (!find(j, c->mirrors[i].name)) status = wan_check_mirror(c, &c->mirrors[i]);
+    return status;
+}
+
 int wan_jobs_reload(wan_jobs *j, wan_config *config)
 {
     const char *section = wan_config_differs(&j->config, config);
@@ -400,7 +408,8 @@ int wan_jobs_reload(wan_jobs *j, wan_config *config)
         if (stays(j->jobs[i], config) < 0)
             return prog_fail(PROG_USAGE, "INVALID_CONFIG: %s cannot change while it %s; nothing was "
                              "changed", j->jobs[i]->name, j->jobs[i]->ender.count ? "ends" : "runs");
-    const int status = add(j, config);
+    int status = check_fresh(j, config);
+    if (!status) status = add(j, config);
     if (status) return status;
     pthread_mutex_lock(&j->lock);
     for (uint32_t i = 0; i < j->count; i++)

@@ -53,10 +53,10 @@ typedef struct wan_jobs {
 /* Take over *config. The functions are those of the commands. */
 void wan_jobs_open(wan_jobs *j, wan_config *config, int (*mirror)(const wan_options *o),
                    int (*receive)(const wan_options *o));
-/* Start everything that it names, or nothing: a message says why. */
+/* Start everything that it names, or nothing: a message says why. The caller has called wan_check(). */
 int  wan_jobs_start(wan_jobs *j);
 /* The same with another configuration: what it names in addition starts, what it names no longer ends.
-   PROG_USAGE: it changes what runs; then, and if something cannot start, all is as before. */
+   That is checked here. PROG_USAGE: it changes what runs; then, and if something cannot start, all is as before. */
 int  wan_jobs_reload(wan_jobs *j, wan_config *config);
 /* Ask mirrors (then receivers) to end. now: without a last round. */
 void wan_jobs_ask(wan_jobs *j, bool receivers, bool now);
