@@ -889,12 +889,15 @@ static bool pump(mirror *m, uint64_t now)
     const bool paced = m->o->rate && now < m->sent_ns;
     m->pressed = cut && !full && !paced && m->busy <= PRESSED_SLOTS ? m->pressed + 1 : 0;
     control(m, full, !full && !cut);
-    if (m->phase == SCANNING && m->leads && is_scanned(m) && !m->busy) {
+    const bool scanned = m->phase == SCANNING && is_scanned(m);
+    if (scanned && m->leads && !m->busy) {
         end_leading(m);
         return true;
     }
-    if (m->phase == SCANNING && is_scanned(m) && !m->leads) wan_source_end_reading(&m->source);
-    if (m->phase == SCANNING && is_scanned(m) && !m->leads && !m->busy) end_scan(m);
+    if (scanned && !m->leads) {
+        wan_source_end_reading(&m->source);
+        if (!m->busy) end_scan(m);
+    }
     if (m->phase == HASHING && !m->over) step_hash(m);
     if (m->phase == TELLING) send_round(m);
     return m->phase == BEGINNING || m->phase == HASHING || (cut && !full) || (m->phase == SCANNING && budget <= 0);

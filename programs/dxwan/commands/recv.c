@@ -166,6 +166,14 @@ static bool fetch_again(recv_state *s)
     return true;
 }
 
+/* A transfer of which nothing is known yet. */
+static void begin_bulk(recv_state *s, const dx_bulk_desc *desc)
+{
+    wan_bulk_begin(&s->bulk, &s->loop.links, s->target.file, desc);
+    s->bulk.arrived = on_arrived;
+    s->bulk.user = s;
+}
+
 /* The first join: open the target. */
 static int open_target(recv_state *s, const wan_join *j, const char **why)
 {
@@ -187,17 +195,13 @@ static int open_target(recv_state *s, const wan_join *j, const char **why)
     bulk.accept = accept_object;
     bulk.chunks_max = CHUNKS_MAX;
     bulk.timeout_ns = s->o->timeout_ns;
-    wan_bulk_begin(&s->bulk, &s->loop.links, s->target.file, &bulk);
-    s->bulk.arrived = on_arrived;
-    s->bulk.user = s;
+    begin_bulk(s, &bulk);
     s->repairs = s->earlier_opened = 0;
     s->earlier_bytes = 0;
     if (wan_target_resume(&s->target, &s->bulk.bulk)) return PROG_OK;
     if (!s->bulk.bulk.known) return PROG_OK;
     wan_bulk_end(&s->bulk); /* the note was read, and is of another file */
-    wan_bulk_begin(&s->bulk, &s->loop.links, s->target.file, &bulk);
-    s->bulk.arrived = on_arrived;
-    s->bulk.user = s;
+    begin_bulk(s, &bulk);
     return PROG_OK;
 }
 
