@@ -460,7 +460,7 @@ def dxwan(folder):
 
 
 def run_dxwan(folder):
-    run(folder, "make run-dxwan")
+    run(folder, "make build/dxwan && make left-out-of-dxwan && make run-dxwan")
 
 
 def called(text):
@@ -496,7 +496,7 @@ RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
     "make help": help_and_suites, "make suites": help_and_suites, "make messages": help_and_suites, "make all": everything, "make build/dxkeep": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
-    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup pull app ./app --config dxup.toml": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep, "--help of dxwan": dxwan, "make run-dxwan": run_dxwan,
+    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup pull app ./app --config dxup.toml": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep, "--help of dxwan": dxwan, "make run-dxwan": run_dxwan, "make build/dxwan": run_dxwan, "make left-out-of-dxwan": run_dxwan,
     "make install PREFIX=/usr/local": install, "make install": install, "make uninstall": install, "make texts": install, "make clean": clean,
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
