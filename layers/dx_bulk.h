@@ -357,7 +357,7 @@ typedef struct dx_bulk_control { /* zero it and set these; zero = the default gi
     uint32_t pause_;      /* intervals before the next trial */
     uint32_t patience_;   /* length of the next pause: doubled by each failed trial */
     uint32_t strange_;    /* intervals in a row whose rate is far from rate_ */
-    bool     fewer_;      /* the next trial is with half as many, not with twice as many */
+    bool     fewer_;      /* the next trial is with fewer, not with more */
     uint32_t full_;       /* intervals in a row with a queue */
     uint32_t queue_;      /* queue_percent, averaged, */
     uint32_t longest_;    /* and the longest one; it is forgotten slowly */
@@ -1320,6 +1320,12 @@ DX_BULK_API int dx_bulk_forget(dx_bulk *b, uint64_t offset)
    Each failed trial doubles the pause before the next one and reverses its direction. The interval
    after a change is not counted, because old connections still finish and new ones still start.
 
+   With `yields`, on a link whose queue lasts:
+
+       count   16  12  12   9   9   7   7   9   9
+                | trial | trial | trial |
+                 the queue stays: keep   it goes: back, and a pause
+
    Of connections that share a full link with an overflowing queue, as BBR's do, the rate varies by
    a tenth. Each trial compares two samples of that, so that some would gain 5 % by chance. */
 static void dx_bulk_p_control_begin(dx_bulk_control *c)
@@ -1401,12 +1407,14 @@ static void dx_bulk_p_control_average(dx_bulk_control *c, uint64_t rate)
     c->rate_ = c->rate_ ? c->rate_ - c->rate_ / 4 + rate / 4 : rate;
 }
 
+/* Does each connection lose packets that no queue has lost? Those of a queue come in bursts, most of
+   all when connections begin. */
 static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
 {
     uint32_t least = c->loss_ppm;
     uint32_t most = c->loss_ppm;
     if (!c->has_path || c->bears_loss || c->shared_) return false;
-    for (int i = 0; i < 2; i++) { /* a queue loses much at once, and then nothing */
+    for (int i = 0; i < 2; i++) {
         if (c->lost_[i] < least) least = c->lost_[i];
         if (c->lost_[i] > most && c->lost_[i] != UINT32_MAX) most = c->lost_[i];
     }

@@ -276,7 +276,7 @@ static int add_version(keep_capture *c, unsigned mode, bool consistent)
     v.consistent = consistent;
     v.torn = c->found.torn < UINT32_MAX ? (uint32_t)c->found.torn : UINT32_MAX;
     int status = versions_version_set(c->store, &v);
-    /* First the reasons: whoever sees the version, also after a kill, finds them. */
+    /* The reasons come first, so that a version in the store has them, even after a kill. */
     if (!status && !consistent) (void)keep_torn_save(&c->torn, c->o->store, c->o->name, v.version);
     if (!status) status = versions_store_commit(c->store);
     if (status) return status;

@@ -350,7 +350,7 @@ static void fail_check(recv_state *s, int status, uint64_t now)
     finish(s, status);
 }
 
-/* The content is not what was announced, and fetching it again does not help. */
+/* The content differs from what was announced, even after damaged chunks were fetched again. */
 static void fail_content(recv_state *s, int status)
 {
     (void)dx_bulk_verify(&s->bulk.bulk, false);

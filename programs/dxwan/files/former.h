@@ -43,8 +43,8 @@ void wan_former_open(wan_former *f, int root);
 void wan_former_close(wan_former *f);
 /* Take the places of a table, which may be hostile and incomplete. False: it is not valid, and nothing can be read. */
 bool wan_former_adopt(wan_former *f, int image, const wan_listing *table);
-/* Read bytes of the image: header and table, and what the older copy has of files. All else is zeros, also what is
-   no file there, or can not be read. No link is followed. */
+/* Read bytes of the image: header and table, and what the older copy has of files. All else is zeros,
+   and so is a file that is missing there or cannot be read. No link is followed. */
 void wan_former_read(wan_former *f, uint64_t at, uint8_t *out, size_t size);
 
 #endif

@@ -306,8 +306,8 @@ static bool read_old(wan_image *i, const wan_region *r)
     return !prog_is_zero(i->state, r->size);
 }
 
-/* Answer that a region is another one here, with the sums of its pages. What an old copy has of it is put into the
-   file, unless that has its own: a directory's own may be of other places, as the old copy's are not. */
+/* Answer that the region differs, with the sums of its pages. The old copy's region is first put into the file, unless
+   the file has one already; of a directory always, because the file's may have been written for other places. */
 static int answer_different(wan_image *i, const dx_hbtp_context *c, const wan_region *r, bool has_old)
 {
     uint8_t sums[WAN_SUMS_SIZE];

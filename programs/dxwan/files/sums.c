@@ -50,7 +50,7 @@ void wan_sums_set(wan_sums *s, uint64_t offset, const uint8_t *bytes, size_t siz
     s->states[chunk] = WAN_SUM_ARRIVED;
 }
 
-/* Does the file have a chunk as it should? -1: errno. What it has is in s->bytes. */
+/* Read a chunk of the file into s->bytes, and compare it with its sum. 1: they agree; 0; -1: errno. */
 static int is_good(wan_sums *s, int file, uint32_t chunk)
 {
     const size_t size = size_of(s, chunk);

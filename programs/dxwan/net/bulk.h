@@ -54,8 +54,8 @@ struct wan_bulk {
 void wan_bulk_begin(wan_bulk *b, dx_link *links, int file, const dx_bulk_desc *desc);
 /* Forget everything, as the receiver did that was killed: abort all links, begin again. */
 void wan_bulk_restart(wan_bulk *b);
-/* Of a receiver: abort all links, and begin again with what is here, of which dx_bulk_forget() may take away.
-   Whoever comes next must hear of another process. False: no object is known. */
+/* For a receiver: abort all links, and begin again with the chunks that are here; dx_bulk_forget() may then drop some.
+   The next join must be answered with another process number. False: no object is known. */
 bool wan_bulk_begin_again(wan_bulk *b);
 /* Free the memory. */
 void wan_bulk_end(wan_bulk *b);
