@@ -1407,8 +1407,8 @@ static void dx_bulk_p_control_average(dx_bulk_control *c, uint64_t rate)
     c->rate_ = c->rate_ ? c->rate_ - c->rate_ / 4 + rate / 4 : rate;
 }
 
-/* Does each connection lose packets that no queue has lost? Those of a queue come in bursts, most of
-   all when connections begin. */
+/* Does each connection lose packets that no queue has lost? Those of a queue come in bursts, most
+   of all when connections begin. */
 static bool dx_bulk_p_control_is_lossy(const dx_bulk_control *c)
 {
     uint32_t least = c->loss_ppm;
